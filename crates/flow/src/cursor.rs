@@ -1,0 +1,55 @@
+//! Cursors: a byte's place in the life of its context.
+//!
+//! A cursor is a `u64`: the number of bytes of the source before this one, counted over all
+//! generations since the context was first seen. A [`Position`] is the same place as a file system
+//! knows it: a generation and an offset in it.
+
+use std::fmt;
+
+/// Half-open range of cursors `[begin, end)` of one context and epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Cursor of the first byte.
+    pub begin: u64,
+    /// Cursor just after the last byte; never below `begin`.
+    pub end: u64,
+}
+
+impl Span {
+    /// The span `[begin, end)`.
+    ///
+    /// # Panics
+    /// If `end` is below `begin`.
+    #[must_use]
+    pub fn new(begin: u64, end: u64) -> Span {
+        assert!(begin <= end, "span ends at {end}, before it begins at {begin}");
+        Span { begin, end }
+    }
+
+    /// Bytes covered.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.end - self.begin
+    }
+
+    /// Whether no byte is covered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.begin == self.end
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.begin, self.end)
+    }
+}
+
+/// How far one generation of a source has been read: what a restart needs to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Key of the generation: a hash of its inode, birth time and incarnation, 0 for none.
+    pub generation: u64,
+    /// Offset in that generation just after the last byte covered.
+    pub offset: u64,
+}

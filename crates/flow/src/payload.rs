@@ -1,0 +1,126 @@
+//! Payload: a batch, encoded and compressed, with headers that make it readable unopened.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{Context, GapReason, Marks, Position, Span, Ticket};
+
+/// How records are written in a payload. The codes stand in queues and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// OTLP logs, protobuf: one `ExportLogsServiceRequest` per section.
+    OtlpProto = 1,
+    /// One JSON object per record, each ended by a newline.
+    JsonLines = 2,
+}
+
+impl Encoding {
+    /// The code in queues.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The encoding with this code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Encoding> {
+        [Encoding::OtlpProto, Encoding::JsonLines].into_iter().find(|it| it.code() == code)
+    }
+
+    /// The name in configuration and headers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::OtlpProto => "otlp_proto",
+            Encoding::JsonLines => "json_lines",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a block is compressed. The codes stand in queues and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// Not at all.
+    None = 0,
+    /// One Zstandard frame.
+    Zstd = 1,
+    /// One LZ4 block, its uncompressed length known from the header beside it.
+    Lz4 = 2,
+}
+
+impl Codec {
+    /// The code in queues.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The codec with this code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Codec> {
+        [Codec::None, Codec::Zstd, Codec::Lz4].into_iter().find(|it| it.code() == code)
+    }
+
+    /// The name in configuration and headers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::None => "none",
+            Codec::Zstd => "zstd",
+            Codec::Lz4 => "lz4",
+        }
+    }
+}
+
+/// What is known of one section without opening the block.
+#[derive(Debug, Clone)]
+pub struct PayloadHeader {
+    /// Whose section.
+    pub context: Arc<Context>,
+    /// Epoch of the context.
+    pub epoch: u32,
+    /// Which cursors.
+    pub span: Span,
+    /// First or last of its context.
+    pub marks: Marks,
+    /// Records in the payload; 0 for a gap.
+    pub records: u32,
+    /// Records inside the span that a filter left out.
+    pub filtered: u32,
+    /// Set if the section declares a gap.
+    pub gap: Option<GapReason>,
+    /// Wall-clock time of reading, nanoseconds since 1970.
+    pub observed_unix_ns: i64,
+    /// Where the file system's side stands after the span.
+    pub positions: Vec<Position>,
+    /// Where the section's payload lies in the uncompressed block.
+    pub range: Range<u32>,
+}
+
+/// An encoded batch.
+#[derive(Debug)]
+pub struct Payload {
+    /// Who owns it.
+    pub tenant: Arc<str>,
+    /// How its sections are encoded.
+    pub encoding: Encoding,
+    /// How the block is compressed.
+    pub codec: Codec,
+    /// Length of the block before compression, in bytes.
+    pub raw_bytes: u32,
+    /// The payloads of all sections one after the other, compressed together.
+    pub block: Vec<u8>,
+    /// One per section, in order.
+    pub headers: Vec<PayloadHeader>,
+    /// One per section, in order.
+    pub tickets: Vec<Ticket>,
+}

@@ -1,0 +1,109 @@
+//! The border between the data plane and the queues: encode, compress, submit, read back.
+//!
+//! The shipper drives all of these from one thread per lane. None is called per record.
+
+use std::fmt::Debug;
+
+use crate::{Codec, ContextId, Encoding, Payload, Position, Section, Span};
+
+/// Writes a section's records as bytes.
+pub trait Encode: Send + Debug {
+    /// What it writes.
+    fn encoding(&self) -> Encoding;
+
+    /// Appends the section's payload to `out`. Never fails: any bytes can be encoded.
+    ///
+    /// A gap is encoded as one record that names range and reason; an empty section as nothing.
+    fn encode(&mut self, section: &Section, out: &mut Vec<u8>);
+}
+
+/// Compression failed; with a buffer in memory that means a defect or no memory.
+#[derive(Debug, thiserror::Error)]
+#[error("{codec}: {bytes} bytes were not compressed: {why}")]
+pub struct CompressError {
+    /// The codec's name.
+    pub codec: &'static str,
+    /// Bytes given.
+    pub bytes: usize,
+    /// What the library said.
+    pub why: String,
+}
+
+/// Compresses a block.
+pub trait Compress: Send + Debug {
+    /// What it makes.
+    fn codec(&self) -> Codec;
+
+    /// Replaces `out` by the compressed form of `raw`.
+    ///
+    /// # Errors
+    /// If the library fails; `out` is then of no meaning.
+    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError>;
+}
+
+/// Why a sink did not take a payload, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// In-flight limit reached: try again after the next completion.
+    #[error("as much is in flight as may be")]
+    Busy,
+    /// Likely to pass (no space, broker away): try again after a back-off.
+    #[error("{0}")]
+    Retry(String),
+    /// The sink is in an unknown state: all that is not acknowledged must be read again.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// A hand-over that failed gives the thing back.
+#[derive(Debug)]
+pub struct Refused {
+    /// What was not taken, whole.
+    pub payload: Payload,
+    /// Why not.
+    pub why: SinkError,
+}
+
+/// A queue that takes payloads in the order of one lane.
+///
+/// Acknowledgement is apart from taking: a sink completes the payload's tickets through its
+/// [`crate::AckSender`] once the bytes are as safe as it promises, from whatever thread. A sink that
+/// cannot keep the promise for something it took drops the tickets, which says so.
+pub trait Sink: Send + Debug {
+    /// Takes the payload, or gives it back whole. Blocks at most for one write.
+    ///
+    /// `Ok` carries the block's buffer if the sink is done with it, so that it can be reused.
+    ///
+    /// # Errors
+    /// See [`SinkError`]: what the shipper does next depends on the variant.
+    fn submit(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>>;
+
+    /// Makes all that was taken safe and acknowledged, as far as possible before `deadline_ns` of
+    /// the monotonic clock. Called at shutdown.
+    ///
+    /// # Errors
+    /// If something taken is not safe; its tickets were dropped or will be.
+    fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError>;
+
+    /// Whether the sink has failed for good since the last call, and what it said.
+    fn health(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// One section that is already in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersistedSpan {
+    /// Epoch of the context.
+    pub epoch: u32,
+    /// Which cursors.
+    pub span: Span,
+    /// Where the file system's side stood after it.
+    pub positions: Vec<Position>,
+}
+
+/// Tells what the queue already holds of a context, so that a restart doubles nothing.
+pub trait ReadBack: Send + Debug {
+    /// The sections of `context` that the queue holds, in queue order, as far back as is known.
+    fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan>;
+}

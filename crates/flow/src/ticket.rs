@@ -1,0 +1,142 @@
+//! Ticket: the duty to say what became of a span.
+//!
+//! A ticket travels with its section to the sink and is completed *by value*, by [`AckSender`].
+//! Silence never acknowledges: a ticket that is merely dropped leaves its span un-acked and is
+//! counted, and the control plane reads the span again from the last checkpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::{Position, Span};
+
+/// Number of a source within one life of the data plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// Counts the tickets that were dropped instead of completed.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    dropped: AtomicU64,
+}
+
+impl Ledger {
+    /// Tickets dropped so far: anything but 0 means that spans must be read again.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+}
+
+/// What a completed ticket tells the ack tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acked {
+    /// Whose span.
+    pub source: SourceId,
+    /// Which cursors.
+    pub span: Span,
+    /// Where the file system's side stands after the span; one per generation touched.
+    pub positions: Vec<Position>,
+    /// Monotonic time at which the span's bytes were first seen, for the latency histogram.
+    pub seen_ns: u64,
+}
+
+/// The duty to complete one span.
+#[derive(Debug)]
+pub struct Ticket {
+    /// `None` once completed.
+    duty: Option<Acked>,
+    ledger: Arc<Ledger>,
+}
+
+impl Ticket {
+    /// A ticket for what `acked` describes.
+    #[must_use]
+    pub fn new(acked: Acked, ledger: Arc<Ledger>) -> Ticket {
+        Ticket { duty: Some(acked), ledger }
+    }
+
+    /// The positions just after the span, which the queue stores beside it.
+    #[must_use]
+    pub fn positions(&self) -> &[Position] {
+        self.duty.as_ref().map_or(&[], |duty| &duty.positions)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.duty.is_some() {
+            self.ledger.dropped.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Where completed tickets go.
+#[derive(Debug, Clone)]
+pub struct AckSender {
+    acked: Sender<Vec<Acked>>,
+}
+
+/// How many groups of acks may wait for the ack tracker.
+///
+/// A group is one payload. The tracker only ever adds to a map, so this is room for a pause while
+/// it writes a checkpoint, not a working store.
+const ACK_GROUPS_MAX: usize = 4096;
+
+/// A channel from sinks to the ack tracker.
+#[must_use]
+pub fn ack_channel() -> (AckSender, Receiver<Vec<Acked>>) {
+    let (acked, receiver) = bounded(ACK_GROUPS_MAX);
+    (AckSender { acked }, receiver)
+}
+
+impl AckSender {
+    /// Says that every span of `tickets` is safely in the queue.
+    pub fn complete(&self, tickets: Vec<Ticket>) {
+        let ledger = tickets.first().map(|ticket| Arc::clone(&ticket.ledger));
+        let acked: Vec<Acked> =
+            tickets.into_iter().filter_map(|mut ticket| ticket.duty.take()).collect();
+        let Err(unheard) = self.acked.send(acked) else { return };
+        // Nobody listens any more: the data plane is going down, and the spans stay un-acked.
+        if let Some(ledger) = ledger {
+            ledger.dropped.fetch_add(unheard.0.len() as u64, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(ledger: &Arc<Ledger>) -> Ticket {
+        let acked = Acked {
+            source: SourceId(7),
+            span: Span::new(0, 10),
+            positions: vec![Position { generation: 1, offset: 10 }],
+            seen_ns: 0,
+        };
+        Ticket::new(acked, Arc::clone(ledger))
+    }
+
+    #[test]
+    fn a_completed_ticket_arrives() {
+        let ledger = Arc::new(Ledger::default());
+        let (sender, receiver) = ack_channel();
+        sender.complete(vec![ticket(&ledger)]);
+        assert_eq!(receiver.recv().unwrap()[0].span, Span::new(0, 10));
+        assert_eq!(ledger.dropped(), 0);
+    }
+
+    #[test]
+    fn a_dropped_ticket_is_counted_and_never_acknowledged() {
+        let ledger = Arc::new(Ledger::default());
+        let (sender, receiver) = ack_channel();
+        drop(ticket(&ledger));
+        assert_eq!(ledger.dropped(), 1);
+        assert!(receiver.try_recv().is_err());
+        drop(receiver);
+        sender.complete(vec![ticket(&ledger)]);
+        assert_eq!(ledger.dropped(), 2);
+    }
+}
