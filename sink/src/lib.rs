@@ -1,1 +1,14 @@
-//! to be written
+//! sink: how records leave the agent: encoders, compression, and the queues.
+//!
+//! Knows `flow` only; meets the data plane in the traits `Encode`, `Compress` and `Sink`.
+
+#![forbid(unsafe_code)]
+
+pub mod blackhole;
+pub mod compress;
+pub mod decode;
+pub mod file;
+pub mod json_lines;
+pub mod otlp;
+pub mod queue;
+pub mod stdout;
