@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use crate::{Position, Span};
+use crate::{GapReason, Position, Span};
 
 /// Number of a source within one life of the data plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,12 @@ pub struct Acked {
     pub span: Span,
     /// Where the file system's side stands after the span; one per generation touched.
     pub positions: Vec<Position>,
+    /// Records delivered.
+    pub records: u32,
+    /// Bytes of the span that a filter left out.
+    pub filtered_bytes: u64,
+    /// Set if the span is a declared gap.
+    pub gap: Option<GapReason>,
     /// Monotonic time at which the span's bytes were first seen, for the latency histogram.
     pub seen_ns: u64,
 }
@@ -114,6 +120,9 @@ mod tests {
             source: SourceId(7),
             span: Span::new(0, 10),
             positions: vec![Position { generation: 1, offset: 10 }],
+            records: 1,
+            filtered_bytes: 0,
+            gap: None,
             seen_ns: 0,
         };
         Ticket::new(acked, Arc::clone(ledger))

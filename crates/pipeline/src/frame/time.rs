@@ -1,0 +1,182 @@
+//! Time stamps of RFC 3339, with any number of fraction digits and any offset.
+//!
+//! Successive log lines mostly share their second: the cache holds the text of the last one, so that
+//! the common line costs one comparison of 19 bytes and the reading of its fraction.
+
+/// Longest fraction that is read, in digits; more are cut, as nanoseconds are the unit.
+const FRACTION_DIGITS_MAX: usize = 9;
+
+/// Length of `YYYY-MM-DDTHH:MM:SS`.
+const SECOND_LEN: usize = 19;
+
+/// The second that was read last.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SecondCache {
+    text: [u8; SECOND_LEN],
+    unix_seconds: i64,
+}
+
+/// Reads the time stamp at the beginning of `text`, up to the first space.
+///
+/// Returns nanoseconds since 1970 and the length read, or `None` if it is not RFC 3339.
+#[inline]
+pub fn parse(text: &[u8], cache: &mut SecondCache) -> Option<(i64, usize)> {
+    let second: &[u8; SECOND_LEN] = text.first_chunk()?;
+    if second != &cache.text {
+        cache.unix_seconds = parse_second(second)?;
+        cache.text = *second;
+    }
+    let mut at = SECOND_LEN;
+    let mut fraction_ns = 0i64;
+    if text.get(at) == Some(&b'.') {
+        let digits = text[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let used = digits.min(FRACTION_DIGITS_MAX);
+        for &digit in &text[at + 1..at + 1 + used] {
+            fraction_ns = fraction_ns * 10 + i64::from(digit - b'0');
+        }
+        fraction_ns *= POWERS_OF_TEN[FRACTION_DIGITS_MAX - used];
+        at += 1 + digits;
+    }
+    let (offset_seconds, len) = parse_offset(&text[at..])?;
+    let unix_ns = (cache.unix_seconds - offset_seconds)
+        .checked_mul(1_000_000_000)?
+        .checked_add(fraction_ns)?;
+    Some((unix_ns, at + len))
+}
+
+const POWERS_OF_TEN: [i64; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+/// `Z`, `+HH:MM` or `-HH:MM`: seconds east of Greenwich, and the length.
+#[inline]
+fn parse_offset(text: &[u8]) -> Option<(i64, usize)> {
+    match text.first()? {
+        b'Z' | b'z' => Some((0, 1)),
+        sign @ (b'+' | b'-') => {
+            let rest: &[u8; 5] = text.get(1..6)?.try_into().ok()?;
+            if rest[2] != b':' {
+                return None;
+            }
+            let hours = two_digits(rest[0], rest[1])?;
+            let minutes = two_digits(rest[3], rest[4])?;
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let seconds = hours * 3600 + minutes * 60;
+            Some((if *sign == b'+' { seconds } else { -seconds }, 6))
+        }
+        _ => None,
+    }
+}
+
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+    let both_digits = tens.is_ascii_digit() && ones.is_ascii_digit();
+    both_digits.then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+}
+
+#[cold]
+fn parse_second(text: &[u8; SECOND_LEN]) -> Option<i64> {
+    let separators = [text[4], text[7], text[13], text[16]];
+    if separators != *b"--::" || !matches!(text[10], b'T' | b't') {
+        return None;
+    }
+    let year = two_digits(text[0], text[1])? * 100 + two_digits(text[2], text[3])?;
+    let month = two_digits(text[5], text[6])?;
+    let day = two_digits(text[8], text[9])?;
+    let hour = two_digits(text[11], text[12])?;
+    let minute = two_digits(text[14], text[15])?;
+    let second = two_digits(text[17], text[18])?;
+    let in_range = (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && hour <= 23
+        && minute <= 59
+        && second <= 60;
+    if !in_range {
+        return None;
+    }
+    Some(days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to the given day of the Gregorian calendar.
+///
+/// Years are counted from March, so that the leap day is a year's last; 400 years are 146,097 days.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ns(text: &str) -> Option<i64> {
+        parse(text.as_bytes(), &mut SecondCache::default()).map(|(time, _)| time)
+    }
+
+    #[test]
+    fn any_fraction_and_any_offset() {
+        let second = 1_700_000_000 * 1_000_000_000;
+        let cases = [
+            ("2023-11-14T22:13:20Z", second),
+            ("2023-11-14T22:13:20.1Z", second + 100_000_000),
+            ("2023-11-14T22:13:20.123456789Z", second + 123_456_789),
+            ("2023-11-14T22:13:20.1234567899Z", second + 123_456_789),
+            ("2023-11-14T22:13:20.000000001Z", second + 1),
+            ("2023-11-15T00:13:20+02:00", second),
+            ("2023-11-14T16:43:20.5-05:30", second + 500_000_000),
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.5Z", -500_000_000),
+            ("2024-02-29T00:00:00Z", 1_709_164_800 * 1_000_000_000),
+        ];
+        for (text, want) in cases {
+            assert_eq!(ns(text), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_time_is_refused() {
+        for text in [
+            "",
+            "2023-11-14",
+            "2023-11-14 22:13:20Z",
+            "2023-13-14T22:13:20Z",
+            "2023-02-29T22:13:20Z",
+            "2023-11-14T24:13:20Z",
+            "2023-11-14T22:13:20",
+            "2023-11-14T22:13:20.Z",
+            "2023-11-14T22:13:20+2:00",
+            "2023-11-14T22:13:20+99:00",
+            "9999-11-14T22:13:20Z",
+            "2O23-11-14T22:13:20Z",
+        ] {
+            assert_eq!(ns(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_cache_never_answers_for_another_second() {
+        let mut cache = SecondCache::default();
+        assert!(parse(b"2023-11-14T22:13:20Z", &mut cache).is_some());
+        assert!(parse(b"2023-99-14T22:13:21Z", &mut cache).is_none());
+        let (time, len) = parse(b"2023-11-14T22:13:21.25Z stdout", &mut cache).unwrap();
+        assert_eq!((time, len), (1_700_000_001_250_000_000, 23));
+    }
+}

@@ -1,0 +1,88 @@
+//! The file system as the pipeline sees it: open, read at, stat, list.
+//!
+//! Called per chunk or per look, never per record. [`HostFs`] is the real one; the simulator has
+//! its own. Nothing here decides anything.
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+mod host;
+pub use host::HostFs;
+
+/// What kind of thing a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// Anything else: never read.
+    Other,
+}
+
+/// What makes a file the same file, whatever it is called now.
+///
+/// Inode numbers are reused at once on ext4, so the birth time stands beside them. Where a file
+/// system has no birth time, `birth_ns` is 0 and the head of the file must tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Birth time, nanoseconds since 1970; 0 if unknown.
+    pub birth_ns: i64,
+}
+
+/// What the file system says of a file now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Identity.
+    pub id: FileId,
+    /// Kind.
+    pub kind: FileKind,
+    /// Length in bytes.
+    pub size: u64,
+    /// Last modification, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Number of names; 0 once it is unlinked.
+    pub links: u64,
+}
+
+/// A file system.
+pub trait Fs: Send + Sync + Debug {
+    /// Calls `each` with the name of every entry of `dir` but `.` and `..`.
+    ///
+    /// # Errors
+    /// As `opendir` and `readdir`.
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()>;
+
+    /// What `path` leads to, links followed.
+    ///
+    /// # Errors
+    /// As `statx`.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// Opens a regular file for reading; never blocks on a FIFO or a device.
+    ///
+    /// # Errors
+    /// As `open`; `InvalidInput` if it is not a regular file.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+}
+
+/// An open file.
+pub trait LogFile: Send + Debug {
+    /// Reads at `offset` until `buffer` is full or the end is reached; returns the bytes read.
+    ///
+    /// # Errors
+    /// As `pread`, if nothing was read before.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// What the file system says of the open file now.
+    ///
+    /// # Errors
+    /// As `statx`.
+    fn stat(&self) -> io::Result<Stat>;
+}
