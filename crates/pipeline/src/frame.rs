@@ -99,10 +99,14 @@ impl Format {
         }
     }
 
-    /// The format of a container's stdout file, by its first line; `None` if there is no whole line.
+    /// The format of a container's stdout file, by its first line; `None` if too little is there.
     #[must_use]
     pub fn detect(head: &[u8]) -> Option<Format> {
-        let end = memchr::memchr(b'\n', head)?;
+        let end = match memchr::memchr(b'\n', head) {
+            Some(end) => end,
+            None if head.len() >= PREFIX_BYTES_MAX => head.len(),
+            None => return None,
+        };
         if head.first() == Some(&b'{') {
             return Some(Format::Docker);
         }
@@ -110,6 +114,9 @@ impl Format {
         Some(if line.is_some() { Format::Cri } else { Format::Plain })
     }
 }
+
+/// Longest prefix of a CRI line that is waited for, in bytes: the time stamp, the stream and tags.
+const PREFIX_BYTES_MAX: usize = 128;
 
 /// One line of a container's stdout file, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,240 @@
+//! Checkpoint: the watermarks on disk, safe against a crash at any moment.
+//!
+//! A directory holds at most two files `checkpoint.N`. A file begins with a snapshot of all
+//! contexts and goes on with frames of what changed; the later entry of a context counts. When the
+//! frames outgrow the snapshot, a new file is written beside (temporary name, fsync, rename, fsync of
+//! the directory) and the one before the previous is removed. Every frame has a checksum: a torn
+//! tail is cut, a damaged file is reported and the previous one is used. `docs/FORMAT.md` has the
+//! layout. Owned by the tracker's thread.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flow::ContextId;
+use rustix::fs::FlockOperation;
+
+use crate::source::Known;
+
+mod format;
+mod load;
+pub use load::{Damage, Loaded};
+
+/// What is stored of one context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose.
+    pub context: ContextId,
+    /// Where it goes on: the end of the acknowledged, gap-free prefix.
+    pub known: Known,
+    /// Wall-clock time of the last change, seconds since 1970.
+    pub updated_unix_seconds: i64,
+}
+
+impl Entry {
+    /// An entry that was never stored.
+    #[must_use]
+    pub fn new(context: ContextId, known: Known) -> Entry {
+        Entry { context, known, updated_unix_seconds: 0 }
+    }
+}
+
+/// How long a context that does not change is kept, in seconds.
+///
+/// 7 days: as long as a queue keeps records by default. A source that comes back later begins a new
+/// epoch.
+pub const KEEP_SECONDS: i64 = 7 * 86_400;
+
+/// A file is replaced when it is larger than this many times its snapshot …
+const GROWTH_MAX: u64 = 4;
+/// … and larger than this, in bytes: small ones are not worth the two fsyncs.
+const COMPACT_BYTES_MIN: u64 = 1 << 20;
+
+/// Name of the lock file.
+const LOCK_NAME: &str = "LOCK";
+/// What the names of checkpoint files begin with; a sequence number follows.
+const NAME_PREFIX: &str = "checkpoint.";
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another agent has it.
+    #[error(
+        "{}: in use by another logferry; stop that one, or give this one a directory of its own",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The file system refuses.
+    #[error("{}: {source}; the agent needs to read and write there", .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Written by a later version.
+    #[error(
+        "{}: written by a later version (format {version}); run that version, or move the file away \
+         to begin anew from what the queue holds", .path.display()
+    )]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// Its format version.
+        version: u32,
+    },
+}
+
+/// A checkpoint that was not stored; the one before is still good.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; what is acknowledged meanwhile may be read again after a crash", .path.display())]
+pub struct StoreError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The checkpoint of one state directory.
+#[derive(Debug)]
+pub struct CheckpointStore {
+    directory: PathBuf,
+    entries: HashMap<ContextId, Entry>,
+    sequence: u64,
+    /// The file being appended to; `None` after an error, and then a new one is begun.
+    file: Option<File>,
+    /// Length of what is known to be good.
+    bytes: u64,
+    snapshot_bytes: u64,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl CheckpointStore {
+    /// Takes the directory, reads the last checkpoint, and begins a new file.
+    ///
+    /// # Errors
+    /// If another agent has the directory, or it cannot be read or written.
+    pub fn open(
+        directory: &Path,
+        now_unix_seconds: i64,
+    ) -> Result<(CheckpointStore, Loaded), OpenError> {
+        let io_error = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| OpenError::Io { path, source }
+        };
+        std::fs::create_dir_all(directory).map_err(io_error(directory))?;
+        let lock = lock(directory)?;
+        let loaded = load::load(directory)?;
+        let mut entries: HashMap<ContextId, Entry> =
+            loaded.entries.iter().map(|it| (it.context, it.clone())).collect();
+        entries.retain(|_, it| now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS);
+        let mut store = CheckpointStore {
+            directory: directory.to_path_buf(),
+            entries,
+            sequence: loaded.last_sequence,
+            file: None,
+            bytes: 0,
+            snapshot_bytes: 0,
+            _lock: lock,
+        };
+        // A full disk is no reason not to start: shipping goes on, and storing is tried again.
+        if let Err(error) = store.begin_file() {
+            tracing::error!(%error, "no new checkpoint file yet");
+        }
+        Ok((store, loaded))
+    }
+
+    /// Stores changed entries, durably when this returns.
+    ///
+    /// # Errors
+    /// If the file system refuses. The entries are remembered and stored with the next call.
+    pub fn store(&mut self, changed: Vec<Entry>, now_unix_seconds: i64) -> Result<(), StoreError> {
+        let frame = format::frame(format::Kind::Changes, &changed);
+        for entry in changed {
+            self.entries.insert(entry.context, entry);
+        }
+        let limit = COMPACT_BYTES_MIN.max(self.snapshot_bytes * GROWTH_MAX);
+        if self.file.is_none() || self.bytes + frame.len() as u64 > limit {
+            self.entries.retain(|_, it| now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS);
+            return self.begin_file();
+        }
+        self.append(&frame)
+    }
+
+    fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(self.sequence);
+        let Some(file) = &mut self.file else { unreachable!("store begins a file first") };
+        // By offset: after a failed write the file's own position is somewhere in the middle.
+        let written = file.write_all_at(frame, self.bytes);
+        if let Err(source) = written {
+            // What was written of the frame goes; without that, later frames would stand behind a
+            // torn one and be lost with it.
+            if file.set_len(self.bytes).is_err() {
+                self.file = None;
+            }
+            return Err(StoreError { path, source });
+        }
+        if let Err(source) = file.sync_data() {
+            // Nobody knows what is on the disk now: this file is not touched again.
+            self.file = None;
+            return Err(StoreError { path, source });
+        }
+        self.bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Writes everything known to a new file.
+    fn begin_file(&mut self) -> Result<(), StoreError> {
+        let sequence = self.sequence + 1;
+        let path = self.path(sequence);
+        self.write_file(sequence).map_err(|source| StoreError { path: path.clone(), source })?;
+        self.sequence = sequence;
+        self.remove_old();
+        Ok(())
+    }
+
+    fn write_file(&mut self, sequence: u64) -> io::Result<()> {
+        let entries: Vec<Entry> = self.entries.values().cloned().collect();
+        let mut bytes = format::header(sequence);
+        bytes.extend_from_slice(&format::frame(format::Kind::Snapshot, &entries));
+        let temporary = self.directory.join(format!("{NAME_PREFIX}tmp"));
+        let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
+        let mut file = options.open(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, self.path(sequence))?;
+        File::open(&self.directory)?.sync_all()?;
+        self.file = Some(file);
+        self.bytes = bytes.len() as u64;
+        self.snapshot_bytes = self.bytes;
+        Ok(())
+    }
+
+    /// Keeps this file and the one before it.
+    fn remove_old(&self) {
+        let Ok(sequences) = load::sequences(&self.directory) else { return };
+        for sequence in sequences.into_iter().filter(|it| it + 1 < self.sequence) {
+            // One that stays is removed next time.
+            drop(std::fs::remove_file(self.path(sequence)));
+        }
+    }
+
+    fn path(&self, sequence: u64) -> PathBuf {
+        load::path(&self.directory, sequence)
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let path = directory.join(LOCK_NAME);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(directory.to_path_buf())),
+        Err(error) => Err(OpenError::Io { path, source: error.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Every truncation and every bit flip of a checkpoint is survived, and said.
+
+use super::*;
+use crate::source::{GenerationMark, Head};
+
+const NOW: i64 = 1_800_000_000;
+
+fn entry(number: u128, cursor: u64) -> Entry {
+    let head = Head::of(b"first line");
+    let generations = vec![GenerationMark { key: 5, offset: cursor, head }];
+    let known = Known { epoch: 3, cursor, is_new: cursor == 0, generations };
+    Entry { context: ContextId(number), known, updated_unix_seconds: NOW }
+}
+
+fn cursors(loaded: &Loaded) -> Vec<(u128, u64)> {
+    let mut all: Vec<_> = loaded.entries.iter().map(|it| (it.context.0, it.known.cursor)).collect();
+    all.sort_unstable();
+    all
+}
+
+fn reopen(directory: &Path) -> Loaded {
+    CheckpointStore::open(directory, NOW).unwrap().1
+}
+
+/// A directory with a snapshot of one context and two frames of changes; and the newest file.
+fn sample() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, loaded) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    assert!(loaded.is_new);
+    store.store(vec![entry(1, 10)], NOW).unwrap();
+    drop(store);
+    let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    store.store(vec![entry(1, 20), entry(2, 7)], NOW).unwrap();
+    store.store(vec![entry(1, 30)], NOW).unwrap();
+    let path = store.path(store.sequence);
+    (directory, path)
+}
+
+#[test]
+fn the_last_entry_of_each_context_is_found_again() {
+    let (directory, _) = sample();
+    let loaded = reopen(directory.path());
+    assert_eq!(cursors(&loaded), [(1, 30), (2, 7)]);
+    assert_eq!(loaded.entries.iter().find(|it| it.context.0 == 1), Some(&entry(1, 30)));
+    assert!(loaded.damage.is_empty());
+    assert_eq!(load::sequences(directory.path()).unwrap().len(), 2);
+}
+
+#[test]
+fn every_truncation_is_survived_and_reported() {
+    let (directory, path) = sample();
+    let whole = std::fs::read(&path).unwrap();
+    let previous: Vec<_> = load::sequences(directory.path()).unwrap();
+    assert_eq!(previous.len(), 2);
+    let mut quiet = 0;
+    for len in 0..whole.len() {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let loaded = load::load(directory.path()).unwrap();
+        let allowed: [&[(u128, u64)]; 4] =
+            [&[(1, 10)], &[(1, 20), (2, 7)], &[(1, 30), (2, 7)], &[]];
+        assert!(allowed[..3].contains(&&*cursors(&loaded)), "{len}: {:?}", cursors(&loaded));
+        quiet += u32::from(loaded.damage.is_empty());
+    }
+    // Only a cut exactly between two frames looks like an earlier, whole file.
+    assert_eq!(quiet, 2);
+}
+
+#[test]
+fn every_bit_flip_is_survived_and_reported() {
+    let (directory, path) = sample();
+    let whole = std::fs::read(&path).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &bytes).unwrap();
+        let loaded = load::load(directory.path()).unwrap();
+        assert!(!loaded.damage.is_empty(), "bit {bit}");
+        for (context, cursor) in cursors(&loaded) {
+            assert!([(1, 10), (1, 20), (1, 30), (2, 7)].contains(&(context, cursor)), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn two_agents_never_share_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = CheckpointStore::open(directory.path(), NOW).unwrap();
+    let error = CheckpointStore::open(directory.path(), NOW).unwrap_err();
+    assert!(matches!(error, OpenError::Locked(_)));
+    assert!(error.to_string().contains("in use by another logferry"));
+}
+
+#[test]
+fn a_later_version_is_refused_and_left_alone() {
+    let (directory, path) = sample();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = 2;
+    let sum = flow::checksum(&bytes[..20]).to_le_bytes();
+    bytes[20..28].copy_from_slice(&sum);
+    std::fs::write(&path, &bytes).unwrap();
+    let error = CheckpointStore::open(directory.path(), NOW).unwrap_err();
+    assert!(matches!(error, OpenError::Version { version: 2, .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_that_outgrows_its_snapshot_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    let first = store.sequence;
+    for round in 0..400u64 {
+        store.store((0..100).map(|it| entry(it, round)).collect(), NOW).unwrap();
+    }
+    assert!(store.sequence > first);
+    assert!(store.bytes < 2 * COMPACT_BYTES_MIN);
+    drop(store);
+    let loaded = reopen(directory.path());
+    assert_eq!(loaded.entries.len(), 100);
+    assert!(loaded.entries.iter().all(|it| it.known.cursor == 399));
+}
+
+#[test]
+fn contexts_that_no_longer_change_are_dropped_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    store.store(vec![entry(1, 10)], NOW).unwrap();
+    drop(store);
+    drop(CheckpointStore::open(directory.path(), NOW + KEEP_SECONDS).unwrap());
+    assert_eq!(load::load(directory.path()).unwrap().entries.len(), 0);
+}
+
+#[test]
+fn a_full_disk_keeps_the_last_good_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let mount = crate::test_mount::Tmpfs::new(directory.path(), "256k");
+    let (mut store, _) = CheckpointStore::open(mount.path(), NOW).unwrap();
+    store.store(vec![entry(1, 10)], NOW).unwrap();
+    let filler = mount.path().join("filler");
+    drop(std::fs::write(&filler, vec![1; 1 << 20]));
+    let many: Vec<Entry> = (0..2000).map(|it| entry(it, 99)).collect();
+    store.store(many, NOW).unwrap_err();
+    assert_eq!(cursors(&load::load(mount.path()).unwrap()), [(1, 10)]);
+    std::fs::remove_file(&filler).unwrap();
+    store.store(vec![entry(1, 50)], NOW).unwrap();
+    drop(store);
+    let loaded = reopen(mount.path());
+    assert!(cursors(&loaded).contains(&(1, 50)));
+    assert!(loaded.damage.is_empty(), "{:?}", loaded.damage);
+}

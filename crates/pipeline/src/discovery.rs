@@ -1,0 +1,290 @@
+//! Discovery: finds the chains that the rules select, and tells the readers of every change.
+//!
+//! On the thread `lf-discover`. Directories are watched; a reconciling scan every second looks at
+//! what the watch may have missed. A scan asks each known directory for its time of change and each
+//! known file for its size, and lists a directory again only if it changed.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam::channel::Sender;
+use crossbeam::sync::Unparker;
+use flow::{Clock, Context, ContextId};
+
+use crate::Tick;
+use crate::fs::Fs;
+use crate::meter::Meter;
+use crate::reader::Command;
+use crate::source::{SeenFile, SourceOptions, SourceSpec};
+use crate::watch::{Changes, Watch};
+
+mod directories;
+mod files;
+mod pods;
+pub mod rotation;
+mod tenants;
+
+use directories::Directories;
+pub use files::FileSelection;
+pub use pods::{NameFilter, PodPath, PodSelection};
+pub use tenants::TenantMap;
+
+/// What a LogConfig selects.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// Standard output of containers.
+    Pods(PodSelection),
+    /// Files of the host.
+    Files(FileSelection),
+}
+
+/// A resolved LogConfig.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it selects.
+    pub selection: Selection,
+    /// Who owns the records.
+    pub tenants: TenantMap,
+    /// Which of the plan's sinks they go to.
+    pub sink: usize,
+    /// How to read.
+    pub options: Arc<SourceOptions>,
+}
+
+/// Where this agent runs: part of contexts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the cluster; may be empty.
+    pub cluster: String,
+    /// Name of the node; may be empty.
+    pub node: String,
+    /// Name of the host.
+    pub host: String,
+}
+
+/// A reader's end for commands.
+#[derive(Debug, Clone)]
+pub struct ReaderDoor {
+    /// Takes commands.
+    pub commands: Sender<Command>,
+    /// Wakes the reader.
+    pub unparker: Unparker,
+}
+
+/// A chain as a selection found it.
+#[derive(Debug)]
+struct Found {
+    /// Path of the live file, whether it is there now or not.
+    live_path: PathBuf,
+    context: Arc<Context>,
+    files: Vec<SeenFile>,
+}
+
+/// Finds chains.
+#[derive(Debug)]
+pub struct Discovery {
+    fs: Arc<dyn Fs>,
+    clock: Arc<dyn Clock>,
+    watch: Option<Box<dyn Watch>>,
+    rules: Vec<Rule>,
+    place: Place,
+    readers: Vec<ReaderDoor>,
+    meter: Arc<Meter>,
+    directories: Directories,
+    chains: HashMap<ContextId, Chain>,
+    by_path: HashMap<PathBuf, ContextId>,
+    scan_interval_ns: u64,
+    next_scan_ns: u64,
+    is_initial: bool,
+}
+
+/// A chain that a reader was told of.
+#[derive(Debug)]
+struct Chain {
+    rule: usize,
+    live_path: PathBuf,
+    /// Identity and size of each file, as last told.
+    told: Vec<(PathBuf, crate::fs::FileId, u64)>,
+    is_seen: bool,
+}
+
+impl Discovery {
+    /// A discovery that has not looked at anything yet. Without a watch it only scans.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the world it works in")]
+    #[must_use]
+    pub fn new(
+        fs: Arc<dyn Fs>,
+        clock: Arc<dyn Clock>,
+        watch: Option<Box<dyn Watch>>,
+        rules: Vec<Rule>,
+        place: Place,
+        readers: Vec<ReaderDoor>,
+        meter: Arc<Meter>,
+        scan_interval_ns: u64,
+    ) -> Discovery {
+        Discovery {
+            fs,
+            clock,
+            watch,
+            rules,
+            place,
+            readers,
+            meter,
+            directories: Directories::default(),
+            chains: HashMap::new(),
+            by_path: HashMap::new(),
+            scan_interval_ns,
+            next_scan_ns: 0,
+            is_initial: true,
+        }
+    }
+
+    /// Passes on what the watch heard; scans if it is time.
+    pub fn tick(&mut self) -> Tick {
+        let now_ns = self.clock.monotonic_ns();
+        let changes = self.watch.as_mut().map_or_else(Changes::default, |watch| watch.take());
+        if now_ns >= self.next_scan_ns || changes.is_incomplete {
+            if changes.is_incomplete {
+                tracing::warn!("watch events were lost; looking at everything");
+                self.directories.forget_times();
+            }
+            self.scan(None);
+            self.next_scan_ns = self.clock.monotonic_ns() + self.scan_interval_ns;
+            self.is_initial = false;
+        } else if !changes.listed.is_empty() {
+            self.directories.mark_changed(&changes.listed);
+            self.scan(Some(&changes.listed));
+        }
+        for path in &changes.written {
+            if let Some(&context) = self.by_path.get(path) {
+                self.send(context, Command::Poke(context));
+            }
+        }
+        Tick::Idle(Some(self.next_scan_ns))
+    }
+
+    /// Looks at everything, or only at what lies in or below the directories that changed.
+    fn scan(&mut self, only: Option<&HashSet<PathBuf>>) {
+        self.meter.scans.add(1);
+        self.directories.begin(self.clock.unix_ns());
+        self.chains.values_mut().for_each(|it| it.is_seen = false);
+        for rule in 0..self.rules.len() {
+            for found in self.select(rule, only) {
+                self.found(rule, found);
+            }
+        }
+        self.tell_gone(only);
+        self.follow_directories(only.is_some());
+    }
+
+    fn select(&mut self, rule: usize, only: Option<&HashSet<PathBuf>>) -> Vec<Found> {
+        let Rule { selection, tenants, .. } = &self.rules[rule];
+        let (fs, place) = (&*self.fs, &self.place);
+        match selection {
+            Selection::Pods(pods) => pods.find(fs, &mut self.directories, place, tenants, only),
+            Selection::Files(files) => files.find(fs, &mut self.directories, place, tenants, only),
+        }
+    }
+
+    fn found(&mut self, rule: usize, found: Found) {
+        let id = found.context.id;
+        let told: Vec<_> =
+            found.files.iter().map(|it| (it.path.clone(), it.stat.id, it.stat.size)).collect();
+        match self.chains.get_mut(&id) {
+            Some(chain) if chain.is_seen => {
+                if chain.rule != rule && self.is_initial {
+                    let (first, second) = (&self.rules[chain.rule].name, &self.rules[rule].name);
+                    let path = found.live_path.display();
+                    tracing::warn!(%path, %first, %second, "selected twice; the first LogConfig has it");
+                }
+                return;
+            }
+            Some(chain) => {
+                chain.is_seen = true;
+                if chain.told == told {
+                    return;
+                }
+                chain.told = told;
+            }
+            None => {
+                self.by_path.insert(found.live_path.clone(), id);
+                let live_path = found.live_path;
+                self.chains.insert(id, Chain { rule, live_path, told, is_seen: true });
+            }
+        }
+        let rule = &self.rules[rule];
+        let spec = SourceSpec {
+            context: found.context,
+            rule: Arc::clone(&rule.name),
+            sink: rule.sink,
+            options: Arc::clone(&rule.options),
+        };
+        let is_initial = self.is_initial;
+        self.send(id, Command::Look { spec, files: found.files, is_initial });
+    }
+
+    /// Tells the readers of chains whose last file is gone.
+    fn tell_gone(&mut self, only: Option<&HashSet<PathBuf>>) {
+        let concerns = |path: &Path| {
+            only.is_none_or(|only| {
+                path.ancestors().skip(1).any(|directory| only.contains(directory))
+            })
+        };
+        let gone: Vec<ContextId> = self
+            .chains
+            .iter()
+            .filter(|(_, chain)| !chain.is_seen && concerns(&chain.live_path))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(chain) = self.chains.remove(&id) else { continue };
+            self.by_path.remove(&chain.live_path);
+            let rule = &self.rules[chain.rule];
+            // Only the id matters: the reader knows the rest.
+            let context = Context { id, tenant: Arc::from(""), attributes: Vec::new() };
+            let spec = SourceSpec {
+                context: Arc::new(context),
+                rule: Arc::clone(&rule.name),
+                sink: rule.sink,
+                options: Arc::clone(&rule.options),
+            };
+            self.send(id, Command::Look { spec, files: Vec::new(), is_initial: false });
+        }
+    }
+
+    /// Watches the directories that were met, and no others.
+    fn follow_directories(&mut self, is_partial: bool) {
+        let (new, gone) = self.directories.end(is_partial);
+        let Some(watch) = &mut self.watch else { return };
+        for directory in gone {
+            watch.remove(&directory);
+        }
+        let had_new = !new.is_empty();
+        for directory in new {
+            if let Err(error) = watch.add(&directory) {
+                self.meter.unwatched_directories.add(1);
+                tracing::warn!(%error, "cannot be watched; it is looked at every scan instead");
+            }
+        }
+        if had_new {
+            // What appeared between listing and watching is found by a look right after.
+            self.directories.forget_times();
+            self.next_scan_ns = 0;
+        }
+    }
+
+    fn send(&self, context: ContextId, command: Command) {
+        let readers = self.readers.len() as u128;
+        let index = usize::try_from(context.0 % readers).expect("below the number of readers");
+        let reader = &self.readers[index];
+        // Waits for a reader that is behind; a dead one ends the data plane anyway.
+        drop(reader.commands.send(command));
+        reader.unparker.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Meter: plain counters of the data plane, updated per chunk or per batch.
+//!
+//! Every byte that enters leaves by exactly one counter: read = delivered + filtered + gaps + in
+//! flight. The control plane turns these into Prometheus metrics when it is scraped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow::{GapReason, SourceId};
+
+/// A counter or gauge that one thread writes at a time and any thread reads.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes away; never below zero if what is taken was added before.
+    pub fn sub(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets a gauge.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A span that was read and is not acknowledged: when it was first seen, whose, where it begins.
+pub type InFlight = (u64, SourceId, u64);
+
+/// Counts of one tenant.
+#[derive(Debug, Default)]
+pub struct TenantMeter {
+    /// Bytes of the source that got cursors, gaps included.
+    pub read_bytes: Count,
+    /// Bytes acknowledged by the queue, in records.
+    pub delivered_bytes: Count,
+    /// Records acknowledged by the queue.
+    pub delivered_records: Count,
+    /// Bytes left out by a filter, acknowledged with what surrounds them.
+    pub filtered_bytes: Count,
+    /// Bytes declared missing and acknowledged, by reason code.
+    pub gap_bytes: [Count; GapReason::ALL.len() + 1],
+    /// Bytes known to be unread.
+    pub lag_bytes: Count,
+    /// Sources being read.
+    pub sources: Count,
+    in_flight: Mutex<BTreeSet<InFlight>>,
+}
+
+impl TenantMeter {
+    /// A span goes on its way.
+    pub fn begin(&self, span: InFlight) {
+        lock(&self.in_flight).insert(span);
+    }
+
+    /// A span is acknowledged.
+    pub fn end(&self, span: &InFlight) {
+        lock(&self.in_flight).remove(span);
+    }
+
+    /// The data plane ended with these un-acked: they are read again as new spans.
+    pub fn forget_in_flight(&self) {
+        lock(&self.in_flight).clear();
+    }
+
+    /// When the oldest un-acked span was first seen, by the monotonic clock.
+    #[must_use]
+    pub fn oldest_unacked_ns(&self) -> Option<u64> {
+        lock(&self.in_flight).first().map(|(seen_ns, _, _)| *seen_ns)
+    }
+}
+
+/// Counts of one sink.
+#[derive(Debug, Default)]
+pub struct SinkMeter {
+    /// Batches taken by the sink.
+    pub batches: Count,
+    /// Bytes of payloads before compression.
+    pub raw_bytes: Count,
+    /// Bytes of payloads as submitted.
+    pub payload_bytes: Count,
+    /// Submissions that were refused and tried again.
+    pub retries: Count,
+    /// Lanes that wait for a retry now.
+    pub lanes_retrying: Count,
+}
+
+/// Counts of the whole data plane.
+#[derive(Debug, Default)]
+pub struct Meter {
+    tenants: Mutex<BTreeMap<Arc<str>, Arc<TenantMeter>>>,
+    sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkMeter>>>,
+    /// Descriptors of log files held open.
+    pub open_files: Count,
+    /// Bytes copied to join or unescape records.
+    pub copied_bytes: Count,
+    /// Errors of opening or reading files.
+    pub read_errors: Count,
+    /// Checkpoints stored.
+    pub checkpoints: Count,
+    /// Checkpoints that could not be stored.
+    pub checkpoint_errors: Count,
+    /// Monotonic time of the last stored checkpoint, or of the start.
+    pub checkpoint_ns: Count,
+    /// Directory scans.
+    pub scans: Count,
+    /// Directories that cannot be watched and are polled.
+    pub unwatched_directories: Count,
+}
+
+impl Meter {
+    /// The counts of `tenant`.
+    pub fn tenant(&self, tenant: &Arc<str>) -> Arc<TenantMeter> {
+        Arc::clone(lock(&self.tenants).entry(Arc::clone(tenant)).or_default())
+    }
+
+    /// The counts of `sink`.
+    pub fn sink(&self, sink: &Arc<str>) -> Arc<SinkMeter> {
+        Arc::clone(lock(&self.sinks).entry(Arc::clone(sink)).or_default())
+    }
+
+    /// All tenants.
+    pub fn tenants(&self) -> Vec<(Arc<str>, Arc<TenantMeter>)> {
+        lock(&self.tenants).iter().map(|(name, it)| (Arc::clone(name), Arc::clone(it))).collect()
+    }
+
+    /// All sinks.
+    pub fn sinks(&self) -> Vec<(Arc<str>, Arc<SinkMeter>)> {
+        lock(&self.sinks).iter().map(|(name, it)| (Arc::clone(name), Arc::clone(it))).collect()
+    }
+}
+
+/// Hears of each acknowledged span, for the latency histogram.
+pub trait Observe: Send + Sync + std::fmt::Debug {
+    /// A span was acknowledged so many nanoseconds after its bytes were first seen.
+    fn acknowledged(&self, latency_ns: u64);
+}
+
+/// The counts stay right even if a thread died while it held the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

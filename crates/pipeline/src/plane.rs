@@ -1,0 +1,458 @@
+//! Data plane: the stages, the threads around them, and how they start and stop.
+//!
+//! A thread is a loop around a stage's tick that parks when the stage is idle. Whatever goes wrong
+//! for good (a broken sink, a dropped ticket, a thread that died) ends the plane; the control plane
+//! starts a new one, which goes on from the checkpoint and from what the queue holds.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::bounded;
+use crossbeam::sync::{Parker, Unparker};
+use flow::{AckSender, ChunkPool, Clock, Ledger, ReadBack, ack_channel};
+
+use crate::Tick;
+use crate::budgets::{BudgetSpec, Budgets};
+use crate::checkpoint::{CheckpointStore, Damage, OpenError};
+use crate::discovery::{Discovery, Place, ReaderDoor, Rule};
+use crate::fs::Fs;
+use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
+use crate::memory::Memory;
+use crate::meter::{Meter, Observe};
+use crate::reader::{BatchLimits, Command, Reader, ReaderParts};
+use crate::shipper::{Shipper, ShipperParts};
+use crate::source::SourceReport;
+use crate::tracker::Tracker;
+use crate::watch::{InotifyWatch, Watch};
+
+mod run;
+use run::{Flags, park};
+
+/// What a data plane is to do.
+#[derive(Debug)]
+pub struct PlanePlan {
+    /// What to collect.
+    pub rules: Vec<Rule>,
+    /// Where this is.
+    pub place: Place,
+    /// Where to; rules refer to these by index.
+    pub sinks: Vec<SinkPlan>,
+    /// Reader threads.
+    pub readers: usize,
+    /// Size of a full chunk, in bytes.
+    pub chunk_bytes: usize,
+    /// Common pool of memory for bytes in flight, beside the tenants' reserves.
+    pub pool_bytes: usize,
+    /// Budget of tenants that have none of their own.
+    pub default_budget: BudgetSpec,
+    /// Budgets by tenant.
+    pub budgets: HashMap<Arc<str>, BudgetSpec>,
+    /// Where checkpoints are.
+    pub state_directory: PathBuf,
+    /// Longest time between an acknowledgement and its checkpoint, in nanoseconds.
+    pub checkpoint_interval_ns: u64,
+    /// Time between reconciling scans, in nanoseconds.
+    pub scan_interval_ns: u64,
+    /// Above this many open log files, idle ones are closed.
+    pub open_files_max: u64,
+}
+
+/// One sink of a plan.
+pub struct SinkPlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// When a batch is full.
+    pub limits: BatchLimits,
+    /// One shipper thread each.
+    pub shippers: Vec<ShipperMaker>,
+    /// What its queue already holds.
+    pub read_back: Option<Box<dyn ReadBack>>,
+}
+
+/// Makes the parts of a shipper, given where to complete tickets.
+pub type ShipperMaker = Box<dyn FnOnce(AckSender) -> ShipperParts + Send>;
+
+impl std::fmt::Debug for SinkPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SinkPlan").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The world a data plane works in.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The file system.
+    pub fs: Arc<dyn Fs>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub meter: Arc<Meter>,
+    /// Hears of acknowledgements.
+    pub observe: Arc<dyn Observe>,
+}
+
+/// Why a data plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The system gives no thread.
+    #[error("no thread for {name}: {source}; raise the limit of processes")]
+    Thread {
+        /// Which.
+        name: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What a stop came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Everything that was read is acknowledged and in the checkpoint.
+    pub is_clean: bool,
+    /// Tickets that were dropped: their spans will be read again.
+    pub dropped_tickets: u64,
+}
+
+/// Running stages.
+#[derive(Debug)]
+pub struct DataPlane {
+    world: World,
+    flags: Arc<Flags>,
+    ledger: Arc<Ledger>,
+    budgets: Arc<Budgets>,
+    readers: Vec<ReaderDoor>,
+    shippers: Vec<Unparker>,
+    discovery: Unparker,
+    reader_threads: Vec<JoinHandle<()>>,
+    shipper_threads: Vec<JoinHandle<()>>,
+    discovery_thread: JoinHandle<()>,
+    tracker_thread: JoinHandle<()>,
+    /// What was wrong with the checkpoint.
+    pub damage: Vec<Damage>,
+}
+
+/// Commands that may wait for a reader.
+const COMMANDS_MAX: usize = 8192;
+/// Commands that may wait for the tracker.
+const TRACKER_COMMANDS_MAX: usize = 8192;
+/// Lanes that may wait for a shipper.
+const NEW_LANES_MAX: usize = 1024;
+
+impl DataPlane {
+    /// Reads the checkpoint and starts the threads.
+    ///
+    /// # Errors
+    /// If the state directory cannot be used, or there are no threads.
+    pub fn start(plan: PlanePlan, world: World) -> Result<DataPlane, StartError> {
+        let now_unix_seconds = world.clock.unix_ns() / 1_000_000_000;
+        let (store, loaded) = CheckpointStore::open(&plan.state_directory, now_unix_seconds)?;
+        let damage = loaded.damage.clone();
+        let (acks, acked) = ack_channel();
+        let (tracker_commands, commands) = bounded(TRACKER_COMMANDS_MAX);
+        let tracker = Tracker::new(
+            acked,
+            commands,
+            Arc::clone(&world.clock),
+            store,
+            plan.checkpoint_interval_ns,
+            Arc::clone(&world.meter),
+            Arc::clone(&world.observe),
+        );
+        let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
+        let building = Building {
+            flags: Arc::new(Flags::default()),
+            ledger: Arc::new(Ledger::default()),
+            world: world.clone(),
+        };
+        let flags = Arc::clone(&building.flags);
+
+        let reader_parkers: Vec<Parker> = (0..plan.readers).map(|_| Parker::new()).collect();
+        let reader_unparkers: Vec<Unparker> =
+            reader_parkers.iter().map(|it| it.unparker().clone()).collect();
+        let limits = plan.sinks.iter().map(|it| it.limits).collect::<Vec<_>>();
+        let mut read_backs = Vec::new();
+        let (mut doors, mut shippers, mut shipper_threads) = (Vec::new(), Vec::new(), Vec::new());
+        for sink in plan.sinks {
+            read_backs.push(sink.read_back);
+            let mut sink_doors = Vec::new();
+            for maker in sink.shippers {
+                let (lanes, new_lanes) = bounded::<LaneReceiver>(NEW_LANES_MAX);
+                let parker = Parker::new();
+                let unparker = parker.unparker().clone();
+                sink_doors.push(ShipperDoor { lanes, unparker: unparker.clone() });
+                shippers.push(unparker);
+                let shipper = Shipper::new(
+                    Arc::clone(&sink.name),
+                    maker(acks.clone()),
+                    new_lanes,
+                    Arc::clone(&world.clock),
+                    world.meter.sink(&sink.name),
+                    reader_unparkers.clone(),
+                );
+                let number = shipper_threads.len();
+                shipper_threads.push(building.spawn_shipper(number, shipper, parker)?);
+            }
+            doors.push(sink_doors);
+        }
+        drop(acks);
+
+        let memory = Arc::new(Memory::new(loaded.entries, read_backs));
+        let lanes = Arc::new(LaneDirectory::new(doors));
+        let pool = ChunkPool::new(plan.chunk_bytes, idle_chunks(plan.pool_bytes, plan.chunk_bytes));
+        let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());
+        for (number, parker) in reader_parkers.into_iter().enumerate() {
+            let (sender, receiver) = bounded(COMMANDS_MAX);
+            readers.push(ReaderDoor { commands: sender, unparker: parker.unparker().clone() });
+            let reader = Reader::new(ReaderParts {
+                fs: Arc::clone(&world.fs),
+                clock: Arc::clone(&world.clock),
+                commands: receiver,
+                tracker: tracker_commands.clone(),
+                lanes: Arc::clone(&lanes),
+                budgets: Arc::clone(&budgets),
+                pool: pool.clone(),
+                ledger: Arc::clone(&building.ledger),
+                meter: Arc::clone(&world.meter),
+                memory: Arc::clone(&memory),
+                limits: limits.clone(),
+                open_files_max: plan.open_files_max,
+                first_id: u32::try_from(number).expect("few readers"),
+                id_step: u32::try_from(plan.readers).expect("few readers"),
+            });
+            reader_threads.push(building.spawn_reader(number, reader, parker)?);
+        }
+        drop(tracker_commands);
+
+        let parker = Parker::new();
+        let discovery_unparker = parker.unparker().clone();
+        let discovery = Discovery::new(
+            Arc::clone(&world.fs),
+            Arc::clone(&world.clock),
+            watch(&world, &discovery_unparker),
+            plan.rules,
+            plan.place,
+            readers.clone(),
+            Arc::clone(&world.meter),
+            plan.scan_interval_ns,
+        );
+        let discovery_thread = building.spawn_discovery(discovery, parker)?;
+        let tracker_thread = building.spawn_tracker(tracker)?;
+        Ok(DataPlane {
+            world,
+            flags,
+            ledger: building.ledger,
+            budgets,
+            readers,
+            shippers,
+            discovery: discovery_unparker,
+            reader_threads,
+            shipper_threads,
+            discovery_thread,
+            tracker_thread,
+            damage,
+        })
+    }
+
+    /// Why the plane must be started anew, if it must.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        if let Some(reason) = self.flags.broken() {
+            return Some(reason);
+        }
+        let dropped = self.ledger.dropped();
+        if dropped > 0 {
+            return Some(format!("{dropped} tickets were dropped"));
+        }
+        let stages = self.reader_threads.iter().chain(&self.shipper_threads);
+        let mut all = stages.chain([&self.discovery_thread, &self.tracker_thread]);
+        let dead = all.find(|it| it.is_finished())?;
+        Some(format!("thread {} died", dead.thread().name().unwrap_or("unnamed")))
+    }
+
+    /// Whether the first scan has been passed on to the readers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.flags.is_scanned.load(Ordering::Acquire)
+    }
+
+    /// Bytes in use, by tenant.
+    #[must_use]
+    pub fn memory_used(&self) -> Vec<(Arc<str>, usize)> {
+        self.budgets.used()
+    }
+
+    /// Where every source stands.
+    #[must_use]
+    pub fn report(&self) -> Vec<SourceReport> {
+        let mut reports = Vec::new();
+        for reader in &self.readers {
+            let (sender, receiver) = bounded(1);
+            if reader.commands.try_send(Command::Report(sender)).is_err() {
+                continue;
+            }
+            reader.unparker.unpark();
+            reports.extend(receiver.recv_timeout(REPORT_TIMEOUT).unwrap_or_default());
+        }
+        reports
+    }
+
+    /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
+    ///
+    /// Giving up loses nothing: what is not acknowledged is read again.
+    pub fn stop(self, deadline_ns: u64) -> Stopped {
+        let clock = Arc::clone(&self.world.clock);
+        self.flags.deadline_ns.store(deadline_ns, Ordering::Release);
+        let wait = |threads: &[JoinHandle<()>], wake: &dyn Fn()| {
+            while !threads.iter().all(JoinHandle::is_finished) {
+                if clock.monotonic_ns() >= deadline_ns {
+                    self.flags.is_abandoned.store(true, Ordering::Release);
+                }
+                wake();
+                std::thread::sleep(STOP_POLL);
+            }
+        };
+        self.flags.stop_discovery.store(true, Ordering::Release);
+        self.discovery.unpark();
+        self.flags.stop_readers.store(true, Ordering::Release);
+        wait(&self.reader_threads, &|| self.readers.iter().for_each(|it| it.unparker.unpark()));
+        self.flags.stop_shippers.store(true, Ordering::Release);
+        wait(&self.shipper_threads, &|| self.shippers.iter().for_each(Unparker::unpark));
+        wait(std::slice::from_ref(&self.discovery_thread), &|| self.discovery.unpark());
+        self.flags.stop_tracker.store(true, Ordering::Release);
+        wait(std::slice::from_ref(&self.tracker_thread), &|| {});
+        let dropped_tickets = self.ledger.dropped();
+        let is_broken = self.flags.broken().is_some();
+        let tenants = self.world.meter.tenants();
+        let is_acked = tenants.iter().all(|(_, it)| it.oldest_unacked_ns().is_none());
+        let is_clean = dropped_tickets == 0 && !is_broken && is_acked;
+        if !is_clean {
+            // The next plane reads these spans again, under tickets of its own.
+            tenants.iter().for_each(|(_, it)| it.forget_in_flight());
+        }
+        Stopped { is_clean, dropped_tickets }
+    }
+}
+
+/// How often a stop looks whether threads have ended.
+const STOP_POLL: Duration = Duration::from_millis(1);
+/// How long a report waits for a reader.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Idle chunks worth keeping: enough for the full common pool.
+fn idle_chunks(pool_bytes: usize, chunk_bytes: usize) -> usize {
+    (pool_bytes / chunk_bytes).max(1)
+}
+
+fn watch(world: &World, unparker: &Unparker) -> Option<Box<dyn Watch>> {
+    match InotifyWatch::new(Arc::clone(&world.clock), unparker.clone()) {
+        Ok(watch) => Some(Box::new(watch)),
+        Err(error) => {
+            tracing::warn!(%error, "nothing is watched; files are looked at every scan instead");
+            None
+        }
+    }
+}
+
+/// What the threads share while they are started.
+struct Building {
+    flags: Arc<Flags>,
+    ledger: Arc<Ledger>,
+    world: World,
+}
+
+impl Building {
+    fn spawn(
+        &self,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let builder = std::thread::Builder::new().name(name.clone()).stack_size(THREAD_STACK_BYTES);
+        builder.spawn(body).map_err(|source| StartError::Thread { name, source })
+    }
+
+    fn spawn_reader(
+        &self,
+        number: usize,
+        mut reader: Reader,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
+        self.spawn(format!("lf-read-{number}"), move || {
+            loop {
+                if flags.stop_readers.load(Ordering::Acquire) {
+                    reader.stop();
+                }
+                let tick = reader.tick();
+                if reader.is_stopped() || flags.is_abandoned.load(Ordering::Acquire) {
+                    return;
+                }
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    fn spawn_shipper(
+        &self,
+        number: usize,
+        mut shipper: Shipper,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
+        self.spawn(format!("lf-ship-{number}"), move || {
+            loop {
+                let tick = shipper.tick();
+                if let Some(reason) = shipper.broken() {
+                    flags.break_down(reason);
+                }
+                let is_stopping = flags.stop_shippers.load(Ordering::Acquire);
+                let is_done = is_stopping && (shipper.is_empty() || shipper.broken().is_some());
+                if is_done || flags.is_abandoned.load(Ordering::Acquire) {
+                    return shipper.flush(flags.deadline_ns.load(Ordering::Acquire));
+                }
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    fn spawn_discovery(
+        &self,
+        mut discovery: Discovery,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
+        self.spawn("lf-discover".to_owned(), move || {
+            while !flags.stop_discovery.load(Ordering::Acquire) {
+                let tick = discovery.tick();
+                flags.is_scanned.store(true, Ordering::Release);
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    fn spawn_tracker(&self, mut tracker: Tracker) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
+        self.spawn("lf-ckpt".to_owned(), move || {
+            while !flags.stop_tracker.load(Ordering::Acquire) {
+                if let Tick::Idle(wake_ns) = tracker.tick() {
+                    let now_ns = clock.monotonic_ns();
+                    let wake_ns = wake_ns.unwrap_or(u64::MAX).min(now_ns + TRACKER_WAIT_NS);
+                    tracker.wait(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
+                }
+            }
+            tracker.store_now();
+        })
+    }
+}
+
+/// Stack of a stage's thread, in bytes: no stage recurses deeply or keeps buffers on it.
+const THREAD_STACK_BYTES: usize = 512 << 10;
+
+/// Longest sleep of the tracker: it hears of acks at once, of a stop by this.
+const TRACKER_WAIT_NS: u64 = 100_000_000;

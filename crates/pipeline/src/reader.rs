@@ -1,0 +1,327 @@
+//! Reader: reads sources in turn, frames them, and hands batches to lanes.
+//!
+//! One thread per reader; a source belongs to one reader for its life. Permit first, then read: if
+//! there is no memory, or the lane is full, the file keeps the bytes and the next lane has its turn.
+//! Gathering happens *before* reading: a quiet source is read when its linger is over, so nothing
+//! waits in memory, and what became ready together shares a batch.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, Sender};
+use flow::{ChunkPool, Clock, ContextId, Ledger, SourceId};
+
+use crate::Tick;
+use crate::budgets::Budgets;
+use crate::fs::Fs;
+use crate::lane::LaneDirectory;
+use crate::memory::Memory;
+use crate::meter::Meter;
+use crate::schedule::{LaneIndex, Schedule, SourceIndex};
+use crate::source::{Known, SeenFile, Source, SourceReport, SourceSpec, StartAt};
+use crate::tracker::TrackerCommand;
+
+mod gather;
+mod turn;
+pub use gather::BatchLimits;
+use gather::Gather;
+
+/// What discovery tells a reader.
+#[derive(Debug)]
+pub enum Command {
+    /// The files of a chain, oldest first, the live one last; none if the chain is gone.
+    Look {
+        /// The chain.
+        spec: SourceSpec,
+        /// Its files.
+        files: Vec<SeenFile>,
+        /// Seen in the first scan after the start.
+        is_initial: bool,
+    },
+    /// Something was written to the chain.
+    Poke(ContextId),
+    /// Where do the sources stand?
+    Report(Sender<Vec<SourceReport>>),
+}
+
+/// What a reader works with.
+#[derive(Debug)]
+pub struct ReaderParts {
+    /// The file system.
+    pub fs: Arc<dyn Fs>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// From discovery and control.
+    pub commands: Receiver<Command>,
+    /// To the ack tracker.
+    pub tracker: Sender<TrackerCommand>,
+    /// Lanes to shippers.
+    pub lanes: Arc<LaneDirectory>,
+    /// Memory.
+    pub budgets: Arc<Budgets>,
+    /// Buffers.
+    pub pool: ChunkPool,
+    /// Counts dropped tickets.
+    pub ledger: Arc<Ledger>,
+    /// Counts everything else.
+    pub meter: Arc<Meter>,
+    /// What is known of contexts from before.
+    pub memory: Arc<Memory>,
+    /// Batch limits, by sink.
+    pub limits: Vec<BatchLimits>,
+    /// Above this many open log files, idle ones are closed.
+    pub open_files_max: u64,
+    /// First source id, and the step between: readers share the number space.
+    pub first_id: u32,
+    /// See `first_id`.
+    pub id_step: u32,
+}
+
+/// Reads sources in turn.
+#[derive(Debug)]
+pub struct Reader {
+    parts: ReaderParts,
+    slots: Vec<Option<Slot>>,
+    free: Vec<SourceIndex>,
+    by_context: HashMap<ContextId, SourceIndex>,
+    next_id: u32,
+    schedule: Schedule,
+    timers: BinaryHeap<Reverse<(u64, SourceIndex)>>,
+    gathers: Vec<Gather>,
+    is_stopping: bool,
+}
+
+/// A source and its place in the schedule.
+#[derive(Debug)]
+struct Slot {
+    source: Source,
+    lane: LaneIndex,
+    /// Waits for its turn.
+    is_ready: bool,
+    /// Earliest of its timers; later ones in the heap are of no meaning.
+    due_ns: Option<u64>,
+    open_files: usize,
+}
+
+/// Turns in one tick: a bound, so that commands and time are looked at in between.
+const TURNS_MAX: usize = 16;
+
+/// How long a blocked reader sleeps at most: shippers wake it earlier.
+const BLOCKED_NS: u64 = 20_000_000;
+
+impl Reader {
+    /// A reader without sources.
+    #[must_use]
+    pub fn new(parts: ReaderParts) -> Reader {
+        let quantum_bytes = u32::try_from(parts.pool.chunk_bytes()).expect("chunks are small");
+        Reader {
+            next_id: parts.first_id,
+            parts,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_context: HashMap::new(),
+            schedule: Schedule::new(quantum_bytes),
+            timers: BinaryHeap::new(),
+            gathers: Vec::new(),
+            is_stopping: false,
+        }
+    }
+
+    /// Takes commands, then turns, then hands over.
+    pub fn tick(&mut self) -> Tick {
+        let now_ns = self.parts.clock.monotonic_ns();
+        let mut worked = self.take_commands(now_ns);
+        self.wake_due(now_ns);
+        self.schedule.unblock_all();
+        for _ in 0..TURNS_MAX {
+            if self.is_stopping {
+                break;
+            }
+            let Some((lane, index)) = self.schedule.next() else { break };
+            if !self.gathers[lane].has_room() {
+                self.schedule.block(lane, index);
+                continue;
+            }
+            worked |= self.turn(lane, index, now_ns);
+        }
+        let is_idle = self.schedule.is_idle() || self.is_stopping;
+        for gather in &mut self.gathers {
+            gather.flush(is_idle);
+        }
+        if worked && !self.is_stopping {
+            return Tick::Busy;
+        }
+        let timer_ns = self.timers.peek().map(|Reverse((due_ns, _))| *due_ns);
+        let is_blocked = self.schedule.has_blocked() || self.gathers.iter().any(Gather::is_stalled);
+        let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
+        Tick::Idle([timer_ns, blocked_ns].into_iter().flatten().min())
+    }
+
+    /// Reads nothing more; hands over what is gathered.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Whether everything read was handed over, after [`Reader::stop`].
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopping && self.gathers.iter().all(Gather::is_empty)
+    }
+
+    fn take_commands(&mut self, now_ns: u64) -> bool {
+        let mut worked = false;
+        while let Ok(command) = self.parts.commands.try_recv() {
+            worked = true;
+            match command {
+                Command::Look { spec, files, is_initial } => {
+                    self.look(spec, &files, is_initial, now_ns);
+                }
+                Command::Poke(context) => self.poke(context, now_ns),
+                Command::Report(sender) => {
+                    let slots = self.slots.iter().flatten();
+                    // The asker may have gone; then nobody misses the answer.
+                    drop(sender.try_send(slots.map(|it| it.source.report()).collect()));
+                }
+            }
+        }
+        worked
+    }
+
+    fn look(&mut self, spec: SourceSpec, files: &[SeenFile], is_initial: bool, now_ns: u64) {
+        let context = spec.context.id;
+        let (index, known, start_at) = match self.by_context.get(&context) {
+            Some(&index) => (index, Known::new(0), StartAt::Beginning),
+            None if files.is_empty() => return,
+            None => {
+                let known = self.parts.memory.recall(context, spec.sink);
+                let start_at = if is_initial && known.is_none() {
+                    spec.options.start_at
+                } else {
+                    StartAt::Beginning
+                };
+                let known = known.unwrap_or_else(|| Known::new(self.new_epoch()));
+                (self.open(spec, &known, now_ns), known, start_at)
+            }
+        };
+        let Some(slot) = &mut self.slots[index] else { return };
+        slot.source.reconcile(&*self.parts.fs, files, &known, start_at, now_ns);
+        self.settle_files(index);
+        self.make_ready(index);
+    }
+
+    /// An epoch larger than any before: the wall clock, in seconds.
+    fn new_epoch(&self) -> u32 {
+        let seconds = self.parts.clock.unix_ns() / 1_000_000_000;
+        u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn open(&mut self, spec: SourceSpec, known: &Known, now_ns: u64) -> SourceIndex {
+        let id = SourceId(self.next_id);
+        self.next_id += self.parts.id_step;
+        let meter = self.parts.meter.tenant(&spec.context.tenant);
+        meter.sources.add(1);
+        let lane = self.lane_for(&spec);
+        let context = spec.context.id;
+        let open = TrackerCommand::Open {
+            source: id,
+            context,
+            known: known.clone(),
+            meter: Arc::clone(&meter),
+        };
+        self.tell_tracker(open);
+        let mut source = Source::new(id, spec, meter, known);
+        source.seen_ns = now_ns;
+        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[index] = Some(slot);
+        self.by_context.insert(context, index);
+        index
+    }
+
+    fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
+        let key = self.parts.lanes.key(&spec.context.tenant, spec.sink, spec.context.id);
+        if let Some(index) = self.gathers.iter().position(|it| it.key == key) {
+            return index;
+        }
+        let lane = self.parts.lanes.open(&key);
+        let budget = self.parts.budgets.of(&key.tenant);
+        let limits = self.parts.limits[key.sink];
+        self.gathers.push(Gather::new(key, lane, budget, limits));
+        self.schedule.add_lane()
+    }
+
+    fn poke(&mut self, context: ContextId, now_ns: u64) {
+        let Some(&index) = self.by_context.get(&context) else { return };
+        let Some(slot) = &mut self.slots[index] else { return };
+        if slot.is_ready {
+            return;
+        }
+        if slot.due_ns.is_none() {
+            slot.source.seen_ns = now_ns;
+        }
+        let due_ns = next_tick(now_ns, slot.source.spec.options.linger_ns);
+        self.wake_at(index, due_ns);
+    }
+
+    fn wake_at(&mut self, index: SourceIndex, due_ns: u64) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        if slot.is_ready || slot.due_ns.is_some_and(|earlier| earlier <= due_ns) {
+            return;
+        }
+        slot.due_ns = Some(due_ns);
+        self.timers.push(Reverse((due_ns, index)));
+    }
+
+    fn wake_due(&mut self, now_ns: u64) {
+        while let Some(&Reverse((due_ns, index))) = self.timers.peek() {
+            if due_ns > now_ns {
+                return;
+            }
+            self.timers.pop();
+            let is_current =
+                self.slots[index].as_ref().is_some_and(|slot| slot.due_ns == Some(due_ns));
+            if is_current {
+                self.make_ready(index);
+            }
+        }
+    }
+
+    fn make_ready(&mut self, index: SourceIndex) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        slot.due_ns = None;
+        if !slot.is_ready {
+            slot.is_ready = true;
+            self.schedule.ready(slot.lane, index);
+        }
+    }
+
+    /// Keeps the count of open files and of unread bytes true.
+    fn settle_files(&mut self, index: SourceIndex) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        let meter = &self.parts.meter;
+        let open_files = slot.source.open_files();
+        meter.open_files.add(open_files as u64);
+        meter.open_files.sub(slot.open_files as u64);
+        slot.open_files = open_files;
+        let unread = slot.source.unread_bytes();
+        slot.source.meter.lag_bytes.add(unread);
+        slot.source.meter.lag_bytes.sub(slot.source.lag_bytes);
+        slot.source.lag_bytes = unread;
+    }
+
+    fn tell_tracker(&self, command: TrackerCommand) {
+        // The tracker outlives the readers; if it died, nothing is acknowledged any more and the
+        // control plane starts over.
+        drop(self.parts.tracker.send(command));
+    }
+}
+
+/// The next multiple of `linger_ns`: sources that become ready together are read together.
+fn next_tick(now_ns: u64, linger_ns: u64) -> u64 {
+    let linger_ns = linger_ns.max(1);
+    (now_ns / linger_ns + 1) * linger_ns
+}

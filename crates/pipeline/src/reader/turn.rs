@@ -1,0 +1,209 @@
+//! Turn: one source reads one chunk, or finds out that there is nothing to do.
+
+use std::sync::Arc;
+
+use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket};
+
+use super::{Reader, next_tick};
+use crate::frame::{Framed, Tail};
+use crate::schedule::{LaneIndex, SourceIndex};
+use crate::source::{Look, Missing, Source};
+use crate::tracker::TrackerCommand;
+
+/// What a section is made of, beside its source.
+struct Piece {
+    span: Span,
+    positions: Vec<Position>,
+    content: Content,
+    framed: Framed,
+    gap: Option<GapReason>,
+    is_last: bool,
+}
+
+impl Reader {
+    /// The source's turn; returns whether anything was done.
+    pub(super) fn turn(&mut self, lane: LaneIndex, index: SourceIndex, now_ns: u64) -> bool {
+        let Some(slot) = &mut self.slots[index] else { return false };
+        match slot.source.look(&*self.parts.fs, now_ns) {
+            Look::Read { pending, tail, bridge } => {
+                return self.read(lane, index, pending, tail, bridge, now_ns);
+            }
+            Look::Gap(missing) => {
+                self.declare(lane, index, missing);
+                self.again(lane, index, 0);
+            }
+            Look::Wait(until_ns) => {
+                slot.is_ready = false;
+                self.schedule.spent(lane, 0);
+                self.wait(index, until_ns);
+            }
+            Look::End => self.end(lane, index),
+        }
+        true
+    }
+
+    fn read(
+        &mut self,
+        lane: LaneIndex,
+        index: SourceIndex,
+        pending: u64,
+        tail: Tail,
+        bridge: bool,
+        now_ns: u64,
+    ) -> bool {
+        let size = self.parts.pool.size_for(if bridge { u64::MAX } else { pending });
+        let Some(permit) = self.gathers[lane].budget.try_acquire(size) else {
+            self.schedule.block(lane, index);
+            return false;
+        };
+        let Some(slot) = &mut self.slots[index] else { return false };
+        let mut chunk = self.parts.pool.take(permit);
+        let (fs, chunk_bytes) = (&*self.parts.fs, self.parts.pool.chunk_bytes());
+        let source = &mut slot.source;
+        let outcome = match source.read(fs, &mut chunk, tail, bridge, chunk_bytes, now_ns) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.parts.meter.read_errors.add(1);
+                tracing::debug!(context = %source.spec.context, %error, "read failed");
+                self.again(lane, index, 0);
+                return true;
+            }
+        };
+        let bytes = outcome.span.bytes();
+        self.parts.meter.copied_bytes.add(outcome.framed.copied);
+        if bytes > 0 {
+            let content = Content::Records { chunk, filtered: outcome.framed.filtered };
+            let (span, positions) = (outcome.span, outcome.positions);
+            let framed = outcome.framed;
+            self.push(
+                lane,
+                index,
+                Piece { span, positions, content, framed, gap: None, is_last: false },
+            );
+        }
+        self.tell_news(index);
+        self.settle_files(index);
+        if outcome.is_hot {
+            self.again(lane, index, bytes);
+            return true;
+        }
+        let Some(slot) = &mut self.slots[index] else { return true };
+        slot.is_ready = false;
+        self.schedule.spent(lane, bytes);
+        // What is written meanwhile gathers in the file; then there is another look, which also
+        // finds out whether the generation is done or a line stays unfinished.
+        let due_ns = next_tick(now_ns, slot.source.spec.options.linger_ns);
+        slot.source.seen_ns = now_ns;
+        self.wake_at(index, due_ns);
+        true
+    }
+
+    /// The source has more to do at once.
+    fn again(&mut self, lane: LaneIndex, index: SourceIndex, bytes: u64) {
+        self.schedule.spent(lane, bytes);
+        self.schedule.ready(lane, index);
+    }
+
+    fn wait(&mut self, index: SourceIndex, until_ns: Option<u64>) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        if self.parts.meter.open_files.get() > self.parts.open_files_max {
+            slot.source.close_idle();
+        }
+        self.tell_news(index);
+        self.settle_files(index);
+        if let Some(until_ns) = until_ns {
+            self.wake_at(index, until_ns);
+        }
+    }
+
+    fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        let (span, positions) = slot.source.gap(missing.bytes);
+        let gap = Some(missing.reason);
+        let content = Content::Gap(Gap { reason: missing.reason });
+        let framed = Framed::default();
+        self.push(lane, index, Piece { span, positions, content, framed, gap, is_last: false });
+    }
+
+    /// The chain is gone and was read to the end: says so in the queue, and closes the source.
+    fn end(&mut self, lane: LaneIndex, index: SourceIndex) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        let (span, _) = slot.source.gap(0);
+        if !slot.source.is_first {
+            let (content, framed) = (Content::End, Framed::default());
+            let positions = Vec::new();
+            self.push(
+                lane,
+                index,
+                Piece { span, positions, content, framed, gap: None, is_last: true },
+            );
+        }
+        self.schedule.spent(lane, 0);
+        self.tell_news(index);
+        let Some(slot) = self.slots[index].take() else { return };
+        let source = slot.source;
+        self.parts.meter.open_files.sub(slot.open_files as u64);
+        source.meter.lag_bytes.sub(source.lag_bytes);
+        source.meter.sources.sub(1);
+        self.by_context.remove(&source.context_id());
+        self.parts.memory.keep(source.context_id(), source.known());
+        self.tell_tracker(TrackerCommand::Close { source: source.id, cursor: source.cursor });
+        self.free.push(index);
+    }
+
+    fn push(&mut self, lane: LaneIndex, index: SourceIndex, piece: Piece) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        let source = &mut slot.source;
+        let section = section(source, piece, self.parts.clock.unix_ns(), &self.parts.ledger);
+        source.is_first = false;
+        source.meter.read_bytes.add(section.span.bytes());
+        if !section.span.is_empty() {
+            source.meter.begin((source.seen_ns, source.id, section.span.begin));
+        }
+        self.gathers[lane].push(section);
+    }
+
+    /// Tells the tracker what it must know to store and to forget generations.
+    fn tell_news(&mut self, index: SourceIndex) {
+        let Some(slot) = &mut self.slots[index] else { return };
+        let source = slot.source.id;
+        let news = std::mem::take(&mut slot.source.news);
+        let forgotten = std::mem::take(&mut slot.source.forgotten);
+        for mark in news {
+            self.tell_tracker(TrackerCommand::Head { source, mark });
+        }
+        for (cursor, key) in forgotten {
+            self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
+        }
+    }
+}
+
+fn section(
+    source: &Source,
+    piece: Piece,
+    observed_unix_ns: i64,
+    ledger: &Arc<flow::Ledger>,
+) -> Section {
+    let records = match &piece.content {
+        Content::Records { chunk, .. } => chunk.records().len(),
+        Content::Gap(_) | Content::End => 0,
+    };
+    let acked = Acked {
+        source: source.id,
+        span: piece.span,
+        positions: piece.positions,
+        records: u32::try_from(records).expect("a chunk holds fewer records"),
+        filtered_bytes: piece.framed.filtered_bytes,
+        gap: piece.gap,
+        seen_ns: source.seen_ns,
+    };
+    Section {
+        context: Arc::clone(&source.spec.context),
+        epoch: source.epoch,
+        span: piece.span,
+        marks: Marks { first: source.is_first, last: piece.is_last },
+        observed_unix_ns,
+        content: piece.content,
+        ticket: Ticket::new(acked, Arc::clone(ledger)),
+    }
+}

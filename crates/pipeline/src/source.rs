@@ -1,0 +1,271 @@
+//! Source: one chain of generations being read, such as a container's stdout.
+//!
+//! `app.log`, `app.log.1`, … are generations of one chain; the cursor counts over all of them. A
+//! source belongs to one reader thread. It decides *what* to read next ([`Source::look`]) and turns
+//! a chunk into records ([`Source::read`]); when, and who pays for the memory, is the reader's
+//! business. It holds no bytes: what a read does not consume stays in the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span};
+
+use crate::frame::{Format, Streams};
+use crate::fs::Stat;
+use crate::meter::TenantMeter;
+
+mod generation;
+mod identity;
+mod look;
+mod read;
+mod reconcile;
+mod resume;
+
+pub use generation::Generation;
+pub use identity::{HEAD_BYTES_MAX, Head, generation_key};
+pub use look::Look;
+pub use read::ReadOutcome;
+pub use resume::{GenerationMark, Known};
+
+/// Where to begin with files that were there before the agent first saw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At their first byte.
+    Beginning,
+    /// At their end: only what is written from now on.
+    End,
+}
+
+/// How a rule wants its sources read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Format of the lines; `None` tells container formats apart by the first line.
+    pub format: Option<Format>,
+    /// Where to begin with files first seen at start-up.
+    pub start_at: StartAt,
+    /// Longest record, in bytes.
+    pub line_bytes_max: u32,
+    /// How long an unfinished line waits for its end, in nanoseconds.
+    pub flush_timeout_ns: u64,
+    /// How long a rotated or removed generation is watched for late writes, in nanoseconds.
+    pub late_writes_ns: u64,
+    /// Streams whose records are left out.
+    pub skip: RecordFlags,
+    /// How long to gather before reading, in nanoseconds.
+    pub linger_ns: u64,
+}
+
+/// A chain that a rule selected.
+#[derive(Debug, Clone)]
+pub struct SourceSpec {
+    /// Whose records.
+    pub context: Arc<Context>,
+    /// Name of the LogConfig that selected it.
+    pub rule: Arc<str>,
+    /// Which of the plan's sinks it goes to.
+    pub sink: usize,
+    /// How to read it.
+    pub options: Arc<SourceOptions>,
+}
+
+/// A file of the chain, as a look at its directory showed it.
+#[derive(Debug, Clone)]
+pub struct SeenFile {
+    /// Path now.
+    pub path: PathBuf,
+    /// What the file system said.
+    pub stat: Stat,
+}
+
+/// One chain being read.
+#[derive(Debug)]
+pub struct Source {
+    /// Number within this life of the data plane.
+    pub id: SourceId,
+    /// What was asked for.
+    pub spec: SourceSpec,
+    /// Counts for the tenant.
+    pub meter: Arc<TenantMeter>,
+    /// Epoch of the context.
+    pub epoch: u32,
+    /// Cursor of the next byte to be read.
+    pub cursor: u64,
+    /// The next section is the context's first.
+    pub is_first: bool,
+    /// Oldest first; the live file, if there is one, last.
+    generations: Vec<Generation>,
+    /// The chain has no file any more, since then.
+    gone_since_ns: Option<u64>,
+    continued: Streams<bool>,
+    /// The generation that `cursor` moves in.
+    current: usize,
+    retry: Retry,
+    /// Monotonic time at which the bytes to be read next were first noticed.
+    pub seen_ns: u64,
+    /// Heads that the ack tracker has not been told of.
+    pub news: Vec<GenerationMark>,
+    /// Generations done with for good, and the cursor up to which they must stay in the checkpoint.
+    pub forgotten: Vec<(u64, u64)>,
+    /// Bytes known to be unread, as last reported.
+    pub lag_bytes: u64,
+}
+
+/// Back-off of a source whose file cannot be opened or read.
+#[derive(Debug, Default)]
+struct Retry {
+    failures: u32,
+    at_ns: u64,
+}
+
+/// First pause after a failed open or read.
+const RETRY_FIRST_NS: u64 = 100_000_000;
+/// Longest pause after repeated failures: rights are granted by people, who expect an effect soon.
+const RETRY_MAX_NS: u64 = 5_000_000_000;
+
+impl Retry {
+    fn fail(&mut self, now_ns: u64) -> u64 {
+        let pause = RETRY_FIRST_NS << self.failures.min(16);
+        self.failures += 1;
+        self.at_ns = now_ns + pause.min(RETRY_MAX_NS);
+        self.at_ns
+    }
+}
+
+/// What a reader tells about a source on request.
+#[derive(Debug, Clone)]
+pub struct SourceReport {
+    /// Whose records.
+    pub context: Arc<Context>,
+    /// The LogConfig that selected it.
+    pub rule: Arc<str>,
+    /// Epoch.
+    pub epoch: u32,
+    /// Cursor of the next byte to be read.
+    pub cursor: u64,
+    /// Bytes known to be unread.
+    pub lag_bytes: u64,
+    /// Failures in a row of opening or reading.
+    pub failures: u32,
+    /// Path, offset, size as last seen, whether open: of each generation.
+    pub generations: Vec<GenerationReport>,
+}
+
+/// What a reader tells about a generation on request.
+#[derive(Debug, Clone)]
+pub struct GenerationReport {
+    /// Path as last seen.
+    pub path: PathBuf,
+    /// Next byte to be read.
+    pub offset: u64,
+    /// Size as last seen.
+    pub size: u64,
+    /// Whether it has no name any more.
+    pub is_gone: bool,
+}
+
+impl Source {
+    /// A source that goes on from `known`.
+    #[must_use]
+    pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<TenantMeter>, known: &Known) -> Source {
+        Source {
+            id,
+            spec,
+            meter,
+            epoch: known.epoch,
+            cursor: known.cursor,
+            is_first: known.is_new,
+            generations: Vec::new(),
+            gone_since_ns: None,
+            continued: Streams::default(),
+            current: 0,
+            retry: Retry::default(),
+            seen_ns: 0,
+            news: Vec::new(),
+            forgotten: Vec::new(),
+            lag_bytes: 0,
+        }
+    }
+
+    /// Id of its context.
+    #[must_use]
+    pub fn context_id(&self) -> ContextId {
+        self.spec.context.id
+    }
+
+    /// Takes the next `bytes` cursors.
+    fn advance(&mut self, bytes: u64) -> Span {
+        let span = Span::new(self.cursor, self.cursor + bytes);
+        self.cursor = span.end;
+        span
+    }
+
+    /// The span of a gap of `bytes`, and where the chain stands after it.
+    pub fn gap(&mut self, bytes: u64) -> (Span, Vec<Position>) {
+        let positions = self.generations.get(self.current).map(Generation::position);
+        (self.advance(bytes), positions.into_iter().collect())
+    }
+
+    /// What to remember when the source is closed while the data plane lives on.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            epoch: self.epoch,
+            cursor: self.cursor,
+            is_new: self.is_first,
+            generations: self.generations.iter().map(Generation::mark).collect(),
+        }
+    }
+
+    /// Bytes known to be unread in all generations.
+    #[must_use]
+    pub fn unread_bytes(&self) -> u64 {
+        self.generations.iter().map(|it| it.size.saturating_sub(it.offset)).sum()
+    }
+
+    /// How many descriptors it holds.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.generations.iter().filter(|it| it.file.is_some()).count()
+    }
+
+    /// Closes the files that can be opened again by name and have nothing unread.
+    pub fn close_idle(&mut self) {
+        for generation in &mut self.generations {
+            if !generation.is_gone && generation.size <= generation.offset {
+                generation.file = None;
+            }
+        }
+    }
+
+    /// Where it stands, for `explain`.
+    #[must_use]
+    pub fn report(&self) -> SourceReport {
+        let generations = self.generations.iter().map(|it| GenerationReport {
+            path: it.path.clone(),
+            offset: it.offset,
+            size: it.size,
+            is_gone: it.is_gone,
+        });
+        SourceReport {
+            context: Arc::clone(&self.spec.context),
+            rule: Arc::clone(&self.spec.rule),
+            epoch: self.epoch,
+            cursor: self.cursor,
+            lag_bytes: self.unread_bytes(),
+            failures: self.retry.failures,
+            generations: generations.collect(),
+        }
+    }
+}
+
+/// A declared gap, before it has cursors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Why.
+    pub reason: GapReason,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Read: fills a chunk from the chain and frames it.
+
+use std::io;
+
+use flow::{Chunk, Position, Span};
+
+use super::Source;
+use super::generation::UnfinishedTail;
+use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Tail};
+use crate::fs::Fs;
+
+/// What a read brought.
+#[derive(Debug)]
+pub struct ReadOutcome {
+    /// Cursors of the bytes consumed; empty if the bytes hold no whole line yet.
+    pub span: Span,
+    /// Where each generation touched stands now.
+    pub positions: Vec<Position>,
+    /// What framing counted.
+    pub framed: Framed,
+    /// More is there for sure.
+    pub is_hot: bool,
+}
+
+impl Source {
+    /// Reads the current generation into `chunk` and frames it.
+    ///
+    /// With `bridge` the next generation's bytes follow in the same chunk, so that a record whose
+    /// parts lie on both sides of a rotation is joined.
+    ///
+    /// # Errors
+    /// As `pread`; the reader tries again after a back-off.
+    pub fn read(
+        &mut self,
+        fs: &dyn Fs,
+        chunk: &mut Chunk,
+        tail: Tail,
+        bridge: bool,
+        chunk_bytes: usize,
+        now_ns: u64,
+    ) -> io::Result<ReadOutcome> {
+        let index = self.current;
+        let (own, next) = match self.fill(fs, chunk, index, bridge) {
+            Ok(filled) => filled,
+            Err(error) => {
+                self.retry.fail(now_ns);
+                return Err(error);
+            }
+        };
+        self.retry.failures = 0;
+        let filled = own + next;
+        let is_full = filled == chunk.data().len();
+        // A chunk of the largest size without a place to cut is delivered in parts.
+        let mut framed = self.frame(fs, chunk, filled, index, tail);
+        if framed.consumed == 0 && is_full && filled == chunk_bytes {
+            framed = self.frame(fs, chunk, filled, index, Tail::Deliver);
+        }
+        let positions = self.consume(index, own, framed.consumed);
+        let rest = filled - framed.consumed;
+        let generation = &mut self.generations[index];
+        generation.is_hot = is_full && next == 0;
+        generation.tail = None;
+        if !generation.is_hot && rest > 0 && framed.consumed <= own {
+            let size = generation.offset + (own - framed.consumed) as u64;
+            let since_ns = now_ns;
+            let open_join = framed.open_join;
+            generation.tail =
+                Some(UnfinishedTail { size, since_ns, open_join, bridged_bytes: next as u64 });
+        }
+        let is_hot = generation.is_hot;
+        let span = self.advance(framed.consumed as u64);
+        Ok(ReadOutcome { span, positions, framed, is_hot })
+    }
+
+    /// Reads; returns the bytes of the current generation and those of the next.
+    fn fill(
+        &mut self,
+        fs: &dyn Fs,
+        chunk: &mut Chunk,
+        index: usize,
+        bridge: bool,
+    ) -> io::Result<(usize, usize)> {
+        let buffer = chunk.data_mut();
+        let generation = &mut self.generations[index];
+        let offset = generation.offset;
+        let own = generation.open(fs)?.read_at(buffer, offset)?;
+        generation.size = generation.size.max(offset + own as u64);
+        let can_bridge = bridge && own > 0 && own < buffer.len() && buffer[own - 1] == b'\n';
+        let Some(next) = self.generations.get_mut(index + 1).filter(|_| can_bridge) else {
+            return Ok((own, 0));
+        };
+        let offset = next.offset;
+        let count = next.open(fs)?.read_at(&mut buffer[own..], offset)?;
+        next.size = next.size.max(offset + count as u64);
+        Ok((own, count))
+    }
+
+    fn frame(
+        &mut self,
+        fs: &dyn Fs,
+        chunk: &mut Chunk,
+        filled: usize,
+        index: usize,
+        tail: Tail,
+    ) -> Framed {
+        let generation = &mut self.generations[index];
+        let mid_line = generation.starts_mid_line(fs);
+        let (bytes, side, records) = chunk.parts_mut();
+        side.clear();
+        records.clear();
+        let bytes = &bytes[..filled];
+        let known = self.spec.options.format.or(generation.format);
+        let format = known.or_else(|| detect(fs, generation, bytes));
+        generation.format = format;
+        let Some(format) = format.or((tail == Tail::Deliver).then_some(Format::Plain)) else {
+            return Framed::default();
+        };
+        let options = FrameOptions {
+            line_bytes_max: self.spec.options.line_bytes_max,
+            tail,
+            skip: self.spec.options.skip,
+            at_start: generation.offset == 0,
+        };
+        let mut carry = Carry { mid_line, continued: self.continued };
+        let framed = format.frame(bytes, &options, &mut carry, &mut Output { side, records });
+        generation.mid_line = Some(carry.mid_line);
+        self.continued = carry.continued;
+        framed
+    }
+
+    /// Moves the offsets over `consumed` bytes, of which `own` at most are the current generation's.
+    fn consume(&mut self, index: usize, own: usize, consumed: usize) -> Vec<Position> {
+        let of_own = consumed.min(own);
+        let generation = &mut self.generations[index];
+        generation.offset += of_own as u64;
+        let mut positions = vec![generation.position()];
+        if consumed > own {
+            let mid_line = generation.mid_line.replace(false);
+            let format = generation.format;
+            let next = &mut self.generations[index + 1];
+            next.offset += (consumed - own) as u64;
+            next.mid_line = mid_line;
+            next.format = format;
+            positions.push(next.position());
+        }
+        positions
+    }
+}
+
+/// How much of a file tells its format: a first line's prefix, in bytes.
+const DETECT_BYTES: usize = 256;
+
+/// Tells the format by the file's first line.
+fn detect(fs: &dyn Fs, generation: &mut super::Generation, bytes: &[u8]) -> Option<Format> {
+    if generation.offset == 0 {
+        return Format::detect(bytes);
+    }
+    let mut head = [0; DETECT_BYTES];
+    let len = generation.open(fs).and_then(|file| file.read_at(&mut head, 0)).ok()?;
+    Format::detect(&head[..len])
+}

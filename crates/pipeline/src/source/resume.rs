@@ -1,0 +1,142 @@
+//! Resume: where a context goes on after a restart, from the checkpoint and from the queue itself.
+
+use flow::{PersistedSpan, Position};
+
+use super::Head;
+
+/// How far one generation was read, and what identifies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationMark {
+    /// Key of the generation.
+    pub key: u64,
+    /// Next byte to be read.
+    pub offset: u64,
+    /// Fingerprint; of length 0 if none is known.
+    pub head: Head,
+}
+
+/// What is known of a context from before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Epoch.
+    pub epoch: u32,
+    /// Cursor of the next byte.
+    pub cursor: u64,
+    /// Nothing was ever delivered of it.
+    pub is_new: bool,
+    /// How far each generation was read.
+    pub generations: Vec<GenerationMark>,
+}
+
+impl Known {
+    /// A context never seen before; `epoch` must be larger than any it may have had.
+    #[must_use]
+    pub fn new(epoch: u32) -> Known {
+        Known { epoch, cursor: 0, is_new: true, generations: Vec::new() }
+    }
+
+    /// Goes on over what the queue already holds.
+    ///
+    /// The checkpoint is stored after the acknowledgement, so the queue may hold more. Only spans
+    /// that follow without a hole count: after a hole the bytes must be read again. A later epoch in
+    /// the queue means that the checkpoint is an old one.
+    #[must_use]
+    pub fn resume(checkpoint: Option<Known>, persisted: &[PersistedSpan]) -> Option<Known> {
+        let last_epoch = persisted.iter().map(|it| it.epoch).max();
+        let mut known = match (checkpoint, last_epoch) {
+            (None, None) => return None,
+            (Some(known), None) => return Some(known),
+            (Some(known), Some(epoch)) if known.epoch >= epoch => known,
+            (_, Some(epoch)) => {
+                let first = persisted.iter().filter(|it| it.epoch == epoch).map(|it| it.span.begin);
+                let cursor = first.min().unwrap_or(0);
+                Known { epoch, cursor, is_new: false, generations: Vec::new() }
+            }
+        };
+        let mut spans: Vec<&PersistedSpan> =
+            persisted.iter().filter(|it| it.epoch == known.epoch).collect();
+        spans.sort_by_key(|it| (it.span.begin, it.span.end));
+        for persisted in spans {
+            if persisted.span.begin > known.cursor {
+                break;
+            }
+            if persisted.span.end > known.cursor {
+                known.cursor = persisted.span.end;
+                known.is_new = false;
+                persisted.positions.iter().for_each(|position| known.move_to(*position));
+            }
+        }
+        Some(known)
+    }
+
+    /// Notes how far a generation was read.
+    pub(crate) fn move_to(&mut self, position: Position) {
+        match self.generations.iter_mut().find(|it| it.key == position.generation) {
+            Some(mark) => mark.offset = position.offset,
+            None => self.generations.push(GenerationMark {
+                key: position.generation,
+                offset: position.offset,
+                head: Head::default(),
+            }),
+        }
+    }
+
+    /// The mark of the generation called `key`.
+    #[must_use]
+    pub fn mark(&self, key: u64) -> Option<GenerationMark> {
+        self.generations.iter().find(|it| it.key == key).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::Span;
+
+    use super::*;
+
+    fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
+        let positions = vec![Position { generation, offset }];
+        PersistedSpan { epoch, span: Span::new(begin, end), positions }
+    }
+
+    fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {
+        let head = Head::of(b"head");
+        let generations = vec![GenerationMark { key: 1, offset, head }];
+        Some(Known { epoch, cursor, is_new: false, generations })
+    }
+
+    #[test]
+    fn the_queue_goes_on_where_the_checkpoint_ends() {
+        let queue =
+            [persisted(5, 0, 10, 1, 10), persisted(5, 10, 30, 1, 30), persisted(5, 30, 40, 2, 10)];
+        let known = Known::resume(checkpoint(5, 10, 10), &queue).unwrap();
+        assert_eq!(known.cursor, 40);
+        assert_eq!(known.mark(1).unwrap().offset, 30);
+        assert_eq!(known.mark(1).unwrap().head, Head::of(b"head"));
+        assert_eq!(known.mark(2).unwrap().offset, 10);
+    }
+
+    #[test]
+    fn nothing_after_a_hole_counts() {
+        let queue = [persisted(5, 0, 10, 1, 10), persisted(5, 20, 30, 1, 30)];
+        let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
+        assert_eq!((known.cursor, known.mark(1).unwrap().offset), (10, 10));
+    }
+
+    #[test]
+    fn without_a_checkpoint_the_queue_tells() {
+        let queue =
+            [persisted(4, 0, 99, 1, 99), persisted(5, 7, 10, 1, 10), persisted(5, 10, 12, 1, 12)];
+        let known = Known::resume(None, &queue).unwrap();
+        assert_eq!((known.epoch, known.cursor, known.is_new), (5, 12, false));
+        assert_eq!(Known::resume(None, &[]), None);
+    }
+
+    #[test]
+    fn an_older_epoch_in_the_queue_says_nothing() {
+        let known = Known::resume(checkpoint(6, 0, 0), &[persisted(5, 0, 10, 1, 10)]).unwrap();
+        assert_eq!((known.epoch, known.cursor), (6, 0));
+        let known = Known::resume(checkpoint(4, 50, 50), &[persisted(5, 0, 10, 1, 10)]).unwrap();
+        assert_eq!((known.epoch, known.cursor), (5, 10));
+    }
+}

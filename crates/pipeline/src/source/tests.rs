@@ -1,0 +1,403 @@
+//! Sources over real files: rotation, late writes, truncation, restarts, joins over generations.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flow::{Budget, ChunkPool, NodeBudget};
+
+use super::*;
+use crate::frame::Tail;
+use crate::fs::{Fs, HostFs};
+
+const LATE: u64 = 1000;
+const FLUSH: u64 = 100;
+
+struct Bed {
+    source: Source,
+    pool: ChunkPool,
+    directory: tempfile::TempDir,
+    now_ns: u64,
+    /// What was delivered: begin of the span, bodies; and what is the checkpoint's view of it.
+    delivered: Vec<(Span, Vec<String>)>,
+    known: Known,
+}
+
+fn options(format: Option<Format>) -> SourceOptions {
+    SourceOptions {
+        format,
+        start_at: StartAt::Beginning,
+        line_bytes_max: 4096,
+        flush_timeout_ns: FLUSH,
+        late_writes_ns: LATE,
+        skip: RecordFlags::NONE,
+        linger_ns: 0,
+    }
+}
+
+fn source(known: &Known, format: Option<Format>) -> Source {
+    let id = ContextId(1);
+    let context = Context { id, tenant: Arc::from("t"), attributes: Vec::new() };
+    let spec = SourceSpec {
+        context: Arc::new(context),
+        rule: Arc::from("rule"),
+        sink: 0,
+        options: Arc::new(options(format)),
+    };
+    Source::new(SourceId(0), spec, Arc::default(), known)
+}
+
+impl Bed {
+    fn new(format: Option<Format>) -> Bed {
+        let known = Known::new(1);
+        Bed {
+            source: source(&known, format),
+            pool: ChunkPool::new(4096, 1),
+            directory: tempfile::tempdir().unwrap(),
+            now_ns: 1_000_000,
+            delivered: Vec::new(),
+            known,
+        }
+    }
+
+    /// A new agent that knows what the last one delivered.
+    fn restart(&mut self) {
+        self.known.cursor = self.source.cursor;
+        self.known.is_new = false;
+        let format = self.source.spec.options.format;
+        self.source = source(&self.known, format);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.append(true).create(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn look(&mut self, names: &[&str]) {
+        let seen = |name: &&str| {
+            let path = self.directory.path().join(name);
+            SeenFile { stat: HostFs.stat(&path).unwrap(), path }
+        };
+        let files: Vec<SeenFile> = names.iter().map(seen).collect();
+        let known = self.known.clone();
+        self.source.reconcile(&HostFs, &files, &known, StartAt::Beginning, self.now_ns);
+    }
+
+    /// Does everything there is to do at this time; returns the bodies delivered.
+    fn run(&mut self) -> Vec<String> {
+        let mut bodies = Vec::new();
+        for _ in 0..1000 {
+            match self.source.look(&HostFs, self.now_ns) {
+                Look::Read { pending, tail, bridge } => {
+                    bodies.extend(self.read(pending, tail, bridge));
+                }
+                Look::Gap(missing) => {
+                    let (span, positions) = self.source.gap(missing.bytes);
+                    positions.into_iter().for_each(|it| self.known.move_to(it));
+                    bodies.push(format!("gap {} {}", missing.reason, missing.bytes));
+                    self.delivered.push((span, Vec::new()));
+                }
+                Look::Wait(Some(until)) if until <= self.now_ns => {}
+                Look::Wait(_) => return bodies,
+                Look::End => {
+                    bodies.push("end".to_owned());
+                    return bodies;
+                }
+            }
+        }
+        panic!("the source never rests");
+    }
+
+    fn read(&mut self, pending: u64, tail: Tail, bridge: bool) -> Vec<String> {
+        let size = self.pool.size_for(if bridge { u64::MAX } else { pending });
+        let permit = Budget::new(NodeBudget::new(0), size, size).try_acquire(size).unwrap();
+        let mut chunk = self.pool.take(permit);
+        let outcome =
+            self.source.read(&HostFs, &mut chunk, tail, bridge, 4096, self.now_ns).unwrap();
+        outcome.positions.iter().for_each(|it| self.known.move_to(*it));
+        for mark in std::mem::take(&mut self.source.news) {
+            let generations = &mut self.known.generations;
+            match generations.iter_mut().find(|it| it.key == mark.key) {
+                Some(known) => known.head = mark.head,
+                None => generations.push(mark),
+            }
+        }
+        let text = |it| String::from_utf8(chunk.body(it).to_vec()).unwrap();
+        let bodies: Vec<String> = chunk.records().iter().map(text).collect();
+        if !outcome.span.is_empty() {
+            self.delivered.push((outcome.span, bodies.clone()));
+        }
+        bodies
+    }
+
+    fn wait(&mut self, time_ns: u64) -> Vec<String> {
+        self.now_ns += time_ns;
+        self.run()
+    }
+
+    /// Spans tile the cursors from 0 without hole or overlap.
+    fn check_tiling(&self) {
+        let mut end = 0;
+        for (span, _) in &self.delivered {
+            assert_eq!(span.begin, end, "{:?}", self.delivered);
+            end = span.end;
+        }
+    }
+}
+
+#[test]
+fn appended_lines_come_in_order() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\ntwo\nthr");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one", "two"]);
+    bed.append("a.log", "ee\nfour\n");
+    assert_eq!(bed.run(), ["three", "four"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn an_unfinished_line_is_delivered_after_its_time() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\ntw");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one"]);
+    assert!(bed.wait(FLUSH - 1).is_empty());
+    assert_eq!(bed.wait(1), ["tw"]);
+    bed.append("a.log", "o\nthree\n");
+    assert_eq!(bed.run(), ["o", "three"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_renamed_file_is_read_to_its_end_before_the_next() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log.1", "late\n");
+    bed.append("a.log", "");
+    bed.look(&["a.log.1", "a.log"]);
+    // The writer has the old file still open, and the new one is empty.
+    assert_eq!(bed.run(), ["late"]);
+    bed.append("a.log.1", "later\n");
+    assert_eq!(bed.run(), ["later"]);
+    bed.append("a.log", "new\n");
+    assert_eq!(bed.run(), ["new"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a1_late_writes_after_the_new_file_has_lines_are_not_lost() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", "new\n");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["new"]);
+    bed.append("a.log.1", "late\n");
+    assert_eq!(bed.run(), ["late"]);
+    // Long after, the directory scan shows the growth.
+    bed.wait(10 * LATE);
+    bed.append("a.log.1", "very late\n");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["very late"]);
+    bed.append("a.log", "newer\n");
+    assert_eq!(bed.run(), ["newer"]);
+    bed.check_tiling();
+    // None of it comes again after a restart.
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+}
+
+#[test]
+fn a_removed_file_that_is_open_is_drained() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.append("a.log", "two\n");
+    let mut writer = fs::OpenOptions::new().append(true).open(bed.path("a.log")).unwrap();
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.look(&[]);
+    assert_eq!(bed.run(), ["one", "two"]);
+    writer.write_all(b"three\nfo").unwrap();
+    assert_eq!(bed.run(), ["three"]);
+    assert_eq!(bed.wait(FLUSH), ["fo"]);
+    assert_eq!(bed.wait(LATE), ["end"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_file_removed_unread_is_a_declared_gap() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.append("a.log", "unread\n");
+    bed.look(&["a.log"]);
+    // As if the descriptor had been closed for want of descriptors.
+    bed.source.generations[0].file = None;
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.look(&[]);
+    assert_eq!(bed.run(), ["gap removed_unread 7"]);
+    assert_eq!(bed.wait(LATE), ["end"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn truncation_starts_a_new_incarnation() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\ntwo\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one", "two"]);
+    fs::write(bed.path("a.log"), "new\n").unwrap();
+    assert_eq!(bed.run(), ["new"]);
+    // Written again beyond the old offset: only the head tells.
+    fs::write(bed.path("a.log"), "another\nline\nand more\n").unwrap();
+    assert_eq!(bed.run(), ["another", "line", "and more"]);
+    bed.restart();
+    bed.look(&["a.log"]);
+    assert!(bed.run().is_empty());
+    bed.append("a.log", "after\n");
+    assert_eq!(bed.run(), ["after"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn truncation_of_unread_bytes_is_a_declared_gap() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.append("a.log", "unread\n");
+    bed.look(&["a.log"]);
+    fs::write(bed.path("a.log"), "n\n").unwrap();
+    assert_eq!(bed.run(), ["gap truncated 7", "n"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_restart_goes_on_in_the_right_generation() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\ntwo\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.append("a.log", "three\n");
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", "four\n");
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["three", "four"]);
+    bed.rename("a.log.1", "a.log.2");
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", "five\n");
+    bed.restart();
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["five"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_restart_notices_that_the_file_was_written_anew() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\ntwo\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    fs::write(bed.path("a.log"), "something else\n").unwrap();
+    bed.restart();
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["something else"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn cri_parts_join_over_a_rotation() {
+    let mut bed = Bed::new(None);
+    let line = |tag: &str, text: &str| format!("2026-01-02T03:04:05.6Z stdout {tag} {text}\n");
+    bed.append("0.log", &(line("F", "whole") + &line("P", "be")));
+    bed.look(&["0.log"]);
+    assert_eq!(bed.run(), ["whole"]);
+    bed.rename("0.log", "0.log.20260102-030406");
+    bed.append("0.log", &(line("P", "gin ") + &line("F", "end") + &line("F", "next")));
+    bed.look(&["0.log.20260102-030406", "0.log"]);
+    assert_eq!(bed.run(), ["begin end", "next"]);
+    bed.check_tiling();
+    bed.restart();
+    bed.look(&["0.log.20260102-030406", "0.log"]);
+    assert!(bed.run().is_empty());
+    bed.append("0.log", &line("F", "last"));
+    assert_eq!(bed.run(), ["last"]);
+}
+
+#[test]
+fn a_dangling_part_at_a_rotation_does_not_wait_for_ever() {
+    let mut bed = Bed::new(None);
+    let line = |stream: &str, tag: &str, text: &str| {
+        format!("2026-01-02T03:04:05.6Z {stream} {tag} {text}\n")
+    };
+    bed.append("0.log", &line("stdout", "P", "dangling"));
+    bed.look(&["0.log"]);
+    assert!(bed.run().is_empty());
+    bed.rename("0.log", "0.log.20260102-030406");
+    bed.append("0.log", &line("stderr", "F", "other"));
+    bed.look(&["0.log.20260102-030406", "0.log"]);
+    assert!(bed.run().is_empty());
+    assert_eq!(bed.wait(FLUSH), ["dangling", "other"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_line_longer_than_a_chunk_comes_in_parts() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    let long = "x".repeat(10_000);
+    bed.append("a.log", &format!("{long}\nshort\n"));
+    bed.look(&["a.log"]);
+    let bodies = bed.run();
+    assert_eq!(bodies.last().unwrap(), "short");
+    assert_eq!(bodies[..bodies.len() - 1].concat(), long);
+    bed.check_tiling();
+}
+
+#[test]
+fn equal_heads_and_one_byte_files_are_told_apart() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "x");
+    bed.look(&["a.log"]);
+    assert!(bed.run().is_empty());
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", "x");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["x"]);
+    bed.append("a.log", "\n");
+    assert_eq!(bed.run(), ["x"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_tried_again() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    let path = bed.path("a.log");
+    let hidden = bed.path("hidden");
+    bed.look(&["a.log"]);
+    bed.source.generations[0].file = None;
+    fs::rename(&path, &hidden).unwrap();
+    assert!(bed.run().is_empty());
+    fs::rename(&hidden, &path).unwrap();
+    assert!(bed.run().is_empty(), "not before its time");
+    assert_eq!(bed.wait(RETRY_FIRST_NS), ["one"]);
+    assert!(Path::new(&path).try_exists().unwrap());
+}

@@ -1,0 +1,123 @@
+//! The watermark moves over the gap-free prefix only.
+
+use crossbeam::channel::{Sender, bounded};
+use flow::{AckSender, ContextId, Ledger, Span, Ticket, ack_channel};
+
+use super::*;
+
+#[derive(Debug, Default)]
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn monotonic_ns(&self) -> u64 {
+        1
+    }
+    fn unix_ns(&self) -> i64 {
+        1_800_000_000_000_000_000
+    }
+}
+
+#[derive(Debug)]
+struct Deaf;
+
+impl Observe for Deaf {
+    fn acknowledged(&self, _latency_ns: u64) {}
+}
+
+struct Bed {
+    tracker: Tracker,
+    acks: AckSender,
+    commands: Sender<TrackerCommand>,
+    ledger: Arc<Ledger>,
+    directory: tempfile::TempDir,
+}
+
+const CONTEXT: ContextId = ContextId(9);
+
+fn bed() -> Bed {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = CheckpointStore::open(directory.path(), 1_800_000_000).unwrap();
+    let (acks, receiver) = ack_channel();
+    let (commands, command_receiver) = bounded(100);
+    let (clock, meter) = (Arc::new(FixedClock), Arc::new(Meter::default()));
+    let tracker = Tracker::new(receiver, command_receiver, clock, store, 0, meter, Arc::new(Deaf));
+    Bed { tracker, acks, commands, ledger: Arc::default(), directory }
+}
+
+impl Bed {
+    fn open(&self, source: u32, cursor: u64) {
+        let known = Known { cursor, is_new: cursor == 0, ..Known::new(1) };
+        let meter = Arc::default();
+        let source = SourceId(source);
+        self.commands
+            .send(TrackerCommand::Open { source, context: CONTEXT, known, meter })
+            .unwrap();
+    }
+
+    fn ack(&self, source: u32, begin: u64, end: u64) {
+        let acked = Acked {
+            source: SourceId(source),
+            span: Span::new(begin, end),
+            positions: vec![Position { generation: 5, offset: end }],
+            records: 1,
+            filtered_bytes: 0,
+            gap: None,
+            seen_ns: 0,
+        };
+        self.acks.complete(vec![Ticket::new(acked, Arc::clone(&self.ledger))]);
+    }
+
+    fn stored(self) -> Option<Known> {
+        drop(self.tracker);
+        let (_, loaded) = CheckpointStore::open(self.directory.path(), 1_800_000_000).unwrap();
+        loaded.entries.into_iter().next().map(|it| it.known)
+    }
+}
+
+#[test]
+fn an_early_ack_waits_for_its_predecessors() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 10, 20);
+    bed.ack(0, 30, 40);
+    bed.tracker.store_now();
+    bed.ack(0, 0, 10);
+    bed.tracker.store_now();
+    let known = bed.stored().unwrap();
+    assert_eq!((known.cursor, known.mark(5).unwrap().offset), (20, 20));
+}
+
+#[test]
+fn a_hole_is_never_stored_as_delivered() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 10, 20);
+    bed.tracker.store_now();
+    assert_eq!(bed.stored(), None);
+}
+
+#[test]
+fn a_chain_that_comes_back_goes_on_with_the_old_watermark() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.commands.send(TrackerCommand::Close { source: SourceId(0), cursor: 20 }).unwrap();
+    bed.open(1, 20);
+    bed.ack(1, 20, 30);
+    bed.tracker.store_now();
+    bed.ack(0, 0, 10);
+    bed.tracker.store_now();
+    assert_eq!(bed.stored().unwrap().cursor, 10);
+}
+
+#[test]
+fn a_generation_is_forgotten_only_when_nothing_refers_to_it() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 0, 10);
+    bed.commands.send(TrackerCommand::Forget { source: SourceId(0), cursor: 20, key: 5 }).unwrap();
+    bed.tracker.store_now();
+    assert!(bed.tracker.contexts[&CONTEXT].entry.known.mark(5).is_some());
+    bed.ack(0, 10, 20);
+    bed.tracker.store_now();
+    assert!(bed.stored().unwrap().mark(5).is_none());
+}
