@@ -233,8 +233,20 @@ fn compress_row(
 }
 
 /// Zstandard as the library sets it up.
-#[derive(Debug)]
-struct LibraryZstd(i32);
+struct LibraryZstd(zstd::bulk::Compressor<'static>);
+
+impl LibraryZstd {
+    fn boxed(level: i32) -> Box<dyn Compress> {
+        let compressor = zstd::bulk::Compressor::new(level).expect("a level that exists");
+        Box::new(LibraryZstd(compressor))
+    }
+}
+
+impl std::fmt::Debug for LibraryZstd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LibraryZstd").finish_non_exhaustive()
+    }
+}
 
 impl Compress for LibraryZstd {
     fn codec(&self) -> Codec {
@@ -242,16 +254,9 @@ impl Compress for LibraryZstd {
     }
 
     fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), flow::CompressError> {
-        thread_local! {
-            static COMPRESSOR: std::cell::RefCell<zstd::bulk::Compressor<'static>> =
-                std::cell::RefCell::default();
-        }
-        COMPRESSOR.with_borrow_mut(|compressor| {
-            compressor.set_compression_level(self.0).expect("a level that exists");
-            out.clear();
-            out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-            compressor.compress_to_buffer(raw, out).expect("memory suffices");
-        });
+        out.clear();
+        out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.0.compress_to_buffer(raw, out).expect("memory suffices");
         Ok(())
     }
 }
@@ -284,11 +289,11 @@ fn rows() -> Vec<Row> {
                 rows.push(compress_row(name, bytes, is_cri, encode, with));
             };
             let zstd = || make(Codec::Zstd, 1);
-            add("bare, zstd level 1 of the library", &mut bare, Box::new(LibraryZstd(1)));
+            add("bare, zstd level 1 of the library", &mut bare, LibraryZstd::boxed(1));
             add("bare, zstd 1", &mut bare, zstd());
             for level in 1..=3 {
                 let name = format!("otlp, zstd level {level} of the library");
-                add(&name, &mut otlp(), Box::new(LibraryZstd(level)));
+                add(&name, &mut otlp(), LibraryZstd::boxed(level));
             }
             add("otlp, zstd 1", &mut otlp(), zstd());
             add("otlp, lz4", &mut otlp(), make(Codec::Lz4, 0));

@@ -11,6 +11,8 @@ pub mod file;
 mod gap_text;
 pub mod json_lines;
 pub mod otlp;
+#[cfg(test)]
+mod payload_kit;
 pub mod queue;
 #[cfg(test)]
 mod section_kit;

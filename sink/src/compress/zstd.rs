@@ -15,7 +15,7 @@ pub const LEVEL_DEFAULT: i32 = 1;
 /// measurement. The library's own level 1 looks back 512 KiB and matches seven bytes at least.
 const LEVEL_1: [CParameter; 4] = [
     CParameter::WindowLog(18),
-    CParameter::HashLog(14),
+    CParameter::HashLog(13),
     CParameter::MinMatch(6),
     CParameter::Strategy(Strategy::ZSTD_fast),
 ];
