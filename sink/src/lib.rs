@@ -8,7 +8,13 @@ pub mod blackhole;
 pub mod compress;
 pub mod decode;
 pub mod file;
+mod gap_text;
 pub mod json_lines;
 pub mod otlp;
+#[cfg(test)]
+mod payload_kit;
 pub mod queue;
+#[cfg(test)]
+mod section_kit;
 pub mod stdout;
+mod utf8;

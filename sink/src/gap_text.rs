@@ -1,0 +1,23 @@
+//! The sentence that stands in the place of a gap's bytes, the same in every encoding.
+
+use std::fmt;
+
+use flow::{Gap, Span};
+
+/// A gap, as a reader sees it.
+#[derive(Debug)]
+pub(crate) struct GapText {
+    pub(crate) gap: Gap,
+    pub(crate) span: Span,
+}
+
+impl fmt::Display for GapText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GapText { gap, span } = self;
+        write!(
+            f,
+            "gap: {}: bytes {} to {} of the source were not delivered",
+            gap.reason, span.begin, span.end
+        )
+    }
+}
