@@ -1,1 +1,46 @@
-fn main() {}
+//! logferry: the log collection agent, and the commands that look into its queue.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod command;
+mod exit;
+mod metrics;
+mod place;
+mod plan;
+mod status;
+mod supervise;
+mod web;
+
+use cli::{Cli, Command};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(options) => command::run::run(&options),
+        Command::Check(options) => command::check::run(&options),
+        Command::Tail(options) => command::tail::run(&options),
+        Command::Context(options) => command::context::run(&options),
+        Command::Audit(options) => command::audit::run(&options),
+        Command::Explain(options) => command::explain::run(&options),
+        Command::Version(options) => command::version::run(&options),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) if failure.is_broken_pipe() => exit::Exit::Done.into(),
+        Err(failure) => {
+            eprintln!("logferry: {}", failure.error_text());
+            failure.exit.into()
+        }
+    }
+}
+
+impl Failure {
+    fn error_text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+}

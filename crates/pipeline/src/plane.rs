@@ -288,19 +288,10 @@ impl DataPlane {
         self.budgets.used()
     }
 
-    /// Where every source stands.
+    /// A way to ask where every source stands, apart from the plane.
     #[must_use]
-    pub fn report(&self) -> Vec<SourceReport> {
-        let mut reports = Vec::new();
-        for reader in &self.readers {
-            let (sender, receiver) = bounded(1);
-            if reader.commands.try_send(Command::Report(sender)).is_err() {
-                continue;
-            }
-            reader.unparker.unpark();
-            reports.extend(receiver.recv_timeout(REPORT_TIMEOUT).unwrap_or_default());
-        }
-        reports
+    pub fn reporter(&self) -> Reporter {
+        Reporter { readers: self.readers.clone() }
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
@@ -337,6 +328,29 @@ impl DataPlane {
             tenants.iter().for_each(|(_, it)| it.forget_in_flight());
         }
         Stopped { is_clean, dropped_tickets }
+    }
+}
+
+/// Asks readers where their sources stand.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    readers: Vec<ReaderDoor>,
+}
+
+impl Reporter {
+    /// Where every source stands; without those of a reader that does not answer in time.
+    #[must_use]
+    pub fn report(&self) -> Vec<SourceReport> {
+        let mut reports = Vec::new();
+        for reader in &self.readers {
+            let (sender, receiver) = bounded(1);
+            if reader.commands.try_send(Command::Report(sender)).is_err() {
+                continue;
+            }
+            reader.unparker.unpark();
+            reports.extend(receiver.recv_timeout(REPORT_TIMEOUT).unwrap_or_default());
+        }
+        reports
     }
 }
 

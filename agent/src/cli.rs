@@ -1,0 +1,186 @@
+//! Command line: exactly what was typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use flow::ContextId;
+
+/// Collects logs of containers and files, and delivers each byte exactly once into a queue.
+#[derive(Debug, Parser)]
+#[command(name = "logferry", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done; 1 done, and the answer is bad; 2 wrong configuration or usage; \
+3 state, queue or address cannot be used; 4 stopped before everything read was delivered.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Collect and ship until told to stop (SIGTERM or SIGINT)
+    Run(RunOptions),
+    /// Say everything that is wrong with a configuration, and what it comes to
+    Check(CheckOptions),
+    /// Print records of the embedded queue
+    Tail(TailOptions),
+    /// Print the records around one record
+    Context(ContextOptions),
+    /// Prove from the queue alone that nothing was lost or doubled
+    Audit(AuditOptions),
+    /// Say why a file or a pod is collected or not, and how far behind it is
+    Explain(ExplainOptions),
+    /// Print the version
+    Version(VersionOptions),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigPaths {
+    /// Configuration: a YAML file, or a directory of them; may be given more than once
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigPaths,
+    /// Print a line of progress to standard error every second
+    #[arg(long)]
+    pub(crate) progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigPaths,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Where the embedded queue is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct QueuePlace {
+    /// Directory of an embedded queue
+    #[arg(long, value_name = "DIR")]
+    pub(crate) queue: Option<PathBuf>,
+    /// Configuration whose queue is meant
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", conflicts_with = "queue")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Which LogSink, if the configuration has more than one with a queue
+    #[arg(long, value_name = "NAME", requires = "paths")]
+    pub(crate) sink: Option<String>,
+}
+
+/// Which records.
+#[derive(Debug, Args)]
+pub(crate) struct RecordFilter {
+    /// Only this tenant's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// Only of this namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Only of this pod
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod: Option<String>,
+    /// Only of this container
+    #[arg(long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Only of the file with this path
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// Only of the context with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) context: Option<ContextId>,
+    /// Only records that contain this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailOptions {
+    #[command(flatten)]
+    pub(crate) place: QueuePlace,
+    #[command(flatten)]
+    pub(crate) filter: RecordFilter,
+    /// Print the last N records
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with = "all")]
+    pub(crate) lines: usize,
+    /// Print everything the queue holds
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Go on with what arrives, until interrupted
+    #[arg(short = 'F', long)]
+    pub(crate) follow: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextOptions {
+    #[command(flatten)]
+    pub(crate) place: QueuePlace,
+    /// Context of the record, as `tail --output json` and `audit` print it
+    #[arg(long, value_name = "ID")]
+    pub(crate) context: ContextId,
+    /// Cursor of the record
+    #[arg(long, value_name = "N")]
+    pub(crate) cursor: u64,
+    /// Epoch of the record; the last one if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) epoch: Option<u32>,
+    /// How many records before and after
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(crate) lines: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditOptions {
+    #[command(flatten)]
+    pub(crate) place: QueuePlace,
+    /// Only this tenant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// Trust the headers: do not open the blocks to count their records
+    #[arg(long)]
+    pub(crate) headers_only: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigPaths,
+    /// A path, or a pod as NAME or NAMESPACE/NAME
+    #[arg(value_name = "PATH|POD")]
+    pub(crate) what: String,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionOptions {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+}

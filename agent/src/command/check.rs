@@ -1,0 +1,33 @@
+//! `logferry check`: all problems at once, or what the configuration comes to.
+
+use std::io::Write;
+
+use crate::cli::{CheckOptions, Output};
+use crate::exit::{Exit, Outcome};
+
+pub(crate) fn run(options: &CheckOptions) -> Outcome {
+    let mut out = std::io::stdout();
+    match (crd::load(&options.config.paths), options.output) {
+        (Ok(settings), Output::Text) => {
+            if !settings.warnings.is_empty() {
+                eprintln!("{}", settings.warnings);
+            }
+            let (configs, sinks) = (settings.log_configs.len(), settings.sinks.len());
+            writeln!(out, "ok: {configs} LogConfigs, {sinks} LogSinks; what it comes to:")?;
+            writeln!(out, "{}", settings.describe())?;
+            Ok(Exit::Done)
+        }
+        (Ok(settings), Output::Json) => {
+            writeln!(out, "{}", settings.describe_json())?;
+            Ok(Exit::Done)
+        }
+        (Err(problems), Output::Text) => {
+            writeln!(out, "{problems}")?;
+            Ok(Exit::Usage)
+        }
+        (Err(problems), Output::Json) => {
+            writeln!(out, "{}", problems.to_json())?;
+            Ok(Exit::Usage)
+        }
+    }
+}

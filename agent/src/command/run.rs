@@ -1,0 +1,26 @@
+//! `logferry run`: collect and ship until told to stop.
+
+use std::sync::Arc;
+
+use flow::SystemClock;
+
+use super::load;
+use crate::cli::RunOptions;
+use crate::exit::{Failure, Outcome};
+use crate::supervise::Supervisor;
+use crate::{place, supervise};
+
+pub(crate) fn run(options: &RunOptions) -> Outcome {
+    let settings = load(&options.config.paths)?;
+    supervise::start_log(settings.agent.log);
+    place::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("lf-ctl")
+        .max_blocking_threads(2)
+        .build()
+        .map_err(Failure::unusable)?;
+    let paths = options.config.paths.clone();
+    let supervisor = Supervisor::start(settings, paths, Arc::new(SystemClock), options.progress)?;
+    runtime.block_on(supervisor.run())
+}

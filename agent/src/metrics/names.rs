@@ -1,0 +1,143 @@
+//! Names of all metrics. `docs/METRICS.md` is this table; a test holds them together.
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// Names of its labels; each has few values.
+    pub(crate) labels: &'static str,
+    pub(crate) help: &'static str,
+}
+
+pub(crate) const BUILD_INFO: &str = "logferry_build_info";
+pub(crate) const READ_BYTES: &str = "logferry_read_bytes_total";
+pub(crate) const DELIVERED_BYTES: &str = "logferry_delivered_bytes_total";
+pub(crate) const DELIVERED_RECORDS: &str = "logferry_delivered_records_total";
+pub(crate) const FILTERED_BYTES: &str = "logferry_filtered_bytes_total";
+pub(crate) const GAP_BYTES: &str = "logferry_gap_bytes_total";
+pub(crate) const IN_FLIGHT_BYTES: &str = "logferry_in_flight_bytes";
+pub(crate) const LAG_BYTES: &str = "logferry_lag_bytes";
+pub(crate) const SOURCES: &str = "logferry_sources";
+pub(crate) const OLDEST_UNACKED_SECONDS: &str = "logferry_oldest_unacked_seconds";
+pub(crate) const MEMORY_USED_BYTES: &str = "logferry_memory_used_bytes";
+pub(crate) const BATCHES: &str = "logferry_batches_total";
+pub(crate) const PAYLOAD_RAW_BYTES: &str = "logferry_payload_raw_bytes_total";
+pub(crate) const PAYLOAD_BYTES: &str = "logferry_payload_bytes_total";
+pub(crate) const RETRIES: &str = "logferry_retries_total";
+pub(crate) const LANES_RETRYING: &str = "logferry_lanes_retrying";
+pub(crate) const OPEN_FILES: &str = "logferry_open_files";
+pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
+pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
+pub(crate) const CHECKPOINTS: &str = "logferry_checkpoints_total";
+pub(crate) const CHECKPOINT_ERRORS: &str = "logferry_checkpoint_errors_total";
+pub(crate) const CHECKPOINT_AGE_SECONDS: &str = "logferry_checkpoint_age_seconds";
+pub(crate) const SCANS: &str = "logferry_scans_total";
+pub(crate) const UNWATCHED_DIRECTORIES: &str = "logferry_unwatched_directories_total";
+pub(crate) const WRITE_TO_ACK_SECONDS: &str = "logferry_write_to_ack_seconds";
+pub(crate) const QUEUE_BYTES: &str = "logferry_queue_bytes";
+pub(crate) const QUEUE_SEGMENTS: &str = "logferry_queue_segments";
+pub(crate) const QUEUE_UNSYNCED_BYTES: &str = "logferry_queue_unsynced_bytes";
+pub(crate) const RELOADS: &str = "logferry_config_reloads_total";
+pub(crate) const RELOAD_FAILURES: &str = "logferry_config_reload_failures_total";
+pub(crate) const CONFIG_BAD: &str = "logferry_config_bad";
+pub(crate) const RESTARTS: &str = "logferry_data_plane_restarts_total";
+pub(crate) const RESIDENT_BYTES: &str = "logferry_resident_memory_bytes";
+
+const fn counter(name: &'static str, labels: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, help }
+}
+
+/// All metrics, in the order of the documentation.
+pub(crate) const ALL: [Metric; 33] = [
+    counter(READ_BYTES, "tenant", "bytes that got cursors: delivered + filtered + gaps + in flight"),
+    counter(DELIVERED_BYTES, "tenant", "bytes of sources acknowledged by the queue, in records"),
+    counter(DELIVERED_RECORDS, "tenant", "records acknowledged by the queue"),
+    counter(FILTERED_BYTES, "tenant", "bytes left out because a LogConfig says so"),
+    counter(GAP_BYTES, "tenant, reason", "bytes declared missing, and acknowledged as such"),
+    gauge(IN_FLIGHT_BYTES, "tenant", "bytes read and not acknowledged"),
+    gauge(LAG_BYTES, "tenant", "bytes in files that are not read yet, as last seen"),
+    gauge(SOURCES, "tenant", "sources being read"),
+    gauge(OLDEST_UNACKED_SECONDS, "tenant", "age of the oldest bytes read and not acknowledged"),
+    gauge(MEMORY_USED_BYTES, "tenant", "memory of bytes in flight, of the tenant's budget"),
+    Metric {
+        name: WRITE_TO_ACK_SECONDS,
+        kind: Kind::Histogram,
+        labels: "",
+        help: "time from noticing new bytes to their acknowledgement, by span",
+    },
+    counter(BATCHES, "sink", "batches taken by the sink"),
+    counter(PAYLOAD_RAW_BYTES, "sink", "bytes of payloads before compression"),
+    counter(PAYLOAD_BYTES, "sink", "bytes of payloads as given to the sink"),
+    counter(RETRIES, "sink", "submissions that were refused and tried again"),
+    gauge(LANES_RETRYING, "sink", "lanes that wait to try again: not 0 for minutes should alert"),
+    gauge(QUEUE_BYTES, "sink, tenant", "bytes in the embedded queue"),
+    gauge(QUEUE_SEGMENTS, "sink, tenant", "segments in the embedded queue"),
+    gauge(QUEUE_UNSYNCED_BYTES, "sink, tenant", "bytes of the embedded queue not synced yet"),
+    gauge(OPEN_FILES, "", "log files held open"),
+    counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
+    counter(READ_ERRORS, "", "errors of reading log files"),
+    counter(CHECKPOINTS, "", "checkpoints stored"),
+    counter(CHECKPOINT_ERRORS, "", "checkpoints that could not be stored: should alert"),
+    gauge(CHECKPOINT_AGE_SECONDS, "", "age of the newest acknowledgement that is not stored"),
+    counter(SCANS, "", "directory scans"),
+    counter(UNWATCHED_DIRECTORIES, "", "directories that could not be watched and are polled"),
+    counter(RELOADS, "", "changes of the configuration put in force"),
+    counter(RELOAD_FAILURES, "", "changes of the configuration that were refused"),
+    gauge(CONFIG_BAD, "", "1 while the configuration on disk is refused: should alert"),
+    counter(RESTARTS, "", "times that the data plane was started anew"),
+    gauge(RESIDENT_BYTES, "", "resident memory of the process"),
+    gauge(BUILD_INFO, "version", "1"),
+];
+
+/// Tells the recorder what each metric is.
+pub(crate) fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    fn document() -> String {
+        let mut text = String::from(
+            "# Metrics\n\nServed at `/metrics` of the agent's `listen` address. Made from \
+             `agent/src/metrics/names.rs`.\n\n| name | kind | labels | meaning |\n|---|---|---|---|\n",
+        );
+        for metric in ALL {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, metric.labels, metric.help)
+                .unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_document_is_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), document(), "run with UPDATE_GOLDEN=1");
+    }
+}

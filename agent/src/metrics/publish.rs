@@ -1,0 +1,92 @@
+//! Publish: turns the data plane's plain counters into metrics, when somebody asks for them.
+
+#![expect(clippy::cast_precision_loss, reason = "gauges are floating point by Prometheus' rule")]
+
+use flow::GapReason;
+use metrics::{counter, gauge};
+use pipeline::meter::{Meter, TenantMeter};
+
+use super::names;
+use crate::command::version::VERSION;
+use crate::place;
+use crate::status::Status;
+
+/// Publishes everything.
+pub(crate) fn all(status: &Status) {
+    let now_ns = status.clock.monotonic_ns();
+    gauge!(names::BUILD_INFO, "version" => VERSION).set(1.0);
+    gauge!(names::RESIDENT_BYTES).set(place::resident_bytes() as f64);
+    for (tenant, meter) in status.meter.tenants() {
+        tenant_meter(&tenant, &meter, now_ns);
+    }
+    sinks(&status.meter);
+    plane(&status.meter, now_ns);
+    agent(status);
+}
+
+fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
+    let tenant = tenant.to_owned();
+    let labels = [("tenant", tenant.clone())];
+    // Read last: then the sum of the parts is never more than the whole.
+    let delivered = meter.delivered_bytes.get();
+    let filtered = meter.filtered_bytes.get();
+    let mut out = delivered + filtered;
+    for reason in GapReason::ALL {
+        let bytes = meter.gap_bytes[usize::from(reason.code())].get();
+        out += bytes;
+        let labels = [("tenant", tenant.clone()), ("reason", reason.name().to_owned())];
+        counter!(names::GAP_BYTES, &labels).absolute(bytes);
+    }
+    let read = meter.read_bytes.get();
+    counter!(names::READ_BYTES, &labels).absolute(read);
+    counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
+    counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());
+    counter!(names::FILTERED_BYTES, &labels).absolute(filtered);
+    gauge!(names::IN_FLIGHT_BYTES, &labels).set(read.saturating_sub(out) as f64);
+    gauge!(names::LAG_BYTES, &labels).set(meter.lag_bytes.get() as f64);
+    gauge!(names::SOURCES, &labels).set(meter.sources.get() as f64);
+    let oldest_ns = meter.oldest_unacked_ns().map_or(0, |seen_ns| now_ns.saturating_sub(seen_ns));
+    gauge!(names::OLDEST_UNACKED_SECONDS, &labels).set(oldest_ns as f64 / 1e9);
+}
+
+fn sinks(meter: &Meter) {
+    for (sink, meter) in meter.sinks() {
+        let labels = [("sink", sink.to_string())];
+        counter!(names::BATCHES, &labels).absolute(meter.batches.get());
+        counter!(names::PAYLOAD_RAW_BYTES, &labels).absolute(meter.raw_bytes.get());
+        counter!(names::PAYLOAD_BYTES, &labels).absolute(meter.payload_bytes.get());
+        counter!(names::RETRIES, &labels).absolute(meter.retries.get());
+        gauge!(names::LANES_RETRYING, &labels).set(meter.lanes_retrying.get() as f64);
+    }
+}
+
+fn plane(meter: &Meter, now_ns: u64) {
+    gauge!(names::OPEN_FILES).set(meter.open_files.get() as f64);
+    counter!(names::COPIED_BYTES).absolute(meter.copied_bytes.get());
+    counter!(names::READ_ERRORS).absolute(meter.read_errors.get());
+    counter!(names::CHECKPOINTS).absolute(meter.checkpoints.get());
+    counter!(names::CHECKPOINT_ERRORS).absolute(meter.checkpoint_errors.get());
+    let age_ns = now_ns.saturating_sub(meter.checkpoint_ns.get());
+    gauge!(names::CHECKPOINT_AGE_SECONDS).set(age_ns as f64 / 1e9);
+    counter!(names::SCANS).absolute(meter.scans.get());
+    counter!(names::UNWATCHED_DIRECTORIES).absolute(meter.unwatched_directories.get());
+}
+
+fn agent(status: &Status) {
+    let now = status.now();
+    for (tenant, bytes) in &now.memory {
+        gauge!(names::MEMORY_USED_BYTES, "tenant" => tenant.to_string()).set(*bytes as f64);
+    }
+    for (sink, queue) in &now.queues {
+        for stats in queue.stats() {
+            let labels = [("sink", sink.to_string()), ("tenant", stats.tenant.clone())];
+            gauge!(names::QUEUE_BYTES, &labels).set(stats.bytes as f64);
+            gauge!(names::QUEUE_SEGMENTS, &labels).set(stats.segments as f64);
+            gauge!(names::QUEUE_UNSYNCED_BYTES, &labels).set(stats.unsynced_bytes as f64);
+        }
+    }
+    counter!(names::RELOADS).absolute(now.reloads);
+    counter!(names::RELOAD_FAILURES).absolute(now.reload_failures);
+    gauge!(names::CONFIG_BAD).set(if now.config_problem.is_some() { 1.0 } else { 0.0 });
+    counter!(names::RESTARTS).absolute(now.restarts);
+}

@@ -1,0 +1,41 @@
+//! Place: what this machine is called, and what it allows.
+
+use std::path::Path;
+
+use crd::AgentSettings;
+use pipeline::discovery::Place;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Where this agent runs: as configured, else as the environment and the system say.
+pub(crate) fn of(settings: &AgentSettings) -> Place {
+    let from_environment = |name: &str| std::env::var(name).unwrap_or_default();
+    Place {
+        cluster: settings.cluster_name.clone().unwrap_or_default(),
+        // Set by the DaemonSet through the downward API.
+        node: settings.node_name.clone().unwrap_or_else(|| from_environment("NODE_NAME")),
+        host: settings.host_name.clone().unwrap_or_else(host_name),
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+/// Raises the soft limit of open files to the hard one: generations are held open.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+}
+
+/// Resident memory of this process in bytes, as `/proc` tells; 0 where it does not.
+pub(crate) fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

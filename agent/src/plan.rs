@@ -1,0 +1,219 @@
+//! Plan: from the resolved configuration to what a data plane is to do.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crd::{CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget, SourceSettings};
+use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
+use pipeline::budgets::BudgetSpec;
+use pipeline::discovery::{
+    FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap,
+};
+use pipeline::frame::Format;
+use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
+use pipeline::reader::BatchLimits;
+use pipeline::shipper::{RetryPolicy, ShipperParts};
+use pipeline::source::{SourceOptions, StartAt};
+use sink::blackhole::{BlackholeSink, Swallowed};
+use sink::file::{FileConfig, FileSink, LogFile};
+use sink::json_lines::JsonLinesEncoder;
+use sink::otlp::OtlpEncoder;
+use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
+use sink::stdout::StdoutSink;
+
+use crate::place;
+
+/// A plan, and the queues that its sinks write to.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) plan: PlanePlan,
+    pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+}
+
+/// Opens the sinks and resolves everything else.
+pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Resolved> {
+    let agent = &settings.agent;
+    let mut queues = Vec::new();
+    let mut sinks = Vec::new();
+    for sink in &settings.sinks {
+        let opened = open_sink(sink, agent.shippers, clock, &mut queues);
+        sinks.push(opened.with_context(|| format!("LogSink {}", sink.name))?);
+    }
+    let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
+    let others = settings.other_tenants_memory;
+    let budget = |it: &crd::MemorySettings| BudgetSpec {
+        reserved_bytes: it.reserved_bytes,
+        max_bytes: it.max_bytes,
+    };
+    let plan = PlanePlan {
+        rules: settings.log_configs.iter().map(|it| rule(it, settings)).collect::<Result<_, _>>()?,
+        place: place::of(agent),
+        sinks,
+        readers: agent.readers,
+        chunk_bytes: agent.chunk_bytes,
+        pool_bytes: agent.memory_bytes.saturating_sub(reserved + others.reserved_bytes),
+        default_budget: budget(&others),
+        budgets: settings
+            .tenants
+            .iter()
+            .map(|it| (Arc::from(&*it.name), budget(&it.memory)))
+            .collect::<HashMap<_, _>>(),
+        state_directory: agent.state_directory.clone(),
+        checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
+        scan_interval_ns: nanoseconds(agent.scan_interval),
+        open_files_max: agent.open_files_max as u64,
+    };
+    Ok(Resolved { plan, queues })
+}
+
+fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule> {
+    let name: Arc<str> = Arc::from(config.name.to_string());
+    let sink = settings.sinks.iter().position(|it| it.name == config.sink);
+    let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
+    let linger = settings.sinks[sink].batch.linger;
+    let by_namespace = settings.tenants.iter().map(|it| {
+        (it.namespaces.set().clone(), Arc::from(&*it.name))
+    });
+    let tenants = TenantMap {
+        fixed: config.tenant.as_deref().map(Arc::from),
+        by_namespace: by_namespace.collect(),
+    };
+    let filter = |it: &crd::Selector| NameFilter {
+        include: it.include.set().clone(),
+        exclude: it.exclude.set().clone(),
+    };
+    let (selection, skip, is_files) = match &config.source {
+        SourceSettings::Containers(it) => {
+            let selection = PodSelection {
+                root: it.root.clone(),
+                namespaces: filter(&it.namespaces),
+                pods: filter(&it.pods),
+                containers: filter(&it.containers),
+            };
+            let skip = match (it.stdout, it.stderr) {
+                (true, false) => RecordFlags::STDERR,
+                (false, true) => RecordFlags::STDOUT,
+                _ => RecordFlags::NONE,
+            };
+            (Selection::Pods(selection), skip, false)
+        }
+        SourceSettings::Files(it) => {
+            let include: Vec<String> = it.include.texts().map(str::to_owned).collect();
+            let selection = FileSelection::new(&include, it.exclude.set().clone())
+                .with_context(|| format!("LogConfig {name}"))?;
+            (Selection::Files(selection), RecordFlags::NONE, true)
+        }
+    };
+    let format = match config.format {
+        crd::Format::Auto => is_files.then_some(Format::Plain),
+        crd::Format::Plain => Some(Format::Plain),
+        crd::Format::Cri => Some(Format::Cri),
+        crd::Format::Docker => Some(Format::Docker),
+    };
+    let options = SourceOptions {
+        format,
+        start_at: match config.start_at {
+            crd::StartAt::Beginning => StartAt::Beginning,
+            crd::StartAt::End => StartAt::End,
+        },
+        line_bytes_max: u32::try_from(config.line.bytes_max).unwrap_or(u32::MAX),
+        flush_timeout_ns: nanoseconds(config.line.flush_timeout),
+        late_writes_ns: nanoseconds(config.late_writes),
+        skip,
+        linger_ns: nanoseconds(linger),
+    };
+    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options) })
+}
+
+/// Opens a sink, and makes the makers of its shippers.
+fn open_sink(
+    settings: &SinkSettings,
+    shippers: usize,
+    clock: &Arc<dyn Clock>,
+    queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
+) -> anyhow::Result<SinkPlan> {
+    let name: Arc<str> = Arc::from(&*settings.name);
+    let mut read_back: Option<Box<dyn ReadBack>> = None;
+    let make: SinkMaker = match &settings.target {
+        SinkTarget::Queue(queue) => {
+            let queue = open_queue(queue, clock)?;
+            read_back = Some(Box::new(read_back_of(&queue)?));
+            queues.push((Arc::clone(&name), Arc::clone(&queue)));
+            Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
+        }
+        SinkTarget::File(file) => {
+            let config = FileConfig {
+                rotate_bytes: file.rotate_bytes,
+                keep: u32::try_from(file.keep).unwrap_or(u32::MAX),
+                ..FileConfig::new(&file.path)
+            };
+            let file = LogFile::open(config, Arc::clone(clock))?;
+            Arc::new(move |acks| Box::new(FileSink::new(Arc::clone(&file), acks)))
+        }
+        SinkTarget::Stdout => Arc::new(|acks| Box::new(StdoutSink::new(std::io::stdout(), acks))),
+        SinkTarget::Blackhole => {
+            let swallowed = Arc::new(Swallowed::default());
+            Arc::new(move |acks| Box::new(BlackholeSink::new(Arc::clone(&swallowed), acks)))
+        }
+    };
+    let limits = BatchLimits {
+        bytes_max: settings.batch.bytes_max as u64,
+        records_max: settings.batch.records_max,
+    };
+    let shippers = (0..shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
+    Ok(SinkPlan { name, limits, shippers, read_back })
+}
+
+/// Makes a shipper's own end of a sink.
+type SinkMaker = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
+
+fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
+    let (codec, level) = match settings.compression {
+        CompressionSettings::Zstd { level } => (Codec::Zstd, level),
+        CompressionSettings::Lz4 => (Codec::Lz4, 0),
+        CompressionSettings::None => (Codec::None, 0),
+    };
+    let encoding = settings.encoding;
+    let retry = RetryPolicy {
+        first_ns: nanoseconds(settings.retry.initial),
+        max_ns: nanoseconds(settings.retry.max),
+    };
+    Box::new(move |acks| ShipperParts {
+        encode: match encoding {
+            crd::Encoding::OtlpProto => Box::new(OtlpEncoder::new()),
+            crd::Encoding::JsonLines => Box::new(JsonLinesEncoder::new()),
+        },
+        compress: sink::compress::make(codec, level),
+        sink: make(acks),
+        retry,
+    })
+}
+
+fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {
+    let options = QueueOptions {
+        segment_bytes: settings.segment_bytes,
+        retain_bytes: settings.retention_bytes,
+        retain_age: settings.retention_age.unwrap_or(Duration::MAX),
+        sync_interval: settings.sync_interval,
+    };
+    let (queue, recovery) = Queue::open(Path::new(&settings.path), options, Arc::clone(clock))?;
+    for note in &recovery.notes {
+        tracing::warn!(%note, "queue repaired");
+    }
+    Ok(queue)
+}
+
+fn read_back_of(queue: &Queue) -> anyhow::Result<QueueReadBack> {
+    let read_back = QueueReadBack::of(queue)?;
+    for problem in read_back.problems() {
+        tracing::error!(%problem, "not readable; what it held is delivered again if it is in no checkpoint");
+    }
+    Ok(read_back)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,66 @@
+//! Status: what the web server may know of the running agent. Written by the supervisor.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow::Clock;
+use pipeline::meter::Meter;
+use pipeline::plane::Reporter;
+use sink::queue::Queue;
+
+/// Shared between supervisor and web server.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) meter: Arc<Meter>,
+    now: Mutex<Now>,
+}
+
+/// What changes over time.
+#[derive(Debug, Default)]
+pub(crate) struct Now {
+    /// Asks the readers; none while there is no data plane.
+    pub(crate) reporter: Option<Reporter>,
+    /// The first scan was passed on.
+    pub(crate) is_scanned: bool,
+    /// Why there is no data plane.
+    pub(crate) plane_problem: Option<String>,
+    /// Why the last change of the configuration is not in force.
+    pub(crate) config_problem: Option<String>,
+    /// Bytes in use, by tenant.
+    pub(crate) memory: Vec<(Arc<str>, usize)>,
+    pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    pub(crate) reloads: u64,
+    pub(crate) reload_failures: u64,
+    pub(crate) restarts: u64,
+}
+
+impl Status {
+    pub(crate) fn new(clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Status {
+        Status { clock, meter, now: Mutex::default() }
+    }
+
+    pub(crate) fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the agent is not ready, if it is not.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let now = self.now();
+        let mut reasons = Vec::new();
+        if let Some(problem) = &now.plane_problem {
+            reasons.push(format!("not collecting: {problem}"));
+        } else if now.reporter.is_none() {
+            reasons.push("starting".to_owned());
+        } else if !now.is_scanned {
+            reasons.push("the first scan is not over".to_owned());
+        }
+        drop(now);
+        for (sink, meter) in self.meter.sinks() {
+            if meter.lanes_retrying.get() > 0 {
+                let lanes = meter.lanes_retrying.get();
+                reasons.push(format!("sink {sink}: {lanes} lanes are refused and tried again"));
+            }
+        }
+        reasons
+    }
+}

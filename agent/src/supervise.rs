@@ -1,0 +1,278 @@
+//! Supervisor: starts the data plane, keeps it running, puts changes of the configuration in force,
+//! and stops it in good order. On the main thread, by tokio.
+//!
+//! Whatever needs another data plane (a changed configuration, a sink in an unknown state, a dropped
+//! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
+//! the queue holds. So a reload can lose or double nothing that a restart cannot.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crd::{LogFormat, LogLevel, LogSettings, Settings};
+use flow::Clock;
+use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::fs::HostFs;
+use pipeline::meter::{Meter, Observe};
+use pipeline::plane::{DataPlane, World};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::metrics::{self, Latency};
+use crate::status::Status;
+use crate::{plan, web};
+
+mod progress;
+mod watch_files;
+use progress::Progress;
+use watch_files::Fingerprint;
+
+/// How often the supervisor looks at the data plane.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the configuration's files are looked at, in looks: once a second.
+const CONFIG_LOOKS: u64 = 4;
+/// How often the histogram's samples are summed up, in looks: every five seconds.
+const UPKEEP_LOOKS: u64 = 20;
+/// First pause before a failed data plane is started again.
+const RESTART_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause before a failed data plane is started again.
+const RESTART_MAX: Duration = Duration::from_secs(30);
+
+/// Sends the agent's own log to standard error.
+pub(crate) fn start_log(settings: LogSettings) {
+    let level = match settings.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    match settings.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Keeps the agent running.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    settings: Settings,
+    paths: Vec<PathBuf>,
+    fingerprint: Fingerprint,
+    world: World,
+    status: Arc<Status>,
+    prometheus: PrometheusHandle,
+    plane: Option<DataPlane>,
+    restart_pause: Duration,
+    restart_at_ns: u64,
+    progress: Option<Progress>,
+}
+
+impl Supervisor {
+    /// Starts collecting.
+    ///
+    /// # Errors
+    /// If state or queue cannot be used.
+    pub(crate) fn start(
+        settings: Settings,
+        paths: Vec<PathBuf>,
+        clock: Arc<dyn Clock>,
+        with_progress: bool,
+    ) -> Result<Supervisor, Failure> {
+        let prometheus = metrics::install()?;
+        let meter = Arc::new(Meter::default());
+        let observe: Arc<dyn Observe> = Arc::new(Latency::new());
+        let world = World {
+            fs: Arc::new(HostFs),
+            clock: Arc::clone(&clock),
+            meter: Arc::clone(&meter),
+            observe,
+        };
+        let fingerprint = Fingerprint::of(&paths);
+        let progress = with_progress.then(|| Progress::new(clock.monotonic_ns()));
+        let mut supervisor = Supervisor {
+            settings,
+            paths,
+            fingerprint,
+            status: Arc::new(Status::new(clock, meter)),
+            world,
+            prometheus,
+            plane: None,
+            restart_pause: RESTART_FIRST,
+            restart_at_ns: 0,
+            progress,
+        };
+        supervisor.start_plane().map_err(Failure::unusable)?;
+        Ok(supervisor)
+    }
+
+    /// Runs until a signal says stop.
+    pub(crate) async fn run(mut self) -> Outcome {
+        let listen = self.settings.agent.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("{listen}: cannot listen; set another `listen` in the Agent"))
+            .map_err(Failure::unusable)?;
+        let server = web::serve(listener, Arc::clone(&self.status), self.prometheus.clone());
+        tokio::spawn(server);
+        tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "collecting");
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = looks.tick() => {
+                    number += 1;
+                    self.look(number);
+                }
+            }
+        }
+        Ok(self.finish())
+    }
+
+    fn look(&mut self, number: u64) {
+        self.watch_plane();
+        if number.is_multiple_of(CONFIG_LOOKS) {
+            self.reload_if_changed();
+            if let Some(progress) = &mut self.progress {
+                progress.print(&self.world.meter, self.world.clock.monotonic_ns());
+            }
+        }
+        if number.is_multiple_of(UPKEEP_LOOKS) {
+            self.prometheus.run_upkeep();
+        }
+    }
+
+    fn start_plane(&mut self) -> anyhow::Result<()> {
+        let resolved = plan::resolve(&self.settings, &self.world.clock)?;
+        let plane = DataPlane::start(resolved.plan, self.world.clone())?;
+        for damage in &plane.damage {
+            tracing::error!(%damage, "checkpoint");
+        }
+        let mut now = self.status.now();
+        now.reporter = Some(plane.reporter());
+        now.plane_problem = None;
+        now.is_scanned = false;
+        now.queues = resolved.queues;
+        drop(now);
+        self.plane = Some(plane);
+        Ok(())
+    }
+
+    /// Stops the plane within the grace; nothing of it is left when this returns.
+    fn stop_plane(&mut self) -> bool {
+        {
+            let mut now = self.status.now();
+            now.reporter = None;
+            now.queues.clear();
+        }
+        let Some(plane) = self.plane.take() else { return true };
+        let grace = self.settings.agent.shutdown_grace;
+        let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = self.world.clock.monotonic_ns().saturating_add(grace_ns);
+        let stopped = plane.stop(deadline_ns);
+        if !stopped.is_clean {
+            let dropped_tickets = stopped.dropped_tickets;
+            tracing::warn!(dropped_tickets, "not everything read was delivered; it is read again");
+        }
+        stopped.is_clean
+    }
+
+    /// Replaces a plane that cannot go on; starts one where there is none.
+    fn watch_plane(&mut self) {
+        let now_ns = self.world.clock.monotonic_ns();
+        if let Some(plane) = &self.plane {
+            {
+                let mut now = self.status.now();
+                now.is_scanned = plane.is_ready();
+                now.memory = plane.memory_used();
+            }
+            let Some(reason) = plane.failure() else { return };
+            tracing::error!(reason, "the data plane cannot go on; starting another");
+            self.status.now().plane_problem = Some(reason);
+            self.stop_plane();
+            self.restart_later(now_ns);
+            return;
+        }
+        if now_ns < self.restart_at_ns {
+            return;
+        }
+        self.status.now().restarts += 1;
+        if let Err(error) = self.start_plane() {
+            let problem = format!("{error:#}");
+            tracing::error!(problem, "the data plane did not start; trying again");
+            self.status.now().plane_problem = Some(problem);
+            self.restart_later(now_ns);
+        }
+    }
+
+    fn restart_later(&mut self, now_ns: u64) {
+        let pause_ns = u64::try_from(self.restart_pause.as_nanos()).unwrap_or(u64::MAX);
+        self.restart_at_ns = now_ns + pause_ns;
+        self.restart_pause = (self.restart_pause * 2).min(RESTART_MAX);
+    }
+
+    /// Puts a changed configuration in force; a bad one is said and left.
+    fn reload_if_changed(&mut self) {
+        let fingerprint = Fingerprint::of(&self.paths);
+        if fingerprint == self.fingerprint {
+            return;
+        }
+        self.fingerprint = fingerprint;
+        let settings = match crd::load(&self.paths) {
+            Ok(settings) => settings,
+            Err(problems) => {
+                tracing::error!("configuration refused; the last good one stays in force:\n{problems}");
+                let mut now = self.status.now();
+                now.reload_failures += 1;
+                now.config_problem = Some(problems.to_string());
+                return;
+            }
+        };
+        self.status.now().config_problem = None;
+        if settings == self.settings {
+            return;
+        }
+        if settings.agent.listen != self.settings.agent.listen {
+            tracing::warn!("a changed `listen` takes effect at the next start of the process");
+        }
+        tracing::info!("configuration changed; putting it in force");
+        self.stop_plane();
+        let last_good = std::mem::replace(&mut self.settings, settings);
+        if let Err(error) = self.start_plane() {
+            let problem = format!("{error:#}");
+            tracing::error!(problem, "the changed configuration does not start; going back");
+            let mut now = self.status.now();
+            now.reload_failures += 1;
+            now.config_problem = Some(problem);
+            drop(now);
+            self.settings = last_good;
+            self.restart_at_ns = 0;
+            return;
+        }
+        self.restart_pause = RESTART_FIRST;
+        self.status.now().reloads += 1;
+    }
+
+    fn finish(mut self) -> Exit {
+        tracing::info!("stopping");
+        let is_clean = self.stop_plane();
+        if let Some(progress) = &mut self.progress {
+            progress.print(&self.world.meter, self.world.clock.monotonic_ns());
+        }
+        tracing::info!(is_clean, "stopped");
+        if is_clean { Exit::Done } else { Exit::Unfinished }
+    }
+}

@@ -1,0 +1,93 @@
+//! Web: `/metrics`, `/live`, `/ready` and `/debug/sources`. GET only, on loopback by default.
+//!
+//! Nothing here changes anything, and nothing here shows log content.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::source::SourceReport;
+use tokio::net::TcpListener;
+
+use crate::metrics::publish;
+use crate::status::Status;
+
+/// What the routes work with.
+#[derive(Debug, Clone)]
+struct Desk {
+    status: Arc<Status>,
+    prometheus: Arc<PrometheusHandle>,
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener, status: Arc<Status>, prometheus: PrometheusHandle) {
+    let desk = Desk { status, prometheus: Arc::new(prometheus) };
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/debug/sources", get(sources))
+        .with_state(desk);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the web server ended; collecting goes on");
+    }
+}
+
+/// Content type of Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+async fn metrics(State(desk): State<Desk>) -> impl IntoResponse {
+    publish::all(&desk.status);
+    ([(CONTENT_TYPE, TEXT_FORMAT)], desk.prometheus.render())
+}
+
+/// Whether the process should be left alone: it answers, so it should.
+async fn live() -> &'static str {
+    "live\n"
+}
+
+/// Whether everything asked for is being collected and taken by the sinks.
+async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
+    let mut reasons = desk.status.unready();
+    let is_ready = reasons.is_empty();
+    // Not a reason to be unready: the last good configuration is in force.
+    reasons.extend(desk.status.now().config_problem.iter().map(|it| format!("configuration: {it}")));
+    let first = if is_ready { "ready" } else { "not ready" };
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let lines = std::iter::once(first.to_owned()).chain(reasons);
+    (status, lines.map(|line| line + "\n").collect())
+}
+
+async fn sources(State(desk): State<Desk>) -> impl IntoResponse {
+    let reporter = desk.status.now().reporter.clone();
+    let report = tokio::task::spawn_blocking(move || reporter.map(|it| it.report())).await;
+    let reports = report.ok().flatten().unwrap_or_default();
+    Json(reports.iter().map(source).collect::<Vec<_>>())
+}
+
+fn source(report: &SourceReport) -> serde_json::Value {
+    let generations = report.generations.iter().map(|it| {
+        serde_json::json!({
+            "path": it.path.to_string_lossy(),
+            "offset": it.offset,
+            "size": it.size,
+            "gone": it.is_gone,
+        })
+    });
+    serde_json::json!({
+        "context": report.context.to_string(),
+        "context_id": report.context.id.to_string(),
+        "tenant": &*report.context.tenant,
+        "log_config": &*report.rule,
+        "epoch": report.epoch,
+        "cursor": report.cursor,
+        "lag_bytes": report.lag_bytes,
+        "failures": report.failures,
+        "generations": generations.collect::<Vec<_>>(),
+    })
+}
