@@ -112,28 +112,26 @@ impl RecordWriter<'_> {
             let tail_len = 1 + 8 + CURSOR_PREFIX_BYTES + cursor_len + flags.len();
             let record_len = 1 + (any_len_len + tail_len) as u64 + any_len;
 
-            let mut head = Piece::<HEAD_BYTES>::new();
-            head.put([tag::SCOPE_LOGS_LOG_RECORDS]);
-            head.put_varint(record_len, varint_len(record_len));
-            head.put([tag::RECORD_BODY]);
-            head.put_varint(any_len, any_len_len);
-            head.put([if is_text { tag::ANY_STRING } else { tag::ANY_BYTES }]);
-            head.put_varint(body_len, body_len_len);
-            head.append_to(out);
-
+            wire::append(out, |head: &mut Piece<'_, HEAD_BYTES>| {
+                head.put([tag::SCOPE_LOGS_LOG_RECORDS]);
+                head.put_varint(record_len, varint_len(record_len));
+                head.put([tag::RECORD_BODY]);
+                head.put_varint(any_len, any_len_len);
+                head.put([if is_text { tag::ANY_STRING } else { tag::ANY_BYTES }]);
+                head.put_varint(body_len, body_len_len);
+            });
             out.extend_from_slice(body);
-
-            let mut tail = Piece::<TAIL_BYTES>::new();
-            if record.time_unix_ns == 0 {
-                tail.put([tag::RECORD_OBSERVED_TIME]);
-                tail.put(observed);
-            } else {
-                tail.put([tag::RECORD_TIME]);
-                tail.put(record.time_unix_ns.to_le_bytes());
-            }
-            tail.put(self.templates.cursor[cursor_len]);
-            tail.put_varint(cursor, cursor_len);
-            tail.append_to(out);
+            wire::append(out, |tail: &mut Piece<'_, TAIL_BYTES>| {
+                if record.time_unix_ns == 0 {
+                    tail.put([tag::RECORD_OBSERVED_TIME]);
+                    tail.put(observed);
+                } else {
+                    tail.put([tag::RECORD_TIME]);
+                    tail.put(record.time_unix_ns.to_le_bytes());
+                }
+                tail.put(self.templates.cursor[cursor_len]);
+                tail.put_varint(cursor, cursor_len);
+            });
             if !flags.is_empty() {
                 out.extend_from_slice(flags);
             }

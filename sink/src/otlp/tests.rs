@@ -195,3 +195,18 @@ fn one_bad_byte_turns_only_its_own_record_into_bytes() {
         .collect();
     assert_eq!(values, [text("good"), Value::BytesValue(b"b\xffd".to_vec()), text("ü")]);
 }
+
+#[test]
+fn a_character_cut_between_two_parts_turns_both_into_bytes() {
+    // Together they are valid, so the check of the region alone would not do.
+    let part = |body: &[u8], flags| Line { flags, ..Line::plain(body) };
+    let lines = [
+        Line::plain("before"),
+        part(b"x\xF0\x9D", RecordFlags::PART),
+        part(b"\x84\x9Ey", RecordFlags::CONTINUED),
+        Line::plain("after"),
+    ];
+    let section = section_kit::records(0, &lines);
+    assert_eq!(decoded(&section), obvious_request(&section));
+    assert!(encoded(&section).windows(4).any(|window| window == [tag::ANY_BYTES, 3, b'x', 0xF0]));
+}
