@@ -217,13 +217,16 @@ fn fault_problem(fault: &Fault, document: &Document) -> Problem {
 fn wrong_type(wanted: &str) -> (String, String) {
     let (why, cure) = match wanted {
         "a string" | "text" => ("not a text", "write a text; one that looks otherwise in quotes"),
-        "i32" | "u32" => ("not a whole number of this size", "write digits, without a unit"),
+        "i32" | "u32" => ("not a whole number that fits", "write digits, without a unit"),
         "a sequence" => ("not a list", "write each item on a line of its own, after `- `"),
         "a map" => ("not a mapping", "write its keys on lines of their own, as `key: value`"),
         _ if wanted.starts_with("struct ") => {
             ("not a mapping", "write its fields on lines of their own, as `field: value`")
         }
-        _ => return (format!("not {wanted}"), format!("write {wanted}")),
+        _ => {
+            let (thing, example) = wanted.split_once(" such as ").unwrap_or((wanted, wanted));
+            return (format!("not {thing}"), format!("write one such as {example}"));
+        }
     };
     (why.to_owned(), cure.to_owned())
 }

@@ -144,27 +144,32 @@ impl Check<'_> {
         }
         let mut is_good = true;
         for (index, pattern) in patterns.iter().enumerate() {
-            let is_absolute = against == Against::Names || pattern.starts_with('/');
+            let is_path = against == Against::Paths;
             if pattern.is_empty() || pattern.len() > limits::GLOB_BYTES_MAX {
                 let cure = format!("write 1 to {} bytes", limits::GLOB_BYTES_MAX);
                 self.error(&format!("{path}[{index}]"), "empty or too long", &cure);
                 is_good = false;
-            } else if !is_absolute {
+            } else if is_path && pattern.split('/').any(|part| part == "..") {
+                let cure = "write the path that it leads to";
+                self.error(&format!("{path}[{index}]"), "`..` matches nothing", cure);
+                is_good = false;
+            } else if is_path && !pattern.starts_with('/') {
                 let cure = "begin it with /, such as /var/log/*.log";
                 self.error(&format!("{path}[{index}]"), "not an absolute glob", cure);
                 is_good = false;
             }
         }
-        if !is_good {
-            return Globs::none();
-        }
-        Globs::new(patterns, against).unwrap_or_else(|bad| {
-            for (index, why) in bad {
-                let cure = "escape a literal * ? [ ] { } with a backslash";
-                self.error(&format!("{path}[{index}]"), &format!("bad glob: {why}"), cure);
+        match Globs::new(patterns, against) {
+            Ok(globs) if is_good => globs,
+            Ok(_) => Globs::none(),
+            Err(bad) => {
+                for (index, why) in bad {
+                    let cure = "escape a literal * ? [ ] { } with a backslash";
+                    self.error(&format!("{path}[{index}]"), &format!("bad glob: {why}"), cure);
+                }
+                Globs::none()
             }
-            Globs::none()
-        })
+        }
     }
 
     /// The text at `path`, unless it is empty or too long for a name.

@@ -133,6 +133,13 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<ByteSize, ParseUnitError> {
         parse(text, SIZE_UNITS).map(ByteSize).ok_or_else(|| {
+            let form = "write a whole number with KiB, MiB or GiB";
+            // A bare number is taken for bytes, if it looks like a size in bytes.
+            if let Some(bytes) =
+                text.parse().ok().filter(|it: &u64| *it > 0 && it.is_multiple_of(1024))
+            {
+                return ParseUnitError(format!("not a size; {form}, such as {}", ByteSize(bytes)));
+            }
             let number = leading_number(text).unwrap_or("1");
             let rest =
                 text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ' || c == '.');
@@ -141,7 +148,6 @@ impl FromStr for ByteSize {
                 Some('g' | 'G') => "GiB",
                 _ => "MiB",
             };
-            let form = "write a whole number with KiB, MiB or GiB";
             ParseUnitError(format!("not a size; {form}, such as {number}{unit}"))
         })
     }
@@ -153,8 +159,16 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Period, ParseUnitError> {
         parse(text, PERIOD_UNITS_MS).map(Period::ms).ok_or_else(|| {
             let number = leading_number(text).unwrap_or("5");
+            let rest = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+            let unit = match rest.chars().next() {
+                Some('m' | 'M') if !rest.starts_with("ms") => "m",
+                Some('m' | 'u' | 'n') => "ms",
+                Some('h' | 'H') => "h",
+                Some('d' | 'D' | 'w') => "d",
+                _ => "s",
+            };
             let form = "write a whole number with ms, s, m, h or d";
-            ParseUnitError(format!("not a length of time; {form}, such as {number}s"))
+            ParseUnitError(format!("not a length of time; {form}, such as {number}{unit}"))
         })
     }
 }

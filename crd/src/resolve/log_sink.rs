@@ -14,9 +14,9 @@ use crate::{defaults, limits};
 pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<SinkSettings> {
     let batch = batch(&spec.batch.take().unwrap_or_default(), check);
     let retry = retry(&spec.retry.take().unwrap_or_default(), check);
+    let writes_text = spec.file.is_some() || spec.stdout.is_some();
+    let is_queue = spec.queue.is_some();
     let target = target(&mut spec, check);
-    let writes_text = matches!(target, Some(SinkTarget::File(_) | SinkTarget::Stdout));
-    let is_queue = matches!(target, Some(SinkTarget::Queue(_)));
     let default_encoding = if writes_text { defaults::TEXT_ENCODING } else { defaults::ENCODING };
     let default_codec = if is_queue { CodecName::Zstd } else { CodecName::None };
     let compression = spec.compression.unwrap_or_default();

@@ -174,9 +174,23 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        // serde would read a list as the fields in their order.
+        if matches!(self.node.value, Value::Map(_)) {
+            return self.deserialize_any(visitor);
+        }
+        let wanted = format!("struct {name}");
+        Err(Fault::new(Why::WrongType { wanted }).at(self.node))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

@@ -102,8 +102,11 @@ impl<'a> Builder<'a> {
         while let Some(next) = self.parser.next_event() {
             let (event, span) = next.map_err(|error| {
                 let mark = self.mark(Span::empty(*error.marker()));
+                if error.info().contains("anchor") {
+                    return alias(mark);
+                }
                 let cure = "indent with spaces, two a level, and write `key: value`";
-                Syntax::new(mark, "", &format!("not YAML: {}", error.info()), cure)
+                Box::new(Syntax::new(mark, "", &format!("not YAML: {}", error.info()), cure))
             })?;
             self.event(event, span)?;
         }
