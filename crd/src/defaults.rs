@@ -7,7 +7,7 @@ use crate::units::{ByteSize, Period};
 
 /// `stateDirectory`: where the file-system hierarchy standard puts a service's state.
 pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
-/// `listen`: loopback only, since metrics tell about tenants; 9180 is unassigned by IANA.
+/// `listen`: loopback only, since metrics tell about tenants.
 pub const LISTEN: &str = "127.0.0.1:9180";
 /// `memory`: room for a dozen tenants' reserves, and a fraction of what a node spares for an agent.
 pub const MEMORY: ByteSize = ByteSize::mib(32);
@@ -19,7 +19,7 @@ pub const SHIPPERS: u32 = 1;
 pub const CHUNK_BYTES: ByteSize = ByteSize::kib(256);
 /// `shutdownGrace`: below the 30 s that Kubernetes gives a pod before it kills it.
 pub const SHUTDOWN_GRACE: Period = Period::secs(25);
-/// `checkpointInterval`: what a crash makes us read again, at most; twice within the promised second.
+/// `checkpointInterval`: what a crash makes us read again; twice within the promised second.
 pub const CHECKPOINT_INTERVAL: Period = Period::ms(500);
 /// `scanInterval`: how late a new file is seen where notifications are lost or do not exist.
 pub const SCAN_INTERVAL: Period = Period::secs(1);
@@ -42,7 +42,7 @@ pub const INCLUDE_NAMES: &str = "*";
 pub const START_AT: StartAt = StartAt::Beginning;
 /// `format`: what a file's first lines and its place say.
 pub const FORMAT: Format = Format::Auto;
-/// `line.maxBytes`: as `chunkBytes`, or `chunkBytes` itself if that is smaller: a line fits a chunk.
+/// `line.maxBytes`: as `chunkBytes`, or that itself if it is smaller: a line fits a chunk.
 pub const LINE_BYTES: ByteSize = ByteSize::kib(256);
 /// `line.flushTimeout`: a writer that pauses within a line for longer has likely ended it.
 pub const LINE_FLUSH_TIMEOUT: Period = Period::secs(1);
@@ -69,10 +69,10 @@ pub const FILE_KEEP: u32 = 5;
 pub const ENCODING: Encoding = Encoding::OtlpProto;
 /// `encoding` of `file` and `stdout`: what people and their tools read.
 pub const TEXT_ENCODING: Encoding = Encoding::JsonLines;
-/// `compression.level`: the fastest regular level of zstd already shrinks logs about tenfold.
+/// `compression.level`: the fastest regular level of zstd; the agent shares its node with others.
 pub const ZSTD_LEVEL: i32 = 1;
-/// `batch.bytes`: beyond 1 MiB neither compression nor throughput gains, and Kafka's default
-/// message limit is near.
+/// `batch.bytes`: large enough to compress well, and about Kafka's default limit of a
+/// message.
 pub const BATCH_BYTES: ByteSize = ByteSize::mib(1);
 /// `batch.records`: a batch of 16 byte lines.
 pub const BATCH_RECORDS: u32 = 65_536;
@@ -87,7 +87,7 @@ pub const RETRY_MAX: Period = Period::secs(5);
 
 /// `memory.reserved`: eight chunks; or `chunkBytes` if that is larger.
 pub const TENANT_RESERVED: ByteSize = ByteSize::mib(2);
-/// `memory.max`: half of the default memory, so that two busy tenants fit; or the reserve if larger.
+/// `memory.max`: half of the default memory, so that two fit; or the reserve if larger.
 pub const TENANT_MAX: ByteSize = ByteSize::mib(16);
 
 // The relations that hold with every value at its default.

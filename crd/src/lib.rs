@@ -1,7 +1,7 @@
 //! crd: the one configuration language of logferry, as YAML documents of Kubernetes' shape.
 //!
-//! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run, or
-//! every one of the [`Problems`] at once. What was written is in [`spec`], what runs in
+//! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run,
+//! or every one of the [`Problems`] at once. What was written is in [`spec`], what runs in
 //! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
 //! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
 //! load again and to compare.

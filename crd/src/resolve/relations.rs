@@ -109,7 +109,7 @@ pub(super) fn check_sources(configs: &[Resolved<LogConfigSettings>], report: &mu
     }
 }
 
-/// The words by which a source includes: each glob of files by itself, those of containers together.
+/// The words by which a source includes: each glob of files by itself, of containers all together.
 fn words_of(source: &SourceSettings) -> Vec<(String, Vec<String>)> {
     match source {
         SourceSettings::Files(files) => {
