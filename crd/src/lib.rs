@@ -1,1 +1,36 @@
-//! to be written
+//! crd: the one configuration language of logferry, as YAML documents of Kubernetes' shape.
+//!
+//! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run,
+//! or every one of the [`Problems`] at once. What was written is in [`spec`], what runs in
+//! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
+//! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
+//! load again and to compare.
+
+#![forbid(unsafe_code)]
+
+pub mod defaults;
+mod describe;
+mod document;
+mod globs;
+pub mod limits;
+mod load;
+mod problem;
+mod report;
+mod resolve;
+mod settings;
+pub mod spec;
+mod units;
+mod yaml;
+
+pub use globs::Globs;
+pub use load::{ConfigFile, load};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use resolve::resolve;
+pub use settings::{
+    AgentSettings, BatchSettings, CompressionSettings, ContainersSettings, FileSinkSettings,
+    FilesSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings, QueueSettings,
+    ResourceName, RetrySettings, Selector, Settings, SinkSettings, SinkTarget, SourceSettings,
+    TenantSettings,
+};
+pub use spec::{Encoding, Format, LogFormat, LogLevel, StartAt, StreamName};
+pub use units::{ByteSize, ParseUnitError, Period};

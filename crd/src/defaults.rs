@@ -1,0 +1,97 @@
+//! Every default of the configuration, with its reason.
+
+use crate::spec::{Encoding, Format, LogFormat, LogLevel, StartAt};
+use crate::units::{ByteSize, Period};
+
+// ---- Agent ----
+
+/// `stateDirectory`: where the file-system hierarchy standard puts a service's state.
+pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
+/// `listen`: loopback only, since metrics tell about tenants.
+pub const LISTEN: &str = "127.0.0.1:9180";
+/// `memory`: room for a dozen tenants' reserves, and a fraction of what a node spares for an agent.
+pub const MEMORY: ByteSize = ByteSize::mib(32);
+/// `readers`: one thread reads faster than most nodes write, and two would share its caches.
+pub const READERS: u32 = 1;
+/// `shippers`: one thread compresses what one reader reads.
+pub const SHIPPERS: u32 = 1;
+/// `chunkBytes`: sixteen of the CRI log format's 16 KiB pieces, and small beside any reserve.
+pub const CHUNK_BYTES: ByteSize = ByteSize::kib(256);
+/// `shutdownGrace`: below the 30 s that Kubernetes gives a pod before it kills it.
+pub const SHUTDOWN_GRACE: Period = Period::secs(25);
+/// `checkpointInterval`: what a crash makes us read again; twice within the promised second.
+pub const CHECKPOINT_INTERVAL: Period = Period::ms(500);
+/// `scanInterval`: how late a new file is seen where notifications are lost or do not exist.
+pub const SCAN_INTERVAL: Period = Period::secs(1);
+/// `openFilesMax`: thirty rotated and live files of each of a node's 110 pods, with room to spare.
+pub const OPEN_FILES_MAX: u32 = 4096;
+/// `log.level`: lifecycle events and whatever needs a human.
+pub const LOG_LEVEL: LogLevel = LogLevel::Info;
+/// `log.format`: a human reads it first.
+pub const LOG_FORMAT: LogFormat = LogFormat::Text;
+
+// ---- LogConfig ----
+
+/// `sink`: the name that a LogSink takes so that no LogConfig has to name it.
+pub const SINK: &str = "default";
+/// `source.containers.root`: the kubelet's `podLogsDir`.
+pub const CONTAINERS_ROOT: &str = "/var/log/pods";
+/// `include` of names: everything.
+pub const INCLUDE_NAMES: &str = "*";
+/// `startAt`: nothing is lost that was written before the agent came.
+pub const START_AT: StartAt = StartAt::Beginning;
+/// `format`: what a file's first lines and its place say.
+pub const FORMAT: Format = Format::Auto;
+/// `line.maxBytes`: as `chunkBytes`, or that itself if it is smaller: a line fits a chunk.
+pub const LINE_BYTES: ByteSize = ByteSize::kib(256);
+/// `line.flushTimeout`: a writer that pauses within a line for longer has likely ended it.
+pub const LINE_FLUSH_TIMEOUT: Period = Period::secs(1);
+/// `rotation.lateWrites`: writers commonly reopen their log within a few seconds of its rotation.
+pub const LATE_WRITES: Period = Period::secs(5);
+/// Tenant of files that no LogConfig gives to another.
+pub const TENANT: &str = "default";
+
+// ---- LogSink ----
+
+/// `queue.segmentBytes`: a few files per GiB, and little to scan after a crash.
+pub const QUEUE_SEGMENT_BYTES: ByteSize = ByteSize::mib(64);
+/// `queue.retention.bytes`: leaves most of a small disk free.
+pub const QUEUE_RETENTION_BYTES: ByteSize = ByteSize::gib(10);
+/// `queue.retention.age`: a week, as Kafka keeps topics.
+pub const QUEUE_RETENTION_AGE: Period = Period::days(7);
+/// `queue.syncInterval`: ten syncs a second cost a disk little; nothing is acknowledged before one.
+pub const QUEUE_SYNC_INTERVAL: Period = Period::ms(100);
+/// `file.rotateBytes`: opens in any editor.
+pub const FILE_ROTATE_BYTES: ByteSize = ByteSize::mib(100);
+/// `file.keep`: half a gigabyte in all.
+pub const FILE_KEEP: u32 = 5;
+/// `encoding` of `queue` and `blackhole`: what collectors read without code.
+pub const ENCODING: Encoding = Encoding::OtlpProto;
+/// `encoding` of `file` and `stdout`: what people and their tools read.
+pub const TEXT_ENCODING: Encoding = Encoding::JsonLines;
+/// `compression.level`: the fastest regular level of zstd; the agent shares its node with others.
+pub const ZSTD_LEVEL: i32 = 1;
+/// `batch.bytes`: large enough to compress well, and about Kafka's default limit of a
+/// message.
+pub const BATCH_BYTES: ByteSize = ByteSize::mib(1);
+/// `batch.records`: a batch of 16 byte lines.
+pub const BATCH_RECORDS: u32 = 65_536;
+/// `batch.linger`: what a quiet source's line waits for company; not felt by a human.
+pub const BATCH_LINGER: Period = Period::ms(50);
+/// `retry.initial`: a passing fault is over, a restart is not hammered.
+pub const RETRY_INITIAL: Period = Period::ms(100);
+/// `retry.max`: how late a recovery is noticed.
+pub const RETRY_MAX: Period = Period::secs(5);
+
+// ---- LogTenant ----
+
+/// `memory.reserved`: eight chunks; or `chunkBytes` if that is larger.
+pub const TENANT_RESERVED: ByteSize = ByteSize::mib(2);
+/// `memory.max`: half of the default memory, so that two fit; or the reserve if larger.
+pub const TENANT_MAX: ByteSize = ByteSize::mib(16);
+
+// The relations that hold with every value at its default.
+const _: () = assert!(CHUNK_BYTES.0 <= TENANT_RESERVED.0);
+const _: () = assert!(LINE_BYTES.0 <= CHUNK_BYTES.0);
+const _: () = assert!(TENANT_RESERVED.0 <= TENANT_MAX.0);
+const _: () = assert!(TENANT_MAX.0 <= MEMORY.0);

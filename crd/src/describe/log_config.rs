@@ -1,0 +1,60 @@
+//! A LogConfig's settings as its spec.
+
+use crate::settings::{
+    ContainersSettings, FilesSettings, LogConfigSettings, Selector, SourceSettings,
+};
+use crate::spec::{
+    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, RotationSpec, SelectorSpec, SourceSpec,
+    StreamName,
+};
+use crate::units::Period;
+
+pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
+    let source = match &config.source {
+        SourceSettings::Containers(it) => {
+            let is_namespaced = config.name.namespace.is_some();
+            SourceSpec { containers: Some(containers(it, is_namespaced)), files: None }
+        }
+        SourceSettings::Files(it) => SourceSpec { containers: None, files: Some(files(it)) },
+    };
+    LogConfigSpec {
+        tenant: config.tenant.clone(),
+        sink: Some(config.sink.clone()),
+        source: Some(source),
+        start_at: Some(config.start_at),
+        format: Some(config.format),
+        line: Some(LineSpec {
+            max_bytes: Some(super::size(config.line.bytes_max)),
+            flush_timeout: Some(Period::from(config.line.flush_timeout)),
+        }),
+        rotation: Some(RotationSpec { late_writes: Some(Period::from(config.late_writes)) }),
+    }
+}
+
+fn containers(containers: &ContainersSettings, is_namespaced: bool) -> ContainersSpec {
+    let mut streams = Vec::new();
+    streams.extend(containers.stdout.then_some(StreamName::Stdout));
+    streams.extend(containers.stderr.then_some(StreamName::Stderr));
+    ContainersSpec {
+        root: Some(containers.root.to_string_lossy().into_owned()),
+        // That of a LogConfig in a namespace follows from its metadata, and may not be written.
+        namespaces: (!is_namespaced).then(|| selector(&containers.namespaces)),
+        pods: Some(selector(&containers.pods)),
+        containers: Some(selector(&containers.containers)),
+        streams: Some(streams),
+    }
+}
+
+fn selector(selector: &Selector) -> SelectorSpec {
+    SelectorSpec {
+        include: Some(selector.include.patterns().to_vec()),
+        exclude: Some(selector.exclude.patterns().to_vec()),
+    }
+}
+
+fn files(files: &FilesSettings) -> FilesSpec {
+    FilesSpec {
+        include: Some(files.include.patterns().to_vec()),
+        exclude: Some(files.exclude.patterns().to_vec()),
+    }
+}

@@ -1,0 +1,108 @@
+//! The range of every number, and what bounds the configuration itself.
+
+use std::fmt::Display;
+
+use crate::units::{ByteSize, Period};
+
+/// From `min` to `max`, both allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range<T> {
+    /// Smallest value allowed.
+    pub min: T,
+    /// Largest value allowed.
+    pub max: T,
+}
+
+impl<T: PartialOrd> Range<T> {
+    const fn new(min: T, max: T) -> Range<T> {
+        Range { min, max }
+    }
+
+    /// Whether `value` is allowed.
+    pub fn contains(&self, value: &T) -> bool {
+        *value >= self.min && *value <= self.max
+    }
+}
+
+impl<T: Display> Display for Range<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {}", self.min, self.max)
+    }
+}
+
+/// Agent `memory`: at least one chunk of the default size per reader, at most what one host has.
+pub const MEMORY: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(1024));
+/// Agent `readers`: more threads than cores only queue.
+pub const READERS: Range<u32> = Range::new(1, 64);
+/// Agent `shippers`: as `readers`.
+pub const SHIPPERS: Range<u32> = Range::new(1, 64);
+/// Agent `chunkBytes`: a page; and what a record's 32 bit offsets and a budget's grain allow.
+pub const CHUNK_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSize::mib(16));
+/// Agent `shutdownGrace`.
+pub const SHUTDOWN_GRACE: Range<Period> = Range::new(Period::secs(1), Period::secs(600));
+/// Agent `checkpointInterval`.
+pub const CHECKPOINT_INTERVAL: Range<Period> = Range::new(Period::ms(50), Period::secs(10));
+/// Agent `scanInterval`: a scan must end before the next begins.
+pub const SCAN_INTERVAL: Range<Period> = Range::new(Period::ms(100), Period::secs(300));
+/// Agent `openFilesMax`: up to the kernel's default `nr_open`.
+pub const OPEN_FILES_MAX: Range<u32> = Range::new(16, 1_048_576);
+
+/// LogConfig `line.maxBytes`: up to the largest chunk.
+pub const LINE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(1), ByteSize::mib(16));
+/// LogConfig `line.flushTimeout`.
+pub const LINE_FLUSH_TIMEOUT: Range<Period> = Range::new(Period::ms(10), Period::secs(300));
+/// LogConfig `rotation.lateWrites`.
+pub const LATE_WRITES: Range<Period> = Range::new(Period::ms(0), Period::secs(600));
+
+/// LogSink `queue.segmentBytes`: holds at least one of the largest batches.
+pub const QUEUE_SEGMENT_BYTES: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(4));
+/// LogSink `queue.retention.bytes`; also at least two segments.
+pub const QUEUE_RETENTION_BYTES: Range<ByteSize> =
+    Range::new(ByteSize::mib(2), ByteSize::gib(1 << 20));
+/// LogSink `queue.retention.age`, unless 0.
+pub const QUEUE_RETENTION_AGE: Range<Period> = Range::new(Period::secs(60), Period::days(3650));
+/// LogSink `queue.syncInterval`.
+pub const QUEUE_SYNC_INTERVAL: Range<Period> = Range::new(Period::ms(0), Period::secs(10));
+/// LogSink `file.rotateBytes`.
+pub const FILE_ROTATE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(64), ByteSize::gib(1024));
+/// LogSink `file.keep`.
+pub const FILE_KEEP: Range<u32> = Range::new(1, 1000);
+/// LogSink `compression.level` of zstd, from its manual.
+pub const ZSTD_LEVEL: Range<i32> = Range::new(1, 19);
+/// LogSink `batch.bytes`: as `chunkBytes`, of which a batch holds at least one.
+pub const BATCH_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSize::mib(16));
+/// LogSink `batch.records`.
+pub const BATCH_RECORDS: Range<u32> = Range::new(1, 1_000_000);
+/// LogSink `batch.linger`.
+pub const BATCH_LINGER: Range<Period> = Range::new(Period::ms(0), Period::secs(10));
+/// LogSink `retry.initial`.
+pub const RETRY_INITIAL: Range<Period> = Range::new(Period::ms(10), Period::secs(60));
+/// LogSink `retry.max`; also at least `retry.initial`.
+pub const RETRY_MAX: Range<Period> = Range::new(Period::ms(10), Period::secs(600));
+
+/// LogTenant `memory.reserved`; also at least `chunkBytes`.
+pub const TENANT_RESERVED: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSize::gib(1024));
+/// LogTenant `memory.max`; also at least `memory.reserved`.
+pub const TENANT_MAX: Range<ByteSize> = TENANT_RESERVED;
+
+/// Longest name of a tenant, in characters: it is a directory and a label.
+pub const TENANT_CHARS_MAX: usize = 63;
+/// Longest name of a resource, in characters: Kubernetes' limit for a DNS subdomain.
+pub const NAME_CHARS_MAX: usize = 253;
+/// Most globs in one list; each is tried on each new file or container.
+pub const GLOBS_MAX: usize = 256;
+/// Longest glob, in bytes: the kernel's `PATH_MAX`.
+pub const GLOB_BYTES_MAX: usize = 4096;
+
+/// Largest configuration file, in bytes: as large as a Kubernetes ConfigMap can be.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most configuration files of one load.
+pub const FILES_MAX: usize = 1024;
+/// Deepest nesting of a document; the deepest resource has six levels.
+pub const YAML_DEPTH_MAX: usize = 32;
+/// Most resources of one load: a cluster of a thousand namespaces has fewer.
+pub const RESOURCES_MAX: usize = 4096;
+/// Most problems told at once.
+pub const PROBLEMS_MAX: usize = 1000;
+/// Most problems told of one document: who has more has one cause.
+pub const DOCUMENT_PROBLEMS_MAX: usize = 50;

@@ -1,0 +1,111 @@
+//! The agent's own settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::report::Check;
+use crate::settings::{AgentSettings, LogSettings};
+use crate::spec::{AgentSpec, LogSpec};
+use crate::{defaults, limits};
+
+pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
+    let state_directory = check.absolute("spec.stateDirectory", spec.state_directory);
+    let listen = listen(spec.listen.as_deref(), check);
+    let memory = check.ranged("spec.memory", spec.memory, defaults::MEMORY, &limits::MEMORY);
+    let chunk_bytes = check.ranged(
+        "spec.chunkBytes",
+        spec.chunk_bytes,
+        defaults::CHUNK_BYTES,
+        &limits::CHUNK_BYTES,
+    );
+    let shutdown_grace = check.ranged(
+        "spec.shutdownGrace",
+        spec.shutdown_grace,
+        defaults::SHUTDOWN_GRACE,
+        &limits::SHUTDOWN_GRACE,
+    );
+    let checkpoint_interval = check.ranged(
+        "spec.checkpointInterval",
+        spec.checkpoint_interval,
+        defaults::CHECKPOINT_INTERVAL,
+        &limits::CHECKPOINT_INTERVAL,
+    );
+    let scan_interval = check.ranged(
+        "spec.scanInterval",
+        spec.scan_interval,
+        defaults::SCAN_INTERVAL,
+        &limits::SCAN_INTERVAL,
+    );
+    let mut count =
+        |path, value, default, range| check.ranged(path, value, default, range) as usize;
+    let readers = count("spec.readers", spec.readers, defaults::READERS, &limits::READERS);
+    let shippers = count("spec.shippers", spec.shippers, defaults::SHIPPERS, &limits::SHIPPERS);
+    let open_files_max = count(
+        "spec.openFilesMax",
+        spec.open_files_max,
+        defaults::OPEN_FILES_MAX,
+        &limits::OPEN_FILES_MAX,
+    );
+    AgentSettings {
+        state_directory: state_directory.unwrap_or_else(|| defaults::STATE_DIRECTORY.into()),
+        listen,
+        node_name: check.label("spec.nodeName", spec.node_name),
+        cluster_name: check.label("spec.clusterName", spec.cluster_name),
+        host_name: check.label("spec.hostName", spec.host_name),
+        memory_bytes: memory.as_usize(),
+        readers,
+        shippers,
+        chunk_bytes: chunk_bytes.as_usize(),
+        shutdown_grace: shutdown_grace.duration(),
+        checkpoint_interval: checkpoint_interval.duration(),
+        scan_interval: scan_interval.duration(),
+        open_files_max,
+        log: log(spec.log.unwrap_or_default()),
+    }
+}
+
+/// The settings of an agent that nobody wrote about.
+pub(super) fn of_defaults() -> AgentSettings {
+    AgentSettings {
+        state_directory: PathBuf::from(defaults::STATE_DIRECTORY),
+        listen: default_listen(),
+        node_name: None,
+        cluster_name: None,
+        host_name: None,
+        memory_bytes: defaults::MEMORY.as_usize(),
+        readers: defaults::READERS as usize,
+        shippers: defaults::SHIPPERS as usize,
+        chunk_bytes: defaults::CHUNK_BYTES.as_usize(),
+        shutdown_grace: defaults::SHUTDOWN_GRACE.duration(),
+        checkpoint_interval: defaults::CHECKPOINT_INTERVAL.duration(),
+        scan_interval: defaults::SCAN_INTERVAL.duration(),
+        open_files_max: defaults::OPEN_FILES_MAX as usize,
+        log: log(LogSpec::default()),
+    }
+}
+
+fn log(spec: LogSpec) -> LogSettings {
+    LogSettings {
+        level: spec.level.unwrap_or(defaults::LOG_LEVEL),
+        format: spec.format.unwrap_or(defaults::LOG_FORMAT),
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    defaults::LISTEN.parse().expect("the default is an address, as a test shows")
+}
+
+fn listen(written: Option<&str>, check: &mut Check<'_>) -> SocketAddr {
+    let Some(written) = written else { return default_listen() };
+    let Ok(address) = written.parse::<SocketAddr>() else {
+        let cure = format!("write an IP address and a port, such as {}", defaults::LISTEN);
+        check.error("spec.listen", "not an address", &cure);
+        return default_listen();
+    };
+    if !address.ip().is_loopback() {
+        let why = "metrics and health can be read by whoever reaches this address";
+        let cure = format!("write {} unless that is meant", defaults::LISTEN);
+        check.warning("spec.listen", why, &cure);
+    }
+    address
+}

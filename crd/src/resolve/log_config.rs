@@ -1,0 +1,181 @@
+//! LogConfigs: what to collect.
+
+use std::collections::BTreeSet;
+
+use super::log_tenant::{TENANT_CURE, is_tenant};
+use crate::globs::{Against, Globs};
+use crate::report::Check;
+use crate::settings::{
+    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, ResourceName, Selector,
+    SourceSettings,
+};
+use crate::spec::{
+    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, SelectorSpec, SourceSpec, StreamName,
+};
+use crate::units::ByteSize;
+use crate::{defaults, limits};
+
+pub(super) fn resolve(
+    spec: LogConfigSpec,
+    chunk: Option<ByteSize>,
+    sink_names: &BTreeSet<String>,
+    check: &mut Check<'_>,
+) -> Option<LogConfigSettings> {
+    if spec.tenant.as_deref().is_some_and(|tenant| !is_tenant(tenant)) {
+        check.error("spec.tenant", "not a tenant", TENANT_CURE);
+    }
+    let sink = sink(spec.sink, sink_names, check);
+    let line = line(&spec.line.unwrap_or_default(), chunk, check);
+    let late_writes = check.ranged(
+        "spec.rotation.lateWrites",
+        spec.rotation.unwrap_or_default().late_writes,
+        defaults::LATE_WRITES,
+        &limits::LATE_WRITES,
+    );
+    let source = source(spec.source, check);
+    let name = check.document.name.clone();
+    Some(LogConfigSettings {
+        name: ResourceName { namespace: check.document.namespace.clone(), name },
+        tenant: spec.tenant,
+        sink,
+        source: source?,
+        start_at: spec.start_at.unwrap_or(defaults::START_AT),
+        format: spec.format.unwrap_or(defaults::FORMAT),
+        line,
+        late_writes: late_writes.duration(),
+    })
+}
+
+/// The name of the sink, which must exist.
+fn sink(written: Option<String>, sink_names: &BTreeSet<String>, check: &mut Check<'_>) -> String {
+    let is_written = written.is_some();
+    let name = written.unwrap_or_else(|| defaults::SINK.to_owned());
+    let is_known = sink_names.contains(&name) || check.report.has_unread;
+    if !is_known && is_written {
+        let cure = if sink_names.is_empty() {
+            format!("add a LogSink of the name {name}")
+        } else {
+            let names: Vec<&str> = sink_names.iter().map(String::as_str).take(10).collect();
+            format!("write one of `{}`, or add it", names.join("`, `"))
+        };
+        check.error("spec.sink", "no LogSink has this name", &cure);
+    } else if !is_known {
+        let name = defaults::SINK;
+        let cure = format!(
+            "name a LogSink, or add one of the name {name}, which is taken if none is named"
+        );
+        check.missing("spec.sink", &cure);
+    }
+    name
+}
+
+fn line(spec: &LineSpec, chunk: Option<ByteSize>, check: &mut Check<'_>) -> LineSettings {
+    let path = "spec.line.maxBytes";
+    let default = defaults::LINE_BYTES.min(chunk.unwrap_or(defaults::CHUNK_BYTES));
+    let bytes = check.ranged(path, spec.max_bytes, default, &limits::LINE_BYTES);
+    if let Some(chunk) = chunk.filter(|&chunk| bytes > chunk) {
+        let cure = format!("write at most {chunk}, or a larger chunkBytes for the Agent");
+        check.error(path, &format!("above the Agent's chunkBytes of {chunk}"), &cure);
+    }
+    let flush_timeout = check.ranged(
+        "spec.line.flushTimeout",
+        spec.flush_timeout,
+        defaults::LINE_FLUSH_TIMEOUT,
+        &limits::LINE_FLUSH_TIMEOUT,
+    );
+    LineSettings { bytes_max: bytes.as_usize(), flush_timeout: flush_timeout.duration() }
+}
+
+fn source(spec: Option<SourceSpec>, check: &mut Check<'_>) -> Option<SourceSettings> {
+    let spec = spec.unwrap_or_default();
+    match (spec.containers, spec.files) {
+        (Some(containers), None) => {
+            Some(SourceSettings::Containers(Box::new(containers_of(containers, check))))
+        }
+        (None, Some(files)) => files_of(files, check).map(SourceSettings::Files),
+        (Some(_), Some(_)) => {
+            let cure = "write one of them, and the other into a LogConfig of its own";
+            check.error("spec.source.files", "beside spec.source.containers", cure);
+            None
+        }
+        (None, None) => {
+            let cure = "write `containers: {}` for all containers, or `files` with `include`";
+            check.missing("spec.source", cure);
+            None
+        }
+    }
+}
+
+fn containers_of(spec: ContainersSpec, check: &mut Check<'_>) -> ContainersSettings {
+    let path = "spec.source.containers";
+    let root = check.absolute(&format!("{path}.root"), spec.root);
+    let streams_path = format!("{path}.streams");
+    let streams = match spec.streams {
+        Some(streams) => {
+            if streams.is_empty() && !check.document.is_broken(&streams_path) {
+                let cure = "write `stdout`, `stderr` or both, or leave it out for both";
+                check.error(&streams_path, "an empty list collects nothing", cure);
+            }
+            streams
+        }
+        None => vec![StreamName::Stdout, StreamName::Stderr],
+    };
+    let namespaces = match check.document.namespace.clone() {
+        None => selector(&format!("{path}.namespaces"), spec.namespaces, check),
+        Some(namespace) => {
+            if spec.namespaces.is_some() {
+                let why = format!("this LogConfig is of namespace {namespace} and sees no other");
+                let cure = "remove it, or remove metadata.namespace";
+                check.error(&format!("{path}.namespaces"), &why, cure);
+            }
+            // A namespace's name has no character that is special in a glob.
+            let include = Some(vec![namespace]);
+            selector(
+                &format!("{path}.namespaces"),
+                Some(SelectorSpec { include, exclude: None }),
+                check,
+            )
+        }
+    };
+    ContainersSettings {
+        root: root.unwrap_or_else(|| defaults::CONTAINERS_ROOT.into()),
+        namespaces,
+        pods: selector(&format!("{path}.pods"), spec.pods, check),
+        containers: selector(&format!("{path}.containers"), spec.containers, check),
+        stdout: streams.contains(&StreamName::Stdout),
+        stderr: streams.contains(&StreamName::Stderr),
+    }
+}
+
+fn selector(path: &str, spec: Option<SelectorSpec>, check: &mut Check<'_>) -> Selector {
+    let spec = spec.unwrap_or_default();
+    let include_path = format!("{path}.include");
+    refuse_empty(&include_path, spec.include.as_ref(), check);
+    let everything = [defaults::INCLUDE_NAMES];
+    Selector {
+        include: check.globs(&include_path, spec.include, &everything, Against::Names),
+        exclude: check.globs(&format!("{path}.exclude"), spec.exclude, &[], Against::Names),
+    }
+}
+
+fn files_of(spec: FilesSpec, check: &mut Check<'_>) -> Option<FilesSettings> {
+    let path = "spec.source.files";
+    if let Some(namespace) = check.document.namespace.clone() {
+        let why = format!("this LogConfig is of namespace {namespace}; files belong to the host");
+        check.error(path, &why, "remove metadata.namespace, or collect containers");
+    }
+    let include_path = format!("{path}.include");
+    if spec.include.is_none() {
+        check.missing(&include_path, "write absolute globs, such as /var/log/*.log");
+    }
+    refuse_empty(&include_path, spec.include.as_ref(), check);
+    let include = check.globs(&include_path, spec.include, &[], Against::Paths);
+    let exclude: Globs = check.globs(&format!("{path}.exclude"), spec.exclude, &[], Against::Paths);
+    Some(FilesSettings { include, exclude })
+}
+
+fn refuse_empty(path: &str, list: Option<&Vec<String>>, check: &mut Check<'_>) {
+    if list.is_some_and(Vec::is_empty) && !check.document.is_broken(path) {
+        check.error(path, "an empty list collects nothing", "write a glob, or leave it out");
+    }
+}

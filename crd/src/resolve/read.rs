@@ -1,0 +1,149 @@
+//! Reads every document of every file into its kind, and sees that no name is taken twice.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::str;
+use std::sync::Arc;
+
+use crate::ConfigFile;
+use crate::document::{self, Written};
+use crate::limits;
+use crate::problem::{Place, Problem, Severity};
+use crate::report::{Check, Report};
+use crate::spec::{AgentSpec, Kind, LogConfigSpec, LogSinkSpec, LogTenantSpec};
+use crate::yaml::{self, Mark, Node};
+
+/// All resources, by kind.
+#[derive(Default)]
+pub(super) struct Resources {
+    pub(super) agents: Vec<Written<AgentSpec>>,
+    pub(super) log_configs: Vec<Written<LogConfigSpec>>,
+    pub(super) sinks: Vec<Written<LogSinkSpec>>,
+    pub(super) tenants: Vec<Written<LogTenantSpec>>,
+    /// Names of documents whose kind is not known: what others name may be one of them.
+    pub(super) stray_names: BTreeSet<String>,
+}
+
+pub(super) fn read(files: Vec<ConfigFile>, report: &mut Report) -> Resources {
+    let mut resources = Resources::default();
+    let mut count = 0;
+    for (index, file) in files.into_iter().enumerate() {
+        let path: Arc<Path> = file.path.into();
+        let text = match text(&path, file.bytes) {
+            Ok(text) => text,
+            Err(problem) => {
+                report.has_unread = true;
+                report.add(index, *problem);
+                continue;
+            }
+        };
+        for parsed in yaml::documents(&text) {
+            report.has_unread |= parsed.root.is_none();
+            for fault in parsed.faults.into_iter().take(limits::DOCUMENT_PROBLEMS_MAX) {
+                let mut problem = problem(&path, fault.mark, &fault.why, &fault.cure);
+                problem.what = fault.what;
+                report.add(index, problem);
+            }
+            count += 1;
+            if count > limits::RESOURCES_MAX {
+                let why = format!("more than {} resources", limits::RESOURCES_MAX);
+                let mark = parsed.root.map_or(Mark { line: 0, column: 0 }, |root| root.mark);
+                report
+                    .add(index, problem(&path, mark, &why, "use wider globs and fewer resources"));
+                return resources;
+            }
+            if let Some(root) = parsed.root {
+                resources.add(&path, index, root, report);
+            }
+        }
+    }
+    resources.check_unique(report);
+    resources
+}
+
+fn problem(path: &Path, mark: Mark, why: &str, cure: &str) -> Problem {
+    let file = PathBuf::from(path);
+    Problem {
+        severity: Severity::Error,
+        place: Some(Place { file, line: mark.line, column: mark.column }),
+        resource: String::new(),
+        path: String::new(),
+        what: String::new(),
+        why: why.to_owned(),
+        cure: cure.to_owned(),
+    }
+}
+
+/// A file's text, if it was read, is small enough and is UTF-8.
+fn text(path: &Path, bytes: std::io::Result<Vec<u8>>) -> Result<String, Box<Problem>> {
+    let whole = Mark { line: 0, column: 0 };
+    let bytes = bytes.map_err(|error| {
+        problem(
+            path,
+            whole,
+            &format!("not readable: {error}"),
+            "check the path and its permissions",
+        )
+    })?;
+    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
+        let why = format!("larger than {} bytes", limits::FILE_BYTES_MAX);
+        return Err(Box::new(problem(path, whole, &why, "split it into several files")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let good = str::from_utf8(&error.as_bytes()[..good]).unwrap_or_default();
+        let line = good.matches('\n').count() + 1;
+        let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Box::new(problem(path, Mark { line, column }, "not UTF-8", "save the file as UTF-8"))
+    })
+}
+
+impl Resources {
+    fn add(&mut self, file: &Arc<Path>, index: usize, root: Node, report: &mut Report) {
+        match document::kind(file, index, &root, report) {
+            Some(kind @ Kind::Agent) => {
+                self.agents.push(document::read(file, index, root, kind, report));
+            }
+            Some(kind @ Kind::LogConfig) => {
+                self.log_configs.push(document::read(file, index, root, kind, report));
+            }
+            Some(kind @ Kind::LogSink) => {
+                self.sinks.push(document::read(file, index, root, kind, report));
+            }
+            Some(kind @ Kind::LogTenant) => {
+                self.tenants.push(document::read(file, index, root, kind, report));
+            }
+            None => {
+                let name = root.get("metadata").and_then(|entry| entry.node.get("name"));
+                let name = name.and_then(|entry| entry.node.text());
+                self.stray_names.extend(name.map(str::to_owned));
+            }
+        }
+    }
+
+    fn check_unique(&self, report: &mut Report) {
+        check_unique(&self.log_configs, report);
+        check_unique(&self.sinks, report);
+        check_unique(&self.tenants, report);
+    }
+}
+
+/// Complains about each name that an earlier resource of the kind has.
+fn check_unique<S>(all: &[Written<S>], report: &mut Report) {
+    let mut places: HashMap<String, String> = HashMap::new();
+    for Written { document, .. } in all {
+        if document.name.is_empty() {
+            continue;
+        }
+        match places.get(&document.title()) {
+            None => {
+                places.insert(document.title(), document.place_text());
+            }
+            Some(first) => {
+                let why = format!("the name is taken at {first}");
+                let check = &mut Check { document, report };
+                check.error("metadata.name", &why, "choose another, or remove one of them");
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Settings: what runs. Every default is filled, every reference resolved, every glob compiled.
+//!
+//! Made by [`crate::resolve`]; immutable. Two of them are equal if they say the same, wherever it
+//! was written, so that a reload that changes nothing is seen to.
+
+mod agent;
+mod log_config;
+mod sink;
+
+use std::fmt;
+
+pub use agent::{AgentSettings, LogSettings};
+pub use log_config::{
+    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, Selector, SourceSettings,
+};
+pub use sink::{
+    BatchSettings, CompressionSettings, FileSinkSettings, QueueSettings, RetrySettings,
+    SinkSettings, SinkTarget,
+};
+
+use crate::{Globs, Problems, defaults};
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The agent itself.
+    pub agent: AgentSettings,
+    /// What to collect, by name; where two want the same source, the first has it.
+    pub log_configs: Vec<LogConfigSettings>,
+    /// Where logs go, by name.
+    pub sinks: Vec<SinkSettings>,
+    /// Tenants that have a LogTenant, by name; where two match a namespace, the first has it.
+    pub tenants: Vec<TenantSettings>,
+    /// Memory of a tenant that has no LogTenant. Together with the reserves of `tenants`, its
+    /// reserve fits once into the agent's memory.
+    pub other_tenants_memory: MemorySettings,
+    /// What is allowed but perhaps not meant. Not part of what is compared.
+    pub warnings: Problems,
+}
+
+/// What identifies a LogConfig.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceName {
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// A tenant that has a LogTenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSettings {
+    /// The tenant's name.
+    pub name: String,
+    /// Namespaces whose containers are its own.
+    pub namespaces: Globs,
+    /// Its memory for data in flight.
+    pub memory: MemorySettings,
+}
+
+/// Memory of a tenant for data in flight. `reserved_bytes` is at least the agent's `chunk_bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemorySettings {
+    /// Never refused, never lent to others, in bytes.
+    pub reserved_bytes: usize,
+    /// Most, with the help of what all share, in bytes; at least `reserved_bytes`.
+    pub max_bytes: usize,
+}
+
+impl Settings {
+    /// The sink called `name`.
+    #[must_use]
+    pub fn sink(&self, name: &str) -> Option<&SinkSettings> {
+        self.sinks.iter().find(|sink| sink.name == name)
+    }
+
+    /// The LogConfig that collects a container: the first by name that selects it.
+    #[must_use]
+    pub fn log_config_of_container(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+    ) -> Option<&LogConfigSettings> {
+        self.log_configs.iter().find(|config| match &config.source {
+            SourceSettings::Containers(containers) => containers.selects(namespace, pod, container),
+            SourceSettings::Files(_) => false,
+        })
+    }
+
+    /// The tenant of a container of `namespace` that `config` collects: the config's own, else the
+    /// first by name whose LogTenant has the namespace, else the namespace itself.
+    #[must_use]
+    pub fn tenant_of_container<'a>(
+        &'a self,
+        config: &'a LogConfigSettings,
+        namespace: &'a str,
+    ) -> &'a str {
+        if let Some(tenant) = &config.tenant {
+            return tenant;
+        }
+        let tenant = self.tenants.iter().find(|tenant| tenant.namespaces.matches(namespace));
+        tenant.map_or(namespace, |tenant| &tenant.name)
+    }
+
+    /// The tenant of files that `config` collects: its own, else `default`.
+    #[must_use]
+    pub fn tenant_of_files<'a>(&self, config: &'a LogConfigSettings) -> &'a str {
+        config.tenant.as_deref().unwrap_or(defaults::TENANT)
+    }
+
+    /// The memory of the tenant called `name`, whether or not it has a LogTenant.
+    #[must_use]
+    pub fn memory_of_tenant(&self, name: &str) -> MemorySettings {
+        let tenant = self.tenants.iter().find(|tenant| tenant.name == name);
+        tenant.map_or(self.other_tenants_memory, |tenant| tenant.memory)
+    }
+}
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Settings) -> bool {
+        let Settings { agent, log_configs, sinks, tenants, other_tenants_memory, warnings: _ } =
+            self;
+        *agent == other.agent
+            && *log_configs == other.log_configs
+            && *sinks == other.sinks
+            && *tenants == other.tenants
+            && *other_tenants_memory == other.other_tenants_memory
+    }
+}
+
+impl Eq for Settings {}
+
+impl fmt::Display for ResourceName {
+    /// `namespace/name`, or `name`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The agent itself, ready to run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::spec::{LogFormat, LogLevel};
+
+/// The agent itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Directory of checkpoints; absolute.
+    pub state_directory: PathBuf,
+    /// Address of metrics and health.
+    pub listen: SocketAddr,
+    /// Name of the node, if written; the agent knows where else to ask.
+    pub node_name: Option<String>,
+    /// Name of the cluster, if written.
+    pub cluster_name: Option<String>,
+    /// Name of the host, if written.
+    pub host_name: Option<String>,
+    /// All data in flight, in bytes.
+    pub memory_bytes: usize,
+    /// Threads that read.
+    pub readers: usize,
+    /// Threads that encode, compress and ship.
+    pub shippers: usize,
+    /// Most that is read at a time, in bytes.
+    pub chunk_bytes: usize,
+    /// How long a stop may take.
+    pub shutdown_grace: Duration,
+    /// How often checkpoints are stored.
+    pub checkpoint_interval: Duration,
+    /// How often folders are looked through.
+    pub scan_interval: Duration,
+    /// Most log files open at a time.
+    pub open_files_max: usize,
+    /// The agent's own log.
+    pub log: LogSettings,
+}
+
+/// The agent's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// What is logged.
+    pub level: LogLevel,
+    /// How it is written.
+    pub format: LogFormat,
+}

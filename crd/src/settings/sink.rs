@@ -1,0 +1,96 @@
+//! Where logs go, ready to run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::spec::Encoding;
+
+/// Where logs go, and how they are packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkSettings {
+    /// Its name; unique.
+    pub name: String,
+    /// Where logs go.
+    pub target: SinkTarget,
+    /// How records are written.
+    pub encoding: Encoding,
+    /// How blocks are compressed; never for a file or stdout.
+    pub compression: CompressionSettings,
+    /// When a batch is full.
+    pub batch: BatchSettings,
+    /// How long to wait after a failure.
+    pub retry: RetrySettings,
+}
+
+/// Where logs go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkTarget {
+    /// The embedded queue.
+    Queue(QueueSettings),
+    /// A file with rotation.
+    File(FileSinkSettings),
+    /// The agent's standard output.
+    Stdout,
+    /// Nowhere, acknowledged at once.
+    Blackhole,
+}
+
+/// The embedded queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Its directory; absolute, of no other sink.
+    pub path: PathBuf,
+    /// Size at which a segment file ends, in bytes.
+    pub segment_bytes: u64,
+    /// Most that is kept, in bytes; at least two segments.
+    pub retention_bytes: u64,
+    /// Longest that it is kept; `None` for as long as there is room.
+    pub retention_age: Option<Duration>,
+    /// How often it is made safe and acknowledged; zero for after each block.
+    pub sync_interval: Duration,
+}
+
+/// A file with rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSinkSettings {
+    /// The file; absolute, of no other sink.
+    pub path: PathBuf,
+    /// Size at which it is rotated, in bytes.
+    pub rotate_bytes: u64,
+    /// How many rotated files are kept beside the live one.
+    pub keep: usize,
+}
+
+/// How blocks are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionSettings {
+    /// Zstandard, with its level.
+    Zstd {
+        /// 1 to 19.
+        level: i32,
+    },
+    /// LZ4.
+    Lz4,
+    /// Not at all.
+    None,
+}
+
+/// A batch is shipped when it reaches one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// Bytes of records.
+    pub bytes_max: usize,
+    /// Number of records.
+    pub records_max: usize,
+    /// Age of its first record.
+    pub linger: Duration,
+}
+
+/// Waits after a failure, doubled each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// The first.
+    pub initial: Duration,
+    /// The longest; at least `initial`.
+    pub max: Duration,
+}

@@ -1,0 +1,87 @@
+//! What was written: one struct per resource kind, every field optional, nothing checked but types.
+//!
+//! Field names are camelCase in YAML. A field that is absent or null takes its default in
+//! [`crate::resolve`]; a field that does not exist is refused.
+
+mod agent;
+mod log_config;
+mod log_sink;
+mod log_tenant;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec};
+pub use log_config::{
+    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, RotationSpec, SelectorSpec,
+    SourceSpec, StartAt, StreamName,
+};
+pub use log_sink::{
+    BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Encoding, FileSinkSpec, LogSinkSpec,
+    QueueSpec, RetentionSpec, RetrySpec, StdoutSpec,
+};
+pub use log_tenant::{LogTenantSpec, MemorySpec};
+
+/// The `apiVersion` of every resource.
+pub const API_VERSION: &str = "logferry.dev/v1alpha1";
+
+/// The kinds of resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The agent itself: at most one.
+    Agent,
+    /// What to collect, and where to.
+    LogConfig,
+    /// Where logs go.
+    LogSink,
+    /// Who owns logs, and how much memory is theirs.
+    LogTenant,
+}
+
+impl Kind {
+    /// All of them, in the order in which they are described.
+    pub const ALL: [Kind; 4] = [Kind::Agent, Kind::LogSink, Kind::LogTenant, Kind::LogConfig];
+
+    /// As written in `kind`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Agent => "Agent",
+            Kind::LogConfig => "LogConfig",
+            Kind::LogSink => "LogSink",
+            Kind::LogTenant => "LogTenant",
+        }
+    }
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resource<S> {
+    /// Always [`API_VERSION`].
+    pub api_version: Option<String>,
+    /// Name of a [`Kind`].
+    pub kind: Option<String>,
+    /// Name and what Kubernetes adds.
+    pub metadata: Option<Metadata>,
+    /// What it says.
+    pub spec: Option<S>,
+}
+
+/// What identifies a resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// Unique per kind and namespace.
+    pub name: Option<String>,
+    /// Only of a LogConfig: it then collects from this namespace alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Of no meaning to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Of no meaning to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+}

@@ -1,0 +1,91 @@
+//! The agent itself: paths, threads and memory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{ByteSize, Period};
+
+/// Kind `Agent`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentSpec {
+    /// Directory of checkpoints; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_directory: Option<String>,
+    /// Address and port of metrics and health.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Name of the node, for the records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// Name of the cluster, for the records and the identity of contexts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// Name of the host, for records of files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    /// All data in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// Threads that read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readers: Option<u32>,
+    /// Threads that encode, compress and ship.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shippers: Option<u32>,
+    /// Most that is read at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_bytes: Option<ByteSize>,
+    /// How long a stop may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutdown_grace: Option<Period>,
+    /// How often checkpoints are stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_interval: Option<Period>,
+    /// How often folders are looked through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_interval: Option<Period>,
+    /// Most log files open at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files_max: Option<u32>,
+    /// The agent's own log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogSpec>,
+}
+
+/// The agent's own log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogSpec {
+    /// What is logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<LogLevel>,
+    /// How it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<LogFormat>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// A human must act.
+    Error,
+    /// Also: degraded but recovering.
+    Warn,
+    /// Also: lifecycle.
+    Info,
+    /// Also: each batch.
+    Debug,
+    /// All there is.
+    Trace,
+}
+
+/// How the agent writes its own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}

@@ -1,0 +1,144 @@
+//! What to collect: containers or files, how to read them, and where to send them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{ByteSize, Period};
+
+/// Kind `LogConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogConfigSpec {
+    /// Who owns the logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Name of a LogSink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
+    /// Where the logs are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSpec>,
+    /// Where to begin in a file that is new to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<StartAt>,
+    /// How lines are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Limits of a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineSpec>,
+    /// How rotated files are treated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
+}
+
+/// Where the logs are: exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceSpec {
+    /// Containers' stdout and stderr, as the kubelet lays them out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainersSpec>,
+    /// Files of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesSpec>,
+}
+
+/// Which containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainersSpec {
+    /// The kubelet's `podLogsDir`; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// By namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<SelectorSpec>,
+    /// By pod name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<SelectorSpec>,
+    /// By container name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<SelectorSpec>,
+    /// Which streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Vec<StreamName>>,
+}
+
+/// Names by globs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SelectorSpec {
+    /// One of these must match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<String>>,
+    /// None of these may match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
+}
+
+/// Which files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilesSpec {
+    /// Absolute globs, one of which must match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<String>>,
+    /// Absolute globs, none of which may match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
+}
+
+/// Limits of a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LineSpec {
+    /// Longest line that is kept whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// How long an unfinished line waits for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush_timeout: Option<Period>,
+}
+
+/// How rotated files are treated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotationSpec {
+    /// How long a rotated generation is watched before its descriptor may close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_writes: Option<Period>,
+}
+
+/// A stream of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamName {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Where to begin in a file that is new to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAt {
+    /// At its first byte.
+    Beginning,
+    /// At its end, with whatever is written from now on.
+    End,
+}
+
+/// How lines are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// As the file looks.
+    Auto,
+    /// One record a line.
+    Plain,
+    /// Time, stream, tag and text, as containerd and CRI-O write.
+    Cri,
+    /// Docker's `json-file`.
+    Docker,
+}

@@ -1,0 +1,151 @@
+//! Where logs go, and how they are packed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{ByteSize, Period};
+
+/// Kind `LogSink`: exactly one of `queue`, `file`, `stdout` and `blackhole`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogSinkSpec {
+    /// The embedded queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSpec>,
+    /// A file with rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSinkSpec>,
+    /// The agent's standard output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<StdoutSpec>,
+    /// Nowhere, acknowledged at once: for measurements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blackhole: Option<BlackholeSpec>,
+    /// How records are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// How blocks are compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionSpec>,
+    /// When a batch is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
+    /// How long to wait after a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+}
+
+/// The embedded queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueueSpec {
+    /// Its directory; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Size at which a segment file ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_bytes: Option<ByteSize>,
+    /// What is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
+    /// How often it is made safe, and acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_interval: Option<Period>,
+}
+
+/// What the embedded queue keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetentionSpec {
+    /// Most that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteSize>,
+    /// Longest that it is kept; 0 for as long as there is room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<Period>,
+}
+
+/// A file with rotation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileSinkSpec {
+    /// The file; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Size at which it is rotated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_bytes: Option<ByteSize>,
+    /// How many rotated files are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+}
+
+/// The agent's standard output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StdoutSpec {}
+
+/// Nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BlackholeSpec {}
+
+/// How blocks are compressed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompressionSpec {
+    /// By what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<CodecName>,
+    /// How hard; only for zstd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<i32>,
+}
+
+/// A batch is shipped when it reaches one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BatchSpec {
+    /// Bytes of records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteSize>,
+    /// Number of records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u32>,
+    /// Age of its first record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linger: Option<Period>,
+}
+
+/// Waits after a failure, doubled each time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetrySpec {
+    /// The first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Period>,
+    /// The longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Period>,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// OTLP logs, protobuf.
+    OtlpProto,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+/// A way to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodecName {
+    /// Zstandard.
+    Zstd,
+    /// LZ4.
+    Lz4,
+    /// Not at all.
+    None,
+}

@@ -1,0 +1,137 @@
+//! Files, directories, reloads.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crd::{CompressionSettings, Settings, SinkTarget, load};
+
+const SINK: &str = "apiVersion: logferry.dev/v1alpha1\nkind: LogSink\nmetadata: {name: default}\n\
+                    spec: {queue: {path: /var/lib/logferry/queue}}\n";
+const CONFIG: &str = "apiVersion: logferry.dev/v1alpha1\nkind: LogConfig\nmetadata: {name: all}\n\
+                      spec: {source: {containers: {}}}\n";
+
+#[test]
+fn a_directory_is_its_yaml_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::write(path.join("b.yaml"), CONFIG).unwrap();
+    fs::write(path.join("a.yml"), SINK).unwrap();
+    fs::write(path.join("c.txt"), "not: read").unwrap();
+    fs::write(path.join(".hidden.yaml"), "not: read").unwrap();
+    fs::create_dir(path.join("sub")).unwrap();
+    fs::write(path.join("sub/d.yaml"), "not: read").unwrap();
+    let settings = load(&[path.to_path_buf(), path.join("b.yaml")]).unwrap();
+    assert_eq!(settings.log_configs.len(), 1);
+    assert_eq!(settings.sinks.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = directory.path().join("bad.yaml");
+    fs::write(&bad, "kind: Agent\n").unwrap();
+    let large = directory.path().join("large.yaml");
+    fs::write(&large, "#".repeat(1 << 21)).unwrap();
+    fs::create_dir(directory.path().join("x.yaml")).unwrap();
+    let none = PathBuf::from("/nonexistent/agent.yaml");
+    let problems = load(&[none, directory.path().to_path_buf()]).unwrap_err();
+    let text = problems.to_string();
+    let told = [
+        "/nonexistent/agent.yaml: not readable: No such file or directory",
+        "bad.yaml:1:1: apiVersion: missing",
+        "large.yaml: larger than 1048576 bytes",
+        "x.yaml: not readable: a directory within",
+    ];
+    for told in told {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
+
+#[test]
+fn nothing_at_all_is_the_defaults_and_a_warning() {
+    let settings = load(&[]).unwrap();
+    assert_eq!(settings.agent.memory_bytes, 32 << 20);
+    assert_eq!(settings.agent.listen.to_string(), "127.0.0.1:9180");
+    assert_eq!(settings.warnings.0.len(), 1);
+}
+
+fn settings(text: &str) -> Settings {
+    crate::resolve_text(text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_same_in_other_words_is_equal() {
+    let one = settings(&format!("{SINK}---\n{CONFIG}"));
+    let other = settings(&format!("# again\n---\n{CONFIG}---\n{SINK}"));
+    assert_eq!(one, other);
+    let changed = settings(&format!("{SINK}---\n{}", CONFIG.replace("{}", "{streams: [stdout]}")));
+    assert_ne!(one, changed);
+    // A warning that moved is no change.
+    let agent = "---\napiVersion: logferry.dev/v1alpha1\nkind: Agent\nmetadata: {name: a}\n\
+                 spec: {listen: '[::]:1'}\n";
+    let before = settings(&format!("{SINK}---\n{CONFIG}{agent}"));
+    let after = settings(&format!("{SINK}---\n\n{CONFIG}{agent}"));
+    assert_ne!(before.warnings, after.warnings);
+    assert_eq!(before, after);
+}
+
+#[test]
+fn the_first_by_name_has_a_container_and_a_namespace() {
+    let header = "---\napiVersion: logferry.dev/v1alpha1\nkind:";
+    let text = format!(
+        "{SINK}\
+         {header} LogConfig\nmetadata: {{name: b}}\nspec: {{source: {{containers: {{}}}}}}\n\
+         {header} LogConfig\nmetadata: {{name: a}}\nspec: {{tenant: t, source: {{containers: \
+         {{pods: {{include: [web-*], exclude: [web-0]}}}}}}}}\n\
+         {header} LogConfig\nmetadata: {{name: c, namespace: shop}}\nspec: {{source: {{containers: {{}}}}}}\n\
+         {header} LogTenant\nmetadata: {{name: y}}\nspec: {{namespaces: [shop*]}}\n\
+         {header} LogTenant\nmetadata: {{name: x}}\nspec: {{namespaces: [shop-eu], memory: {{max: 4MiB}}}}\n"
+    );
+    let settings = settings(&text);
+    let cases = [
+        ("shop", "web-0", "b", "y"),
+        ("shop", "web-1", "a", "t"),
+        ("shop-eu", "db", "b", "x"),
+        ("else", "db", "b", "else"),
+    ];
+    for (namespace, pod, name, tenant) in cases {
+        let config = settings.log_config_of_container(namespace, pod, "app").unwrap();
+        assert_eq!(config.name.name, name, "{namespace}/{pod}");
+        assert_eq!(settings.tenant_of_container(config, namespace), tenant, "{namespace}/{pod}");
+    }
+    assert_eq!(settings.memory_of_tenant("x").max_bytes, 4 << 20);
+    let shop = &settings.log_configs[2];
+    assert_eq!(shop.name.to_string(), "shop/c");
+    let crd::SourceSettings::Containers(containers) = &shop.source else { panic!("{shop:?}") };
+    assert!(containers.selects("shop", "any", "any") && !containers.selects("shop2", "any", "any"));
+}
+
+#[test]
+fn defaults_follow_what_they_must_fit() {
+    let agent = "---\napiVersion: logferry.dev/v1alpha1\nkind: Agent\nmetadata: {name: a}\n";
+    let small = settings(&format!("{SINK}---\n{CONFIG}{agent}spec: {{chunkBytes: 64KiB}}\n"));
+    assert_eq!(small.log_configs[0].line.bytes_max, 64 << 10);
+    let large = settings(&format!("{SINK}---\n{CONFIG}{agent}spec: {{chunkBytes: 16MiB}}\n"));
+    assert_eq!(large.log_configs[0].line.bytes_max, 256 << 10);
+    assert_eq!(large.other_tenants_memory.reserved_bytes, 16 << 20);
+    assert_eq!(large.other_tenants_memory.max_bytes, 16 << 20);
+}
+
+#[test]
+fn each_target_has_its_own_defaults() {
+    let cases = [
+        ("queue: {path: /q}", "OtlpProto", CompressionSettings::Zstd { level: 1 }),
+        ("file: {path: /f}", "JsonLines", CompressionSettings::None),
+        ("stdout: {}", "JsonLines", CompressionSettings::None),
+        ("blackhole: {}", "OtlpProto", CompressionSettings::None),
+    ];
+    for (target, encoding, compression) in cases {
+        let sink = SINK.replace("queue: {path: /var/lib/logferry/queue}", target);
+        let settings = settings(&format!("{sink}---\n{CONFIG}"));
+        let sink = &settings.sinks[0];
+        assert_eq!(format!("{:?}", sink.encoding), encoding, "{target}");
+        assert_eq!(sink.compression, compression, "{target}");
+        let is_file = matches!(sink.target, SinkTarget::File(_));
+        assert_eq!(is_file, target.starts_with("file"));
+    }
+}
