@@ -19,12 +19,12 @@ impl Random {
     #[must_use]
     pub fn fork(&self, part: u64) -> Random {
         let mut mixed = Random(self.0 ^ part.wrapping_mul(0xd134_2543_de82_ef95));
-        Random(mixed.next())
+        Random(mixed.next_u64())
     }
 
     /// The next number, any of the 2^64.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,7 +39,7 @@ impl Random {
     #[inline]
     pub fn below(&mut self, end: u32) -> u32 {
         assert!(end > 0, "no number is below 0");
-        (((self.next() >> 32) * u64::from(end)) >> 32) as u32
+        (((self.next_u64() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// A number below `end`, small ones more often than large ones: how users, paths and browsers
@@ -82,8 +82,8 @@ mod tests {
     fn numbers_of_a_seed_never_change() {
         // The published first outputs of SplitMix64 for seed 1234567.
         let mut random = Random::new(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
     }
 
     #[test]
@@ -105,6 +105,6 @@ mod tests {
     #[test]
     fn forks_differ() {
         let random = Random::new(7);
-        assert_ne!(random.fork(0).next(), random.fork(1).next());
+        assert_ne!(random.fork(0).next_u64(), random.fork(1).next_u64());
     }
 }

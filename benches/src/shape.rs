@@ -163,6 +163,13 @@ impl LinePool {
         self.templates.len()
     }
 
+    /// Bytes of the message of line `index`.
+    #[must_use]
+    #[inline]
+    pub fn message_bytes(&self, index: usize) -> usize {
+        self.templates[index].end - self.templates[index].start
+    }
+
     /// Any line at which a stream can begin: the first of a stack trace, for Java.
     #[must_use]
     pub fn start(&self, random: &mut Random) -> usize {

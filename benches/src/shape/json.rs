@@ -33,7 +33,7 @@ pub(super) fn compose(random: &mut Random, draft: &mut Draft) {
     draft.push("{\"ts\":\"").time(TimeField::Rfc3339Millis).push("\",\"level\":\"");
     draft.push(random.pick_skewed(&LEVELS)).push("\",\"logger\":\"");
     draft.push(random.pick_skewed(&LOGGERS)).push("\",\"trace_id\":\"");
-    draft.push(&format!("{:016x}", random.next())).push("\",\"user\":");
+    draft.push(&format!("{:016x}", random.next_u64())).push("\",\"user\":");
     draft.number(random.skewed_below(50_000)).push(",\"city\":\"");
     draft.push(random.pick_skewed(&CITIES)).push("\",\"duration_ms\":");
     draft.number(random.skewed_below(900)).push(",\"msg\":\"");
