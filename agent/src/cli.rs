@@ -8,8 +8,10 @@ use flow::ContextId;
 /// Collects logs of containers and files, and delivers each byte exactly once into a queue.
 #[derive(Debug, Parser)]
 #[command(name = "logferry", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done; 1 done, and the answer is bad; 2 wrong configuration or usage; \
-3 state, queue or address cannot be used; 4 stopped before everything read was delivered.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 done, and the answer is bad; 2 wrong configuration or usage; \
+3 state, queue or address cannot be used; 4 stopped before everything read was delivered."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

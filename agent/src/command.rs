@@ -18,7 +18,8 @@ use crate::exit::Failure;
 
 /// Loads a configuration for a command; warnings go to standard error.
 fn load(paths: &[PathBuf]) -> Result<Settings, Failure> {
-    let settings = crd::load(paths).map_err(|problems| Failure::usage(anyhow::anyhow!("{problems}")))?;
+    let settings =
+        crd::load(paths).map_err(|problems| Failure::usage(anyhow::anyhow!("{problems}")))?;
     if !settings.warnings.is_empty() {
         eprintln!("{}", settings.warnings);
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crd::{CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget, SourceSettings};
+use crd::{
+    CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget, SourceSettings,
+};
 use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
-use pipeline::discovery::{
-    FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap,
-};
+use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::Format;
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
 use pipeline::reader::BatchLimits;
@@ -49,7 +49,11 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
         max_bytes: it.max_bytes,
     };
     let plan = PlanePlan {
-        rules: settings.log_configs.iter().map(|it| rule(it, settings)).collect::<Result<_, _>>()?,
+        rules: settings
+            .log_configs
+            .iter()
+            .map(|it| rule(it, settings))
+            .collect::<Result<_, _>>()?,
         place: place::of(agent),
         sinks,
         readers: agent.readers,
@@ -74,9 +78,8 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
     let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
     let linger = settings.sinks[sink].batch.linger;
-    let by_namespace = settings.tenants.iter().map(|it| {
-        (it.namespaces.set().clone(), Arc::from(&*it.name))
-    });
+    let by_namespace =
+        settings.tenants.iter().map(|it| (it.namespaces.set().clone(), Arc::from(&*it.name)));
     let tenants = TenantMap {
         fixed: config.tenant.as_deref().map(Arc::from),
         by_namespace: by_namespace.collect(),
@@ -101,8 +104,7 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
             (Selection::Pods(selection), skip, false)
         }
         SourceSettings::Files(it) => {
-            let include: Vec<String> = it.include.texts().map(str::to_owned).collect();
-            let selection = FileSelection::new(&include, it.exclude.set().clone())
+            let selection = FileSelection::new(it.include.patterns(), it.exclude.set().clone())
                 .with_context(|| format!("LogConfig {name}"))?;
             (Selection::Files(selection), RecordFlags::NONE, true)
         }

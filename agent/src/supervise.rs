@@ -234,7 +234,9 @@ impl Supervisor {
         let settings = match crd::load(&self.paths) {
             Ok(settings) => settings,
             Err(problems) => {
-                tracing::error!("configuration refused; the last good one stays in force:\n{problems}");
+                tracing::error!(
+                    "configuration refused; the last good one stays in force:\n{problems}"
+                );
                 let mut now = self.status.now();
                 now.reload_failures += 1;
                 now.config_problem = Some(problems.to_string());

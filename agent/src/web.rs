@@ -25,7 +25,11 @@ struct Desk {
 }
 
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: TcpListener, status: Arc<Status>, prometheus: PrometheusHandle) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    status: Arc<Status>,
+    prometheus: PrometheusHandle,
+) {
     let desk = Desk { status, prometheus: Arc::new(prometheus) };
     let router = Router::new()
         .route("/metrics", get(metrics))
@@ -56,7 +60,8 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
     let mut reasons = desk.status.unready();
     let is_ready = reasons.is_empty();
     // Not a reason to be unready: the last good configuration is in force.
-    reasons.extend(desk.status.now().config_problem.iter().map(|it| format!("configuration: {it}")));
+    reasons
+        .extend(desk.status.now().config_problem.iter().map(|it| format!("configuration: {it}")));
     let first = if is_ready { "ready" } else { "not ready" };
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let lines = std::iter::once(first.to_owned()).chain(reasons);

@@ -58,6 +58,12 @@ impl Globs {
         self.set.is_match(name)
     }
 
+    /// The compiled patterns.
+    #[must_use]
+    pub fn set(&self) -> &GlobSet {
+        &self.set
+    }
+
     /// The patterns as written.
     #[must_use]
     pub fn patterns(&self) -> &[String] {

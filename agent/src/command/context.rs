@@ -25,7 +25,8 @@ pub(crate) fn run(options: &ContextOptions) -> Outcome {
             .around(&tenant, options.context, epoch, options.cursor, around, &mut problems)
             .map_err(Failure::unusable)?;
         problems.iter().for_each(queue::warn);
-        let (before, after) = (count(&found, options.cursor, true), count(&found, options.cursor, false));
+        let (before, after) =
+            (count(&found, options.cursor, true), count(&found, options.cursor, false));
         let is_enough = before > options.lines && after >= options.lines;
         // Fewer sections than asked for: there are no more.
         if is_enough || found.len() < 2 * sections || sections >= SECTIONS_MAX {
@@ -99,7 +100,10 @@ fn print_around(
         print::record(out, options.output, &header.context, header.epoch, record)?;
     }
     if !has_anchor {
-        eprintln!("logferry: cursor {}: no record begins there; its neighbours are shown", options.cursor);
+        eprintln!(
+            "logferry: cursor {}: no record begins there; its neighbours are shown",
+            options.cursor
+        );
     }
     Ok(has_anchor)
 }

@@ -62,10 +62,13 @@ fn json(
         put(flow::attribute::LOG_GAP_BYTES, gap.bytes.into());
     }
     for attribute in &context.attributes {
-        put(&attribute.key, match &attribute.value {
-            AttributeValue::Text(text) => text.clone().into(),
-            AttributeValue::Int(number) => (*number).into(),
-        });
+        put(
+            &attribute.key,
+            match &attribute.value {
+                AttributeValue::Text(text) => text.clone().into(),
+                AttributeValue::Int(number) => (*number).into(),
+            },
+        );
     }
     put("tenant", (*context.tenant).into());
     put(flow::attribute::LOG_CONTEXT_ID, context.id.to_string().into());
@@ -103,7 +106,10 @@ mod tests {
 
     #[test]
     fn a_terminal_is_never_told_anything_by_a_record() {
-        assert_eq!(visible(b"\x1b[31mred\x07\tok \xff\xc3\xa9"), "\\x1b[31mred\\x07\tok \\xff\u{e9}");
+        assert_eq!(
+            visible(b"\x1b[31mred\x07\tok \xff\xc3\xa9"),
+            "\\x1b[31mred\\x07\tok \\xff\u{e9}"
+        );
         assert_eq!(visible("\u{9b}31m".as_bytes()), "\\x9b31m");
     }
 }

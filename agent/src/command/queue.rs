@@ -21,7 +21,8 @@ pub(super) fn open(place: &QueuePlace) -> Result<QueueReader, Failure> {
             match (queues.pop(), queues.is_empty()) {
                 (Some((_, path)), true) => path,
                 (Some(_), false) => {
-                    let error = anyhow::anyhow!("more than one LogSink has a queue; name one with --sink");
+                    let error =
+                        anyhow::anyhow!("more than one LogSink has a queue; name one with --sink");
                     return Err(Failure::usage(error));
                 }
                 (None, _) => {

@@ -37,7 +37,11 @@ pub(crate) fn run(options: &TailOptions) -> Outcome {
                 line.clear();
                 let header = &entry.header;
                 print::record(&mut line, options.output, &header.context, header.epoch, record)?;
-                if is_first { last.push(&line) } else { out.write_all(&line)? }
+                if is_first {
+                    last.push(&line)
+                } else {
+                    out.write_all(&line)?
+                }
                 Ok(())
             })?;
         }

@@ -62,7 +62,11 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 
 /// All metrics, in the order of the documentation.
 pub(crate) const ALL: [Metric; 33] = [
-    counter(READ_BYTES, "tenant", "bytes that got cursors: delivered + filtered + gaps + in flight"),
+    counter(
+        READ_BYTES,
+        "tenant",
+        "bytes that got cursors: delivered + filtered + gaps + in flight",
+    ),
     counter(DELIVERED_BYTES, "tenant", "bytes of sources acknowledged by the queue, in records"),
     counter(DELIVERED_RECORDS, "tenant", "records acknowledged by the queue"),
     counter(FILTERED_BYTES, "tenant", "bytes left out because a LogConfig says so"),

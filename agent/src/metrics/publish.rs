@@ -79,7 +79,7 @@ fn agent(status: &Status) {
     }
     for (sink, queue) in &now.queues {
         for stats in queue.stats() {
-            let labels = [("sink", sink.to_string()), ("tenant", stats.tenant.clone())];
+            let labels = [("sink", sink.to_string()), ("tenant", stats.tenant.to_string())];
             gauge!(names::QUEUE_BYTES, &labels).set(stats.bytes as f64);
             gauge!(names::QUEUE_SEGMENTS, &labels).set(stats.segments as f64);
             gauge!(names::QUEUE_UNSYNCED_BYTES, &labels).set(stats.unsynced_bytes as f64);

@@ -20,6 +20,7 @@ use crate::source::Known;
 
 mod format;
 mod load;
+pub use format::VERSION as FORMAT_VERSION;
 pub use load::{Damage, Loaded};
 
 /// What is stored of one context.

@@ -7,7 +7,7 @@ use crate::source::{GenerationMark, Head, Known};
 
 const MAGIC: [u8; 8] = *b"LFCKPT\r\n";
 /// Version of the layout. A reader refuses later ones.
-pub(super) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// Length of the file header, in bytes.
 pub(super) const HEADER_BYTES: usize = 28;
 /// Length of a frame's header, in bytes.

@@ -1,0 +1,210 @@
+//! `logferry explain`: why a file or a pod is collected or not, and how far behind it is.
+//!
+//! The configuration says what should be; the running agent, asked over its web port, says what is.
+
+use std::io::Write;
+use std::path::Path;
+
+use crd::{LogConfigSettings, Settings, SourceSettings};
+use pipeline::discovery::PodPath;
+use serde_json::Value;
+
+use super::load;
+use crate::cli::{ExplainOptions, Output};
+use crate::exit::{Exit, Outcome};
+
+/// How long the agent may take to answer, in seconds.
+const ANSWER_SECONDS: u64 = 5;
+
+/// What a LogConfig says to the question.
+struct Verdict {
+    config: String,
+    is_selected: bool,
+    why: String,
+}
+
+/// What is asked about.
+enum Subject<'a> {
+    Path(&'a Path),
+    Pod { namespace: Option<&'a str>, pod: &'a str },
+}
+
+pub(crate) fn run(options: &ExplainOptions) -> Outcome {
+    let settings = load(&options.config.paths)?;
+    let subject = subject(&options.what);
+    let verdicts: Vec<Verdict> =
+        settings.log_configs.iter().map(|config| verdict(config, &subject)).collect();
+    let running = ask(&settings);
+    let sources: Vec<Value> = match &running {
+        Ok(sources) => sources.iter().filter(|it| concerns(it, &subject)).cloned().collect(),
+        Err(_) => Vec::new(),
+    };
+    let mut out = std::io::stdout();
+    match options.output {
+        Output::Json => {
+            let verdicts: Vec<Value> = verdicts.iter().map(Verdict::to_json).collect();
+            let agent = running.as_ref().err();
+            let answer = serde_json::json!({
+                "asked": options.what, "log_configs": verdicts, "sources": sources, "agent": agent,
+            });
+            writeln!(out, "{answer}")?;
+        }
+        Output::Text => {
+            for verdict in &verdicts {
+                let selected =
+                    if verdict.is_selected { "selects it" } else { "does not select it" };
+                writeln!(out, "LogConfig {}: {selected}: {}", verdict.config, verdict.why)?;
+            }
+            if let Err(why) = &running {
+                writeln!(out, "agent: {why}")?;
+            }
+            sources.iter().try_for_each(|source| print(&mut out, source))?;
+            if running.is_ok() && sources.is_empty() {
+                writeln!(out, "agent: reads nothing of it now")?;
+            }
+        }
+    }
+    let is_collected = !sources.is_empty() || verdicts.iter().any(|it| it.is_selected);
+    Ok(if is_collected { Exit::Done } else { Exit::Bad })
+}
+
+fn subject(what: &str) -> Subject<'_> {
+    if what.starts_with('/') {
+        return Subject::Path(Path::new(what));
+    }
+    match what.split_once('/') {
+        Some((namespace, pod)) => Subject::Pod { namespace: Some(namespace), pod },
+        None => Subject::Pod { namespace: None, pod: what },
+    }
+}
+
+impl Verdict {
+    fn to_json(&self) -> Value {
+        serde_json::json!({"name": self.config, "selected": self.is_selected, "why": self.why})
+    }
+}
+
+fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
+    let (is_selected, why) = match (&config.source, subject) {
+        (SourceSettings::Files(files), Subject::Path(path)) => {
+            if files.exclude.matches(path) {
+                (false, "files.exclude matches".to_owned())
+            } else if !files.include.matches(path) {
+                (
+                    false,
+                    format!(
+                        "none of files.include matches: {}",
+                        files.include.patterns().join(", ")
+                    ),
+                )
+            } else {
+                file_state(path)
+            }
+        }
+        (SourceSettings::Files(_), Subject::Pod { .. }) => {
+            (false, "it selects files of the host, not pods".to_owned())
+        }
+        (SourceSettings::Containers(it), Subject::Path(path)) => match container_of(&it.root, path)
+        {
+            None => (
+                false,
+                format!("not NAMESPACE_POD_UID/CONTAINER/N.log below {}", it.root.display()),
+            ),
+            Some((pod, container)) => {
+                let why = names(it, &pod.namespace, &pod.pod, Some(&container));
+                if why.0 { file_state(path) } else { why }
+            }
+        },
+        (SourceSettings::Containers(it), Subject::Pod { namespace, pod }) => {
+            names(it, namespace.unwrap_or("*"), pod, None)
+        }
+    };
+    Verdict { config: config.name.to_string(), is_selected, why }
+}
+
+fn file_state(path: &Path) -> (bool, String) {
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(it) if it.is_file() => (true, format!("{} bytes, readable", it.len())),
+        Ok(_) => (false, "not a regular file; only regular files are read".to_owned()),
+        Err(error) => (true, format!("but it cannot be read now: {error}")),
+    }
+}
+
+/// Pod and container of a path below the root of container logs.
+fn container_of(root: &Path, path: &Path) -> Option<(PodPath, String)> {
+    let mut parts = path.strip_prefix(root).ok()?.iter();
+    let pod = PodPath::parse(parts.next()?)?;
+    let container = parts.next()?.to_str()?.to_owned();
+    Some((pod, container))
+}
+
+fn names(
+    containers: &crd::ContainersSettings,
+    namespace: &str,
+    pod: &str,
+    container: Option<&str>,
+) -> (bool, String) {
+    if namespace != "*" && !containers.namespaces.selects(namespace) {
+        return (false, format!("namespace {namespace} is not selected"));
+    }
+    if !containers.pods.selects(pod) {
+        return (false, format!("pod {pod} is not selected"));
+    }
+    if let Some(container) = container.filter(|it| !containers.containers.selects(it)) {
+        return (false, format!("container {container} is not selected"));
+    }
+    (true, format!("below {}", containers.root.display()))
+}
+
+/// Asks the running agent where its sources stand; or says why it cannot be asked.
+fn ask(settings: &Settings) -> Result<Vec<Value>, String> {
+    let listen = settings.agent.listen;
+    let url = format!("http://{listen}/debug/sources");
+    let answer = minreq::get(url).with_timeout(ANSWER_SECONDS).send();
+    let answer =
+        answer.map_err(|error| format!("no answer at {listen}: {error}; is it running?"))?;
+    serde_json::from_slice(answer.as_bytes()).map_err(|_| format!("{listen} is not a logferry"))
+}
+
+fn concerns(source: &Value, subject: &Subject<'_>) -> bool {
+    match subject {
+        Subject::Path(path) => {
+            let generations =
+                source["generations"].as_array().map(Vec::as_slice).unwrap_or_default();
+            generations
+                .iter()
+                .any(|it| it["path"].as_str().is_some_and(|it| Path::new(it) == *path))
+        }
+        Subject::Pod { namespace, pod } => {
+            let context = source["context"].as_str().unwrap_or_default();
+            let mut parts = context.split('/');
+            let (its_namespace, its_pod) = (parts.next(), parts.next());
+            its_pod == Some(pod) && namespace.is_none_or(|it| its_namespace == Some(it))
+        }
+    }
+}
+
+fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
+    let text = |name: &str| source[name].as_str().unwrap_or("?").to_owned();
+    writeln!(
+        out,
+        "source {} (context {}, tenant {})",
+        text("context"),
+        text("context_id"),
+        text("tenant")
+    )?;
+    writeln!(
+        out,
+        "  collected by LogConfig {}, cursor {}, {} bytes behind, {} failures in a row",
+        text("log_config"),
+        source["cursor"],
+        source["lag_bytes"],
+        source["failures"]
+    )?;
+    for it in source["generations"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let gone = if it["gone"] == true { ", removed" } else { "" };
+        let path = it["path"].as_str().unwrap_or("?");
+        writeln!(out, "  {path}: read to {} of {}{gone}", it["offset"], it["size"])?;
+    }
+    Ok(())
+}
