@@ -1,0 +1,264 @@
+//! Agent: the real `logferry` as a child process, and what it used until it ended.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::agent_config::{AgentConfig, InputConfig, OutputConfig};
+use crate::clocks::{SECOND_NS, monotonic_ns};
+use crate::exposition::{Exposition, fetch};
+use crate::process::{Memory, cpu_ns, memory};
+
+/// Metric that says how many bytes of the source the sink has acknowledged.
+const DELIVERED_BYTES: &str = "logferry_delivered_bytes_total";
+/// Metric that says how many records the sink has acknowledged.
+const DELIVERED_RECORDS: &str = "logferry_delivered_records_total";
+
+/// Time between two looks at a delivery: fine enough for runs of a second, and less than 1 % of a
+/// core for the agent to answer.
+const POLL: Duration = Duration::from_millis(25);
+/// Time between two looks at a process that is ending.
+const END_POLL: Duration = Duration::from_millis(2);
+/// A delivery that makes no progress for this long has failed.
+const STALL_NS: u64 = 30 * SECOND_NS;
+/// An agent that has not ended this long after SIGTERM has failed.
+const END_NS: u64 = 60 * SECOND_NS;
+/// Lines of the agent's log that an error shows.
+const LOG_LINES: usize = 15;
+
+/// A running agent; killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    metrics: SocketAddr,
+    log: PathBuf,
+    start_ns: u64,
+    peak_bytes: u64,
+}
+
+/// What was delivered when a wait was over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Delivery {
+    /// Time since the agent's start, in nanoseconds.
+    pub elapsed_ns: u64,
+    /// Bytes of the source.
+    pub bytes: u64,
+    /// Records, if the agent counts them.
+    pub records: Option<u64>,
+}
+
+/// What an agent used from start to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU of the whole process, user and system, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Highest resident memory seen.
+    pub peak_bytes: u64,
+}
+
+/// Folders and command of one agent's run, below a scratch folder of its own.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// Path of the `logferry` binary.
+    pub logferry: PathBuf,
+    /// Folder for state, queue, configuration and log; emptied before each run.
+    pub folder: PathBuf,
+}
+
+impl Bench {
+    /// Folder that the embedded queue writes to.
+    #[must_use]
+    pub fn queue(&self) -> PathBuf {
+        self.folder.join("queue")
+    }
+
+    /// The configuration for this input and output, as it would be started now.
+    #[must_use]
+    pub fn config(&self, input: InputConfig, to_queue: bool, listen: SocketAddr) -> AgentConfig {
+        let output =
+            if to_queue { OutputConfig::Queue(self.queue()) } else { OutputConfig::Blackhole };
+        AgentConfig { state: self.folder.join("state"), listen, input, output }
+    }
+
+    /// Starts an agent with nothing in its state and queue.
+    ///
+    /// # Errors
+    /// If folders or process cannot be made.
+    pub fn start(&self, input: &InputConfig, to_queue: bool) -> anyhow::Result<Agent> {
+        if self.folder.try_exists()? {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        for folder in [self.folder.join("state"), self.queue()] {
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        let metrics = free_address()?;
+        let config = self.folder.join("logferry.yaml");
+        fs::write(&config, self.config(input.clone(), to_queue, metrics).to_yaml())?;
+        let log = self.folder.join("logferry.log");
+        let log_file = File::create(&log)?;
+        let start_ns = monotonic_ns();
+        let child = Command::new(&self.logferry)
+            .args(["run", "-f"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log_file.try_clone()?)
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("{}: cannot be started", self.logferry.display()))?;
+        Ok(Agent { child, metrics, log, start_ns, peak_bytes: 0 })
+    }
+}
+
+impl Agent {
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory now, which is remembered for the peak.
+    ///
+    /// # Errors
+    /// If the agent has ended.
+    pub fn memory(&mut self) -> anyhow::Result<Memory> {
+        let Ok(memory) = memory(self.pid()) else { return Err(self.failure("has ended")) };
+        self.peak_bytes = self.peak_bytes.max(memory.peak_bytes);
+        Ok(memory)
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn metrics(&self) -> anyhow::Result<Exposition> {
+        fetch(self.metrics).map_err(|error| self.failure(&format!("gives no metrics: {error}")))
+    }
+
+    /// Waits until `bytes` of the source are delivered.
+    ///
+    /// # Errors
+    /// If the agent ends, or stops making progress.
+    pub fn wait_delivered(&mut self, bytes: u64) -> anyhow::Result<Delivery> {
+        let mut best = 0;
+        let mut progress_ns = monotonic_ns();
+        loop {
+            let now_ns = monotonic_ns();
+            // Until it listens there are no metrics; that is no failure yet.
+            if let Ok(metrics) = fetch(self.metrics) {
+                let delivered = whole(metrics.sum(DELIVERED_BYTES)).unwrap_or(0);
+                if delivered >= bytes {
+                    self.memory()?;
+                    let records = whole(metrics.sum(DELIVERED_RECORDS));
+                    let elapsed_ns = now_ns - self.start_ns;
+                    return Ok(Delivery { elapsed_ns, bytes: delivered, records });
+                }
+                if delivered > best {
+                    (best, progress_ns) = (delivered, now_ns);
+                }
+            }
+            self.memory()?;
+            if now_ns - progress_ns > STALL_NS {
+                let what = format!("delivered {best} of {bytes} bytes and makes no progress");
+                return Err(self.failure(&what));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Ends the agent by SIGTERM and says what it used.
+    ///
+    /// # Errors
+    /// If it does not end in time, or not by itself and well.
+    pub fn stop(mut self) -> anyhow::Result<Usage> {
+        let pid = Pid::from_child(&self.child);
+        self.memory()?;
+        kill_process(pid, Signal::TERM)?;
+        let asked_ns = monotonic_ns();
+        // Not reaped yet, so that the kernel still knows what it used.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(pid), ended)?.is_none() {
+            if let Ok(memory) = memory(self.child.id()) {
+                self.peak_bytes = self.peak_bytes.max(memory.peak_bytes);
+            }
+            if monotonic_ns() - asked_ns > END_NS {
+                return Err(self.failure("does not end at SIGTERM"));
+            }
+            std::thread::sleep(END_POLL);
+        }
+        let cpu_ns = cpu_ns(self.child.id())?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            return Err(self.failure(&format!("ended with {status}")));
+        }
+        Ok(Usage { cpu_ns, peak_bytes: self.peak_bytes })
+    }
+
+    /// An error that shows the end of the agent's log.
+    fn failure(&self, what: &str) -> anyhow::Error {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        anyhow::anyhow!("agent {what}; the end of its log:\n{}", shown.join("\n"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Already reaped after `stop`; then both do nothing.
+        if let Ok(None) = self.child.try_wait()
+            && let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop))
+        {
+            eprintln!("agent {}: cannot be ended: {error}", self.pid());
+        }
+    }
+}
+
+/// Bytes of all files below `folder`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        sum += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(sum)
+}
+
+/// What `logferry --version` prints.
+///
+/// # Errors
+/// If it cannot be run.
+pub fn version(logferry: &Path) -> anyhow::Result<String> {
+    let output = Command::new(logferry).arg("--version").stdin(Stdio::null()).output();
+    let output = output.with_context(|| {
+        format!("{}: cannot be started; build it or give --logferry", logferry.display())
+    })?;
+    ensure!(output.status.success(), "{} --version: {}", logferry.display(), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// An address that nobody listens at. Somebody might before the agent does; then it says so.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
+}
+
+/// A counter as a whole number; metrics are floating point by format only.
+fn whole(value: Option<f64>) -> Option<u64> {
+    let value = value?;
+    if !(0.0..9e15).contains(&value) {
+        return None;
+    }
+    format!("{value:.0}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

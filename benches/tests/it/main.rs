@@ -1,0 +1,4 @@
+//! Tests of the whole package.
+
+#[cfg(test)]
+mod programs;
