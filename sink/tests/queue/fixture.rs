@@ -164,7 +164,15 @@ pub(crate) fn payload_of(
             range: start..u32::try_from(raw.len()).unwrap(),
         });
         let source = SourceId(u32::try_from(part.context.id.0 % 1000).unwrap());
-        let acked = flow::Acked { source, span: part.span, positions, seen_ns: 0 };
+        let acked = flow::Acked {
+            source,
+            span: part.span,
+            positions,
+            records: 0,
+            filtered_bytes: 0,
+            gap: None,
+            seen_ns: 0,
+        };
         tickets.push(Ticket::new(acked, Arc::clone(ledger)));
     }
     Payload {
