@@ -7,6 +7,7 @@
 //! of the others, and what `logferry audit` reads. It does not encode, compress or retry.
 
 mod active;
+pub mod audit;
 mod batch_frame;
 mod block;
 mod context_frame;
