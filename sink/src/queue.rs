@@ -98,7 +98,12 @@ impl Queue {
         let lock = WriterLock::acquire(dir)?;
         let mut recovery = Recovery::default();
         let mut tenants = BTreeMap::new();
-        for (tenant, folder) in list_tenants(dir, &mut recovery.notes)? {
+        let folders = list_tenants(dir, &mut recovery.notes)?;
+        // All of them before anything is changed.
+        for (_, folder) in &folders {
+            open::check_versions(folder)?;
+        }
+        for (tenant, folder) in folders {
             let mut log = open::open_log(&tenant, &folder, &*disk, &mut recovery.notes)?;
             recovery.removed += log.retain(&options, clock.unix_ns());
             let stats = log.stats();

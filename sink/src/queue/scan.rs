@@ -95,6 +95,8 @@ enum Look {
     Finished,
     /// There is nothing more for now.
     Wait,
+    /// The file was removed, and another one made in its place: begin again with that.
+    Replaced,
 }
 
 impl Iterator for Scan {
@@ -116,8 +118,10 @@ impl Iterator for Scan {
                 self.unreadable(open.walk.segment.path.clone(), &error);
                 Look::Finished
             });
-            if looked == Look::Finished {
-                self.finished = Some(open.walk.segment.sequence);
+            if matches!(looked, Look::Finished | Look::Replaced) {
+                if looked == Look::Finished {
+                    self.finished = Some(open.walk.segment.sequence);
+                }
                 self.known = open.contexts;
                 continue;
             }
@@ -199,23 +203,27 @@ impl Scan {
             }
         };
         let path = || segment.path.clone();
+        // Being created just now.
+        if header == Err(HeaderFault::Short) && !is_final {
+            return false;
+        }
+        self.missing_before(segment.sequence);
         match header {
             Ok(_) => {}
-            // Being created just now.
-            Err(HeaderFault::Short) if !is_final => return false,
             Err(HeaderFault::Version(version)) => {
-                self.missing_before(segment.sequence);
                 self.problem(Problem::Version { segment: path(), version });
                 self.finished = Some(segment.sequence);
                 return true;
             }
             Err(fault) => {
                 self.problem(Problem::Header { segment: path(), why: fault.to_string() });
+                if fault == HeaderFault::Short {
+                    self.finished = Some(segment.sequence);
+                    return true;
+                }
             }
         }
-        self.missing_before(segment.sequence);
-        let contexts = HashMap::new();
-        self.open = Some(Open { walk, contexts, is_final });
+        self.open = Some(Open { walk, contexts: HashMap::new(), is_final });
         true
     }
 
@@ -282,6 +290,9 @@ impl Scan {
     fn end(&mut self, open: &mut Open, left: u64) -> io::Result<Look> {
         if open.is_final {
             return Ok(Look::Finished);
+        }
+        if open.walk.segment.was_replaced()? {
+            return Ok(Look::Replaced);
         }
         let sequence = open.walk.segment.sequence;
         let (sequences, _) = list_segments(&self.folder)?;

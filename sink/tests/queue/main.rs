@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
+mod faults;
 mod fixture;
 mod follow;
+mod golden;
+mod model;
+mod retention;
 mod round_trip;
 mod torn;

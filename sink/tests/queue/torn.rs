@@ -46,7 +46,7 @@ fn a_tail_torn_at_any_length_is_cut_reported_and_appended_to() {
         std::fs::write(&path, &whole[..len]).unwrap();
         let (before, problems) = read_all(dir.path(), "shop");
         assert_eq!((spans(&before).len(), problems.len()), (2, 0), "{len}");
-        let (queue, recovery) = open(dir.path());
+        let (queue, recovery) = open_lazily(dir.path(), options());
         let torn = (len - last) as u64;
         match recovery.notes.as_slice() {
             [] => assert_eq!(torn, 0),
@@ -78,12 +78,12 @@ fn a_segment_torn_within_its_header_is_begun_again() {
     for len in 0..128 {
         std::fs::write(&path, &whole[..len]).unwrap();
         assert_eq!(read_all(dir.path(), "shop").0.len(), 0);
-        let (queue, recovery) = open(dir.path());
+        let (queue, recovery) = open_lazily(dir.path(), options());
         assert!(matches!(recovery.notes[..], [RecoveryNote::Cut { offset: 0, .. }]), "{len}");
         let (acks, _acked) = ack_channel();
         let ledger = Arc::new(Ledger::default());
         sink(&queue, &acks).submit(payload(&ledger, Codec::None, &[part(1, 0, 10)])).unwrap();
-        assert_eq!(segments(dir.path(), "shop"), [path.clone()]);
+        assert_eq!(segments(dir.path(), "shop"), std::slice::from_ref(&path));
         assert_eq!(spans(&read_all(dir.path(), "shop").0), [(1, Span::new(0, 10))]);
     }
 }
@@ -97,7 +97,7 @@ fn damage_inside_is_left_alone_and_a_new_segment_is_begun() {
     let at = usize::try_from(offsets[1]).unwrap();
     bytes[at + 30] ^= 0xff;
     std::fs::write(&path, &bytes).unwrap();
-    let (queue, recovery) = open(dir.path());
+    let (queue, recovery) = open_lazily(dir.path(), options());
     let damaged = (offsets[1], offsets[2] - offsets[1]);
     assert!(
         matches!(&recovery.notes[..], [RecoveryNote::Damaged { offset, bytes, .. }]
@@ -122,6 +122,32 @@ fn damage_inside_is_left_alone_and_a_new_segment_is_begun() {
     let persisted = flow::ReadBack::persisted(&mut read_back, context(1).id);
     let got: Vec<Span> = persisted.iter().map(|it| it.span).collect();
     assert_eq!(got, [Span::new(0, 10), Span::new(20, 40)]);
+}
+
+#[test]
+fn what_a_tenant_logs_is_never_taken_for_a_frame() {
+    let dir = tempdir().unwrap();
+    write(dir.path(), &[10], false);
+    let path = segments(dir.path(), "shop").remove(0);
+    let frames = std::fs::read(&path).unwrap().split_off(128);
+    // The tenant knows all of its queue, and logs it once more.
+    let (queue, _) = open(dir.path());
+    let (acks, _acked) = ack_channel();
+    let ledger = Arc::new(Ledger::default());
+    let mut forged = payload(&ledger, Codec::None, &[part(1, 10, 20)]);
+    forged.block = [frames.clone(), frames].concat();
+    forged.raw_bytes = u32::try_from(forged.block.len()).unwrap();
+    let at = queue.stats()[0].bytes;
+    let mut shipper = sink(&queue, &acks);
+    shipper.submit(forged).unwrap();
+    shipper.submit(payload(&ledger, Codec::None, &[part(1, 20, 30)])).unwrap();
+    drop((queue, shipper));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(at).unwrap() + 20] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (batches, problems) = read_all(dir.path(), "shop");
+    assert_eq!(spans(&batches), [(1, Span::new(0, 10)), (1, Span::new(20, 30))]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
 }
 
 #[test]
@@ -205,7 +231,7 @@ fn every_flipped_bit_is_survived_by_an_opening() {
             for (path, bytes) in &rest {
                 std::fs::write(path, bytes).unwrap();
             }
-            let (queue, recovery) = open(dir.path());
+            let (queue, recovery) = open_lazily(dir.path(), options());
             let (acks, _acked) = ack_channel();
             let ledger = Arc::new(Ledger::default());
             let next = payload(&ledger, Codec::None, &[part(3, 0, 10)]);

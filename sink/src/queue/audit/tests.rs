@@ -31,7 +31,7 @@ fn audit(first_sequence: u64, spans: &[(u64, u64)]) -> ContextAudit {
 #[test]
 fn histories_are_judged_right() {
     // Spans in queue order; lost, doubled, misordered.
-    let cases: &[(&[(u64, u64)], u64, u64, u64)] = &[
+    let cases: [(&[(u64, u64)], u64, u64, u64); 9] = [
         (&[(0, 10), (10, 20)], 0, 0, 0),
         (&[(0, 10), (10, 10), (10, 20)], 0, 0, 0),
         (&[(0, 10), (15, 20)], 5, 0, 0),
@@ -45,7 +45,7 @@ fn histories_are_judged_right() {
     for (spans, lost, doubled, misordered) in cases {
         let found = audit(0, spans);
         let got = (found.lost, found.doubled, found.misordered);
-        assert_eq!(got, (*lost, *doubled, *misordered), "{spans:?}");
+        assert_eq!(got, (lost, doubled, misordered), "{spans:?}");
         assert_eq!(found.head, Head::Present);
         assert_eq!(found.is_clean(), got == (0, 0, 0), "{spans:?}");
         assert_eq!(found.records, 2 * spans.len() as u64);
