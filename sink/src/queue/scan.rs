@@ -381,3 +381,24 @@ pub(super) fn entry(row: Row, context: Arc<Context>, place: Place) -> Entry {
     };
     Entry { header, place }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_looked_at_once_more_after_a_later_one_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_owned();
+        std::fs::write(segment_path(&folder, 0), b"").unwrap();
+        let segment = SegmentFile::open(&folder, 0).unwrap();
+        let (walk, _) = segment.walk(Blocks::Skipped).unwrap();
+        let mut open = Open { walk, contexts: HashMap::new(), is_final: false };
+        let mut scan = Scan::new(folder.clone(), Arc::from("shop"));
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Wait);
+        // Between the look that found the end and this one the writer may have appended, and gone on.
+        std::fs::write(segment_path(&folder, 1), b"").unwrap();
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Again);
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Finished);
+    }
+}

@@ -148,6 +148,9 @@ fn a_failed_write_is_cut_back_and_can_be_tried_again() {
             assert!(why.contains("No space left") && why.contains(".seg"), "{why}");
             assert_eq!(refused.payload.tickets.len(), 1);
             next = refused.payload;
+            let paths = segments(dir.path(), "shop");
+            let on_disk: u64 = paths.iter().map(|path| path.metadata().unwrap().len()).sum();
+            assert_eq!(queue.stats()[0].bytes, on_disk, "cut back");
         }
         disk.fail_write.store(0, Ordering::SeqCst);
         sink.submit(next).unwrap();

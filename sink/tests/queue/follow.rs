@@ -58,9 +58,16 @@ fn a_scan_goes_on_with_a_segment_that_was_begun_again() {
 fn readers_see_every_batch_once_while_writers_write() {
     const WRITERS: u32 = 2;
     const STEPS: u64 = 300;
+    // With a segment for each batch, readers are mostly between two of them.
+    for segment_bytes in [1, 20_000] {
+        write_and_follow(WRITERS, STEPS, segment_bytes);
+    }
+}
+
+fn write_and_follow(writers: u32, steps: u64, segment_bytes: u64) {
     let dir = tempdir().unwrap();
     let small = QueueOptions {
-        segment_bytes: 20_000,
+        segment_bytes,
         sync_interval: std::time::Duration::from_millis(1),
         ..options()
     };
@@ -70,11 +77,11 @@ fn readers_see_every_batch_once_while_writers_write() {
     sink(&queue, &acks).submit(payload(&ledger, Codec::None, &[part(9, 0, 1)])).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
+        let threads: Vec<_> = (0..writers)
             .map(|number| {
                 let (mut sink, ledger) = (sink(&queue, &acks), Arc::clone(&ledger));
                 scope.spawn(move || {
-                    for step in 0..STEPS {
+                    for step in 0..steps {
                         let part = part(u128::from(number), step * 500, step * 500 + 500);
                         sink.submit(payload(&ledger, Codec::Lz4, &[part])).unwrap();
                     }
@@ -83,14 +90,14 @@ fn readers_see_every_batch_once_while_writers_write() {
             })
             .collect();
         for _ in 0..2 {
-            scope.spawn(|| follow(dir.path(), &done, WRITERS, STEPS));
+            scope.spawn(|| follow(dir.path(), &done, writers, steps));
         }
-        for writer in writers {
-            writer.join().unwrap();
+        for thread in threads {
+            thread.join().unwrap();
         }
         done.store(true, Ordering::SeqCst);
     });
-    assert_eq!(acked.try_iter().flatten().count() as u64, STEPS * u64::from(WRITERS) + 1);
+    assert_eq!(acked.try_iter().flatten().count() as u64, steps * u64::from(writers) + 1);
     assert_eq!(ledger.dropped(), 0);
 }
 

@@ -28,10 +28,13 @@ fn audit(first_sequence: u64, spans: &[(u64, u64)]) -> ContextAudit {
     audit.finish().contexts.remove(0)
 }
 
+/// Spans in queue order.
+type History<'a> = &'a [(u64, u64)];
+
 #[test]
 fn histories_are_judged_right() {
-    // Spans in queue order; lost, doubled, misordered.
-    let cases: [(&[(u64, u64)], u64, u64, u64); 9] = [
+    // History; lost, doubled, misordered.
+    let cases: [(History<'_>, u64, u64, u64); 9] = [
         (&[(0, 10), (10, 20)], 0, 0, 0),
         (&[(0, 10), (10, 10), (10, 20)], 0, 0, 0),
         (&[(0, 10), (15, 20)], 5, 0, 0),
