@@ -168,8 +168,12 @@ impl Queue {
         }
         appended?;
         log.wait_for_sync(acks, std::mem::take(&mut payload.tickets));
+        let is_pressing = log.is_pressing();
         drop(log);
         sync::mark_dirty(&self.shared);
+        if is_pressing {
+            sync::hurry(&self.shared);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use flow::{Codec, Ledger, ReadBack, Sink, SinkError, Span, ack_channel};
 use sink::queue::audit::Audit;
-use sink::queue::{OpenError, Queue, QueueOptions, QueueReadBack};
+use sink::queue::{OpenError, Queue, QueueOptions, QueueReadBack, limits};
 use tempfile::tempdir;
 
 use crate::fixture::*;
@@ -114,6 +114,34 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_what_was_unsafe_is_gone() {
         shipper.flush(far_deadline()).unwrap();
         assert_clean(dir.path(), 60);
     }
+}
+
+#[test]
+fn a_sink_is_busy_when_too_much_is_unsynced_and_then_goes_on() {
+    const STEP_BYTES: u64 = 6 << 20;
+    let dir = tempdir().unwrap();
+    let (queue, disk) = open_failing(dir.path(), options());
+    let (acks, acked) = ack_channel();
+    let ledger = Arc::new(Ledger::default());
+    let mut sink = sink(&queue, &acks);
+    let gate = disk.gate.lock().unwrap();
+    let mut step = 0;
+    let refused = loop {
+        let next = part(1, step * STEP_BYTES, (step + 1) * STEP_BYTES);
+        match sink.submit(payload(&ledger, Codec::None, &[next])) {
+            Ok(_) => step += 1,
+            Err(refused) => break refused,
+        }
+        assert!(queue.stats()[0].unsynced_bytes <= limits::UNSYNCED_BYTES_MAX);
+    };
+    assert!(matches!(refused.why, SinkError::Busy), "{}", refused.why);
+    drop(gate);
+    // Nobody flushes and the interval is a minute, but so much does not wait for it.
+    assert_eq!(acked.recv().unwrap()[0].span.begin, 0);
+    sink.flush(far_deadline()).unwrap();
+    sink.submit(refused.payload).unwrap();
+    sink.flush(far_deadline()).unwrap();
+    assert_clean(dir.path(), (step + 1) * STEP_BYTES);
 }
 
 /// The audit of tenant `shop` finds one context, all of it, once.
