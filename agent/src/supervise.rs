@@ -31,6 +31,8 @@ mod watch_files;
 use progress::Progress;
 use watch_files::Fingerprint;
 
+/// Sent when a file would outgrow RLIMIT_FSIZE (signal(7), all Linux architectures but mips).
+const SIGXFSZ: i32 = 25;
 /// How often the supervisor looks at the data plane.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the configuration's files are looked at, in looks: once a second.
@@ -126,6 +128,8 @@ impl Supervisor {
         tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "collecting");
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // A limit on file sizes is an error of a write, to be retried, and no reason to die.
+        let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut number = 0;

@@ -163,7 +163,10 @@ impl Reader {
                 break;
             }
             let Some((lane, index)) = self.schedule.next() else { break };
-            if !self.gathers[lane].has_room() {
+            if self.gathers[lane].is_stalled() {
+                self.gathers[lane].flush(false);
+            }
+            if self.gathers[lane].is_stalled() {
                 self.schedule.block(lane, index);
                 continue;
             }

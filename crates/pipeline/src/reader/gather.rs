@@ -108,12 +108,16 @@ impl Gather {
         self.stalled = self.lane.try_push(batch).err();
     }
 
-    /// Whether another section may be read for this lane.
-    pub(super) fn has_room(&mut self) -> bool {
-        if self.is_full() || self.is_stalled() {
-            self.flush(false);
+    /// Whether so many bytes may be read for this lane now.
+    ///
+    /// A batch is handed over before it would grow beyond its limit, and if the lane takes nothing,
+    /// nothing more is read for it.
+    pub(super) fn has_room(&mut self, bytes: u64) -> bool {
+        let is_too_much = self.bytes > 0 && self.bytes + bytes > self.limits.bytes_max;
+        if is_too_much || self.is_full() || self.is_stalled() {
+            self.flush(is_too_much);
         }
-        !self.is_full()
+        !self.is_stalled()
     }
 
     pub(super) fn is_stalled(&self) -> bool {

@@ -72,7 +72,13 @@ impl Reader {
     ) -> bool {
         let chunk_bytes = self.parts.chunk_bytes;
         let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
-        let Some(permit) = self.gathers[lane].budget.try_acquire(bytes_max) else {
+        let gather = &mut self.gathers[lane];
+        let permit = if gather.has_room(bytes_max as u64) {
+            gather.budget.try_acquire(bytes_max)
+        } else {
+            None
+        };
+        let Some(permit) = permit else {
             self.schedule.block(lane, index);
             return false;
         };
