@@ -17,6 +17,12 @@ pub mod time;
 
 pub use join::Streams;
 
+/// Records that one run of framing finds at most.
+///
+/// 16,384: lines of 16 bytes in a chunk of 256 KiB. A chunk of nothing but line ends would otherwise
+/// become a hundred times its size in attributes.
+pub const RECORDS_MAX: usize = 16_384;
+
 /// How a file's lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -61,6 +67,8 @@ pub struct Framed {
     pub filtered_bytes: u64,
     /// Bytes copied to the side buffer.
     pub copied: u64,
+    /// Framing stopped at [`RECORDS_MAX`]: there is more in the bytes.
+    pub is_cut: bool,
     /// Bytes at the end belong to a record whose lines are whole but whose last part is missing.
     pub open_join: bool,
 }

@@ -9,7 +9,7 @@
 use flow::{Record, RecordFlags, Stream};
 
 use super::time::SecondCache;
-use super::{Carry, FrameOptions, Framed, Line, Output, Tail};
+use super::{Carry, FrameOptions, Framed, Line, Output, RECORDS_MAX, Tail};
 
 /// One thing per stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +95,10 @@ where
             None => join.malformed(begin, end),
         }
         begin = end + 1;
+        if join.output.records.len() >= RECORDS_MAX {
+            join.framed.is_cut = true;
+            break;
+        }
     }
     join.finish(begin)
 }
@@ -265,6 +269,9 @@ impl Join<'_, '_> {
                 *self.carry.continued.get_mut(stream) = true;
             }
         }
+        if self.framed.is_cut {
+            return Framed { consumed: begin, ..self.framed };
+        }
         let end = self.bytes.len();
         if begin < end {
             let continued = self.carry.mid_line;
@@ -283,7 +290,8 @@ impl Join<'_, '_> {
         };
         self.output.records.truncate(hold.index);
         *self.carry = hold.carry;
-        Framed { consumed: hold.begin, open_join: true, ..hold.framed }
+        let is_cut = self.framed.is_cut;
+        Framed { consumed: hold.begin, open_join: true, is_cut, ..hold.framed }
     }
 }
 

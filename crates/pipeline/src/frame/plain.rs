@@ -5,7 +5,7 @@
 
 use flow::{Record, RecordFlags};
 
-use super::{Carry, FrameOptions, Framed, Output, Tail};
+use super::{Carry, FrameOptions, Framed, Output, RECORDS_MAX, Tail};
 
 /// UTF-8's byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -38,6 +38,10 @@ pub fn frame(
         }
         first = false;
         begin = end + 1;
+        if output.records.len() >= RECORDS_MAX {
+            carry.mid_line = false;
+            return Framed { consumed: begin, is_cut: true, ..Framed::default() };
+        }
     }
     // What is left has no line end.
     begin = parts(bytes, begin, bytes.len(), max, &mut first, output);
@@ -131,6 +135,18 @@ mod tests {
         assert_eq!((framed.consumed, mid_line), (8, false));
         let (records, framed, _) = run(b"\nthree\n", 100, Tail::Wait, true);
         assert_eq!((records.len(), framed.consumed), (1, 7));
+    }
+
+    #[test]
+    fn a_chunk_of_line_ends_is_framed_in_turns() {
+        let bytes = vec![b'\n'; RECORDS_MAX + 3];
+        let (records, framed, _) = run(&bytes, 100, Tail::Deliver, false);
+        assert_eq!(
+            (records.len(), framed.consumed, framed.is_cut),
+            (RECORDS_MAX, RECORDS_MAX, true)
+        );
+        let (records, framed, _) = run(&bytes[framed.consumed..], 100, Tail::Deliver, false);
+        assert_eq!((records.len(), framed.consumed, framed.is_cut), (3, 3, false));
     }
 
     #[test]

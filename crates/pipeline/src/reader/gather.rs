@@ -17,6 +17,11 @@ pub struct BatchLimits {
     pub records_max: usize,
 }
 
+/// Sections in a batch.
+///
+/// 8,192: half of what a frame of the embedded queue may describe.
+const SECTIONS_MAX: usize = 8192;
+
 /// What one reader gathers for one lane.
 #[derive(Debug)]
 pub(super) struct Gather {
@@ -129,7 +134,9 @@ impl Gather {
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= self.limits.bytes_max || self.records >= self.limits.records_max
+        self.bytes >= self.limits.bytes_max
+            || self.records >= self.limits.records_max
+            || self.headers.len() >= SECTIONS_MAX
     }
 }
 

@@ -49,15 +49,15 @@ impl Source {
         self.retry.failures = 0;
         let filled = own + next;
         let is_full = filled == chunk.data().len();
-        // A full chunk without a place to cut is delivered in parts.
+        // A chunk that holds all it can, without a place to cut, is delivered in parts.
         let mut framed = self.frame(fs, chunk, filled, index, tail);
-        if framed.consumed == 0 && is_full {
+        if framed.consumed == 0 && (is_full || framed.is_cut) {
             framed = self.frame(fs, chunk, filled, index, Tail::Deliver);
         }
         let positions = self.consume(index, own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
-        generation.is_hot = is_full && next == 0;
+        generation.is_hot = (is_full || framed.is_cut) && next == 0;
         generation.tail = None;
         if !generation.is_hot && rest > 0 && framed.consumed <= own {
             let size = generation.offset + (own - framed.consumed) as u64;
