@@ -1,0 +1,42 @@
+# Few targets; each installs what it needs (Debian packages as root, Rust by rustup is expected).
+CARGO ?= cargo
+# Where programs of Debian packages are that are used without being installed (see scripts/need.sh).
+UNPACKED := $(CURDIR)/.cache/debian/usr/bin
+# Where cargo puts what it builds.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint bench clean
+
+help:
+	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
+	@echo 'make build  build the release programs (target/release/logferry)'
+	@echo 'make test   all tests'
+	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
+	@echo 'make bench  measure, and write benches/RESULTS.md'
+	@echo 'make clean  remove what was built and downloaded'
+
+build:
+	@scripts/need.sh build
+	$(CARGO) build --release --locked --package logferry --package logferry-benches
+
+run: build
+	@scripts/demo.sh $(TARGET_DIR)/release
+
+test:
+	@scripts/need.sh build test
+	PATH="$$PATH:$(UNPACKED)" scripts/test.sh
+
+lint:
+	@scripts/need.sh build lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	scripts/deny.sh
+	scripts/tidy.py
+
+bench: build
+	scripts/bench.sh $(TARGET_DIR)/release
+
+clean:
+	$(CARGO) clean
+	rm -rf .cache
