@@ -162,7 +162,7 @@ impl Reader {
             if self.is_stopping {
                 break;
             }
-            let Some((lane, index)) = self.schedule.next() else { break };
+            let Some((lane, index)) = self.schedule.next_turn() else { break };
             if self.gathers[lane].is_stalled() {
                 self.gathers[lane].flush(false);
             }

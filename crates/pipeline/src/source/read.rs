@@ -111,8 +111,10 @@ impl Source {
         let known = self.spec.options.format.or(generation.format);
         let format = known.or_else(|| detect(fs, generation, bytes));
         generation.format = format;
-        let Some(format) = format.or((tail == Tail::Deliver).then_some(Format::Plain)) else {
-            return Framed::default();
+        let format = match format {
+            Some(format) => format,
+            None if tail == Tail::Deliver => Format::Plain,
+            None => return Framed::default(),
         };
         let options = FrameOptions {
             line_bytes_max: self.spec.options.line_bytes_max,

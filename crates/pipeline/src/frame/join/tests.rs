@@ -141,7 +141,7 @@ fn skipped_streams_are_counted_once_even_if_held_back() {
     let bytes = lines(&[("stderr", "F", "x"), ("stdout", "P", "a"), ("stderr", "F", "y")]);
     let run = run_with(&bytes, 1000, Tail::Wait, RecordFlags::STDERR, Carry::default());
     assert_eq!(run.framed.filtered, 1);
-    assert_eq!(run.framed.filtered_bytes as usize, run.framed.consumed);
+    assert_eq!(run.framed.filtered_bytes, run.framed.consumed as u64);
 }
 
 #[test]
