@@ -175,12 +175,6 @@ impl DataPlane {
         Some(format!("thread {} died", dead.thread().name().unwrap_or("unnamed")))
     }
 
-    /// Whether the first scan has been passed on to the readers.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.flags.is_scanned.load(Ordering::Acquire)
-    }
-
     /// Bytes in use, by tenant.
     #[must_use]
     pub fn memory_used(&self) -> Vec<(Arc<str>, usize)> {
@@ -190,7 +184,7 @@ impl DataPlane {
     /// A way to ask where every source stands, apart from the plane.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter { readers: self.readers.clone() }
+        Reporter { readers: self.readers.clone(), flags: Arc::clone(&self.flags) }
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
@@ -278,9 +272,16 @@ impl Shipping {
 #[derive(Debug, Clone)]
 pub struct Reporter {
     readers: Vec<ReaderDoor>,
+    flags: Arc<Flags>,
 }
 
 impl Reporter {
+    /// Whether the first scan has been passed on to the readers.
+    #[must_use]
+    pub fn is_scanned(&self) -> bool {
+        self.flags.is_scanned.load(Ordering::Acquire)
+    }
+
     /// Where every source stands; without those of a reader that does not answer in time.
     #[must_use]
     pub fn report(&self) -> Vec<SourceReport> {

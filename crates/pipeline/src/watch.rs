@@ -51,9 +51,9 @@ pub struct WatchError {
 
 /// How long repeated events of one file are left to the kernel to merge, in nanoseconds.
 ///
-/// 10 ms: a hundred wake-ups a second at most for a busy file, and a small part of the latency that
-/// users notice.
-const MERGE_NS: u64 = 10_000_000;
+/// 20 ms: fifty wake-ups a second at most for a busy file, and less than what its reader waits for
+/// company anyway.
+const MERGE_NS: u64 = 20_000_000;
 
 /// Paths that may wait; beyond them only "look at everything" is remembered.
 const HEARD_MAX: usize = 65_536;

@@ -118,8 +118,9 @@ impl PodSelection {
                 let names = directories.names(fs, &directory).to_vec();
                 for (restart, files) in restarts(fs, &directory, &names) {
                     let live_path = directory.join(format!("{restart}.log"));
-                    let context = context(place, &pod, container, restart, &tenant, &live_path);
-                    found.push(Found { live_path, context: Arc::new(context), files });
+                    let make = || context(place, &pod, container, restart, &tenant, &live_path);
+                    let context = directories.context(&live_path, make);
+                    found.push(Found { live_path, context, files });
                 }
             }
         }

@@ -109,5 +109,6 @@ impl Threads {
 /// Stack of a stage's thread, in bytes: no stage recurses deeply or keeps buffers on it.
 const THREAD_STACK_BYTES: usize = 512 << 10;
 
-/// Longest sleep of the tracker: it hears of acks at once, of a stop by this.
-const TRACKER_WAIT_NS: u64 = 100_000_000;
+/// Longest sleep of the tracker. It hears of acks and commands at once, and of a stop too, since the
+/// readers' ends of its channel are gone by then.
+const TRACKER_WAIT_NS: u64 = 10_000_000_000;
