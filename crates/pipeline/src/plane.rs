@@ -195,8 +195,14 @@ impl DataPlane {
         self.flags.deadline_ns.store(deadline_ns, Ordering::Release);
         let wait = |threads: &[JoinHandle<()>], wake: &dyn Fn()| {
             while !threads.iter().all(JoinHandle::is_finished) {
-                if clock.monotonic_ns() >= deadline_ns {
+                let now_ns = clock.monotonic_ns();
+                if now_ns >= deadline_ns {
                     self.flags.is_abandoned.store(true, Ordering::Release);
+                }
+                if now_ns >= deadline_ns.saturating_add(HUNG_NS) {
+                    tracing::error!("a thread hangs in the file system; leaving it behind");
+                    self.flags.break_down("a thread hangs in the file system");
+                    return;
                 }
                 wake();
                 std::thread::sleep(STOP_POLL);
@@ -298,6 +304,8 @@ impl Reporter {
     }
 }
 
+/// How long after the deadline a thread that hangs in a system call is waited for, in nanoseconds.
+const HUNG_NS: u64 = 2_000_000_000;
 /// How often a stop looks whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(1);
 /// How long a report waits for a reader.
