@@ -349,6 +349,17 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    /// The gauges outlive the data plane: the next one counts its own sources.
+    fn drop(&mut self) {
+        for slot in self.slots.iter().flatten() {
+            slot.source.meter.sources.sub(1);
+            slot.source.meter.lag_bytes.sub(slot.source.lag_bytes);
+            self.parts.meter.open_files.sub(slot.open_files as u64);
+        }
+    }
+}
+
 /// The next multiple of `linger_ns`: sources that become ready together are read together.
 fn next_tick(now_ns: u64, linger_ns: u64) -> u64 {
     let linger_ns = linger_ns.max(1);
