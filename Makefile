@@ -1,7 +1,5 @@
 # Few targets; each installs what it needs (Debian packages as root, Rust by rustup is expected).
 CARGO ?= cargo
-# Where programs of Debian packages are that are used without being installed (see scripts/need.sh).
-UNPACKED := $(CURDIR)/.cache/debian/usr/bin
 # Where cargo puts what it builds.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
@@ -25,7 +23,7 @@ run: build
 
 test:
 	@scripts/need.sh build test
-	PATH="$$PATH:$(UNPACKED)" scripts/test.sh
+	scripts/test.sh
 
 lint:
 	@scripts/need.sh build lint

@@ -3,14 +3,12 @@
 #
 # usage: scripts/need.sh build|test|lint...
 #
-# Rust comes from rustup and is not installed here. Programs that would start a daemon when
-# installed are unpacked into .cache/debian instead.
+# Needs Debian or a relative, and root if something is missing. Rust comes from rustup and is not
+# installed here. No daemon of an installed package is started, now or at the next boot.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-unpacked=.cache/debian
 packages=()
-to_unpack=()
 
 need_rust() {
     command -v cargo >/dev/null && return
@@ -33,18 +31,36 @@ need_build() {
 }
 
 need_test() {
-    # Tests with a file system of their own mount a tmpfs in their own namespace.
-    command -v unshare >/dev/null && command -v mount >/dev/null || packages+=(mount util-linux)
-    # A real Prometheus scrapes the agent in a test. Its package would start a daemon.
-    command -v prometheus >/dev/null || [[ -x $unpacked/usr/bin/prometheus ]] || to_unpack+=(prometheus)
+    # Tests of full disks mount a small tmpfs; tests of permissions step down by setpriv.
+    command -v mount >/dev/null || packages+=(mount)
+    command -v setpriv >/dev/null || packages+=(util-linux)
+    # The real Prometheus scrapes the agent in a test.
+    [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
+    ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
 }
 
 need_lint() {
+    need_rust
     need_component fmt rustfmt
     need_component clippy clippy
     command -v git >/dev/null || packages+=(git)
     command -v python3 >/dev/null || packages+=(python3)
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+}
+
+# Keeps maintainer scripts from starting daemons, as Debian's policy layer provides for; afterwards
+# they are also kept from starting at boot.
+install_quietly() {
+    local policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        trap "rm -f $policy" EXIT
+    fi
+    apt-get install -q -y --no-install-recommends "$@"
+    if [[ " $* " == *" prometheus "* && -d /run/systemd/system ]]; then
+        systemctl disable --now prometheus.service
+    fi
 }
 
 for what in "$@"; do
@@ -54,33 +70,13 @@ for what in "$@"; do
     esac
 done
 
-((${#packages[@]} + ${#to_unpack[@]})) || exit 0
-command -v apt-get >/dev/null || {
-    echo "need: not found, and there is no apt-get to install them: ${packages[*]} ${to_unpack[*]}" >&2
-    exit 1
-}
-if ((EUID != 0)) && ((${#packages[@]})); then
+((${#packages[@]})) || exit 0
+if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
     echo "need: these Debian packages are missing: ${packages[*]}" >&2
-    echo "need: become root, or run: apt-get install ${packages[*]}" >&2
+    echo "need: as root, on Debian, they would be installed now: apt-get install ${packages[*]}" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-is_known() { apt-cache show "$@" >/dev/null 2>&1; }
-if ! is_known "${packages[@]}" "${to_unpack[@]}" || ((EUID == 0)); then
-    ((EUID == 0)) || { echo "need: ${to_unpack[*]} is not in the package lists; run apt-get update as root" >&2; exit 1; }
-    echo "need: apt-get update"
-    apt-get update -q -o Acquire::Retries=3
-fi
-if ((${#packages[@]})); then
-    echo "need: apt-get install ${packages[*]}"
-    apt-get install -q -y --no-install-recommends "${packages[@]}"
-fi
-for package in "${to_unpack[@]}"; do
-    echo "need: $package goes to $unpacked, so that no daemon is started"
-    download=$(mktemp -d)
-    # As another user, apt would warn that it cannot drop its rights.
-    (cd "$download" && apt-get download -q -o APT::Sandbox::User=root "$package")
-    mkdir -p "$unpacked"
-    dpkg-deb --extract "$download"/*.deb "$unpacked"
-    rm -rf "$download"
-done
+echo "need: apt-get update, apt-get install ${packages[*]}"
+apt-get update -q
+install_quietly "${packages[@]}"
