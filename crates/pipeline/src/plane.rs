@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use crossbeam::channel::bounded;
 use crossbeam::sync::{Parker, Unparker};
-use flow::{AckSender, ChunkPool, Clock, Ledger, ReadBack, ack_channel};
+use flow::{AckSender, Clock, Ledger, ReadBack, ack_channel};
 
 use crate::Tick;
 use crate::budgets::{BudgetSpec, Budgets};
+use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointStore, Damage, OpenError};
 use crate::discovery::{Discovery, Place, ReaderDoor, Rule};
 use crate::fs::Fs;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::memory::Memory;
 use crate::meter::{Meter, Observe};
-use crate::reader::{BatchLimits, Command, Reader, ReaderParts};
+use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
 use crate::shipper::{Shipper, ShipperParts};
 use crate::source::SourceReport;
 use crate::tracker::Tracker;
@@ -65,8 +66,8 @@ pub struct PlanePlan {
 pub struct SinkPlan {
     /// Its name.
     pub name: Arc<str>,
-    /// When a batch is full.
-    pub limits: BatchLimits,
+    /// When a batch is full, and how it is encoded.
+    pub reader: ReaderSink,
     /// One shipper thread each.
     pub shippers: Vec<ShipperMaker>,
     /// What its queue already holds.
@@ -176,7 +177,8 @@ impl DataPlane {
         let reader_parkers: Vec<Parker> = (0..plan.readers).map(|_| Parker::new()).collect();
         let reader_unparkers: Vec<Unparker> =
             reader_parkers.iter().map(|it| it.unparker().clone()).collect();
-        let limits = plan.sinks.iter().map(|it| it.limits).collect::<Vec<_>>();
+        let sinks: Vec<ReaderSink> = plan.sinks.iter().map(|it| it.reader.clone()).collect();
+        let buffers = Arc::new(Buffers::new(buffer_bytes_max(&sinks)));
         let mut read_backs = Vec::new();
         let (mut doors, mut shippers, mut shipper_threads) = (Vec::new(), Vec::new(), Vec::new());
         for sink in plan.sinks {
@@ -195,6 +197,7 @@ impl DataPlane {
                     Arc::clone(&world.clock),
                     world.meter.sink(&sink.name),
                     reader_unparkers.clone(),
+                    Arc::clone(&buffers),
                 );
                 let number = shipper_threads.len();
                 shipper_threads.push(building.spawn_shipper(number, shipper, parker)?);
@@ -205,7 +208,6 @@ impl DataPlane {
 
         let memory = Arc::new(Memory::new(loaded.entries, read_backs));
         let lanes = Arc::new(LaneDirectory::new(doors));
-        let pool = ChunkPool::new(plan.chunk_bytes, idle_chunks(plan.pool_bytes, plan.chunk_bytes));
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());
         for (number, parker) in reader_parkers.into_iter().enumerate() {
             let (sender, receiver) = bounded(COMMANDS_MAX);
@@ -217,11 +219,12 @@ impl DataPlane {
                 tracker: tracker_commands.clone(),
                 lanes: Arc::clone(&lanes),
                 budgets: Arc::clone(&budgets),
-                pool: pool.clone(),
+                chunk_bytes: plan.chunk_bytes,
+                buffers: Arc::clone(&buffers),
                 ledger: Arc::clone(&building.ledger),
                 meter: Arc::clone(&world.meter),
                 memory: Arc::clone(&memory),
-                limits: limits.clone(),
+                sinks: sinks.clone(),
                 open_files_max: plan.open_files_max,
                 first_id: u32::try_from(number).expect("few readers"),
                 id_step: u32::try_from(plan.readers).expect("few readers"),
@@ -359,9 +362,10 @@ const STOP_POLL: Duration = Duration::from_millis(1);
 /// How long a report waits for a reader.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Idle chunks worth keeping: enough for the full common pool.
-fn idle_chunks(pool_bytes: usize, chunk_bytes: usize) -> usize {
-    (pool_bytes / chunk_bytes).max(1)
+/// Largest buffer worth keeping: twice the largest batch, since encoding adds to it.
+fn buffer_bytes_max(sinks: &[ReaderSink]) -> usize {
+    let largest = sinks.iter().map(|it| it.limits.bytes_max).max().unwrap_or(0);
+    usize::try_from(largest).unwrap_or(usize::MAX / 2) * 2
 }
 
 fn watch(world: &World, unparker: &Unparker) -> Option<Box<dyn Watch>> {

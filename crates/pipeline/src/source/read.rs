@@ -36,7 +36,6 @@ impl Source {
         chunk: &mut Chunk,
         tail: Tail,
         bridge: bool,
-        chunk_bytes: usize,
         now_ns: u64,
     ) -> io::Result<ReadOutcome> {
         let index = self.current;
@@ -50,9 +49,9 @@ impl Source {
         self.retry.failures = 0;
         let filled = own + next;
         let is_full = filled == chunk.data().len();
-        // A chunk of the largest size without a place to cut is delivered in parts.
+        // A full chunk without a place to cut is delivered in parts.
         let mut framed = self.frame(fs, chunk, filled, index, tail);
-        if framed.consumed == 0 && is_full && filled == chunk_bytes {
+        if framed.consumed == 0 && is_full {
             framed = self.frame(fs, chunk, filled, index, Tail::Deliver);
         }
         let positions = self.consume(index, own, framed.consumed);
