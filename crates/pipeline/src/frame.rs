@@ -41,6 +41,15 @@ pub enum Tail {
     Wait,
     /// Deliver them now, flagged: a time-out, or nothing will ever follow.
     Deliver,
+    /// Deliver them as a part: they fill the chunk, and more follows for sure.
+    Cut,
+}
+
+impl Tail {
+    /// The flag of what is delivered before its end.
+    fn flag(self) -> RecordFlags {
+        if self == Tail::Cut { RecordFlags::PART } else { RecordFlags::UNTERMINATED }
+    }
 }
 
 /// What framing is told beside the bytes.
@@ -78,6 +87,8 @@ pub struct Framed {
 pub struct Carry {
     /// The bytes begin inside a line of the file whose beginning was delivered.
     pub mid_line: bool,
+    /// … and what was delivered last of it said that a part follows.
+    pub mid_part: bool,
     /// The next part of this stream goes on from one already delivered.
     pub continued: Streams<bool>,
 }

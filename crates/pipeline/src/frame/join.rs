@@ -233,7 +233,8 @@ impl Join<'_, '_> {
     #[cold]
     fn malformed(&mut self, begin: usize, end: usize) {
         let continued = std::mem::take(&mut self.carry.mid_line);
-        if !(continued && begin == end) {
+        let is_announced = std::mem::take(&mut self.carry.mid_part);
+        if !(continued && begin == end) || is_announced {
             self.raw(begin, end, RecordFlags::NONE, continued);
         }
     }
@@ -265,7 +266,7 @@ impl Join<'_, '_> {
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             if self.open.get_mut(stream).is_some() {
-                self.close(stream, RecordFlags::UNTERMINATED);
+                self.close(stream, self.options.tail.flag());
                 *self.carry.continued.get_mut(stream) = true;
             }
         }
@@ -275,8 +276,9 @@ impl Join<'_, '_> {
         let end = self.bytes.len();
         if begin < end {
             let continued = self.carry.mid_line;
-            self.raw(begin, end, RecordFlags::UNTERMINATED, continued);
+            self.raw(begin, end, self.options.tail.flag(), continued);
             self.carry.mid_line = true;
+            self.carry.mid_part = self.options.tail == Tail::Cut;
         }
         Framed { consumed: end, ..self.framed }
     }

@@ -31,12 +31,14 @@ pub fn frame(
         if len > 0 && bytes[end - 1] == b'\r' {
             len -= 1;
         }
-        // A line end alone, after the line was delivered without it, is no record.
-        if !(first && len == 0) {
+        // A line end alone, after the line was delivered without it, is no record; but it is the
+        // last part of a line whose parts were announced.
+        if !(first && len == 0) || carry.mid_part {
             let flags = if first { RecordFlags::CONTINUED } else { RecordFlags::NONE };
             output.records.push(record(begin, len, flags));
         }
         first = false;
+        carry.mid_part = false;
         begin = end + 1;
         if output.records.len() >= RECORDS_MAX {
             carry.mid_line = false;
@@ -45,14 +47,15 @@ pub fn frame(
     }
     // What is left has no line end.
     begin = parts(bytes, begin, bytes.len(), max, &mut first, output);
-    if options.tail == Tail::Deliver && begin < bytes.len() {
-        let mut flags = RecordFlags::UNTERMINATED;
+    if options.tail != Tail::Wait && begin < bytes.len() {
+        let mut flags = options.tail.flag();
         if first {
             flags = flags.with(RecordFlags::CONTINUED);
         }
         output.records.push(record(begin, bytes.len() - begin, flags));
         begin = bytes.len();
         first = true;
+        carry.mid_part = options.tail == Tail::Cut;
     }
     carry.mid_line = first;
     Framed { consumed: begin, ..Framed::default() }

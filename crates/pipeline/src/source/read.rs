@@ -52,7 +52,7 @@ impl Source {
         // A chunk that holds all it can, without a place to cut, is delivered in parts.
         let mut framed = self.frame(fs, chunk, filled, index, tail);
         if framed.consumed == 0 && (is_full || framed.is_cut) {
-            framed = self.frame(fs, chunk, filled, index, Tail::Deliver);
+            framed = self.frame(fs, chunk, filled, index, Tail::Cut);
         }
         let positions = self.consume(index, own, framed.consumed);
         let rest = filled - framed.consumed;
@@ -113,7 +113,7 @@ impl Source {
         generation.format = format;
         let format = match format {
             Some(format) => format,
-            None if tail == Tail::Deliver => Format::Plain,
+            None if tail != Tail::Wait => Format::Plain,
             None => return Framed::default(),
         };
         let options = FrameOptions {
@@ -122,9 +122,11 @@ impl Source {
             skip: self.spec.options.skip,
             at_start: generation.offset == 0,
         };
-        let mut carry = Carry { mid_line, continued: self.continued };
+        let mid_part = generation.mid_part;
+        let mut carry = Carry { mid_line, mid_part, continued: self.continued };
         let framed = format.frame(bytes, &options, &mut carry, &mut Output { side, records });
         generation.mid_line = Some(carry.mid_line);
+        generation.mid_part = carry.mid_part;
         self.continued = carry.continued;
         framed
     }
