@@ -179,6 +179,10 @@ impl Reader {
         if worked && !self.is_stopping {
             return Tick::Busy;
         }
+        if self.timers.is_empty() {
+            // Quiet: what one chunk of many short lines needed is not kept for the next hour.
+            self.chunk.shrink();
+        }
         let timer_ns = self.timers.peek().map(|Reverse((due_ns, _))| *due_ns);
         let is_blocked = self.schedule.has_blocked() || self.gathers.iter().any(Gather::is_stalled);
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
