@@ -6,7 +6,9 @@ use benches::random::Random;
 use benches::wrap::Format;
 use rustix::process::Signal;
 
-use crate::kit::{Agent, Bed, Writer, assert_exact, load, now_ns, rotation, sleep_ms};
+use crate::kit::{
+    Agent, Bed, Writer, assert_exact, containers, load, now_ns, queue_sink, rotation, sleep_ms,
+};
 
 /// Containers' logs that rotate every second or so, at half a megabyte a second.
 fn rotating(bed: &Bed) -> LoadSpec {
@@ -17,6 +19,15 @@ fn rotating(bed: &Bed) -> LoadSpec {
         rotation: rotation(128 << 10),
         ..load(&bed.path("pods"), 4)
     }
+}
+
+/// More threads than one of each kind, small batches, and another encoding and codec.
+fn configure_many_threads(bed: &Bed) {
+    let agent = bed.agent("  readers: 2\n  shippers: 2\n");
+    let sink = queue_sink(
+        "  encoding: json_lines\n  compression: {codec: lz4}\n  batch: {bytes: 16KiB}\n",
+    );
+    bed.configure(&[&agent, &sink, &containers("pods", "", "")]);
 }
 
 /// Another one in every run; said, so that a failure can be looked at again.
@@ -44,6 +55,7 @@ fn kill_nine_loop_loses_and_doubles_nothing() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
     assert!(was_collecting > KILLS / 3, "only {was_collecting} of {KILLS} had got to collecting");
 }
 
@@ -52,7 +64,7 @@ fn a_loop_of_sigterm_is_clean_each_time_and_loses_and_doubles_nothing() {
     const STOPS: u32 = 12;
     let mut random = seed("SIGTERM");
     let bed = Bed::new();
-    bed.configure_pods();
+    configure_many_threads(&bed);
     let writer = Writer::start(&rotating(&bed));
     for _ in 0..STOPS {
         let agent = Agent::start(&bed);
@@ -63,6 +75,7 @@ fn a_loop_of_sigterm_is_clean_each_time_and_loses_and_doubles_nothing() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]
@@ -82,4 +95,5 @@ fn an_agent_that_is_stopped_and_continued_loses_and_doubles_nothing() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use crate::kit::{Agent, Bed, append, body, files, queue_sink, wait_until};
+use crate::kit::{Agent, Bed, append, body, files, get, queue_sink, sleep_ms, wait_until};
 
 #[test]
 fn a_file_removed_while_its_writer_has_it_open_is_read_to_the_end() {
@@ -21,6 +21,29 @@ fn a_file_removed_while_its_writer_has_it_open_is_read_to_the_end() {
     // Once nothing more can come, it is let go.
     wait_until("no source any more", || agent.metric("logferry_sources"), |it| *it == 0.0);
     wait_until("no file open", || agent.metric("logferry_open_files"), |it| *it == 0.0);
+    agent.stop();
+}
+
+/// A write that comes well after the removal was noticed.
+#[test]
+fn late_writes_to_a_removed_file_are_read_until_it_is_let_go() {
+    let bed = Bed::new();
+    let config = files("files", "*.log", "  rotation: {lateWrites: 5s}\n");
+    bed.configure(&[&bed.agent(""), &queue_sink(""), &config]);
+    let path = bed.log("app.log");
+    let mut file = OpenOptions::new().append(true).create_new(true).open(&path).unwrap();
+    file.write_all(b"one\n").unwrap();
+    let agent = Agent::start(&bed);
+    bed.wait_for_bodies(&["one"]);
+    fs::remove_file(&path).unwrap();
+    wait_until(
+        "removal noticed",
+        || get(bed.listen, "/debug/sources"),
+        |it| it.as_ref().is_some_and(|(_, text)| text.contains(r#""gone":true"#)),
+    );
+    sleep_ms(500);
+    file.write_all(b"two\n").unwrap();
+    bed.wait_for_bodies(&["one", "two"]);
     agent.stop();
 }
 
@@ -54,6 +77,23 @@ fn a_truncated_file_is_read_again_from_its_beginning() {
     let records = bed.records();
     let cursors: Vec<u64> = records.iter().map(|it| it["log.cursor"].as_u64().unwrap()).collect();
     assert_eq!(cursors, [0, 4, 8], "no gap: everything had been read");
+    agent.stop();
+}
+
+/// As above, but the file is as long afterwards as what was read of it: nothing.
+#[test]
+fn bytes_cut_off_before_any_were_read_are_declared_as_a_gap() {
+    let bed = Bed::new();
+    let config = files("files", "*.log", "  line: {flushTimeout: 5m}\n");
+    bed.configure(&[&bed.agent(""), &queue_sink(""), &config]);
+    let path = bed.log("app.log");
+    append(&path, b"unfinished");
+    let agent = Agent::start(&bed);
+    wait_until("seen", || agent.metric("logferry_lag_bytes"), |it| *it == 10.0);
+    OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+    let records = bed.wait_for_records(1);
+    assert_eq!(records[0]["log.gap.reason"], "truncated");
+    assert_eq!(records[0]["log.gap.bytes"], 10);
     agent.stop();
 }
 

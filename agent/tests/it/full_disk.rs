@@ -1,28 +1,57 @@
 //! Full disks: the files keep the lines until there is room again.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use benches::load::{Limits, LoadSpec};
+use benches::truth::StreamTruth;
 
 use crate::kit::{
-    Agent, Bed, Tmpfs, append, assert_exact, files, load, queue_sink, resource, sleep_ms,
-    wait_until, write,
+    Agent, Bed, Tmpfs, append, assert_exact, files, get, load, queue_sink, sleep_ms, wait_until,
+    write,
 };
+
+/// The embedded queue on `disk`, not compressed.
+const SMALL_QUEUE: &str = "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {name: default}
+spec:
+  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}
+  compression: {codec: none}
+  retry: {max: 200ms}
+";
+
+/// A bed whose queue is on a disk of 3 MiB.
+fn bed_with_small_queue_disk(agent: &str) -> (Bed, Tmpfs) {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 3 << 20);
+    bed.configure(&[&bed.agent(agent), SMALL_QUEUE, &files("files", "*.log", "")]);
+    symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    (bed, disk)
+}
+
+/// A bed whose checkpoints are on a disk of 64 KiB.
+fn bed_with_small_state_disk() -> (Bed, Tmpfs) {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 64 << 10);
+    let agent = bed.agent("").replace("{dir}/state", "{dir}/disk/state");
+    bed.configure(&[&agent, &queue_sink(""), &files("files", "*.log", "")]);
+    (bed, disk)
+}
+
+/// Writes 1.5 MB of lines.
+fn write_more_than_fits(bed: &Bed) -> Vec<StreamTruth> {
+    let limits = Limits { bytes: Some(1_500_000), ..Limits::default() };
+    write(&LoadSpec { limits, ..load(&bed.path("logs"), 2) })
+}
 
 #[test]
 fn a_full_queue_disk_makes_the_agent_wait_and_then_everything_arrives_once() {
-    let bed = Bed::new();
-    let disk = Tmpfs::mount(bed.path("disk"), 3 << 20);
-    let sink = "  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}\n  \
-                compression: {codec: none}\n  retry: {max: 200ms}\n";
-    let sink = resource("LogSink", "default", sink);
-    bed.configure(&[&bed.agent(""), &sink, &files("files", "*.log", "")]);
-    std::os::unix::fs::symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let (bed, disk) = bed_with_small_queue_disk("");
     let mut agent = Agent::start(&bed);
     disk.fill(300 << 10);
 
-    let limits = Limits { bytes: Some(1_500_000), ..Limits::default() };
-    let truth = write(&LoadSpec { limits, ..load(&bed.path("logs"), 2) });
+    let truth = write_more_than_fits(&bed);
     let ready = wait_until("not ready", || agent.ready(), |it| it.0 == 503);
     assert!(ready.1.contains("sink default: 1 lanes are refused and tried again"), "{ready:?}");
     let retries = agent.metric("logferry_retries_total");
@@ -40,17 +69,10 @@ fn a_full_queue_disk_makes_the_agent_wait_and_then_everything_arrives_once() {
 
 #[test]
 fn a_kill_on_a_full_queue_disk_loses_and_doubles_nothing() {
-    let bed = Bed::new();
-    let disk = Tmpfs::mount(bed.path("disk"), 3 << 20);
-    let sink = "  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}\n  \
-                compression: {codec: none}\n  retry: {max: 200ms}\n";
-    let sink = resource("LogSink", "default", sink);
-    bed.configure(&[&bed.agent(""), &sink, &files("files", "*.log", "")]);
-    std::os::unix::fs::symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let (bed, disk) = bed_with_small_queue_disk("");
     let agent = Agent::start(&bed);
     disk.fill(300 << 10);
-    let limits = Limits { bytes: Some(1_500_000), ..Limits::default() };
-    let truth = write(&LoadSpec { limits, ..load(&bed.path("logs"), 2) });
+    let truth = write_more_than_fits(&bed);
     wait_until("not ready", || agent.ready(), |it| it.0 == 503);
     agent.kill();
     let agent = Agent::spawn(&bed);
@@ -63,15 +85,64 @@ fn a_kill_on_a_full_queue_disk_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_stop_that_cannot_deliver_ends_with_the_grace_and_its_own_exit_code() {
+    let (bed, disk) = bed_with_small_queue_disk("  shutdownGrace: 1s\n");
+    let agent = Agent::start(&bed);
+    disk.fill(300 << 10);
+    let truth = write_more_than_fits(&bed);
+    wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+    let (status, said) = agent.terminate();
+    assert_eq!(status.code(), Some(4), "{said}");
+    disk.free();
+    let mut agent = Agent::start(&bed);
+    assert_exact(&bed.wait_for_truth(&mut agent, &truth));
+    agent.stop();
+    bed.assert_audit_clean();
+}
+
+/// A liveness probe that fails would have the agent killed for a fault of its queue.
+#[test]
+fn the_agent_answers_while_a_reload_waits_for_a_full_queue_disk() {
+    let (bed, disk) = bed_with_small_queue_disk("");
+    let agent = Agent::start(&bed);
+    disk.fill(300 << 10);
+    write_more_than_fits(&bed);
+    wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+    reload(&bed, "  shutdownGrace: 20s\n");
+    agent.wait_said("configuration changed; putting it in force");
+    for _ in 0..3 {
+        let answer = get(bed.listen, "/live");
+        assert_eq!(answer.map(|it| it.0), Some(200), "no answer to /live within 5 s");
+    }
+}
+
+#[test]
+fn a_reload_on_a_full_queue_disk_loses_and_doubles_nothing_and_counts_right() {
+    let (bed, disk) = bed_with_small_queue_disk("  shutdownGrace: 1s\n");
+    let mut agent = Agent::start(&bed);
+    disk.fill(300 << 10);
+    let truth = write_more_than_fits(&bed);
+    wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+    reload(&bed, "  shutdownGrace: 2s\n");
+    agent.wait_said("not everything read was delivered; it is read again");
+    disk.free();
+    let lines: u64 = truth.iter().map(|it| it.lines).sum();
+    let verdict = wait_until("all lines", || bed.verdict(&truth), |it| it.arrived >= lines);
+    assert_exact(&verdict);
+    agent.assert_running();
+    wait_until("nothing in flight", || agent.metric("logferry_in_flight_bytes"), |it| *it == 0.0);
+    let bytes: u64 = truth.iter().map(|it| it.file_bytes).sum();
+    assert_eq!(agent.metric("logferry_read_bytes_total"), bytes as f64);
+    agent.stop();
+}
+
+fn reload(bed: &Bed, agent: &str) {
+    bed.configure(&[&bed.agent(agent), SMALL_QUEUE, &files("files", "*.log", "")]);
+}
+
+#[test]
 fn a_full_state_disk_is_counted_and_shipping_goes_on() {
-    let bed = Bed::new();
-    let disk = Tmpfs::mount(bed.path("disk"), 64 << 10);
-    let agent_spec = format!(
-        "  stateDirectory: '{{dir}}/disk/state'\n  listen: '{}'\n  hostName: bed\n",
-        bed.listen
-    );
-    let agent_spec = resource("Agent", "agent", &agent_spec);
-    bed.configure(&[&agent_spec, &queue_sink(""), &files("files", "*.log", "")]);
+    let (bed, disk) = bed_with_small_state_disk();
     let mut agent = Agent::start(&bed);
     disk.fill(0);
     let mut lines = 0;
@@ -111,14 +182,7 @@ fn a_full_state_disk_is_counted_and_shipping_goes_on() {
 
 #[test]
 fn a_state_disk_that_is_full_at_the_start_is_no_reason_not_to_start() {
-    let bed = Bed::new();
-    let disk = Tmpfs::mount(bed.path("disk"), 64 << 10);
-    let agent_spec = format!(
-        "  stateDirectory: '{{dir}}/disk/state'\n  listen: '{}'\n  hostName: bed\n",
-        bed.listen
-    );
-    let agent_spec = resource("Agent", "agent", &agent_spec);
-    bed.configure(&[&agent_spec, &queue_sink(""), &files("files", "*.log", "")]);
+    let (bed, disk) = bed_with_small_state_disk();
     Agent::start(&bed).stop();
     disk.fill(0);
     append(&bed.log("app.log"), b"one\n");

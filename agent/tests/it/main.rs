@@ -12,14 +12,15 @@ mod sinks;
 mod crash;
 mod full_disk;
 mod lock;
-// mod permission;
-// mod reload;
+mod permission;
+mod reload;
 mod state;
 mod store;
 
 // What people and machines ask it.
-// mod configuration;
-// mod explain;
-// mod metrics;
-// mod prometheus;
-// mod tail;
+mod audit;
+mod configuration;
+mod explain;
+mod metrics;
+mod prometheus;
+mod tail;

@@ -30,6 +30,7 @@ fn cri_lines_arrive_once_and_in_order_across_rotation_under_load() {
     let truth = Writer::start(&spec).finish();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]
@@ -61,6 +62,7 @@ fn docker_lines_arrive_once_and_in_order() {
     let truth = Writer::start(&spec).finish();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]

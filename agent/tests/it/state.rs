@@ -46,6 +46,7 @@ fn a_lost_state_directory_loses_and_doubles_nothing_because_the_queue_tells() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]
@@ -85,6 +86,7 @@ fn a_damaged_checkpoint_is_reported_and_loses_and_doubles_nothing() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]
@@ -103,6 +105,7 @@ fn without_any_whole_checkpoint_the_queue_tells() {
     let truth = writer.stop();
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
+    bed.assert_audit_clean();
 }
 
 #[test]

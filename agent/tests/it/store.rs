@@ -42,12 +42,12 @@ fn segments(bed: &Bed) -> Vec<PathBuf> {
     found
 }
 
-/// Delivers a load and kills the agent; returns what was written.
+/// Delivers a load and stops the agent, all of it in the checkpoint; returns what was written.
 fn deliver(bed: &Bed, first: u32) -> Vec<StreamTruth> {
     let truth = write(&lines(bed, first));
     let mut agent = Agent::start(bed);
     bed.wait_for_truth(&mut agent, &truth);
-    agent.kill();
+    agent.stop();
     truth
 }
 
@@ -102,6 +102,7 @@ fn flipped_bytes_inside_of_the_open_segment_are_reported_and_the_rest_is_whole()
     assert!(tail.stderr.contains(open.to_str().unwrap()), "{}", tail.stderr);
     assert_only_lost(&bed.verdict(&truth));
     assert_goes_on(&bed, &truth, "are damaged");
+    assert_eq!(bed.audit().0, Some(1), "damage is no clean queue");
 }
 
 #[test]
@@ -117,6 +118,7 @@ fn flipped_bytes_inside_of_a_sealed_segment_are_reported_and_the_rest_is_whole()
     assert!(tail.stderr.contains(all[0].to_str().unwrap()), "{}", tail.stderr);
     assert_only_lost(&bed.verdict(&truth));
     assert_goes_on(&bed, &truth, "");
+    assert_eq!(bed.audit().0, Some(1), "damage is no clean queue");
 }
 
 #[test]
@@ -160,6 +162,10 @@ fn a_missing_segment_does_not_stop_anything() {
     assert_eq!(tail.code, Some(0), "{}", tail.stderr);
     assert_only_lost(&bed.verdict(&truth));
     assert_goes_on(&bed, &truth, "");
+    let (code, report) = bed.audit();
+    assert_eq!(code, Some(1), "{report:#}");
+    let lost = report["tenants"]["default"]["totals"]["lost"].as_u64();
+    assert!(lost > Some(0), "{report:#}");
 }
 
 #[test]
@@ -168,7 +174,13 @@ fn a_directory_that_is_no_queue_is_refused() {
     let nowhere = bed.path("nowhere");
     for command in ["tail", "audit"] {
         let run = Run::of(&[command, "--queue", nowhere.to_str().unwrap()]);
-        assert_eq!(run.code, Some(3), "{run:?}");
-        assert!(run.stderr.contains(nowhere.to_str().unwrap()), "{run:?}");
+        assert_eq!(run.code, Some(3), "{command}: {run:?}");
+        assert!(run.stderr.contains(nowhere.to_str().unwrap()), "{command}: {run:?}");
     }
+}
+
+#[test]
+fn an_error_names_its_cause_once() {
+    let run = Run::of(&["tail", "--queue", "/nonexistent"]);
+    assert_eq!(run.stderr.matches("No such file or directory").count(), 1, "{run:?}");
 }

@@ -9,7 +9,7 @@ use benches::check::Verdict;
 use benches::truth::StreamTruth;
 use serde_json::Value;
 
-use super::{Agent, Run, free_address, judge, wait_for};
+use super::{Agent, Run, free_address, judge, sleep_ms, wait_for};
 
 /// A folder that is removed in the end, with `agent.yaml`, `logs`, `pods`, `state` and `queue`.
 #[derive(Debug)]
@@ -126,17 +126,30 @@ impl Bed {
         judge(truth.to_vec(), run.stdout.as_bytes())
     }
 
+    /// What `audit` says of the queue, and its exit code.
+    pub(crate) fn audit(&self) -> (Option<i32>, Value) {
+        let run = Run::of(&["audit", "--queue", self.queue_text(), "--output", "json"]);
+        (run.code, run.json())
+    }
+
+    /// Fails unless the queue alone proves that nothing was lost or doubled.
+    #[track_caller]
+    pub(crate) fn assert_audit_clean(&self) {
+        let (code, report) = self.audit();
+        assert_eq!((code, &report["clean"]), (Some(0), &Value::Bool(true)), "{report:#}");
+    }
+
     /// Waits until the agent has delivered everything of `truth`, and judges.
     pub(crate) fn wait_for_truth(&self, agent: &mut Agent, truth: &[StreamTruth]) -> Verdict {
         let lines: u64 = truth.iter().map(|it| it.lines).sum();
         wait_for("all lines in the queue", || {
             agent.assert_running();
-            if agent.metric("logferry_in_flight_bytes") != 0.0
-                || agent.metric("logferry_lag_bytes") != 0.0
-            {
-                return Err("the agent is behind".to_owned());
+            if agent.metric("logferry_in_flight_bytes") != 0.0 {
+                return Err("bytes are in flight".to_owned());
             }
             let verdict = self.verdict(truth);
+            // Reading everything back is not cheap, so not every few milliseconds.
+            sleep_ms(100);
             if verdict.arrived >= lines { Ok(verdict) } else { Err(verdict.to_string()) }
         })
     }

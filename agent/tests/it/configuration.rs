@@ -1,0 +1,157 @@
+//! Bad configurations, as `check` and `run` speak of them; and the version.
+
+use std::fs;
+use std::path::Path;
+
+use crate::kit::{Agent, Bed, Run, files, queue_sink};
+
+/// Five problems in two files.
+const BAD: [(&str, &str); 2] = [
+    (
+        "a.yaml",
+        "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata:
+  name: default
+spec:
+  queue:
+    path: relative/path
+  batch:
+    bytes: 64M
+---
+apiVersion: logferry.dev/v1alpha1
+kind: LogConfig
+metadata:
+  name: web
+spec:
+  sinc: default
+  source:
+    files:
+      include: [/var/log/*.log]
+",
+    ),
+    (
+        "b.yaml",
+        "apiVersion: logferry.dev/v1alpha1
+kind: Agent
+metadata:
+  name: agent
+spec:
+  shutdownGrace: 10
+---
+kind: [
+",
+    ),
+];
+
+fn write_bad(bed: &Bed) -> String {
+    let folder = bed.path("bad");
+    fs::create_dir(&folder).unwrap();
+    for (name, text) in BAD {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    folder.to_str().unwrap().to_owned()
+}
+
+const WRONG: [&str; 5] = ["relative/path", "64M", "sinc", "shutdownGrace", "b.yaml:"];
+
+#[test]
+fn check_lists_all_problems_at_once() {
+    let bed = Bed::new();
+    let run = Run::of(&["check", "--file", &write_bad(&bed)]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    for wrong in WRONG {
+        assert!(run.stdout.contains(wrong), "{wrong}: {}", run.stdout);
+    }
+    for line in run.stdout.lines() {
+        assert!(line.contains(".yaml:"), "each problem has its place: {line}");
+        assert!(line.contains("; "), "each problem has its cure: {line}");
+    }
+}
+
+#[test]
+fn check_lists_problems_as_json() {
+    let bed = Bed::new();
+    let run = Run::of(&["check", "--output", "json", "--file", &write_bad(&bed)]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let problems = run.json();
+    let problems = problems.as_array().unwrap();
+    assert!(problems.len() >= WRONG.len(), "{problems:#?}");
+    for problem in problems {
+        assert!(problem["place"]["line"].as_u64().is_some_and(|it| it > 0), "{problem}");
+        assert!(problem["why"].as_str().is_some_and(|it| !it.is_empty()), "{problem}");
+    }
+}
+
+#[test]
+fn run_refuses_a_bad_configuration_and_makes_nothing() {
+    let bed = Bed::new();
+    let run = Run::of(&["run", "--file", &write_bad(&bed)]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    for wrong in WRONG {
+        assert!(run.stderr.contains(wrong), "{wrong}: {}", run.stderr);
+    }
+    bed.configure(&[&bed.agent("  nonsense: 1\n"), &queue_sink(""), &files("files", "*", "")]);
+    let (status, said) = Agent::spawn(&bed).wait_ended();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(!bed.path("state").try_exists().unwrap() && !bed.queue().try_exists().unwrap());
+}
+
+#[test]
+fn a_good_configuration_is_shown_as_what_it_comes_to() {
+    let bed = Bed::new();
+    bed.configure_files();
+    let config = bed.config();
+    let run = Run::of(&["check", "--file", config.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("ok: 1 LogConfigs, 1 LogSinks"), "{}", run.stdout);
+    let run = Run::of(&["check", "--output", "json", "--file", config.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let kinds: Vec<String> = run
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
+}
+
+#[test]
+fn the_examples_that_ship_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "yaml") {
+            let run = Run::of(&["check", "--file", path.to_str().unwrap()]);
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_not_there_and_wrong_usage_are_refused() {
+    for arguments in [
+        &["check", "--file", "/nonexistent/agent.yaml"][..],
+        &["run", "--file", "/nonexistent/agent.yaml"],
+        &["run"],
+        &["tail"],
+        &["nonsense"],
+        &["tail", "--queue", "/tmp", "--context", "not an id"],
+    ] {
+        let run = Run::of(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert!(!(run.stderr.is_empty() && run.stdout.is_empty()), "{arguments:?} says nothing");
+    }
+}
+
+#[test]
+fn version_tells_the_formats() {
+    let run = Run::of(&["version", "--output", "json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let version = run.json();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["queue_format"].is_u64() && version["checkpoint_format"].is_u64());
+    let run = Run::of(&["version"]);
+    assert_eq!(run.stdout, format!("logferry {}\n", env!("CARGO_PKG_VERSION")));
+}
