@@ -14,7 +14,7 @@ use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::Format;
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
-use pipeline::reader::BatchLimits;
+use pipeline::reader::{BatchLimits, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
 use pipeline::source::{SourceOptions, StartAt};
 use sink::blackhole::{BlackholeSink, Swallowed};
@@ -165,8 +165,13 @@ fn open_sink(
         bytes_max: settings.batch.bytes_max as u64,
         records_max: settings.batch.records_max,
     };
+    let encode: EncodeMaker = match settings.encoding {
+        crd::Encoding::OtlpProto => Arc::new(|| Box::new(OtlpEncoder::new())),
+        crd::Encoding::JsonLines => Arc::new(|| Box::new(JsonLinesEncoder::new())),
+    };
+    let reader = ReaderSink { limits, encode };
     let shippers = (0..shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
-    Ok(SinkPlan { name, limits, shippers, read_back })
+    Ok(SinkPlan { name, reader, shippers, read_back })
 }
 
 /// Makes a shipper's own end of a sink.
@@ -178,16 +183,11 @@ fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
         CompressionSettings::Lz4 => (Codec::Lz4, 0),
         CompressionSettings::None => (Codec::None, 0),
     };
-    let encoding = settings.encoding;
     let retry = RetryPolicy {
         first_ns: nanoseconds(settings.retry.initial),
         max_ns: nanoseconds(settings.retry.max),
     };
     Box::new(move |acks| ShipperParts {
-        encode: match encoding {
-            crd::Encoding::OtlpProto => Box::new(OtlpEncoder::new()),
-            crd::Encoding::JsonLines => Box::new(JsonLinesEncoder::new()),
-        },
         compress: sink::compress::make(codec, level),
         sink: make(acks),
         retry,

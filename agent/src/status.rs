@@ -20,8 +20,6 @@ pub(crate) struct Status {
 pub(crate) struct Now {
     /// Asks the readers; none while there is no data plane.
     pub(crate) reporter: Option<Reporter>,
-    /// The first scan was passed on.
-    pub(crate) is_scanned: bool,
     /// Why there is no data plane.
     pub(crate) plane_problem: Option<String>,
     /// Why the last change of the configuration is not in force.
@@ -49,9 +47,7 @@ impl Status {
         let mut reasons = Vec::new();
         if let Some(problem) = &now.plane_problem {
             reasons.push(format!("not collecting: {problem}"));
-        } else if now.reporter.is_none() {
-            reasons.push("starting".to_owned());
-        } else if !now.is_scanned {
+        } else if !now.reporter.as_ref().is_some_and(Reporter::is_scanned) {
             reasons.push("the first scan is not over".to_owned());
         }
         drop(now);

@@ -31,12 +31,12 @@ mod watch_files;
 use progress::Progress;
 use watch_files::Fingerprint;
 
-/// How often the supervisor looks at the data plane.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the configuration's files are looked at, in looks: once a second.
-const CONFIG_LOOKS: u64 = 4;
-/// How often the histogram's samples are summed up, in looks: every five seconds.
-const UPKEEP_LOOKS: u64 = 20;
+/// Sent when a file would outgrow RLIMIT_FSIZE (signal(7), all Linux architectures but mips).
+const SIGXFSZ: i32 = 25;
+/// How often the supervisor looks at the data plane and at the configuration's files.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the histogram's samples are summed up, in looks.
+const UPKEEP_LOOKS: u64 = 5;
 /// First pause before a failed data plane is started again.
 const RESTART_FIRST: Duration = Duration::from_millis(500);
 /// Longest pause before a failed data plane is started again.
@@ -126,6 +126,8 @@ impl Supervisor {
         tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "collecting");
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // A limit on file sizes is an error of a write, to be retried, and no reason to die.
+        let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut number = 0;
@@ -144,11 +146,9 @@ impl Supervisor {
 
     fn look(&mut self, number: u64) {
         self.watch_plane();
-        if number.is_multiple_of(CONFIG_LOOKS) {
-            self.reload_if_changed();
-            if let Some(progress) = &mut self.progress {
-                progress.print(&self.world.meter, self.world.clock.monotonic_ns());
-            }
+        self.reload_if_changed();
+        if let Some(progress) = &mut self.progress {
+            progress.print(&self.world.meter, self.world.clock.monotonic_ns());
         }
         if number.is_multiple_of(UPKEEP_LOOKS) {
             self.prometheus.run_upkeep();
@@ -164,7 +164,6 @@ impl Supervisor {
         let mut now = self.status.now();
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
-        now.is_scanned = false;
         now.queues = resolved.queues;
         drop(now);
         self.plane = Some(plane);
@@ -194,11 +193,7 @@ impl Supervisor {
     fn watch_plane(&mut self) {
         let now_ns = self.world.clock.monotonic_ns();
         if let Some(plane) = &self.plane {
-            {
-                let mut now = self.status.now();
-                now.is_scanned = plane.is_ready();
-                now.memory = plane.memory_used();
-            }
+            self.status.now().memory = plane.memory_used();
             let Some(reason) = plane.failure() else { return };
             tracing::error!(reason, "the data plane cannot go on; starting another");
             self.status.now().plane_problem = Some(reason);

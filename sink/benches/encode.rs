@@ -10,9 +10,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use flow::{
-    Attribute, Budget, ChunkPool, Clock, Codec, Compress, Content, Context, ContextId, Encode,
-    Ledger, Marks, NodeBudget, Record, RecordFlags, Section, SourceId, Span, SystemClock, Ticket,
-    attribute,
+    Attribute, Chunk, Clock, Codec, Compress, Content, Context, ContextId, Encode, Marks, Record,
+    RecordFlags, Section, Span, SystemClock, attribute,
 };
 use sink::compress;
 use sink::json_lines::JsonLinesEncoder;
@@ -96,11 +95,8 @@ fn log(section_bytes: usize, is_cri: bool) -> Vec<Section> {
             Attribute::text(attribute::K8S_NODE_NAME, "node-17"),
         ],
     });
-    let pool = ChunkPool::new(2 * section_bytes, 1);
     let make = |_| {
-        let bytes = 2 * section_bytes;
-        let budget = Budget::new(NodeBudget::new(0), bytes, bytes);
-        let mut chunk = pool.take(budget.try_acquire(bytes).expect("the budget is as large"));
+        let mut chunk = Chunk::new(2 * section_bytes);
         let mut at = 0;
         let mut bodies = 0;
         while bodies < section_bytes {
@@ -121,7 +117,6 @@ fn log(section_bytes: usize, is_cri: bool) -> Vec<Section> {
         }
         let span = Span::new(begin, begin + at as u64);
         begin = span.end;
-        let acked = flow::Acked { source: SourceId(0), span, positions: vec![], seen_ns: 0 };
         Section {
             context: Arc::clone(&context),
             epoch: 0,
@@ -129,7 +124,6 @@ fn log(section_bytes: usize, is_cri: bool) -> Vec<Section> {
             marks: Marks::NONE,
             observed_unix_ns: unix_ns,
             content: Content::Records { chunk, filtered: 0 },
-            ticket: Ticket::new(acked, Arc::new(Ledger::default())),
         }
     };
     (0..LOG_BYTES / section_bytes).map(make).collect()

@@ -7,6 +7,7 @@
 //! of the others, and what `logferry audit` reads. It does not encode, compress or retry.
 
 mod active;
+pub mod audit;
 mod batch_frame;
 mod block;
 mod context_frame;
@@ -97,7 +98,12 @@ impl Queue {
         let lock = WriterLock::acquire(dir)?;
         let mut recovery = Recovery::default();
         let mut tenants = BTreeMap::new();
-        for (tenant, folder) in list_tenants(dir, &mut recovery.notes)? {
+        let folders = list_tenants(dir, &mut recovery.notes)?;
+        // All of them before anything is changed.
+        for (_, folder) in &folders {
+            open::check_versions(folder)?;
+        }
+        for (tenant, folder) in folders {
             let mut log = open::open_log(&tenant, &folder, &*disk, &mut recovery.notes)?;
             recovery.removed += log.retain(&options, clock.unix_ns());
             let stats = log.stats();
@@ -162,8 +168,12 @@ impl Queue {
         }
         appended?;
         log.wait_for_sync(acks, std::mem::take(&mut payload.tickets));
+        let is_pressing = log.is_pressing();
         drop(log);
         sync::mark_dirty(&self.shared);
+        if is_pressing {
+            sync::hurry(&self.shared);
+        }
         Ok(())
     }
 

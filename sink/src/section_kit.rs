@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use flow::{
-    Attribute, Budget, ChunkPool, Content, Context, ContextId, Gap, GapReason, Ledger, Marks,
-    NodeBudget, Position, Record, RecordFlags, Section, SourceId, Span, Ticket, attribute,
+    Attribute, Chunk, Content, Context, ContextId, Gap, GapReason, Ledger, Marks, Position, Record,
+    RecordFlags, Section, SourceId, Span, Ticket, attribute,
 };
 use proptest::prelude::*;
 
@@ -43,7 +43,15 @@ pub(crate) fn context() -> Arc<Context> {
 
 pub(crate) fn ticket(span: Span, ledger: &Arc<Ledger>) -> Ticket {
     let positions = vec![Position { generation: 1, offset: span.end }];
-    let acked = flow::Acked { source: SourceId(1), span, positions, seen_ns: 0 };
+    let acked = flow::Acked {
+        source: SourceId(1),
+        span,
+        positions,
+        records: 0,
+        filtered_bytes: 0,
+        gap: None,
+        seen_ns: 0,
+    };
     Ticket::new(acked, Arc::clone(ledger))
 }
 
@@ -55,15 +63,12 @@ fn section(span: Span, content: Content) -> Section {
         marks: Marks::NONE,
         observed_unix_ns: OBSERVED_UNIX_NS,
         content,
-        ticket: ticket(span, &Arc::new(Ledger::default())),
     }
 }
 
 /// The section that `lines` make from cursor `begin` on.
 pub(crate) fn records(begin: u64, lines: &[Line]) -> Section {
-    let permit =
-        Budget::new(NodeBudget::new(0), CHUNK_BYTES, CHUNK_BYTES).try_acquire(CHUNK_BYTES).unwrap();
-    let mut chunk = ChunkPool::new(CHUNK_BYTES, 1).take(permit);
+    let mut chunk = Chunk::new(CHUNK_BYTES);
     let mut cursor = 0;
     let mut at = 0;
     for line in lines {

@@ -13,7 +13,8 @@ pub(crate) enum Kind {
 pub(crate) struct Metric {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Names of its labels; each has few values.
+    /// Names of its labels; each has few values. For the document only.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the document is made by a test"))]
     pub(crate) labels: &'static str,
     pub(crate) help: &'static str,
 }

@@ -27,7 +27,7 @@ pub(crate) fn all(status: &Status) {
 fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     let tenant = tenant.to_owned();
     let labels = [("tenant", tenant.clone())];
-    // Read last: then the sum of the parts is never more than the whole.
+    // The whole is read last: then the sum of the parts is never more.
     let delivered = meter.delivered_bytes.get();
     let filtered = meter.filtered_bytes.get();
     let mut out = delivered + filtered;

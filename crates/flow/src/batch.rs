@@ -1,11 +1,12 @@
-//! Batch: what a reader hands over to a lane.
+//! Section and batch: what a reader makes of a chunk, and what it hands over to a lane.
 //!
-//! A batch holds sections; a section is one context's next span. Many quiet contexts share a
-//! batch, so that they share a compressed block too.
+//! A section is one context's next span; it is encoded as soon as it is framed, while its bytes are
+//! in the processor's cache. A batch holds encoded sections. Many quiet contexts share a batch, so
+//! that they share a compressed block too.
 
 use std::sync::Arc;
 
-use crate::{Chunk, Context, Gap, Record, Span, Ticket};
+use crate::{Chunk, Context, Encoding, Gap, PayloadHeader, Permit, Record, Span, Ticket};
 
 /// Number of a lane: the queue from readers to one shipper, for one tenant and one sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,8 +57,6 @@ pub struct Section {
     pub observed_unix_ns: i64,
     /// The records or the gap.
     pub content: Content,
-    /// To be completed when the section is safely in the queue.
-    pub ticket: Ticket,
 }
 
 impl Section {
@@ -71,13 +70,21 @@ impl Section {
     }
 }
 
-/// Sections of one tenant on their way to one lane.
+/// Encoded sections of one tenant on their way through one lane.
 #[derive(Debug)]
 pub struct Batch {
     /// Where to.
     pub lane: LaneId,
-    /// In the order in which they were read; sections of one context in the order of their spans.
-    pub sections: Vec<Section>,
-    /// Bytes of the source covered by all sections.
-    pub bytes: u64,
+    /// Who owns them.
+    pub tenant: Arc<str>,
+    /// How they are encoded.
+    pub encoding: Encoding,
+    /// Their payloads one after the other, in the order in which they were read.
+    pub raw: Vec<u8>,
+    /// One per section, in order; sections of one context in the order of their spans.
+    pub headers: Vec<PayloadHeader>,
+    /// One per section, in order.
+    pub tickets: Vec<Ticket>,
+    /// Pays for `raw`; none if it is empty.
+    pub permit: Option<Permit>,
 }

@@ -5,13 +5,14 @@
 //! a budget without a guaranteed minimum would be a deadlock waiting for load. One short lock per
 //! chunk, taken by readers and shippers.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pool that all tenants of a node share.
 #[derive(Debug)]
 pub struct NodeBudget {
-    /// Bytes of the pool not lent out.
-    free: Mutex<usize>,
+    /// Bytes of the pool not lent out; below zero while encoded bytes stand beyond the limits.
+    free: Mutex<isize>,
     pool_bytes: usize,
 }
 
@@ -19,7 +20,7 @@ impl NodeBudget {
     /// A common pool of `pool_bytes`, beside the reserves.
     #[must_use]
     pub fn new(pool_bytes: usize) -> Arc<NodeBudget> {
-        Arc::new(NodeBudget { free: Mutex::new(pool_bytes), pool_bytes })
+        Arc::new(NodeBudget { free: Mutex::new(bytes_owed(pool_bytes)), pool_bytes })
     }
 
     /// Size of the pool, in bytes.
@@ -60,7 +61,11 @@ impl Budget {
         let borrowed = self.borrowed(after) - self.borrowed(*used);
         if borrowed > 0 {
             let mut free = lock(&self.node.free);
-            *free = free.checked_sub(borrowed)?;
+            let left = *free - bytes_owed(borrowed);
+            if left < 0 {
+                return None;
+            }
+            *free = left;
         }
         *used = after;
         drop(used);
@@ -79,6 +84,16 @@ impl Budget {
         self.reserved_bytes
     }
 
+    /// Takes `bytes` whatever the limits say.
+    fn force(&self, bytes: usize) {
+        let mut used = lock(&self.used);
+        let borrowed = self.borrowed(*used + bytes) - self.borrowed(*used);
+        *used += bytes;
+        if borrowed > 0 {
+            *lock(&self.node.free) -= bytes_owed(borrowed);
+        }
+    }
+
     /// How much of `used` comes out of the common pool.
     fn borrowed(&self, used: usize) -> usize {
         used.saturating_sub(self.reserved_bytes)
@@ -90,7 +105,7 @@ impl Budget {
         let returned = self.borrowed(*used) - self.borrowed(after);
         *used = after;
         if returned > 0 {
-            *lock(&self.node.free) += returned;
+            *lock(&self.node.free) += bytes_owed(returned);
         }
     }
 }
@@ -108,6 +123,25 @@ impl Permit {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Makes it pay for `bytes` instead: what is in memory is counted, even beyond the limits.
+    ///
+    /// Encoded bytes are more than the bytes read for which the permit was taken. Beyond a limit,
+    /// nothing new is granted until enough has been given back.
+    pub fn resize(&mut self, bytes: usize) {
+        match bytes.cmp(&self.bytes) {
+            Ordering::Less => self.budget.release(self.bytes - bytes),
+            Ordering::Greater => self.budget.force(bytes - self.bytes),
+            Ordering::Equal => {}
+        }
+        self.bytes = bytes;
+    }
+
+    /// Joins another permit of the same budget to this one.
+    pub fn join(&mut self, mut other: Permit) {
+        assert!(Arc::ptr_eq(&self.budget, &other.budget), "permits of two budgets");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Permit {
@@ -116,8 +150,13 @@ impl Drop for Permit {
     }
 }
 
+/// A number of bytes as a change of the pool.
+fn bytes_owed(bytes: usize) -> isize {
+    isize::try_from(bytes).expect("memory is less than half of the address space")
+}
+
 /// The numbers stay right even if a thread died while it held the lock.
-fn lock(mutex: &Mutex<usize>) -> MutexGuard<'_, usize> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,6 +188,26 @@ mod tests {
         drop(permit);
         assert_eq!(budget.used(), 0);
         assert!(budget.try_acquire(15).is_some());
+    }
+
+    #[test]
+    fn what_is_in_memory_is_counted_beyond_the_limits() {
+        let node = NodeBudget::new(10);
+        let budget = Budget::new(Arc::clone(&node), 5, 15);
+        let other = Budget::new(node, 5, 15);
+        let mut permit = budget.try_acquire(5).unwrap();
+        permit.resize(40);
+        assert_eq!(budget.used(), 40);
+        assert!(budget.try_acquire(1).is_none());
+        assert!(other.try_acquire(6).is_none(), "the pool is overdrawn");
+        let mut reserve = other.try_acquire(5).unwrap();
+        permit.resize(3);
+        reserve.join(other.try_acquire(10).unwrap());
+        assert_eq!((reserve.bytes(), other.used()), (15, 15));
+        drop(reserve);
+        drop(permit);
+        assert_eq!((budget.used(), other.used()), (0, 0));
+        assert!(other.try_acquire(15).is_some());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! flow: the vocabulary of logferry, shared by the data plane and the sinks.
 //!
 //! A *context* names where records come from, a *cursor* is a byte's place in that context, a
-//! *chunk* owns bytes as they were read, a *record* is one line as an index into its chunk, a
-//! *batch* gathers sections of one tenant for one lane, and a *ticket* is the duty to say whether
+//! *chunk* holds bytes as they were read, a *record* is one line as an index into its chunk, a
+//! *batch* gathers encoded sections of one tenant for one lane, and a *ticket* is the duty to say whether
 //! a span of cursors reached the queue. The traits [`Encode`], [`Compress`] and [`Sink`] are where
 //! `pipeline` and `sink`, which do not know each other, meet.
 
@@ -24,7 +24,7 @@ mod ticket;
 pub use batch::{Batch, Content, LaneId, Marks, Section};
 pub use budget::{Budget, NodeBudget, Permit};
 pub use checksum::checksum;
-pub use chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk, ChunkPool};
+pub use chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk};
 pub use clock::{Clock, SystemClock};
 pub use context::{Attribute, AttributeValue, Context, ContextId, ParseContextIdError, attribute};
 pub use cursor::{Position, Span};

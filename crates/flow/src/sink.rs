@@ -1,6 +1,6 @@
 //! The border between the data plane and the queues: encode, compress, submit, read back.
 //!
-//! The shipper drives all of these from one thread per lane. None is called per record.
+//! Readers encode, shippers compress and submit. Nothing here is called per record.
 
 use std::fmt::Debug;
 

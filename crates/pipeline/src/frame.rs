@@ -17,6 +17,12 @@ pub mod time;
 
 pub use join::Streams;
 
+/// Records that one run of framing finds at most.
+///
+/// 16,384: lines of 16 bytes in a chunk of 256 KiB. A chunk of nothing but line ends would otherwise
+/// become a hundred times its size in attributes.
+pub const RECORDS_MAX: usize = 16_384;
+
 /// How a file's lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -35,6 +41,15 @@ pub enum Tail {
     Wait,
     /// Deliver them now, flagged: a time-out, or nothing will ever follow.
     Deliver,
+    /// Deliver them as a part: they fill the chunk, and more follows for sure.
+    Cut,
+}
+
+impl Tail {
+    /// The flag of what is delivered before its end.
+    fn flag(self) -> RecordFlags {
+        if self == Tail::Cut { RecordFlags::PART } else { RecordFlags::UNTERMINATED }
+    }
 }
 
 /// What framing is told beside the bytes.
@@ -61,6 +76,8 @@ pub struct Framed {
     pub filtered_bytes: u64,
     /// Bytes copied to the side buffer.
     pub copied: u64,
+    /// Framing stopped at [`RECORDS_MAX`]: there is more in the bytes.
+    pub is_cut: bool,
     /// Bytes at the end belong to a record whose lines are whole but whose last part is missing.
     pub open_join: bool,
 }
@@ -70,6 +87,8 @@ pub struct Framed {
 pub struct Carry {
     /// The bytes begin inside a line of the file whose beginning was delivered.
     pub mid_line: bool,
+    /// … and what was delivered last of it said that a part follows.
+    pub mid_part: bool,
     /// The next part of this stream goes on from one already delivered.
     pub continued: Streams<bool>,
 }

@@ -4,13 +4,14 @@
 //! the world only through small traits: [`fs::Fs`], [`watch::Watch`], `flow::Clock`, `flow::Sink`. It
 //! knows neither tokio, nor Kubernetes, nor the wall clock.
 //!
-//! The way of a byte: [`discovery`] finds the file, the [`reader`] reads and frames it through its
-//! [`source`], the [`lane`] hands the batch to the [`shipper`], the sink completes the ticket, the
+//! The way of a byte: [`discovery`] finds the file, the [`reader`] reads, frames and encodes it
+//! through its [`source`], the [`lane`] hands the batch to the [`shipper`], the sink completes the ticket, the
 //! [`tracker`] moves the watermark and stores it in the [`checkpoint`].
 
 #![forbid(unsafe_code)]
 
 pub mod budgets;
+pub mod buffers;
 pub mod checkpoint;
 pub mod discovery;
 pub mod frame;

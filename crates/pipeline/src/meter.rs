@@ -69,9 +69,17 @@ impl TenantMeter {
         lock(&self.in_flight).remove(span);
     }
 
-    /// The data plane ended with these un-acked: they are read again as new spans.
+    /// The data plane ended with spans un-acked: they count as never read, and are read again.
     pub fn forget_in_flight(&self) {
         lock(&self.in_flight).clear();
+        self.read_bytes.set(self.accounted_bytes());
+    }
+
+    /// Bytes that left by one of the counters.
+    #[must_use]
+    pub fn accounted_bytes(&self) -> u64 {
+        let gaps: u64 = self.gap_bytes.iter().map(Count::get).sum();
+        self.delivered_bytes.get() + self.filtered_bytes.get() + gaps
     }
 
     /// When the oldest un-acked span was first seen, by the monotonic clock.

@@ -4,8 +4,6 @@
 //! for good (a broken sink, a dropped ticket, a thread that died) ends the plane; the control plane
 //! starts a new one, which goes on from the checkpoint and from what the queue holds.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -13,103 +11,27 @@ use std::time::Duration;
 
 use crossbeam::channel::bounded;
 use crossbeam::sync::{Parker, Unparker};
-use flow::{AckSender, ChunkPool, Clock, Ledger, ReadBack, ack_channel};
+use flow::{AckSender, Ledger, ReadBack, ack_channel};
 
-use crate::Tick;
-use crate::budgets::{BudgetSpec, Budgets};
-use crate::checkpoint::{CheckpointStore, Damage, OpenError};
-use crate::discovery::{Discovery, Place, ReaderDoor, Rule};
-use crate::fs::Fs;
+use crate::budgets::Budgets;
+use crate::buffers::Buffers;
+use crate::checkpoint::{CheckpointStore, Damage};
+use crate::discovery::{Discovery, ReaderDoor};
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::memory::Memory;
-use crate::meter::{Meter, Observe};
-use crate::reader::{BatchLimits, Command, Reader, ReaderParts};
-use crate::shipper::{Shipper, ShipperParts};
+use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
+use crate::shipper::Shipper;
 use crate::source::SourceReport;
 use crate::tracker::Tracker;
 use crate::watch::{InotifyWatch, Watch};
 
+mod plan;
 mod run;
-use run::{Flags, park};
+mod threads;
 
-/// What a data plane is to do.
-#[derive(Debug)]
-pub struct PlanePlan {
-    /// What to collect.
-    pub rules: Vec<Rule>,
-    /// Where this is.
-    pub place: Place,
-    /// Where to; rules refer to these by index.
-    pub sinks: Vec<SinkPlan>,
-    /// Reader threads.
-    pub readers: usize,
-    /// Size of a full chunk, in bytes.
-    pub chunk_bytes: usize,
-    /// Common pool of memory for bytes in flight, beside the tenants' reserves.
-    pub pool_bytes: usize,
-    /// Budget of tenants that have none of their own.
-    pub default_budget: BudgetSpec,
-    /// Budgets by tenant.
-    pub budgets: HashMap<Arc<str>, BudgetSpec>,
-    /// Where checkpoints are.
-    pub state_directory: PathBuf,
-    /// Longest time between an acknowledgement and its checkpoint, in nanoseconds.
-    pub checkpoint_interval_ns: u64,
-    /// Time between reconciling scans, in nanoseconds.
-    pub scan_interval_ns: u64,
-    /// Above this many open log files, idle ones are closed.
-    pub open_files_max: u64,
-}
-
-/// One sink of a plan.
-pub struct SinkPlan {
-    /// Its name.
-    pub name: Arc<str>,
-    /// When a batch is full.
-    pub limits: BatchLimits,
-    /// One shipper thread each.
-    pub shippers: Vec<ShipperMaker>,
-    /// What its queue already holds.
-    pub read_back: Option<Box<dyn ReadBack>>,
-}
-
-/// Makes the parts of a shipper, given where to complete tickets.
-pub type ShipperMaker = Box<dyn FnOnce(AckSender) -> ShipperParts + Send>;
-
-impl std::fmt::Debug for SinkPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SinkPlan").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// The world a data plane works in.
-#[derive(Debug, Clone)]
-pub struct World {
-    /// The file system.
-    pub fs: Arc<dyn Fs>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Counts.
-    pub meter: Arc<Meter>,
-    /// Hears of acknowledgements.
-    pub observe: Arc<dyn Observe>,
-}
-
-/// Why a data plane did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    State(#[from] OpenError),
-    /// The system gives no thread.
-    #[error("no thread for {name}: {source}; raise the limit of processes")]
-    Thread {
-        /// Which.
-        name: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
+pub use plan::{PlanePlan, ShipperMaker, SinkPlan, StartError, World};
+use run::Flags;
+use threads::Threads;
 
 /// What a stop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,46 +88,22 @@ impl DataPlane {
             Arc::clone(&world.observe),
         );
         let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
-        let building = Building {
-            flags: Arc::new(Flags::default()),
-            ledger: Arc::new(Ledger::default()),
-            world: world.clone(),
-        };
-        let flags = Arc::clone(&building.flags);
+        let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
+        let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 
         let reader_parkers: Vec<Parker> = (0..plan.readers).map(|_| Parker::new()).collect();
         let reader_unparkers: Vec<Unparker> =
             reader_parkers.iter().map(|it| it.unparker().clone()).collect();
-        let limits = plan.sinks.iter().map(|it| it.limits).collect::<Vec<_>>();
-        let mut read_backs = Vec::new();
-        let (mut doors, mut shippers, mut shipper_threads) = (Vec::new(), Vec::new(), Vec::new());
+        let sinks: Vec<ReaderSink> = plan.sinks.iter().map(|it| it.reader.clone()).collect();
+        let buffers = Arc::new(Buffers::new(buffer_bytes_max(&sinks)));
+        let mut shipping = Shipping::default();
         for sink in plan.sinks {
-            read_backs.push(sink.read_back);
-            let mut sink_doors = Vec::new();
-            for maker in sink.shippers {
-                let (lanes, new_lanes) = bounded::<LaneReceiver>(NEW_LANES_MAX);
-                let parker = Parker::new();
-                let unparker = parker.unparker().clone();
-                sink_doors.push(ShipperDoor { lanes, unparker: unparker.clone() });
-                shippers.push(unparker);
-                let shipper = Shipper::new(
-                    Arc::clone(&sink.name),
-                    maker(acks.clone()),
-                    new_lanes,
-                    Arc::clone(&world.clock),
-                    world.meter.sink(&sink.name),
-                    reader_unparkers.clone(),
-                );
-                let number = shipper_threads.len();
-                shipper_threads.push(building.spawn_shipper(number, shipper, parker)?);
-            }
-            doors.push(sink_doors);
+            shipping.start(sink, &acks, &world, &reader_unparkers, &buffers, &threads)?;
         }
         drop(acks);
 
-        let memory = Arc::new(Memory::new(loaded.entries, read_backs));
-        let lanes = Arc::new(LaneDirectory::new(doors));
-        let pool = ChunkPool::new(plan.chunk_bytes, idle_chunks(plan.pool_bytes, plan.chunk_bytes));
+        let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
+        let lanes = Arc::new(LaneDirectory::new(shipping.doors));
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());
         for (number, parker) in reader_parkers.into_iter().enumerate() {
             let (sender, receiver) = bounded(COMMANDS_MAX);
@@ -217,16 +115,17 @@ impl DataPlane {
                 tracker: tracker_commands.clone(),
                 lanes: Arc::clone(&lanes),
                 budgets: Arc::clone(&budgets),
-                pool: pool.clone(),
-                ledger: Arc::clone(&building.ledger),
+                chunk_bytes: plan.chunk_bytes,
+                buffers: Arc::clone(&buffers),
+                ledger: Arc::clone(&ledger),
                 meter: Arc::clone(&world.meter),
                 memory: Arc::clone(&memory),
-                limits: limits.clone(),
+                sinks: sinks.clone(),
                 open_files_max: plan.open_files_max,
                 first_id: u32::try_from(number).expect("few readers"),
                 id_step: u32::try_from(plan.readers).expect("few readers"),
             });
-            reader_threads.push(building.spawn_reader(number, reader, parker)?);
+            reader_threads.push(threads.spawn_reader(number, reader, parker)?);
         }
         drop(tracker_commands);
 
@@ -242,18 +141,18 @@ impl DataPlane {
             Arc::clone(&world.meter),
             plan.scan_interval_ns,
         );
-        let discovery_thread = building.spawn_discovery(discovery, parker)?;
-        let tracker_thread = building.spawn_tracker(tracker)?;
+        let discovery_thread = threads.spawn_discovery(discovery, parker)?;
+        let tracker_thread = threads.spawn_tracker(tracker)?;
         Ok(DataPlane {
             world,
             flags,
-            ledger: building.ledger,
+            ledger,
             budgets,
             readers,
-            shippers,
+            shippers: shipping.unparkers,
             discovery: discovery_unparker,
             reader_threads,
-            shipper_threads,
+            shipper_threads: shipping.threads,
             discovery_thread,
             tracker_thread,
             damage,
@@ -276,12 +175,6 @@ impl DataPlane {
         Some(format!("thread {} died", dead.thread().name().unwrap_or("unnamed")))
     }
 
-    /// Whether the first scan has been passed on to the readers.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.flags.is_scanned.load(Ordering::Acquire)
-    }
-
     /// Bytes in use, by tenant.
     #[must_use]
     pub fn memory_used(&self) -> Vec<(Arc<str>, usize)> {
@@ -291,7 +184,7 @@ impl DataPlane {
     /// A way to ask where every source stands, apart from the plane.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter { readers: self.readers.clone() }
+        Reporter { readers: self.readers.clone(), flags: Arc::clone(&self.flags) }
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
@@ -302,8 +195,14 @@ impl DataPlane {
         self.flags.deadline_ns.store(deadline_ns, Ordering::Release);
         let wait = |threads: &[JoinHandle<()>], wake: &dyn Fn()| {
             while !threads.iter().all(JoinHandle::is_finished) {
-                if clock.monotonic_ns() >= deadline_ns {
+                let now_ns = clock.monotonic_ns();
+                if now_ns >= deadline_ns {
                     self.flags.is_abandoned.store(true, Ordering::Release);
+                }
+                if now_ns >= deadline_ns.saturating_add(HUNG_NS) {
+                    tracing::error!("a thread hangs in the file system; leaving it behind");
+                    self.flags.break_down("a thread hangs in the file system");
+                    return;
                 }
                 wake();
                 std::thread::sleep(STOP_POLL);
@@ -331,13 +230,64 @@ impl DataPlane {
     }
 }
 
+/// The sinks' side of a plane while it is started.
+#[derive(Default)]
+struct Shipping {
+    doors: Vec<Vec<ShipperDoor>>,
+    unparkers: Vec<Unparker>,
+    threads: Vec<JoinHandle<()>>,
+    read_backs: Vec<Option<Box<dyn ReadBack>>>,
+}
+
+impl Shipping {
+    /// Starts the shippers of a sink.
+    fn start(
+        &mut self,
+        sink: SinkPlan,
+        acks: &AckSender,
+        world: &World,
+        readers: &[Unparker],
+        buffers: &Arc<Buffers>,
+        threads: &Threads,
+    ) -> Result<(), StartError> {
+        let mut doors = Vec::new();
+        for maker in sink.shippers {
+            let (lanes, new_lanes) = bounded::<LaneReceiver>(NEW_LANES_MAX);
+            let parker = Parker::new();
+            let unparker = parker.unparker().clone();
+            doors.push(ShipperDoor { lanes, unparker: unparker.clone() });
+            self.unparkers.push(unparker);
+            let shipper = Shipper::new(
+                Arc::clone(&sink.name),
+                maker(acks.clone()),
+                new_lanes,
+                Arc::clone(&world.clock),
+                world.meter.sink(&sink.name),
+                readers.to_vec(),
+                Arc::clone(buffers),
+            );
+            self.threads.push(threads.spawn_shipper(self.threads.len(), shipper, parker)?);
+        }
+        self.doors.push(doors);
+        self.read_backs.push(sink.read_back);
+        Ok(())
+    }
+}
+
 /// Asks readers where their sources stand.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     readers: Vec<ReaderDoor>,
+    flags: Arc<Flags>,
 }
 
 impl Reporter {
+    /// Whether the first scan has been passed on to the readers.
+    #[must_use]
+    pub fn is_scanned(&self) -> bool {
+        self.flags.is_scanned.load(Ordering::Acquire)
+    }
+
     /// Where every source stands; without those of a reader that does not answer in time.
     #[must_use]
     pub fn report(&self) -> Vec<SourceReport> {
@@ -354,14 +304,17 @@ impl Reporter {
     }
 }
 
+/// How long after the deadline a thread that hangs in a system call is waited for, in nanoseconds.
+const HUNG_NS: u64 = 2_000_000_000;
 /// How often a stop looks whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(1);
 /// How long a report waits for a reader.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Idle chunks worth keeping: enough for the full common pool.
-fn idle_chunks(pool_bytes: usize, chunk_bytes: usize) -> usize {
-    (pool_bytes / chunk_bytes).max(1)
+/// Largest buffer worth keeping: twice the largest batch, since encoding adds to it.
+fn buffer_bytes_max(sinks: &[ReaderSink]) -> usize {
+    let largest = sinks.iter().map(|it| it.limits.bytes_max).max().unwrap_or(0);
+    usize::try_from(largest).unwrap_or(usize::MAX / 2) * 2
 }
 
 fn watch(world: &World, unparker: &Unparker) -> Option<Box<dyn Watch>> {
@@ -373,100 +326,3 @@ fn watch(world: &World, unparker: &Unparker) -> Option<Box<dyn Watch>> {
         }
     }
 }
-
-/// What the threads share while they are started.
-struct Building {
-    flags: Arc<Flags>,
-    ledger: Arc<Ledger>,
-    world: World,
-}
-
-impl Building {
-    fn spawn(
-        &self,
-        name: String,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let builder = std::thread::Builder::new().name(name.clone()).stack_size(THREAD_STACK_BYTES);
-        builder.spawn(body).map_err(|source| StartError::Thread { name, source })
-    }
-
-    fn spawn_reader(
-        &self,
-        number: usize,
-        mut reader: Reader,
-        parker: Parker,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
-        self.spawn(format!("lf-read-{number}"), move || {
-            loop {
-                if flags.stop_readers.load(Ordering::Acquire) {
-                    reader.stop();
-                }
-                let tick = reader.tick();
-                if reader.is_stopped() || flags.is_abandoned.load(Ordering::Acquire) {
-                    return;
-                }
-                park(&parker, &*clock, tick);
-            }
-        })
-    }
-
-    fn spawn_shipper(
-        &self,
-        number: usize,
-        mut shipper: Shipper,
-        parker: Parker,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
-        self.spawn(format!("lf-ship-{number}"), move || {
-            loop {
-                let tick = shipper.tick();
-                if let Some(reason) = shipper.broken() {
-                    flags.break_down(reason);
-                }
-                let is_stopping = flags.stop_shippers.load(Ordering::Acquire);
-                let is_done = is_stopping && (shipper.is_empty() || shipper.broken().is_some());
-                if is_done || flags.is_abandoned.load(Ordering::Acquire) {
-                    return shipper.flush(flags.deadline_ns.load(Ordering::Acquire));
-                }
-                park(&parker, &*clock, tick);
-            }
-        })
-    }
-
-    fn spawn_discovery(
-        &self,
-        mut discovery: Discovery,
-        parker: Parker,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
-        self.spawn("lf-discover".to_owned(), move || {
-            while !flags.stop_discovery.load(Ordering::Acquire) {
-                let tick = discovery.tick();
-                flags.is_scanned.store(true, Ordering::Release);
-                park(&parker, &*clock, tick);
-            }
-        })
-    }
-
-    fn spawn_tracker(&self, mut tracker: Tracker) -> Result<JoinHandle<()>, StartError> {
-        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.world.clock));
-        self.spawn("lf-ckpt".to_owned(), move || {
-            while !flags.stop_tracker.load(Ordering::Acquire) {
-                if let Tick::Idle(wake_ns) = tracker.tick() {
-                    let now_ns = clock.monotonic_ns();
-                    let wake_ns = wake_ns.unwrap_or(u64::MAX).min(now_ns + TRACKER_WAIT_NS);
-                    tracker.wait(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
-                }
-            }
-            tracker.store_now();
-        })
-    }
-}
-
-/// Stack of a stage's thread, in bytes: no stage recurses deeply or keeps buffers on it.
-const THREAD_STACK_BYTES: usize = 512 << 10;
-
-/// Longest sleep of the tracker: it hears of acks at once, of a stop by this.
-const TRACKER_WAIT_NS: u64 = 100_000_000;

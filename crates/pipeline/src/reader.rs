@@ -1,4 +1,4 @@
-//! Reader: reads sources in turn, frames them, and hands batches to lanes.
+//! Reader: reads sources in turn, frames and encodes them, and hands batches to lanes.
 //!
 //! One thread per reader; a source belongs to one reader for its life. Permit first, then read: if
 //! there is no memory, or the lane is full, the file keeps the bytes and the next lane has its turn.
@@ -10,10 +10,11 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
-use flow::{ChunkPool, Clock, ContextId, Ledger, SourceId};
+use flow::{Chunk, Clock, ContextId, Encode, Ledger, SourceId};
 
 use crate::Tick;
 use crate::budgets::Budgets;
+use crate::buffers::Buffers;
 use crate::fs::Fs;
 use crate::lane::LaneDirectory;
 use crate::memory::Memory;
@@ -60,16 +61,18 @@ pub struct ReaderParts {
     pub lanes: Arc<LaneDirectory>,
     /// Memory.
     pub budgets: Arc<Budgets>,
-    /// Buffers.
-    pub pool: ChunkPool,
+    /// Size of the read buffer, in bytes.
+    pub chunk_bytes: usize,
+    /// Buffers of batches.
+    pub buffers: Arc<Buffers>,
     /// Counts dropped tickets.
     pub ledger: Arc<Ledger>,
     /// Counts everything else.
     pub meter: Arc<Meter>,
     /// What is known of contexts from before.
     pub memory: Arc<Memory>,
-    /// Batch limits, by sink.
-    pub limits: Vec<BatchLimits>,
+    /// By sink.
+    pub sinks: Vec<ReaderSink>,
     /// Above this many open log files, idle ones are closed.
     pub open_files_max: u64,
     /// First source id, and the step between: readers share the number space.
@@ -78,10 +81,30 @@ pub struct ReaderParts {
     pub id_step: u32,
 }
 
+/// What a reader must know of a sink.
+#[derive(Clone)]
+pub struct ReaderSink {
+    /// When a batch is full.
+    pub limits: BatchLimits,
+    /// Makes an encoder for a lane.
+    pub encode: EncodeMaker,
+}
+
+/// Makes encoders.
+pub type EncodeMaker = Arc<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
+
+impl std::fmt::Debug for ReaderSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReaderSink").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
 /// Reads sources in turn.
 #[derive(Debug)]
 pub struct Reader {
     parts: ReaderParts,
+    /// What is being read and framed; its bytes stay with this thread.
+    chunk: Chunk,
     slots: Vec<Option<Slot>>,
     free: Vec<SourceIndex>,
     by_context: HashMap<ContextId, SourceIndex>,
@@ -114,9 +137,10 @@ impl Reader {
     /// A reader without sources.
     #[must_use]
     pub fn new(parts: ReaderParts) -> Reader {
-        let quantum_bytes = u32::try_from(parts.pool.chunk_bytes()).expect("chunks are small");
+        let quantum_bytes = u32::try_from(parts.chunk_bytes).expect("chunks are small");
         Reader {
             next_id: parts.first_id,
+            chunk: Chunk::new(parts.chunk_bytes),
             parts,
             slots: Vec::new(),
             free: Vec::new(),
@@ -138,8 +162,11 @@ impl Reader {
             if self.is_stopping {
                 break;
             }
-            let Some((lane, index)) = self.schedule.next() else { break };
-            if !self.gathers[lane].has_room() {
+            let Some((lane, index)) = self.schedule.next_turn() else { break };
+            if self.gathers[lane].is_stalled() {
+                self.gathers[lane].flush(false);
+            }
+            if self.gathers[lane].is_stalled() {
                 self.schedule.block(lane, index);
                 continue;
             }
@@ -151,6 +178,10 @@ impl Reader {
         }
         if worked && !self.is_stopping {
             return Tick::Busy;
+        }
+        if self.timers.is_empty() {
+            // Quiet: what one chunk of many short lines needed is not kept for the next hour.
+            self.chunk.shrink();
         }
         let timer_ns = self.timers.peek().map(|Reverse((due_ns, _))| *due_ns);
         let is_blocked = self.schedule.has_blocked() || self.gathers.iter().any(Gather::is_stalled);
@@ -249,8 +280,10 @@ impl Reader {
         }
         let lane = self.parts.lanes.open(&key);
         let budget = self.parts.budgets.of(&key.tenant);
-        let limits = self.parts.limits[key.sink];
-        self.gathers.push(Gather::new(key, lane, budget, limits));
+        let sink = &self.parts.sinks[key.sink];
+        let (encode, limits) = ((sink.encode)(), sink.limits);
+        let buffers = Arc::clone(&self.parts.buffers);
+        self.gathers.push(Gather::new(key, lane, budget, encode, limits, buffers));
         self.schedule.add_lane()
     }
 
@@ -317,6 +350,17 @@ impl Reader {
         // The tracker outlives the readers; if it died, nothing is acknowledged any more and the
         // control plane starts over.
         drop(self.parts.tracker.send(command));
+    }
+}
+
+impl Drop for Reader {
+    /// The gauges outlive the data plane: the next one counts its own sources.
+    fn drop(&mut self) {
+        for slot in self.slots.iter().flatten() {
+            slot.source.meter.sources.sub(1);
+            slot.source.meter.lag_bytes.sub(slot.source.lag_bytes);
+            self.parts.meter.open_files.sub(slot.open_files as u64);
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Schedule {
     }
 
     /// The source whose turn it is. After the turn, [`Schedule::spent`] must be called.
-    pub fn next(&mut self) -> Option<(LaneIndex, SourceIndex)> {
+    pub fn next_turn(&mut self) -> Option<(LaneIndex, SourceIndex)> {
         for _ in 0..self.ring.len() {
             let lane = *self.ring.front()?;
             let turns = &mut self.lanes[lane];
@@ -119,7 +119,7 @@ mod tests {
     fn share(schedule: &mut Schedule, turns: usize, bytes: impl Fn(LaneIndex) -> u64) -> Vec<u64> {
         let mut read = vec![0; schedule.lanes.len()];
         for _ in 0..turns {
-            let (lane, source) = schedule.next().unwrap();
+            let (lane, source) = schedule.next_turn().unwrap();
             read[lane] += bytes(lane);
             schedule.spent(lane, bytes(lane));
             schedule.ready(lane, source);
@@ -149,14 +149,14 @@ mod tests {
         schedule.add_lane();
         schedule.ready(0, 7);
         schedule.ready(1, 8);
-        let (lane, source) = schedule.next().unwrap();
+        let (lane, source) = schedule.next_turn().unwrap();
         assert_eq!((lane, source), (0, 7));
         schedule.block(lane, source);
-        assert_eq!(schedule.next(), Some((1, 8)));
+        assert_eq!(schedule.next_turn(), Some((1, 8)));
         schedule.spent(1, 10);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.next_turn(), None);
         assert!(schedule.is_idle());
         schedule.unblock_all();
-        assert_eq!(schedule.next(), Some((0, 7)));
+        assert_eq!(schedule.next_turn(), Some((0, 7)));
     }
 }

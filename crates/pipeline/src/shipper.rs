@@ -1,4 +1,4 @@
-//! Shipper: encodes, compresses and submits the batches of its lanes.
+//! Shipper: compresses and submits the batches of its lanes.
 //!
 //! One per sink and shard, on a thread of its own. Lanes take turns; a lane whose payload was
 //! refused keeps it and tries again after a back-off, in order, while the others go on. Tickets
@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
 use crossbeam::sync::Unparker;
-use flow::{
-    Batch, Clock, Compress, Content, Encode, Payload, PayloadHeader, Section, Sink, SinkError,
-};
+use flow::{Batch, Clock, Codec, Compress, Payload, Sink, SinkError};
 
 use crate::Tick;
+use crate::buffers::Buffers;
 use crate::lane::LaneReceiver;
 use crate::meter::SinkMeter;
 
@@ -24,8 +23,6 @@ pub use backoff::RetryPolicy;
 /// What a shipper is made of.
 #[derive(Debug)]
 pub struct ShipperParts {
-    /// Writes sections as bytes.
-    pub encode: Box<dyn Encode>,
     /// Compresses blocks.
     pub compress: Box<dyn Compress>,
     /// Takes payloads.
@@ -45,7 +42,8 @@ pub struct Shipper {
     meter: Arc<SinkMeter>,
     /// Readers wait for room in lanes and for memory.
     readers: Vec<Unparker>,
-    raw: Vec<u8>,
+    /// Back to the readers.
+    buffers: Arc<Buffers>,
     /// Buffers to compress into.
     spare: Vec<Vec<u8>>,
     broken: Option<String>,
@@ -69,6 +67,7 @@ impl Shipper {
         clock: Arc<dyn Clock>,
         meter: Arc<SinkMeter>,
         readers: Vec<Unparker>,
+        buffers: Arc<Buffers>,
     ) -> Shipper {
         Shipper {
             name,
@@ -78,7 +77,7 @@ impl Shipper {
             clock,
             meter,
             readers,
-            raw: Vec::new(),
+            buffers,
             spare: Vec::new(),
             broken: None,
         }
@@ -155,33 +154,32 @@ impl Shipper {
         true
     }
 
-    /// Encodes and compresses a batch; its chunks, and their permits, go back at once.
+    /// Compresses a batch; its buffer, and its permit, go back at once.
     fn pack(&mut self, batch: Batch) -> Option<Payload> {
-        self.raw.clear();
-        let tenant = Arc::clone(&batch.sections.first()?.context.tenant);
-        let mut headers = Vec::with_capacity(batch.sections.len());
-        let mut tickets = Vec::with_capacity(batch.sections.len());
-        for section in batch.sections {
-            let begin = block_offset(self.raw.len());
-            self.parts.encode.encode(&section, &mut self.raw);
-            headers.push(header(&section, begin..block_offset(self.raw.len())));
-            tickets.push(section.ticket);
-        }
+        let raw_bytes = u32::try_from(batch.raw.len()).expect("a batch is far below 4 GiB");
+        let codec = self.parts.compress.codec();
+        let block = if codec == Codec::None {
+            batch.raw
+        } else {
+            let mut block = self.spare.pop().unwrap_or_default();
+            if let Err(error) = self.parts.compress.compress(&batch.raw, &mut block) {
+                // The tickets are dropped, which says that these spans must be read again.
+                self.fail(error.to_string());
+                return None;
+            }
+            self.buffers.give(batch.raw);
+            block
+        };
+        drop(batch.permit);
         self.readers.iter().for_each(Unparker::unpark);
-        let mut block = self.spare.pop().unwrap_or_default();
-        if let Err(error) = self.parts.compress.compress(&self.raw, &mut block) {
-            // The tickets are dropped, which says that these spans must be read again.
-            self.fail(error.to_string());
-            return None;
-        }
         Some(Payload {
-            tenant,
-            encoding: self.parts.encode.encoding(),
-            codec: self.parts.compress.codec(),
-            raw_bytes: block_offset(self.raw.len()),
+            tenant: batch.tenant,
+            encoding: batch.encoding,
+            codec,
+            raw_bytes,
             block,
-            headers,
-            tickets,
+            headers: batch.headers,
+            tickets: batch.tickets,
         })
     }
 
@@ -192,8 +190,12 @@ impl Shipper {
                 self.meter.batches.add(1);
                 self.meter.raw_bytes.add(u64::from(raw_bytes));
                 self.meter.payload_bytes.add(payload_bytes as u64);
-                if let Some(buffer) = spent.filter(|_| self.spare.len() < SPARE_BUFFERS_MAX) {
-                    self.spare.push(buffer);
+                match spent {
+                    Some(buffer) if self.parts.compress.codec() == Codec::None => {
+                        self.buffers.give(buffer);
+                    }
+                    Some(buffer) if self.spare.len() < SPARE_BUFFERS_MAX => self.spare.push(buffer),
+                    _ => {}
                 }
                 if lane.backoff.succeeded() {
                     self.meter.lanes_retrying.sub(1);
@@ -236,28 +238,3 @@ impl Shipper {
 
 /// Block buffers kept for reuse, in number.
 const SPARE_BUFFERS_MAX: usize = 2;
-
-fn header(section: &Section, range: std::ops::Range<u32>) -> PayloadHeader {
-    let (gap, filtered) = match &section.content {
-        Content::Records { filtered, .. } => (None, *filtered),
-        Content::Gap(gap) => (Some(gap.reason), 0),
-        Content::End => (None, 0),
-    };
-    PayloadHeader {
-        context: Arc::clone(&section.context),
-        epoch: section.epoch,
-        span: section.span,
-        marks: section.marks,
-        records: u32::try_from(section.records().len()).expect("a chunk holds fewer records"),
-        filtered,
-        gap,
-        observed_unix_ns: section.observed_unix_ns,
-        positions: section.ticket.positions().to_vec(),
-        range,
-    }
-}
-
-/// An offset in a block; a batch is bounded far below 4 GiB.
-fn block_offset(len: usize) -> u32 {
-    u32::try_from(len).expect("a block is far below 4 GiB")
-}

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,9 +52,14 @@ pub struct WatchError {
 
 /// How long repeated events of one file are left to the kernel to merge, in nanoseconds.
 ///
-/// 10 ms: a hundred wake-ups a second at most for a busy file, and a small part of the latency that
-/// users notice.
-const MERGE_NS: u64 = 10_000_000;
+/// 20 ms: less than what a reader waits for company anyway.
+const MERGE_NS: u64 = 20_000_000;
+
+/// How long events are taken as fast as they come, between two such rests, in nanoseconds.
+///
+/// 5 ms: enough to take what piled up, so that a node with thousands of writes a second does not
+/// fall behind.
+const TAKE_NS: u64 = 5_000_000;
 
 /// Paths that may wait; beyond them only "look at everything" is remembered.
 const HEARD_MAX: usize = 65_536;
@@ -63,6 +69,8 @@ const HEARD_MAX: usize = 65_536;
 pub struct InotifyWatch {
     watcher: RecommendedWatcher,
     heard: Arc<Mutex<Changes>>,
+    /// Watches are being added: the thread that does it must answer at once.
+    is_adding: Arc<AtomicBool>,
 }
 
 impl InotifyWatch {
@@ -72,17 +80,25 @@ impl InotifyWatch {
     /// If the system grants no inotify instance.
     pub fn new(clock: Arc<dyn Clock>, unparker: Unparker) -> Result<InotifyWatch, WatchError> {
         let heard = Arc::new(Mutex::new(Changes::default()));
-        let mut ear = Ear { heard: Arc::clone(&heard), clock, unparker, window_ns: 0 };
+        let is_adding = Arc::new(AtomicBool::new(false));
+        let mut ear = Ear {
+            heard: Arc::clone(&heard),
+            is_adding: Arc::clone(&is_adding),
+            clock,
+            unparker,
+            rest_ns: 0,
+        };
         let watcher =
             notify::recommended_watcher(move |event| ear.hear(event)).map_err(|error| {
                 WatchError { directory: PathBuf::from("inotify"), why: error.to_string() }
             })?;
-        Ok(InotifyWatch { watcher, heard })
+        Ok(InotifyWatch { watcher, heard, is_adding })
     }
 }
 
 impl Watch for InotifyWatch {
     fn add(&mut self, directory: &Path) -> Result<(), WatchError> {
+        self.is_adding.store(true, Ordering::Relaxed);
         self.watcher.watch(directory, RecursiveMode::NonRecursive).map_err(|error| {
             let why = match error.kind {
                 notify::ErrorKind::MaxFilesWatch => {
@@ -100,6 +116,7 @@ impl Watch for InotifyWatch {
     }
 
     fn take(&mut self) -> Changes {
+        self.is_adding.store(false, Ordering::Relaxed);
         std::mem::take(&mut *lock(&self.heard))
     }
 }
@@ -107,10 +124,11 @@ impl Watch for InotifyWatch {
 /// What runs on `notify`'s thread.
 struct Ear {
     heard: Arc<Mutex<Changes>>,
+    is_adding: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     unparker: Unparker,
-    /// End of the time in which a file's first event was passed on.
-    window_ns: u64,
+    /// When the next rest is due.
+    rest_ns: u64,
 }
 
 impl Ear {
@@ -128,14 +146,12 @@ impl Ear {
             event.kind,
             EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
         );
-        let now_ns = self.clock.monotonic_ns();
-        let mut is_repeated = false;
         for path in event.paths {
             let mut heard = lock(&self.heard);
             if heard.written.len() + heard.listed.len() >= HEARD_MAX {
                 heard.is_incomplete = true;
             } else if is_write {
-                is_repeated |= !heard.written.insert(path);
+                heard.written.insert(path);
             } else if is_listing && let Some(directory) = path.parent() {
                 heard.listed.insert(directory.to_path_buf());
             }
@@ -143,11 +159,17 @@ impl Ear {
         if is_write || is_listing {
             self.unparker.unpark();
         }
-        if now_ns >= self.window_ns {
-            self.window_ns = now_ns + MERGE_NS;
-        } else if is_write || is_repeated {
-            // The kernel merges a file's events as long as nobody reads them.
-            std::thread::sleep(Duration::from_nanos(self.window_ns - now_ns));
+        if is_write {
+            self.rest();
+        }
+    }
+
+    /// Rests now and then: the kernel merges a file's events as long as nobody reads them.
+    fn rest(&mut self) {
+        let is_due = self.clock.monotonic_ns() >= self.rest_ns;
+        if is_due && !self.is_adding.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_nanos(MERGE_NS));
+            self.rest_ns = self.clock.monotonic_ns() + TAKE_NS;
         }
     }
 }

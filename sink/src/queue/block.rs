@@ -84,12 +84,6 @@ impl BlockRef {
         self.head.raw_bytes
     }
 
-    /// Length as stored, in bytes.
-    #[must_use]
-    pub fn stored_bytes(&self) -> u32 {
-        self.bytes
-    }
-
     /// Reads the block as it was submitted, compressed, and checks it.
     ///
     /// # Errors

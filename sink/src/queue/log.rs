@@ -161,6 +161,11 @@ impl Log {
         self.pending.push(Pending { acks: acks.clone(), tickets });
     }
 
+    /// Whether so much is unsynced that the next sync should not wait.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.unsynced_bytes > UNSYNCED_BYTES_MAX / 2
+    }
+
     fn active(&mut self, around: Surroundings<'_>) -> Result<&mut Active, SinkError> {
         if self.active.is_none() {
             let (unix_ns, monotonic_ns) = (around.clock.unix_ns(), around.clock.monotonic_ns());

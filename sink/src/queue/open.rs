@@ -45,6 +45,19 @@ pub(super) fn list_segments(folder: &Path) -> std::io::Result<(Vec<u64>, Vec<Pat
     Ok((sequences, foreign))
 }
 
+/// Makes sure that this program knows the version of every segment of a tenant.
+pub(super) fn check_versions(folder: &Path) -> Result<(), OpenError> {
+    let (sequences, _) = list_segments(folder).map_err(OpenError::io(folder, "list"))?;
+    for sequence in sequences {
+        let path = segment_path(folder, sequence);
+        let read = SegmentFile::open(folder, sequence).and_then(|segment| segment.header());
+        if let Err(HeaderFault::Version(version)) = read.map_err(OpenError::io(&path, "read"))? {
+            return Err(OpenError::Version { path, version });
+        }
+    }
+    Ok(())
+}
+
 /// Opens the log of one tenant, and notes what was not as it should be.
 pub(super) fn open_log(
     tenant: &Arc<str>,
@@ -53,19 +66,18 @@ pub(super) fn open_log(
     notes: &mut Vec<RecoveryNote>,
 ) -> Result<Log, OpenError> {
     let listed = list_segments(folder).map_err(OpenError::io(folder, "list"))?;
-    let (sequences, foreign) = listed;
+    let (mut sequences, foreign) = listed;
     notes.extend(foreign.into_iter().map(|path| RecoveryNote::Foreign { path }));
     let mut log = Log::new(Arc::clone(tenant), folder.to_owned());
+    let unborn = remove_unborn(folder, &mut sequences, notes)?;
     let last = sequences.last().copied();
-    log.next_sequence = last.map_or(0, |last| last + 1);
+    // A removed number is free again: a missing one means that retention removed a segment.
+    log.next_sequence = unborn.or_else(|| last.map(|last| last + 1)).unwrap_or(0);
     for sequence in sequences {
         let segment = SegmentFile::open(folder, sequence)
             .map_err(OpenError::io(folder, "open a segment of"))?;
         let is_last = Some(sequence) == last;
-        let mut opening = Opening { segment, disk, notes, is_last };
-        match opening.run()? {
-            // Its number is free again: a missing number means that retention removed a segment.
-            Found::Nothing => log.next_sequence = sequence,
+        match (Opening { segment, disk, notes, is_last }).run()? {
             Found::Closed(closed) => log.closed.push_back(closed),
             Found::Active(active) => log.active = Some(*active),
         }
@@ -73,6 +85,36 @@ pub(super) fn open_log(
     resync(&log, disk)?;
     disk.sync_folder(folder).map_err(OpenError::io(folder, "sync the folder"))?;
     Ok(log)
+}
+
+/// Removes the newest segments as long as they have neither a good header nor a good frame: a crash
+/// caught their creation. Returns the lowest number removed.
+fn remove_unborn(
+    folder: &Path,
+    sequences: &mut Vec<u64>,
+    notes: &mut Vec<RecoveryNote>,
+) -> Result<Option<u64>, OpenError> {
+    let mut removed = None;
+    while let Some(sequence) = sequences.last().copied() {
+        let path = segment_path(folder, sequence);
+        let io = || OpenError::io(&path, "read");
+        let segment = SegmentFile::open(folder, sequence).map_err(io())?;
+        let (walk, header) = segment.walk(Blocks::Verified).map_err(io())?;
+        let fault = match header {
+            Err(fault @ (HeaderFault::Short | HeaderFault::Damaged)) => fault,
+            Ok(_) | Err(HeaderFault::Version(_)) => break,
+        };
+        if walk_to_end(walk).map_err(io())?.holds_frames {
+            break;
+        }
+        let bytes = segment.len().map_err(io())?;
+        std::fs::remove_file(&path).map_err(OpenError::io(&path, "remove"))?;
+        let why = fault.to_string();
+        notes.push(RecoveryNote::Cut { segment: path, offset: 0, bytes, why });
+        removed = Some(sequence);
+        sequences.pop();
+    }
+    Ok(removed)
 }
 
 /// Syncs sealed segments that may have been written just before a crash.
@@ -92,7 +134,6 @@ fn resync(log: &Log, disk: &dyn Disk) -> Result<(), OpenError> {
 
 /// What came of a segment.
 enum Found {
-    Nothing,
     Closed(Closed),
     Active(Box<Active>),
 }
@@ -110,8 +151,8 @@ struct Opening<'a> {
 struct Walked {
     index: SegmentIndex,
     contexts: HashMap<ContextId, Arc<Context>>,
-    /// Good frames.
-    frames: usize,
+    /// There is a good frame, of any kind.
+    holds_frames: bool,
     /// Where the good part ends, if the file goes on behind it, and why it ends there.
     torn: Option<(u64, String)>,
     /// End of what is good.
@@ -125,9 +166,6 @@ impl Opening<'_> {
         let io = || OpenError::io(&segment.path, "read");
         let bytes = segment.len().map_err(io())?;
         let (walk, header) = segment.walk(Blocks::Verified).map_err(io())?;
-        if let Err(HeaderFault::Version(version)) = header {
-            return Err(OpenError::Version { path: segment.path.clone(), version });
-        }
         if let Some(last_observed_unix_ns) = self.sealed(&header).map_err(io())? {
             if let Err(fault) = header {
                 self.damaged(0, SEGMENT_HEADER_BYTES as u64, fault.to_string());
@@ -138,7 +176,6 @@ impl Opening<'_> {
         let walked = walk_to_end(walk).map_err(io())?;
         match header {
             Ok(header) if walked.damages.is_empty() => self.repair(&header, walked, bytes),
-            Err(fault) if walked.frames == 0 && self.is_last => self.remove(bytes, &fault),
             header => Ok(self.leave(header.err(), walked, bytes)),
         }
     }
@@ -156,19 +193,6 @@ impl Opening<'_> {
         let head = IndexHead::decode(&frame.header_part).ok().filter(|_| is_index);
         let created = header.as_ref().map_or(i64::MIN, |header| header.created_unix_ns);
         Ok(head.map(|head| head.last_observed_unix_ns.max(created)))
-    }
-
-    /// The last segment has neither a good header nor a good frame: a crash caught its creation.
-    fn remove(&mut self, bytes: u64, fault: &HeaderFault) -> Result<Found, OpenError> {
-        let path = &self.segment.path;
-        std::fs::remove_file(path).map_err(OpenError::io(path, "remove"))?;
-        self.notes.push(RecoveryNote::Cut {
-            segment: path.clone(),
-            offset: 0,
-            bytes,
-            why: fault.to_string(),
-        });
-        Ok(Found::Nothing)
     }
 
     fn damaged(&mut self, offset: u64, bytes: u64, why: String) {
@@ -242,7 +266,9 @@ impl Opening<'_> {
 fn walk_to_end(mut walk: Walk) -> std::io::Result<Walked> {
     let mut walked = Walked { end: walk.offset(), ..Walked::default() };
     loop {
-        match walk.step()? {
+        let step = walk.step()?;
+        walked.holds_frames |= matches!(step, Step::Frame(_));
+        match step {
             Step::Frame(frame) if frame.kind == FrameKind::Index => {
                 walked.torn = Some((frame.offset, "an index without its trailer".to_owned()));
                 break;
@@ -251,7 +277,6 @@ fn walk_to_end(mut walk: Walk) -> std::io::Result<Walked> {
                 walked.end = frame.end;
                 match gather(&mut walked.index, &frame) {
                     Ok(context) => {
-                        walked.frames += 1;
                         walked.contexts.extend(context.map(|it| (it.id, Arc::new(it))));
                     }
                     Err(why) => {

@@ -95,6 +95,8 @@ enum Look {
     Finished,
     /// There is nothing more for now.
     Wait,
+    /// The file was removed, and another one made in its place: begin again with that.
+    Replaced,
 }
 
 impl Iterator for Scan {
@@ -116,8 +118,10 @@ impl Iterator for Scan {
                 self.unreadable(open.walk.segment.path.clone(), &error);
                 Look::Finished
             });
-            if looked == Look::Finished {
-                self.finished = Some(open.walk.segment.sequence);
+            if matches!(looked, Look::Finished | Look::Replaced) {
+                if looked == Look::Finished {
+                    self.finished = Some(open.walk.segment.sequence);
+                }
                 self.known = open.contexts;
                 continue;
             }
@@ -199,23 +203,27 @@ impl Scan {
             }
         };
         let path = || segment.path.clone();
+        // Being created just now.
+        if header == Err(HeaderFault::Short) && !is_final {
+            return false;
+        }
+        self.missing_before(segment.sequence);
         match header {
             Ok(_) => {}
-            // Being created just now.
-            Err(HeaderFault::Short) if !is_final => return false,
             Err(HeaderFault::Version(version)) => {
-                self.missing_before(segment.sequence);
                 self.problem(Problem::Version { segment: path(), version });
                 self.finished = Some(segment.sequence);
                 return true;
             }
             Err(fault) => {
                 self.problem(Problem::Header { segment: path(), why: fault.to_string() });
+                if fault == HeaderFault::Short {
+                    self.finished = Some(segment.sequence);
+                    return true;
+                }
             }
         }
-        self.missing_before(segment.sequence);
-        let contexts = HashMap::new();
-        self.open = Some(Open { walk, contexts, is_final });
+        self.open = Some(Open { walk, contexts: HashMap::new(), is_final });
         true
     }
 
@@ -282,6 +290,9 @@ impl Scan {
     fn end(&mut self, open: &mut Open, left: u64) -> io::Result<Look> {
         if open.is_final {
             return Ok(Look::Finished);
+        }
+        if open.walk.segment.was_replaced()? {
+            return Ok(Look::Replaced);
         }
         let sequence = open.walk.segment.sequence;
         let (sequences, _) = list_segments(&self.folder)?;
@@ -369,4 +380,25 @@ pub(super) fn entry(row: Row, context: Arc<Context>, place: Place) -> Entry {
         range: row.range,
     };
     Entry { header, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_looked_at_once_more_after_a_later_one_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_owned();
+        std::fs::write(segment_path(&folder, 0), b"").unwrap();
+        let segment = SegmentFile::open(&folder, 0).unwrap();
+        let (walk, _) = segment.walk(Blocks::Skipped).unwrap();
+        let mut open = Open { walk, contexts: HashMap::new(), is_final: false };
+        let mut scan = Scan::new(folder.clone(), Arc::from("shop"));
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Wait);
+        // Between the look that found the end and this one the writer may have appended, and gone on.
+        std::fs::write(segment_path(&folder, 1), b"").unwrap();
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Again);
+        assert_eq!(scan.end(&mut open, 0).unwrap(), Look::Finished);
+    }
 }

@@ -19,9 +19,9 @@ use super::shared::{Shared, Tenant};
 /// What the sync thread and those who wait for it tell each other.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
-    /// Flushes asked for so far.
+    /// Syncs asked for at once so far.
     asked: u64,
-    /// Flushes done so far.
+    /// How many of them are done.
     done: u64,
     /// The thread is to end.
     pub(super) stop: bool,
@@ -47,7 +47,7 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// Waits until there is something to sync; `None` to stop. Tells how many flushes were asked for.
+/// Waits until there is something to sync; `None` to stop. Tells how many syncs were asked for.
 fn wait_for_work(shared: &Shared) -> Option<u64> {
     let mut signal = lock(shared);
     while !signal.stop && signal.asked == signal.done && !shared.dirty.load(Ordering::Acquire) {
@@ -137,6 +137,15 @@ pub(super) fn mark_dirty(shared: &Shared) {
     if !shared.dirty.swap(true, Ordering::AcqRel) {
         // The lock keeps the call from falling between the thread's look and its sleep.
         drop(lock(shared));
+        shared.changed.notify_all();
+    }
+}
+
+/// Tells the thread not to wait out the sync interval: so much is unsynced that a sink will be busy.
+pub(super) fn hurry(shared: &Shared) {
+    let mut signal = lock(shared);
+    if signal.asked == signal.done {
+        signal.asked += 1;
         shared.changed.notify_all();
     }
 }

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,6 +50,18 @@ impl SegmentFile {
 
     pub(super) fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// Whether another file has this one's name now: the writer could not make this one safe, took it
+    /// back, and began it again.
+    pub(super) fn was_replaced(&self) -> io::Result<bool> {
+        let named = match std::fs::metadata(&self.path) {
+            Ok(named) => named,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let held = self.file.metadata()?;
+        Ok((named.dev(), named.ino()) != (held.dev(), held.ino()))
     }
 
     /// Up to `count` bytes at `offset`, fewer at the end of the file.

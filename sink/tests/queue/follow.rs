@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use flow::{Codec, Ledger, Sink, Span, ack_channel};
-use sink::queue::{Queue, QueueOptions, QueueReader};
+use sink::queue::{Problem, Queue, QueueOptions, QueueReader};
 use tempfile::tempdir;
 
 use crate::fixture::*;
@@ -29,12 +29,45 @@ fn a_scan_goes_on_with_what_is_appended() {
 }
 
 #[test]
+fn a_scan_goes_on_with_a_segment_that_was_begun_again() {
+    let dir = tempdir().unwrap();
+    let disk = Arc::new(FailingDisk::default());
+    let opened = Queue::open_on(dir.path(), options(), StillClock::new(), Arc::clone(&disk) as _);
+    let (queue, _) = opened.unwrap();
+    let (acks, _acked) = ack_channel();
+    let ledger = Arc::new(Ledger::default());
+    let mut shipper = sink(&queue, &acks);
+    shipper.submit(payload(&ledger, Codec::None, &[part(1, 0, 10)])).unwrap();
+    let mut scan = QueueReader::open(dir.path()).unwrap().scan("shop").unwrap();
+    assert!(scan.next().unwrap().is_ok());
+    assert!(scan.next().is_none());
+    // It cannot be made safe, is taken back, and comes again.
+    disk.fail_sync.store(true, Ordering::SeqCst);
+    assert!(shipper.flush(far_deadline()).is_err());
+    drop((queue, shipper));
+    let (queue, _) = open(dir.path());
+    let mut shipper = sink(&queue, &acks);
+    shipper.submit(payload(&ledger, Codec::None, &[part(1, 0, 10)])).unwrap();
+    assert!(matches!(scan.next(), Some(Err(Problem::CutBack { .. }))));
+    let batch = scan.next().unwrap().unwrap();
+    assert_eq!(batch.entries[0].header.span, Span::new(0, 10));
+    assert!(scan.next().is_none());
+}
+
+#[test]
 fn readers_see_every_batch_once_while_writers_write() {
-    const WRITERS: u128 = 2;
+    const WRITERS: u32 = 2;
     const STEPS: u64 = 300;
+    // With a segment for each batch, readers are mostly between two of them.
+    for segment_bytes in [1, 20_000] {
+        write_and_follow(WRITERS, STEPS, segment_bytes);
+    }
+}
+
+fn write_and_follow(writers: u32, steps: u64, segment_bytes: u64) {
     let dir = tempdir().unwrap();
     let small = QueueOptions {
-        segment_bytes: 20_000,
+        segment_bytes,
         sync_interval: std::time::Duration::from_millis(1),
         ..options()
     };
@@ -44,12 +77,12 @@ fn readers_see_every_batch_once_while_writers_write() {
     sink(&queue, &acks).submit(payload(&ledger, Codec::None, &[part(9, 0, 1)])).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
+        let threads: Vec<_> = (0..writers)
             .map(|number| {
                 let (mut sink, ledger) = (sink(&queue, &acks), Arc::clone(&ledger));
                 scope.spawn(move || {
-                    for step in 0..STEPS {
-                        let part = part(number, step * 500, step * 500 + 500);
+                    for step in 0..steps {
+                        let part = part(u128::from(number), step * 500, step * 500 + 500);
                         sink.submit(payload(&ledger, Codec::Lz4, &[part])).unwrap();
                     }
                     sink.flush(far_deadline()).unwrap();
@@ -57,18 +90,18 @@ fn readers_see_every_batch_once_while_writers_write() {
             })
             .collect();
         for _ in 0..2 {
-            scope.spawn(|| follow(dir.path(), &done, WRITERS, STEPS));
+            scope.spawn(|| follow(dir.path(), &done, writers, steps));
         }
-        for writer in writers {
-            writer.join().unwrap();
+        for thread in threads {
+            thread.join().unwrap();
         }
         done.store(true, Ordering::SeqCst);
     });
-    assert_eq!(acked.try_iter().flatten().count() as u64, STEPS * WRITERS as u64 + 1);
+    assert_eq!(acked.try_iter().flatten().count() as u64, steps * u64::from(writers) + 1);
     assert_eq!(ledger.dropped(), 0);
 }
 
-fn follow(dir: &std::path::Path, done: &AtomicBool, writers: u128, steps: u64) {
+fn follow(dir: &std::path::Path, done: &AtomicBool, writers: u32, steps: u64) {
     let mut scan = QueueReader::open(dir).unwrap().scan("shop").unwrap();
     let mut ends = vec![0; usize::try_from(writers).unwrap()];
     loop {

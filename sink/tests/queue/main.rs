@@ -1,5 +1,12 @@
 //! The embedded queue as its users see it: real files, real threads, and disks that fail on request.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
+
+mod faults;
 mod fixture;
 mod follow;
+mod golden;
+mod model;
+mod retention;
 mod round_trip;
+mod torn;

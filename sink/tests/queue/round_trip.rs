@@ -149,7 +149,7 @@ fn sections_are_found_by_cursor() {
     assert_eq!(begins(2550, 3, 2, &mut problems), [2300, 2400, 2500, 2600, 2700]);
     assert_eq!(begins(50, 3, 1, &mut problems), [0, 100]);
     assert_eq!(begins(9999, 2, 2, &mut problems), [4800, 4900]);
-    assert_eq!(begins(2550, 0, 0, &mut problems), []);
+    assert!(begins(2550, 0, 0, &mut problems).is_empty());
     assert_eq!(problems, []);
 }
 
@@ -206,7 +206,12 @@ fn an_unknown_version_is_refused() {
     let sum = flow::checksum(&bytes[..120]);
     bytes[120..128].copy_from_slice(&sum.to_le_bytes());
     std::fs::write(path, bytes).unwrap();
+    // Of another tenant, sorted before, something could be repaired: it is not touched.
+    let torn = dir.path().join("a/0000000000000000.seg");
+    std::fs::create_dir(dir.path().join("a")).unwrap();
+    std::fs::write(&torn, b"torn").unwrap();
     let error = Queue::open(dir.path(), options(), StillClock::new()).unwrap_err();
+    assert_eq!(std::fs::read(&torn).unwrap(), b"torn");
     assert!(matches!(error, OpenError::Version { version: 2, .. }), "{error}");
     let (batches, problems) = read_all(dir.path(), "shop");
     assert!(batches.is_empty());

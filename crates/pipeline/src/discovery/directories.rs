@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flow::Context;
 
 use crate::fs::{FileId, FileKind, Fs};
 
@@ -28,7 +31,15 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Directories {
     known: HashMap<PathBuf, Known>,
+    /// Contexts of live files, made once.
+    contexts: HashMap<PathBuf, CachedContext>,
     now_unix_ns: i64,
+}
+
+#[derive(Debug)]
+struct CachedContext {
+    context: Arc<Context>,
+    is_met: bool,
 }
 
 impl Directories {
@@ -36,6 +47,20 @@ impl Directories {
     pub(super) fn begin(&mut self, now_unix_ns: i64) {
         self.now_unix_ns = now_unix_ns;
         self.known.values_mut().for_each(|it| it.is_met = false);
+        self.contexts.values_mut().for_each(|it| it.is_met = false);
+    }
+
+    /// The context of a live file, as made before or by `make`. A tenant may change by reload only,
+    /// and then all of this is made anew.
+    pub(super) fn context(&mut self, live: &Path, make: impl FnOnce() -> Context) -> Arc<Context> {
+        if let Some(cached) = self.contexts.get_mut(live) {
+            cached.is_met = true;
+            return Arc::clone(&cached.context);
+        }
+        let context = Arc::new(make());
+        let cached = CachedContext { context: Arc::clone(&context), is_met: true };
+        self.contexts.insert(live.to_path_buf(), cached);
+        context
     }
 
     /// The names in `directory`, listed again only if it changed; none if it is not there.
@@ -76,6 +101,7 @@ impl Directories {
             }
         }
         if !is_partial {
+            self.contexts.retain(|_, it| it.is_met);
             self.known.retain(|path, known| {
                 if !known.is_met && known.is_watched {
                     gone.push(path.clone());

@@ -85,8 +85,9 @@ impl FileSelection {
             let names = directories.names(fs, &directory).to_vec();
             for (name, files) in self.chains(fs, &directory, &names) {
                 let live_path = directory.join(name);
-                let context = context(place, &tenants.of_files(), &live_path);
-                found.push(Found { live_path, context: Arc::new(context), files });
+                let make = || context(place, &tenants.of_files(), &live_path);
+                let context = directories.context(&live_path, make);
+                found.push(Found { live_path, context, files });
             }
         }
         found

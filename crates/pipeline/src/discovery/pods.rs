@@ -66,8 +66,15 @@ impl PodPath {
     pub fn parse(name: &OsStr) -> Option<PodPath> {
         let mut parts = name.to_str()?.splitn(3, '_');
         let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
-        Some(PodPath { namespace: part()?, pod: part()?, uid: part()? })
+        let pod = PodPath { namespace: part()?, pod: part()?, uid: part()? };
+        is_label(&pod.namespace).then_some(pod)
     }
+}
+
+/// Whether a namespace is what the API server lets be one (RFC 1123): it may become a tenant.
+fn is_label(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 63 && !name.starts_with('-') && name.bytes().all(is_allowed)
 }
 
 impl PodSelection {
@@ -111,8 +118,9 @@ impl PodSelection {
                 let names = directories.names(fs, &directory).to_vec();
                 for (restart, files) in restarts(fs, &directory, &names) {
                     let live_path = directory.join(format!("{restart}.log"));
-                    let context = context(place, &pod, container, restart, &tenant, &live_path);
-                    found.push(Found { live_path, context: Arc::new(context), files });
+                    let make = || context(place, &pod, container, restart, &tenant, &live_path);
+                    let context = directories.context(&live_path, make);
+                    found.push(Found { live_path, context, files });
                 }
             }
         }
@@ -207,7 +215,9 @@ mod tests {
         assert_eq!(pod.namespace, "kube-system");
         assert_eq!(pod.pod, "coredns-7db6d8ff4d-abcde");
         assert_eq!(pod.uid, "0f8d5a3e-1111");
-        for bad in ["", "a_b", "a__c", "_b_c", "plain"] {
+        for bad in
+            ["", "a_b", "a__c", "_b_c", "plain", "Upper_pod_uid", "a.b_pod_uid", "-a_pod_uid"]
+        {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -9,7 +9,7 @@
 use flow::{Record, RecordFlags, Stream};
 
 use super::time::SecondCache;
-use super::{Carry, FrameOptions, Framed, Line, Output, Tail};
+use super::{Carry, FrameOptions, Framed, Line, Output, RECORDS_MAX, Tail};
 
 /// One thing per stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +95,10 @@ where
             None => join.malformed(begin, end),
         }
         begin = end + 1;
+        if join.output.records.len() >= RECORDS_MAX {
+            join.framed.is_cut = true;
+            break;
+        }
     }
     join.finish(begin)
 }
@@ -229,7 +233,8 @@ impl Join<'_, '_> {
     #[cold]
     fn malformed(&mut self, begin: usize, end: usize) {
         let continued = std::mem::take(&mut self.carry.mid_line);
-        if !(continued && begin == end) {
+        let is_announced = std::mem::take(&mut self.carry.mid_part);
+        if !(continued && begin == end) || is_announced {
             self.raw(begin, end, RecordFlags::NONE, continued);
         }
     }
@@ -261,15 +266,19 @@ impl Join<'_, '_> {
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             if self.open.get_mut(stream).is_some() {
-                self.close(stream, RecordFlags::UNTERMINATED);
+                self.close(stream, self.options.tail.flag());
                 *self.carry.continued.get_mut(stream) = true;
             }
+        }
+        if self.framed.is_cut {
+            return Framed { consumed: begin, ..self.framed };
         }
         let end = self.bytes.len();
         if begin < end {
             let continued = self.carry.mid_line;
-            self.raw(begin, end, RecordFlags::UNTERMINATED, continued);
+            self.raw(begin, end, self.options.tail.flag(), continued);
             self.carry.mid_line = true;
+            self.carry.mid_part = self.options.tail == Tail::Cut;
         }
         Framed { consumed: end, ..self.framed }
     }
@@ -283,7 +292,8 @@ impl Join<'_, '_> {
         };
         self.output.records.truncate(hold.index);
         *self.carry = hold.carry;
-        Framed { consumed: hold.begin, open_join: true, ..hold.framed }
+        let is_cut = self.framed.is_cut;
+        Framed { consumed: hold.begin, open_join: true, is_cut, ..hold.framed }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use flow::{Record, RecordFlags};
 
-use super::{Carry, FrameOptions, Framed, Output, Tail};
+use super::{Carry, FrameOptions, Framed, Output, RECORDS_MAX, Tail};
 
 /// UTF-8's byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -31,24 +31,31 @@ pub fn frame(
         if len > 0 && bytes[end - 1] == b'\r' {
             len -= 1;
         }
-        // A line end alone, after the line was delivered without it, is no record.
-        if !(first && len == 0) {
+        // A line end alone, after the line was delivered without it, is no record; but it is the
+        // last part of a line whose parts were announced.
+        if !(first && len == 0) || carry.mid_part {
             let flags = if first { RecordFlags::CONTINUED } else { RecordFlags::NONE };
             output.records.push(record(begin, len, flags));
         }
         first = false;
+        carry.mid_part = false;
         begin = end + 1;
+        if output.records.len() >= RECORDS_MAX {
+            carry.mid_line = false;
+            return Framed { consumed: begin, is_cut: true, ..Framed::default() };
+        }
     }
     // What is left has no line end.
     begin = parts(bytes, begin, bytes.len(), max, &mut first, output);
-    if options.tail == Tail::Deliver && begin < bytes.len() {
-        let mut flags = RecordFlags::UNTERMINATED;
+    if options.tail != Tail::Wait && begin < bytes.len() {
+        let mut flags = options.tail.flag();
         if first {
             flags = flags.with(RecordFlags::CONTINUED);
         }
         output.records.push(record(begin, bytes.len() - begin, flags));
         begin = bytes.len();
         first = true;
+        carry.mid_part = options.tail == Tail::Cut;
     }
     carry.mid_line = first;
     Framed { consumed: begin, ..Framed::default() }
@@ -131,6 +138,18 @@ mod tests {
         assert_eq!((framed.consumed, mid_line), (8, false));
         let (records, framed, _) = run(b"\nthree\n", 100, Tail::Wait, true);
         assert_eq!((records.len(), framed.consumed), (1, 7));
+    }
+
+    #[test]
+    fn a_chunk_of_line_ends_is_framed_in_turns() {
+        let bytes = vec![b'\n'; RECORDS_MAX + 3];
+        let (records, framed, _) = run(&bytes, 100, Tail::Deliver, false);
+        assert_eq!(
+            (records.len(), framed.consumed, framed.is_cut),
+            (RECORDS_MAX, RECORDS_MAX, true)
+        );
+        let (records, framed, _) = run(&bytes[framed.consumed..], 100, Tail::Deliver, false);
+        assert_eq!((records.len(), framed.consumed, framed.is_cut), (3, 3, false));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Gather: the sections of one lane on their way to becoming a batch.
+//! Gather: the encoded sections of one lane on their way to becoming a batch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use flow::{Batch, Budget, Section};
+use flow::{Batch, Budget, Content, Encode, PayloadHeader, Permit, Section, Ticket};
 
+use crate::buffers::Buffers;
 use crate::lane::{LaneKey, LaneSender};
 
 /// When a batch is full.
@@ -15,14 +17,24 @@ pub struct BatchLimits {
     pub records_max: usize,
 }
 
+/// Sections in a batch.
+///
+/// 8,192: half of what a frame of the embedded queue may describe.
+const SECTIONS_MAX: usize = 8192;
+
 /// What one reader gathers for one lane.
 #[derive(Debug)]
 pub(super) struct Gather {
     pub(super) key: LaneKey,
     pub(super) budget: Arc<Budget>,
     lane: LaneSender,
+    encode: Box<dyn Encode>,
     limits: BatchLimits,
-    sections: Vec<Section>,
+    buffers: Arc<Buffers>,
+    raw: Vec<u8>,
+    headers: Vec<PayloadHeader>,
+    tickets: Vec<Ticket>,
+    permit: Option<Permit>,
     bytes: u64,
     records: usize,
     /// A batch that the lane handed back.
@@ -34,25 +46,46 @@ impl Gather {
         key: LaneKey,
         lane: LaneSender,
         budget: Arc<Budget>,
+        encode: Box<dyn Encode>,
         limits: BatchLimits,
+        buffers: Arc<Buffers>,
     ) -> Gather {
         Gather {
             key,
             budget,
             lane,
+            encode,
             limits,
-            sections: Vec::new(),
+            buffers,
+            raw: Vec::new(),
+            headers: Vec::new(),
+            tickets: Vec::new(),
+            permit: None,
             bytes: 0,
             records: 0,
             stalled: None,
         }
     }
 
-    /// Adds a section; hands over if the batch is full.
-    pub(super) fn push(&mut self, section: Section) {
+    /// Encodes a section. `permit` was taken to read it, and pays from now on for what it became.
+    pub(super) fn push(&mut self, section: &Section, ticket: Ticket, permit: Option<Permit>) {
+        if self.raw.capacity() == 0 {
+            self.raw = self.buffers.take();
+        }
+        let begin = self.raw.len();
+        self.encode.encode(section, &mut self.raw);
+        if let Some(mut permit) = permit {
+            permit.resize(self.raw.len() - begin);
+            match &mut self.permit {
+                Some(own) => own.join(permit),
+                None => self.permit = Some(permit),
+            }
+        }
         self.bytes += section.span.bytes();
         self.records += section.records().len();
-        self.sections.push(section);
+        let range = block_offset(begin)..block_offset(self.raw.len());
+        self.headers.push(header(section, &ticket, range));
+        self.tickets.push(ticket);
         self.flush(false);
     }
 
@@ -64,21 +97,32 @@ impl Gather {
             self.stalled = Some(batch);
             return;
         }
-        if self.sections.is_empty() || !(all || self.is_full()) {
+        if self.headers.is_empty() || !(all || self.is_full()) {
             return;
         }
-        let sections = std::mem::take(&mut self.sections);
-        let batch = Batch { lane: self.lane.id, sections, bytes: self.bytes };
+        let batch = Batch {
+            lane: self.lane.id,
+            tenant: Arc::clone(&self.key.tenant),
+            encoding: self.encode.encoding(),
+            raw: std::mem::take(&mut self.raw),
+            headers: std::mem::take(&mut self.headers),
+            tickets: std::mem::take(&mut self.tickets),
+            permit: self.permit.take(),
+        };
         (self.bytes, self.records) = (0, 0);
         self.stalled = self.lane.try_push(batch).err();
     }
 
-    /// Whether another section may be read for this lane.
-    pub(super) fn has_room(&mut self) -> bool {
-        if self.is_full() || self.is_stalled() {
-            self.flush(false);
+    /// Whether so many bytes may be read for this lane now.
+    ///
+    /// A batch is handed over before it would grow beyond its limit, and if the lane takes nothing,
+    /// nothing more is read for it.
+    pub(super) fn has_room(&mut self, bytes: u64) -> bool {
+        let is_too_much = self.bytes > 0 && self.bytes + bytes > self.limits.bytes_max;
+        if is_too_much || self.is_full() || self.is_stalled() {
+            self.flush(is_too_much);
         }
-        !self.is_full()
+        !self.is_stalled()
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -86,10 +130,37 @@ impl Gather {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.stalled.is_none() && self.sections.is_empty()
+        self.stalled.is_none() && self.headers.is_empty()
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= self.limits.bytes_max || self.records >= self.limits.records_max
+        self.bytes >= self.limits.bytes_max
+            || self.records >= self.limits.records_max
+            || self.headers.len() >= SECTIONS_MAX
     }
+}
+
+fn header(section: &Section, ticket: &Ticket, range: Range<u32>) -> PayloadHeader {
+    let (gap, filtered) = match &section.content {
+        Content::Records { filtered, .. } => (None, *filtered),
+        Content::Gap(gap) => (Some(gap.reason), 0),
+        Content::End => (None, 0),
+    };
+    PayloadHeader {
+        context: Arc::clone(&section.context),
+        epoch: section.epoch,
+        span: section.span,
+        marks: section.marks,
+        records: u32::try_from(section.records().len()).expect("a chunk holds fewer records"),
+        filtered,
+        gap,
+        observed_unix_ns: section.observed_unix_ns,
+        positions: ticket.positions().to_vec(),
+        range,
+    }
+}
+
+/// An offset in a block; a batch is bounded far below 4 GiB.
+fn block_offset(len: usize) -> u32 {
+    u32::try_from(len).expect("a batch is far below 4 GiB")
 }

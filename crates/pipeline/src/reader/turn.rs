@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket};
+use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
 
 use super::{Reader, next_tick};
 use crate::frame::{Framed, Tail};
@@ -18,6 +18,25 @@ struct Piece {
     framed: Framed,
     gap: Option<GapReason>,
     is_last: bool,
+}
+
+impl Piece {
+    /// What the tracker hears once it is acknowledged.
+    fn acked(&self, source: &Source) -> Acked {
+        let records = match &self.content {
+            Content::Records { chunk, .. } => chunk.records().len(),
+            Content::Gap(_) | Content::End => 0,
+        };
+        Acked {
+            source: source.id,
+            span: self.span,
+            positions: self.positions.clone(),
+            records: u32::try_from(records).expect("a chunk holds fewer records"),
+            filtered_bytes: self.framed.filtered_bytes,
+            gap: self.gap,
+            seen_ns: source.seen_ns,
+        }
+    }
 }
 
 impl Reader {
@@ -51,16 +70,21 @@ impl Reader {
         bridge: bool,
         now_ns: u64,
     ) -> bool {
-        let size = self.parts.pool.size_for(if bridge { u64::MAX } else { pending });
-        let Some(permit) = self.gathers[lane].budget.try_acquire(size) else {
+        let chunk_bytes = self.parts.chunk_bytes;
+        let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
+        let gather = &mut self.gathers[lane];
+        let permit = if gather.has_room(bytes_max as u64) {
+            gather.budget.try_acquire(bytes_max)
+        } else {
+            None
+        };
+        let Some(permit) = permit else {
             self.schedule.block(lane, index);
             return false;
         };
         let Some(slot) = &mut self.slots[index] else { return false };
-        let mut chunk = self.parts.pool.take(permit);
-        let (fs, chunk_bytes) = (&*self.parts.fs, self.parts.pool.chunk_bytes());
         let source = &mut slot.source;
-        let outcome = match source.read(fs, &mut chunk, tail, bridge, chunk_bytes, now_ns) {
+        let outcome = match source.read(&*self.parts.fs, &mut self.chunk, tail, bridge, now_ns) {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.parts.meter.read_errors.add(1);
@@ -72,14 +96,14 @@ impl Reader {
         let bytes = outcome.span.bytes();
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 {
+            let chunk = std::mem::take(&mut self.chunk);
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };
             let (span, positions) = (outcome.span, outcome.positions);
             let framed = outcome.framed;
-            self.push(
-                lane,
-                index,
-                Piece { span, positions, content, framed, gap: None, is_last: false },
-            );
+            let piece = Piece { span, positions, content, framed, gap: None, is_last: false };
+            if let Content::Records { chunk, .. } = self.push(lane, index, piece, Some(permit)) {
+                self.chunk = chunk;
+            }
         }
         self.tell_news(index);
         self.settle_files(index);
@@ -122,7 +146,8 @@ impl Reader {
         let gap = Some(missing.reason);
         let content = Content::Gap(Gap { reason: missing.reason });
         let framed = Framed::default();
-        self.push(lane, index, Piece { span, positions, content, framed, gap, is_last: false });
+        let piece = Piece { span, positions, content, framed, gap, is_last: false };
+        self.push(lane, index, piece, None);
     }
 
     /// The chain is gone and was read to the end: says so in the queue, and closes the source.
@@ -132,11 +157,8 @@ impl Reader {
         if !slot.source.is_first {
             let (content, framed) = (Content::End, Framed::default());
             let positions = Vec::new();
-            self.push(
-                lane,
-                index,
-                Piece { span, positions, content, framed, gap: None, is_last: true },
-            );
+            let piece = Piece { span, positions, content, framed, gap: None, is_last: true };
+            self.push(lane, index, piece, None);
         }
         self.schedule.spent(lane, 0);
         self.tell_news(index);
@@ -151,16 +173,33 @@ impl Reader {
         self.free.push(index);
     }
 
-    fn push(&mut self, lane: LaneIndex, index: SourceIndex, piece: Piece) {
-        let Some(slot) = &mut self.slots[index] else { return };
+    /// Has the piece encoded; gives its content back, whose buffers are used again.
+    fn push(
+        &mut self,
+        lane: LaneIndex,
+        index: SourceIndex,
+        piece: Piece,
+        permit: Option<Permit>,
+    ) -> Content {
+        let Some(slot) = &mut self.slots[index] else { return piece.content };
         let source = &mut slot.source;
-        let section = section(source, piece, self.parts.clock.unix_ns(), &self.parts.ledger);
+        let acked = piece.acked(source);
+        let section = Section {
+            context: Arc::clone(&source.spec.context),
+            epoch: source.epoch,
+            span: piece.span,
+            marks: Marks { first: source.is_first, last: piece.is_last },
+            observed_unix_ns: self.parts.clock.unix_ns(),
+            content: piece.content,
+        };
         source.is_first = false;
         source.meter.read_bytes.add(section.span.bytes());
         if !section.span.is_empty() {
             source.meter.begin((source.seen_ns, source.id, section.span.begin));
         }
-        self.gathers[lane].push(section);
+        let ticket = Ticket::new(acked, Arc::clone(&self.parts.ledger));
+        self.gathers[lane].push(&section, ticket, permit);
+        section.content
     }
 
     /// Tells the tracker what it must know to store and to forget generations.
@@ -175,35 +214,5 @@ impl Reader {
         for (cursor, key) in forgotten {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
         }
-    }
-}
-
-fn section(
-    source: &Source,
-    piece: Piece,
-    observed_unix_ns: i64,
-    ledger: &Arc<flow::Ledger>,
-) -> Section {
-    let records = match &piece.content {
-        Content::Records { chunk, .. } => chunk.records().len(),
-        Content::Gap(_) | Content::End => 0,
-    };
-    let acked = Acked {
-        source: source.id,
-        span: piece.span,
-        positions: piece.positions,
-        records: u32::try_from(records).expect("a chunk holds fewer records"),
-        filtered_bytes: piece.framed.filtered_bytes,
-        gap: piece.gap,
-        seen_ns: source.seen_ns,
-    };
-    Section {
-        context: Arc::clone(&source.spec.context),
-        epoch: source.epoch,
-        span: piece.span,
-        marks: Marks { first: source.is_first, last: piece.is_last },
-        observed_unix_ns,
-        content: piece.content,
-        ticket: Ticket::new(acked, Arc::clone(ledger)),
     }
 }

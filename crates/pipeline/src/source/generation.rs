@@ -37,6 +37,8 @@ pub struct Generation {
     pub format: Option<Format>,
     /// The bytes at `offset` continue a line that was delivered in part; `None` if unknown.
     pub mid_line: Option<bool>,
+    /// … and another part of that line was announced.
+    pub mid_part: bool,
     /// The last read filled its chunk: more is there for sure.
     pub is_hot: bool,
     /// An unfinished line at the end.
@@ -75,6 +77,7 @@ impl Generation {
             head: Head::default(),
             format: None,
             mid_line: Some(false),
+            mid_part: false,
             is_hot: false,
             tail: None,
             done_since_ns: None,
@@ -124,6 +127,7 @@ impl Generation {
         self.head = Head::default();
         self.format = None;
         self.mid_line = Some(false);
+        self.mid_part = false;
         self.is_hot = false;
         self.tail = None;
         self.done_since_ns = None;

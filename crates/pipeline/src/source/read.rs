@@ -36,7 +36,6 @@ impl Source {
         chunk: &mut Chunk,
         tail: Tail,
         bridge: bool,
-        chunk_bytes: usize,
         now_ns: u64,
     ) -> io::Result<ReadOutcome> {
         let index = self.current;
@@ -50,15 +49,15 @@ impl Source {
         self.retry.failures = 0;
         let filled = own + next;
         let is_full = filled == chunk.data().len();
-        // A chunk of the largest size without a place to cut is delivered in parts.
+        // A chunk that holds all it can, without a place to cut, is delivered in parts.
         let mut framed = self.frame(fs, chunk, filled, index, tail);
-        if framed.consumed == 0 && is_full && filled == chunk_bytes {
-            framed = self.frame(fs, chunk, filled, index, Tail::Deliver);
+        if framed.consumed == 0 && (is_full || framed.is_cut) {
+            framed = self.frame(fs, chunk, filled, index, Tail::Cut);
         }
         let positions = self.consume(index, own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
-        generation.is_hot = is_full && next == 0;
+        generation.is_hot = (is_full || framed.is_cut) && next == 0;
         generation.tail = None;
         if !generation.is_hot && rest > 0 && framed.consumed <= own {
             let size = generation.offset + (own - framed.consumed) as u64;
@@ -112,8 +111,10 @@ impl Source {
         let known = self.spec.options.format.or(generation.format);
         let format = known.or_else(|| detect(fs, generation, bytes));
         generation.format = format;
-        let Some(format) = format.or((tail == Tail::Deliver).then_some(Format::Plain)) else {
-            return Framed::default();
+        let format = match format {
+            Some(format) => format,
+            None if tail != Tail::Wait => Format::Plain,
+            None => return Framed::default(),
         };
         let options = FrameOptions {
             line_bytes_max: self.spec.options.line_bytes_max,
@@ -121,9 +122,11 @@ impl Source {
             skip: self.spec.options.skip,
             at_start: generation.offset == 0,
         };
-        let mut carry = Carry { mid_line, continued: self.continued };
+        let mid_part = generation.mid_part;
+        let mut carry = Carry { mid_line, mid_part, continued: self.continued };
         let framed = format.frame(bytes, &options, &mut carry, &mut Output { side, records });
         generation.mid_line = Some(carry.mid_line);
+        generation.mid_part = carry.mid_part;
         self.continued = carry.continued;
         framed
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use flow::{Budget, ChunkPool, NodeBudget};
+use flow::Chunk;
 
 use super::*;
 use crate::frame::Tail;
@@ -15,7 +15,7 @@ const FLUSH: u64 = 100;
 
 struct Bed {
     source: Source,
-    pool: ChunkPool,
+    chunk: Chunk,
     directory: tempfile::TempDir,
     now_ns: u64,
     /// What was delivered: begin of the span, bodies; and what is the checkpoint's view of it.
@@ -52,7 +52,7 @@ impl Bed {
         let known = Known::new(1);
         Bed {
             source: source(&known, format),
-            pool: ChunkPool::new(4096, 1),
+            chunk: Chunk::new(4096),
             directory: tempfile::tempdir().unwrap(),
             now_ns: 1_000_000,
             delivered: Vec::new(),
@@ -97,8 +97,8 @@ impl Bed {
         let mut bodies = Vec::new();
         for _ in 0..1000 {
             match self.source.look(&HostFs, self.now_ns) {
-                Look::Read { pending, tail, bridge } => {
-                    bodies.extend(self.read(pending, tail, bridge));
+                Look::Read { tail, bridge, .. } => {
+                    bodies.extend(self.read(tail, bridge));
                 }
                 Look::Gap(missing) => {
                     let (span, positions) = self.source.gap(missing.bytes);
@@ -117,12 +117,9 @@ impl Bed {
         panic!("the source never rests");
     }
 
-    fn read(&mut self, pending: u64, tail: Tail, bridge: bool) -> Vec<String> {
-        let size = self.pool.size_for(if bridge { u64::MAX } else { pending });
-        let permit = Budget::new(NodeBudget::new(0), size, size).try_acquire(size).unwrap();
-        let mut chunk = self.pool.take(permit);
+    fn read(&mut self, tail: Tail, bridge: bool) -> Vec<String> {
         let outcome =
-            self.source.read(&HostFs, &mut chunk, tail, bridge, 4096, self.now_ns).unwrap();
+            self.source.read(&HostFs, &mut self.chunk, tail, bridge, self.now_ns).unwrap();
         outcome.positions.iter().for_each(|it| self.known.move_to(*it));
         for mark in std::mem::take(&mut self.source.news) {
             let generations = &mut self.known.generations;
@@ -131,8 +128,8 @@ impl Bed {
                 None => generations.push(mark),
             }
         }
-        let text = |it| String::from_utf8(chunk.body(it).to_vec()).unwrap();
-        let bodies: Vec<String> = chunk.records().iter().map(text).collect();
+        let text = |it| String::from_utf8(self.chunk.body(it).to_vec()).unwrap();
+        let bodies: Vec<String> = self.chunk.records().iter().map(text).collect();
         if !outcome.span.is_empty() {
             self.delivered.push((outcome.span, bodies.clone()));
         }

@@ -117,11 +117,31 @@ fn malformed_lines_are_delivered_raw() {
 }
 
 #[test]
+fn too_many_records_are_framed_in_turns_even_inside_a_join() {
+    let mut bytes = lines(&[("stdout", "P", "open")]);
+    for _ in 0..RECORDS_MAX {
+        bytes.extend(lines(&[("stderr", "F", "")]));
+    }
+    bytes.extend(lines(&[("stdout", "F", "end")]));
+    let held = run(&bytes, Tail::Wait);
+    assert_eq!((held.framed.consumed, held.framed.is_cut), (0, true));
+    let first = run(&bytes, Tail::Deliver);
+    assert_eq!(first.texts.len(), RECORDS_MAX);
+    assert!(first.framed.is_cut);
+    assert!(first.framed.consumed < bytes.len());
+    assert!(first.texts[0].1.has(RecordFlags::UNTERMINATED));
+    let rest =
+        run_with(&bytes[first.framed.consumed..], 1000, Tail::Wait, RecordFlags::NONE, first.carry);
+    assert_eq!(texts(&rest).last(), Some(&"end"));
+    assert!(rest.texts.last().unwrap().1.has(RecordFlags::CONTINUED));
+}
+
+#[test]
 fn skipped_streams_are_counted_once_even_if_held_back() {
     let bytes = lines(&[("stderr", "F", "x"), ("stdout", "P", "a"), ("stderr", "F", "y")]);
     let run = run_with(&bytes, 1000, Tail::Wait, RecordFlags::STDERR, Carry::default());
     assert_eq!(run.framed.filtered, 1);
-    assert_eq!(run.framed.filtered_bytes as usize, run.framed.consumed);
+    assert_eq!(run.framed.filtered_bytes, run.framed.consumed as u64);
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! The agent as its users run it: the real program over real files, with its embedded queue.
+
+mod kit;
+
+// What is read, and what becomes of it.
+mod deletion;
+mod plain_files;
+mod pods;
+mod sinks;
+
+// What must not lose or double anything.
+mod crash;
+mod full_disk;
+mod lock;
+// mod permission;
+// mod reload;
+mod state;
+mod store;
+
+// What people and machines ask it.
+// mod configuration;
+// mod explain;
+// mod metrics;
+// mod prometheus;
+// mod tail;

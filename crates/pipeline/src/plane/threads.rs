@@ -1,0 +1,114 @@
+//! Threads: one per stage, each a loop around the stage's tick.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::sync::Parker;
+use flow::Clock;
+
+use super::StartError;
+use super::run::{Flags, park};
+use crate::Tick;
+use crate::discovery::Discovery;
+use crate::reader::Reader;
+use crate::shipper::Shipper;
+use crate::tracker::Tracker;
+
+/// Starts threads.
+pub(super) struct Threads {
+    pub(super) flags: Arc<Flags>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Threads {
+    fn spawn(
+        &self,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let builder = std::thread::Builder::new().name(name.clone()).stack_size(THREAD_STACK_BYTES);
+        builder.spawn(body).map_err(|source| StartError::Thread { name, source })
+    }
+
+    pub(super) fn spawn_reader(
+        &self,
+        number: usize,
+        mut reader: Reader,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.clock));
+        self.spawn(format!("lf-read-{number}"), move || {
+            loop {
+                if flags.stop_readers.load(Ordering::Acquire) {
+                    reader.stop();
+                }
+                let tick = reader.tick();
+                if reader.is_stopped() || flags.is_abandoned.load(Ordering::Acquire) {
+                    return;
+                }
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    pub(super) fn spawn_shipper(
+        &self,
+        number: usize,
+        mut shipper: Shipper,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.clock));
+        self.spawn(format!("lf-ship-{number}"), move || {
+            loop {
+                let tick = shipper.tick();
+                if let Some(reason) = shipper.broken() {
+                    flags.break_down(reason);
+                }
+                let is_stopping = flags.stop_shippers.load(Ordering::Acquire);
+                let is_done = is_stopping && (shipper.is_empty() || shipper.broken().is_some());
+                if is_done || flags.is_abandoned.load(Ordering::Acquire) {
+                    return shipper.flush(flags.deadline_ns.load(Ordering::Acquire));
+                }
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    pub(super) fn spawn_discovery(
+        &self,
+        mut discovery: Discovery,
+        parker: Parker,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.clock));
+        self.spawn("lf-discover".to_owned(), move || {
+            while !flags.stop_discovery.load(Ordering::Acquire) {
+                let tick = discovery.tick();
+                flags.is_scanned.store(true, Ordering::Release);
+                park(&parker, &*clock, tick);
+            }
+        })
+    }
+
+    pub(super) fn spawn_tracker(&self, mut tracker: Tracker) -> Result<JoinHandle<()>, StartError> {
+        let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.clock));
+        self.spawn("lf-ckpt".to_owned(), move || {
+            while !flags.stop_tracker.load(Ordering::Acquire) {
+                if let Tick::Idle(wake_ns) = tracker.tick() {
+                    let now_ns = clock.monotonic_ns();
+                    let wake_ns = wake_ns.unwrap_or(u64::MAX).min(now_ns + TRACKER_WAIT_NS);
+                    tracker.wait(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
+                }
+            }
+            tracker.store_now();
+        })
+    }
+}
+
+/// Stack of a stage's thread, in bytes: no stage recurses deeply or keeps buffers on it.
+const THREAD_STACK_BYTES: usize = 512 << 10;
+
+/// Longest sleep of the tracker. It hears of acks and commands at once, and of a stop too, since the
+/// readers' ends of its channel are gone by then.
+const TRACKER_WAIT_NS: u64 = 10_000_000_000;
