@@ -7,8 +7,7 @@ cd "$(dirname "$0")/.."
 
 bin=$1
 shift
-section=$(mktemp)
-trap 'rm -f "$section"' EXIT
+section=$bin/bench-results.md
 status=0
 "$bin/bench" --logferry "$bin/logferry" --markdown "$section" "$@" || status=$?
 # 1 says that a goal is not met: that is a result too.

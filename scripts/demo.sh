@@ -26,10 +26,11 @@ done
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/logferry-demo.XXXXXX")
 agent_pid=
 load_pid=
+nap_pid=
 
 clean_up() {
     local pid
-    for pid in $agent_pid $load_pid; do
+    for pid in $agent_pid $load_pid $nap_pid; do
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -46,6 +47,14 @@ trap 'exit 143' TERM
 if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
+
+# Sleeps so that a signal is heard at once.
+nap() {
+    sleep "$1" &
+    nap_pid=$!
+    wait "$nap_pid"
+    nap_pid=
+}
 
 # A port of loopback that nobody listens on.
 free_port() {
@@ -139,7 +148,7 @@ say "2. $pods pods write $rate/s in containerd's format for $load_seconds s; fil
     --out "$scratch/pods" --truth "$scratch/truth.jsonl" 2>"$scratch/loggen.log" &
 load_pid=$!
 start_agent
-sleep $((load_seconds / 2))
+nap $((load_seconds / 2))
 
 say "3. kill -9: the agent is gone in the middle of it; the pods write on; a second later it starts again"
 kill -KILL "$agent_pid"
