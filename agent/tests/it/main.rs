@@ -1,5 +1,7 @@
 //! The agent as its users run it: the real program over real files, with its embedded queue.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod kit;
 
 // What is read, and what becomes of it.

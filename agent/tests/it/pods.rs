@@ -1,6 +1,9 @@
 //! Containers' logs, as the kubelet and the runtimes write them.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use benches::layout::Layout;
 use benches::load::{Limits, LoadSpec};
@@ -8,7 +11,8 @@ use benches::shape::Shape;
 use benches::wrap::Format;
 
 use crate::kit::{
-    Agent, Bed, Writer, append, assert_exact, containers, load, queue_sink, rotation, wait_until,
+    Agent, Bed, Writer, append, assert_exact, body, containers, load, now_ns, queue_sink, rotation,
+    sleep_ms, wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
@@ -114,6 +118,50 @@ fn a_stream_that_is_not_wanted_is_counted_as_filtered() {
         },
         |it| *it == (2.0 * out.len() as f64, 3.0 * err.len() as f64),
     );
+    agent.stop();
+}
+
+/// Notifications of writes that never pause must not hold up those of new folders.
+#[test]
+fn new_pods_are_found_while_others_write_all_the_time() {
+    const NEW_PODS: usize = 20;
+    let bed = Bed::new();
+    bed.configure_pods();
+    let line = b"2026-01-02T03:04:05Z stdout F busy\n";
+    let busy: Vec<PathBuf> =
+        (0..4).map(|number| bed.path(format!("pods/busy_web-{number}_u{number}/app"))).collect();
+    for folder in &busy {
+        fs::create_dir_all(folder).unwrap();
+        append(&folder.join("0.log"), line);
+    }
+    let agent = Agent::start(&bed);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_over);
+    let writer = std::thread::spawn(move || {
+        while !told.load(Ordering::Relaxed) {
+            busy.iter().for_each(|folder| append(&folder.join("0.log"), line));
+            sleep_ms(1);
+        }
+    });
+    let look = || {
+        let run = bed.tail(&["--all", "--namespace", "new"]);
+        run.json_lines().iter().map(body).collect::<Vec<String>>()
+    };
+    let mut want = Vec::new();
+    let mut slowest_ms = 0;
+    for number in 0..NEW_PODS {
+        let folder = bed.path(format!("pods/new_web-{number}_v{number}/app"));
+        let start_ns = now_ns();
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!("2026-01-02T03:04:05Z stdout F new {number}\n");
+        append(&folder.join("0.log"), text.as_bytes());
+        want.push(format!("new {number}"));
+        wait_until("the new pod's line", look, |it| *it == want);
+        slowest_ms = slowest_ms.max((now_ns() - start_ns) / 1_000_000);
+    }
+    println!("a new pod's first line was in the queue within {slowest_ms} ms");
+    is_over.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
     agent.stop();
 }
 

@@ -51,7 +51,8 @@ fn a_lost_state_directory_loses_and_doubles_nothing_because_the_queue_tells() {
 
 #[test]
 fn a_damaged_checkpoint_is_reported_and_loses_and_doubles_nothing() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 6] = [
         ("bytes flipped in the middle", |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle..middle + 4].iter_mut().for_each(|byte| *byte ^= 0xff);
