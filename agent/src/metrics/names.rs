@@ -96,7 +96,11 @@ pub(crate) const ALL: [Metric; 33] = [
     counter(READ_ERRORS, "", "errors of reading log files"),
     counter(CHECKPOINTS, "", "checkpoints stored"),
     counter(CHECKPOINT_ERRORS, "", "checkpoints that could not be stored: should alert"),
-    gauge(CHECKPOINT_AGE_SECONDS, "", "age of the newest acknowledgement that is not stored"),
+    gauge(
+        CHECKPOINT_AGE_SECONDS,
+        "",
+        "since when something acknowledged is in no checkpoint; 0 if all is",
+    ),
     counter(SCANS, "", "directory scans"),
     counter(UNWATCHED_DIRECTORIES, "", "directories that could not be watched and are polled"),
     counter(RELOADS, "", "changes of the configuration put in force"),

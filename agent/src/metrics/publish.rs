@@ -66,7 +66,10 @@ fn plane(meter: &Meter, now_ns: u64) {
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());
     counter!(names::CHECKPOINTS).absolute(meter.checkpoints.get());
     counter!(names::CHECKPOINT_ERRORS).absolute(meter.checkpoint_errors.get());
-    let age_ns = now_ns.saturating_sub(meter.checkpoint_ns.get());
+    let age_ns = match meter.unstored_since_ns.get() {
+        0 => 0,
+        since_ns => now_ns.saturating_sub(since_ns),
+    };
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(age_ns as f64 / 1e9);
     counter!(names::SCANS).absolute(meter.scans.get());
     counter!(names::UNWATCHED_DIRECTORIES).absolute(meter.unwatched_directories.get());

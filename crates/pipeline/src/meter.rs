@@ -119,8 +119,8 @@ pub struct Meter {
     pub checkpoints: Count,
     /// Checkpoints that could not be stored.
     pub checkpoint_errors: Count,
-    /// Monotonic time of the last stored checkpoint, or of the start.
-    pub checkpoint_ns: Count,
+    /// Monotonic time since when something acknowledged is not stored; 0 if all is.
+    pub unstored_since_ns: Count,
     /// Directory scans.
     pub scans: Count,
     /// Directories that cannot be watched and are polled.

@@ -95,7 +95,6 @@ impl Tracker {
         meter: Arc<Meter>,
         observe: Arc<dyn Observe>,
     ) -> Tracker {
-        meter.checkpoint_ns.set(clock.monotonic_ns());
         Tracker {
             acks,
             commands,
@@ -117,9 +116,10 @@ impl Tracker {
         let worked = self.take(now_ns);
         let is_dirty = self.contexts.values().any(|it| it.is_dirty);
         if !is_dirty {
-            // Nothing newer than what is stored: the checkpoint is as fresh as can be.
-            self.meter.checkpoint_ns.set(now_ns);
             return if worked { Tick::Busy } else { Tick::Idle(None) };
+        }
+        if self.meter.unstored_since_ns.get() == 0 {
+            self.meter.unstored_since_ns.set(now_ns);
         }
         if now_ns >= self.next_store_ns {
             self.store(now_ns);
@@ -246,7 +246,7 @@ impl Tracker {
             self.store_failures = 0;
         }
         self.meter.checkpoints.add(1);
-        self.meter.checkpoint_ns.set(now_ns);
+        self.meter.unstored_since_ns.set(0);
         self.contexts.values_mut().for_each(|it| it.is_dirty = false);
         self.contexts.retain(|_, it| !it.is_finished());
         self.sources.retain(|_, context| self.contexts.contains_key(context));
