@@ -3,9 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::Clock;
+use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
 use sink::queue::Queue;
+
+/// A scan that is older than this is not coming, in nanoseconds: a file system hangs.
+const SCAN_AGE_MAX_NS: u64 = 3 * SCAN_PAUSE_MAX_NS;
 
 /// Shared between supervisor and web server.
 #[derive(Debug)]
@@ -51,6 +55,11 @@ impl Status {
             reasons.push("the first scan is not over".to_owned());
         }
         drop(now);
+        let scan_ended_ns = self.meter.scan_ended_ns.get();
+        let age_ns = self.clock.monotonic_ns().saturating_sub(scan_ended_ns);
+        if scan_ended_ns > 0 && age_ns > SCAN_AGE_MAX_NS {
+            reasons.push(format!("no directory scan has ended for {} s", age_ns / 1_000_000_000));
+        }
         for (sink, meter) in self.meter.sinks() {
             if meter.lanes_retrying.get() > 0 {
                 let lanes = meter.lanes_retrying.get();

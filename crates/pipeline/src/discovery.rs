@@ -61,7 +61,7 @@ pub struct Rule {
 /// millisecond, so up to there it comes every second.
 const SCAN_SHARE: u64 = 2000;
 /// Longest time without a scan, in nanoseconds: what a watch missed is found after a minute.
-const SCAN_PAUSE_MAX_NS: u64 = 60_000_000_000;
+pub const SCAN_PAUSE_MAX_NS: u64 = 60_000_000_000;
 
 /// Where this agent runs: part of contexts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -164,6 +164,7 @@ impl Discovery {
             let end_ns = self.clock.monotonic_ns();
             let pause_ns = if has_new { 0 } else { self.pause_after(end_ns - now_ns) };
             self.next_scan_ns = end_ns + pause_ns;
+            self.meter.scan_ended_ns.set(end_ns);
             self.is_initial = false;
         } else if !changes.listed.is_empty() {
             self.directories.mark_changed(&changes.listed);

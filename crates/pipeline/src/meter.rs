@@ -123,6 +123,8 @@ pub struct Meter {
     pub unstored_since_ns: Count,
     /// Directory scans.
     pub scans: Count,
+    /// Monotonic time at which the last scan ended; 0 before the first.
+    pub scan_ended_ns: Count,
     /// Directories that cannot be watched and are polled.
     pub unwatched_directories: Count,
 }

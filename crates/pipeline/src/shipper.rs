@@ -238,3 +238,6 @@ impl Shipper {
 
 /// Block buffers kept for reuse, in number.
 const SPARE_BUFFERS_MAX: usize = 2;
+
+#[cfg(test)]
+mod tests;

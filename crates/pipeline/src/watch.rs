@@ -69,8 +69,8 @@ const HEARD_MAX: usize = 65_536;
 pub struct InotifyWatch {
     watcher: RecommendedWatcher,
     heard: Arc<Mutex<Changes>>,
-    /// Watches are being added: the thread that does it must answer at once.
-    is_adding: Arc<AtomicBool>,
+    /// Watches are being added or removed: the thread that does it must answer at once.
+    is_changing: Arc<AtomicBool>,
 }
 
 impl InotifyWatch {
@@ -80,10 +80,10 @@ impl InotifyWatch {
     /// If the system grants no inotify instance.
     pub fn new(clock: Arc<dyn Clock>, unparker: Unparker) -> Result<InotifyWatch, WatchError> {
         let heard = Arc::new(Mutex::new(Changes::default()));
-        let is_adding = Arc::new(AtomicBool::new(false));
+        let is_changing = Arc::new(AtomicBool::new(false));
         let mut ear = Ear {
             heard: Arc::clone(&heard),
-            is_adding: Arc::clone(&is_adding),
+            is_changing: Arc::clone(&is_changing),
             clock,
             unparker,
             rest_ns: 0,
@@ -92,13 +92,13 @@ impl InotifyWatch {
             notify::recommended_watcher(move |event| ear.hear(event)).map_err(|error| {
                 WatchError { directory: PathBuf::from("inotify"), why: error.to_string() }
             })?;
-        Ok(InotifyWatch { watcher, heard, is_adding })
+        Ok(InotifyWatch { watcher, heard, is_changing })
     }
 }
 
 impl Watch for InotifyWatch {
     fn add(&mut self, directory: &Path) -> Result<(), WatchError> {
-        self.is_adding.store(true, Ordering::Relaxed);
+        self.is_changing.store(true, Ordering::Relaxed);
         self.watcher.watch(directory, RecursiveMode::NonRecursive).map_err(|error| {
             let why = match error.kind {
                 notify::ErrorKind::MaxFilesWatch => {
@@ -111,12 +111,13 @@ impl Watch for InotifyWatch {
     }
 
     fn remove(&mut self, directory: &Path) {
+        self.is_changing.store(true, Ordering::Relaxed);
         // Gone already, most likely.
         drop(self.watcher.unwatch(directory));
     }
 
     fn take(&mut self) -> Changes {
-        self.is_adding.store(false, Ordering::Relaxed);
+        self.is_changing.store(false, Ordering::Relaxed);
         std::mem::take(&mut *lock(&self.heard))
     }
 }
@@ -124,7 +125,7 @@ impl Watch for InotifyWatch {
 /// What runs on `notify`'s thread.
 struct Ear {
     heard: Arc<Mutex<Changes>>,
-    is_adding: Arc<AtomicBool>,
+    is_changing: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     unparker: Unparker,
     /// When the next rest is due.
@@ -167,7 +168,7 @@ impl Ear {
     /// Rests now and then: the kernel merges a file's events as long as nobody reads them.
     fn rest(&mut self) {
         let is_due = self.clock.monotonic_ns() >= self.rest_ns;
-        if is_due && !self.is_adding.load(Ordering::Relaxed) {
+        if is_due && !self.is_changing.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_nanos(MERGE_NS));
             self.rest_ns = self.clock.monotonic_ns() + TAKE_NS;
         }
