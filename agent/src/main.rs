@@ -40,7 +40,15 @@ fn main() -> ExitCode {
 }
 
 impl Failure {
+    /// The error and its causes, but none that the text before it has said already.
     fn error_text(&self) -> String {
-        format!("{:#}", self.error)
+        let mut text = String::new();
+        for cause in self.error.chain().map(ToString::to_string) {
+            if !text.contains(&cause) {
+                text.push_str(if text.is_empty() { "" } else { ": " });
+                text.push_str(&cause);
+            }
+        }
+        text
     }
 }

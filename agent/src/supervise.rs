@@ -5,6 +5,8 @@
 //! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
 //! the queue holds. So a reload can lose or double nothing that a restart cannot.
 
+use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::fs::HostFs;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
@@ -61,12 +62,36 @@ pub(crate) fn start_log(settings: LogSettings) {
     }
 }
 
+/// What the system may tell the agent.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Heard and ignored: a limit on file sizes is an error of a write, to be retried, and no
+    /// reason to die.
+    _file_size: Signal,
+}
+
+impl Signals {
+    /// Hears signals from now on; within a tokio runtime.
+    pub(crate) fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
+    }
+}
+
 /// Keeps the agent running.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     settings: Settings,
     paths: Vec<PathBuf>,
+    /// Of what is in force, or was refused.
     fingerprint: Fingerprint,
+    /// Of a change, as the look before saw it.
+    seen_fingerprint: Option<Fingerprint>,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -102,6 +127,7 @@ impl Supervisor {
             settings,
             paths,
             fingerprint,
+            seen_fingerprint: None,
             status: Arc::new(Status::new(clock, meter)),
             world,
             prometheus,
@@ -115,26 +141,21 @@ impl Supervisor {
     }
 
     /// Runs until a signal says stop.
-    pub(crate) async fn run(mut self) -> Outcome {
+    pub(crate) async fn run(mut self, mut signals: Signals) -> Outcome {
         let listen = self.settings.agent.listen;
         let listener = TcpListener::bind(listen)
-            .await
             .with_context(|| format!("{listen}: cannot listen; set another `listen` in the Agent"))
             .map_err(Failure::unusable)?;
-        let server = web::serve(listener, Arc::clone(&self.status), self.prometheus.clone());
-        tokio::spawn(server);
+        web::start(listener, Arc::clone(&self.status), self.prometheus.clone())
+            .map_err(Failure::unusable)?;
         tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "collecting");
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        // A limit on file sizes is an error of a write, to be retried, and no reason to die.
-        let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut number = 0;
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
                 _ = looks.tick() => {
                     number += 1;
                     self.look(number);
@@ -225,6 +246,11 @@ impl Supervisor {
         if fingerprint == self.fingerprint {
             return;
         }
+        // A change that is still being written is looked at again.
+        if self.seen_fingerprint.as_ref() != Some(&fingerprint) {
+            self.seen_fingerprint = Some(fingerprint);
+            return;
+        }
         self.fingerprint = fingerprint;
         let settings = match crd::load(&self.paths) {
             Ok(settings) => settings,
@@ -238,6 +264,14 @@ impl Supervisor {
                 return;
             }
         };
+        if settings.sinks.is_empty() && !self.settings.sinks.is_empty() {
+            let problem = "nothing is left of it: no LogSink; the last good one stays in force";
+            tracing::error!(problem, "configuration refused");
+            let mut now = self.status.now();
+            now.reload_failures += 1;
+            now.config_problem = Some(problem.to_owned());
+            return;
+        }
         self.status.now().config_problem = None;
         if settings == self.settings {
             return;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here changes anything, and nothing here shows log content.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -24,12 +25,28 @@ struct Desk {
     prometheus: Arc<PrometheusHandle>,
 }
 
-/// Serves until the process ends.
-pub(crate) async fn serve(
-    listener: TcpListener,
+/// Serves until the process ends, on a thread of its own: it answers whatever the supervisor does.
+pub(crate) fn start(
+    listener: std::net::TcpListener,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
-) {
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("lf-web-ask")
+        .max_blocking_threads(1)
+        .build()?;
+    let body = move || runtime.block_on(serve(listener, status, prometheus));
+    std::thread::Builder::new().name("lf-web".to_owned()).spawn(body)?;
+    Ok(())
+}
+
+async fn serve(listener: std::net::TcpListener, status: Arc<Status>, prometheus: PrometheusHandle) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "no web server; collecting goes on"),
+    };
     let desk = Desk { status, prometheus: Arc::new(prometheus) };
     let router = Router::new()
         .route("/metrics", get(metrics))

@@ -27,9 +27,12 @@ pub(crate) fn run(options: &ContextOptions) -> Outcome {
         problems.iter().for_each(queue::warn);
         let (before, after) =
             (count(&found, options.cursor, true), count(&found, options.cursor, false));
-        let is_enough = before > options.lines && after >= options.lines;
-        // Fewer sections than asked for: there are no more.
-        if is_enough || found.len() < 2 * sections || sections >= SECTIONS_MAX {
+        let sections_before =
+            found.iter().filter(|it| it.entry.header.span.begin <= options.cursor).count();
+        // Fewer sections on a side than asked for: there are no more on that side.
+        let is_enough = (before > options.lines || sections_before < sections)
+            && (after >= options.lines || found.len() - sections_before < sections);
+        if is_enough || sections >= SECTIONS_MAX {
             let has_anchor = print_around(&mut out, options, &found)?;
             out.flush()?;
             return Ok(if has_anchor { Exit::Done } else { Exit::Bad });

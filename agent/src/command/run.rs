@@ -7,7 +7,7 @@ use flow::SystemClock;
 use super::load;
 use crate::cli::RunOptions;
 use crate::exit::{Failure, Outcome};
-use crate::supervise::Supervisor;
+use crate::supervise::{Signals, Supervisor};
 use crate::{place, supervise};
 
 pub(crate) fn run(options: &RunOptions) -> Outcome {
@@ -21,6 +21,11 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
         .build()
         .map_err(Failure::unusable)?;
     let paths = options.config.paths.clone();
-    let supervisor = Supervisor::start(settings, paths, Arc::new(SystemClock), options.progress)?;
-    runtime.block_on(supervisor.run())
+    runtime.block_on(async {
+        // First of all: as the first process of a container nobody else would hear them.
+        let signals = Signals::listen()?;
+        let clock = Arc::new(SystemClock);
+        let supervisor = Supervisor::start(settings, paths, clock, options.progress)?;
+        supervisor.run(signals).await
+    })
 }

@@ -7,7 +7,7 @@ use benches::check::Verdict;
 use benches::load::{Limits, LoadSpec};
 use benches::truth::StreamTruth;
 
-use crate::kit::{Agent, Bed, Run, files, load, queue_sink, write};
+use crate::kit::{Agent, Bed, Run, files, load, queue_sink, wait_for, write};
 
 /// Lines of one load; loads of other `first` numbers go to folders of their own.
 fn lines(bed: &Bed, first: u32) -> LoadSpec {
@@ -78,7 +78,7 @@ fn assert_goes_on(bed: &Bed, old: &[StreamTruth], reported: &str) {
     agent.wait_said(reported);
     let lines: u64 = new.iter().map(|it| it.lines).sum();
     let both = [old, &new].concat();
-    let verdict = crate::kit::wait_for("the new lines", || {
+    let verdict = wait_for("the new lines", || {
         agent.assert_running();
         let verdict = bed.verdict(&both);
         let lost: u64 = verdict.faulty.iter().filter(|it| it.stream >= 100).map(|it| it.lost).sum();

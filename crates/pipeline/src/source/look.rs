@@ -57,7 +57,7 @@ impl Source {
         let Some(gone_since_ns) = self.gone_since_ns else { return Look::Wait(wake_ns) };
         // The writer may still hold the removed file.
         let end_ns = gone_since_ns + self.spec.options.late_writes_ns;
-        if now_ns >= end_ns { Look::End } else { Look::Wait(Some(end_ns)) }
+        if now_ns >= end_ns { Look::End } else { Look::Wait(earliest(wake_ns, Some(end_ns))) }
     }
 
     /// Whether a later generation has bytes. Asked before the last look at the earlier one, so that
@@ -98,6 +98,9 @@ impl Source {
         let stat = generation.open(fs)?.stat()?;
         if stat.size < generation.offset {
             return Ok(truncated(generation));
+        }
+        if generation.is_checked && stat.size < generation.size {
+            return shrunk(fs, generation, stat.size);
         }
         if stat.size == generation.offset {
             generation.tail = None;
@@ -169,7 +172,9 @@ impl Source {
             return Look::Wait(Some(now_ns));
         }
         let retry_ns = self.retry.fail(now_ns);
-        if self.retry.failures.is_power_of_two() {
+        // A name that leads elsewhere is a rotation under way: the next look at the directory tells.
+        let is_moving = error.kind() == io::ErrorKind::NotFound && self.retry.failures < 4;
+        if self.retry.failures.is_power_of_two() && !is_moving {
             let failures = self.retry.failures;
             tracing::warn!(path, %error, failures, "cannot be read; trying again");
         }
@@ -205,6 +210,18 @@ fn truncated(generation: &mut Generation) -> Turn {
         return Turn::Act(Look::Wait(Some(0)));
     }
     Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))
+}
+
+/// The file is shorter than it was seen, but not shorter than what was read of it.
+fn shrunk(fs: &dyn Fs, generation: &mut Generation, size: u64) -> io::Result<Turn> {
+    if generation.check_head(fs)? == HeadCheck::Changed {
+        return Ok(truncated(generation));
+    }
+    let bytes = generation.size - size;
+    generation.size = size;
+    generation.is_hot = false;
+    generation.tail = None;
+    Ok(Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes })))
 }
 
 fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -65,9 +65,16 @@ impl Source {
     pub(super) fn drop_finished(&mut self, now_ns: u64) {
         let late_writes_ns = self.spec.options.late_writes_ns;
         let (forgotten, cursor) = (&mut self.forgotten, self.cursor);
-        self.generations.retain(|it| {
+        self.generations.retain_mut(|it| {
             let watched = it.done_since_ns.is_some_and(|since| now_ns >= since + late_writes_ns);
-            let is_finished = it.is_gone && watched && it.size <= it.offset;
+            if !(it.is_gone && watched) {
+                return true;
+            }
+            // The last look: what was written since the one before is still read.
+            if let Some(Ok(stat)) = it.file.as_ref().map(|file| file.stat()) {
+                it.size = it.size.max(stat.size);
+            }
+            let is_finished = it.size <= it.offset;
             if is_finished {
                 forgotten.push((cursor, it.key));
             }
