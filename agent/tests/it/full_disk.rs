@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 
 use benches::load::{Limits, LoadSpec};
 use benches::truth::StreamTruth;
+use rustix::process::Signal;
 
 use crate::kit::{
     Agent, Bed, Tmpfs, append, assert_exact, files, get, load, queue_sink, sleep_ms, wait_until,
@@ -98,6 +99,23 @@ fn a_stop_that_cannot_deliver_ends_with_the_grace_and_its_own_exit_code() {
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
     bed.assert_audit_clean();
+}
+
+/// Once the readers had ended, the tracker's channel was closed, and it span until the shippers were
+/// done too: a whole core, for as long as the grace.
+#[test]
+fn a_stop_that_waits_for_a_full_queue_disk_sleeps() {
+    let (bed, disk) = bed_with_small_queue_disk("  shutdownGrace: 20s\n");
+    let agent = Agent::start(&bed);
+    disk.fill(300 << 10);
+    write_more_than_fits(&bed);
+    wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+    agent.signal(Signal::TERM);
+    wait_until("the readers' end", || agent.threads(), |it| !it.iter().any(|it| it == "lf-read-0"));
+    let before = agent.cpu_ms();
+    sleep_ms(2_000);
+    let spent = agent.cpu_ms() - before;
+    assert!(spent < 500, "{spent} ms of CPU in 2 s of waiting");
 }
 
 /// A liveness probe that fails would have the agent killed for a fault of its queue.

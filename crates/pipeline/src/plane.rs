@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Sender, bounded};
 use crossbeam::sync::{Parker, Unparker};
 use flow::{AckSender, Ledger, ReadBack, ack_channel};
 
@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
 use crate::shipper::Shipper;
 use crate::source::SourceReport;
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, TrackerCommand};
 use crate::watch::{InotifyWatch, Watch};
 
 mod plan;
@@ -56,6 +56,8 @@ pub struct DataPlane {
     shipper_threads: Vec<JoinHandle<()>>,
     discovery_thread: JoinHandle<()>,
     tracker_thread: JoinHandle<()>,
+    /// Keeps the tracker's channels connected: it sleeps on them until they close.
+    tracker_doors: (Sender<TrackerCommand>, AckSender),
     /// What was wrong with the checkpoint.
     pub damage: Vec<Damage>,
 }
@@ -100,7 +102,6 @@ impl DataPlane {
         for sink in plan.sinks {
             shipping.start(sink, &acks, &world, &reader_unparkers, &buffers, &threads)?;
         }
-        drop(acks);
 
         let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
@@ -127,7 +128,6 @@ impl DataPlane {
             });
             reader_threads.push(threads.spawn_reader(number, reader, parker)?);
         }
-        drop(tracker_commands);
 
         let parker = Parker::new();
         let discovery_unparker = parker.unparker().clone();
@@ -155,6 +155,7 @@ impl DataPlane {
             shipper_threads: shipping.threads,
             discovery_thread,
             tracker_thread,
+            tracker_doors: (tracker_commands, acks),
             damage,
         })
     }
@@ -216,6 +217,7 @@ impl DataPlane {
         wait(&self.shipper_threads, &|| self.shippers.iter().for_each(Unparker::unpark));
         wait(std::slice::from_ref(&self.discovery_thread), &|| self.discovery.unpark());
         self.flags.stop_tracker.store(true, Ordering::Release);
+        drop(self.tracker_doors);
         wait(std::slice::from_ref(&self.tracker_thread), &|| {});
         let dropped_tickets = self.ledger.dropped();
         let is_broken = self.flags.broken().is_some();

@@ -131,6 +131,22 @@ impl Agent {
         get(self.listen, "/ready").unwrap_or_else(|| panic!("no answer; {}", self.stderr()))
     }
 
+    /// Names of its threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let names = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")));
+        names.flatten().map(|name| name.trim_end().to_owned()).collect()
+    }
+
+    /// User and system time that it has taken, in milliseconds.
+    pub(crate) fn cpu_ms(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        let after_name = stat.rsplit(')').next().expect("one part at least");
+        let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+        // utime and stime, fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number") * 10).sum()
+    }
+
     /// Most memory that it ever had resident, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));

@@ -109,6 +109,6 @@ impl Threads {
 /// Stack of a stage's thread, in bytes: no stage recurses deeply or keeps buffers on it.
 const THREAD_STACK_BYTES: usize = 512 << 10;
 
-/// Longest sleep of the tracker. It hears of acks and commands at once, and of a stop too, since the
-/// readers' ends of its channel are gone by then.
+/// Longest sleep of the tracker. It hears of acks and commands at once, and of a stop too, since its
+/// channels close then and not before.
 const TRACKER_WAIT_NS: u64 = 10_000_000_000;
