@@ -14,7 +14,7 @@ use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::Format;
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
-use pipeline::reader::{BatchLimits, EncodeMaker, ReaderSink};
+use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
 use pipeline::source::{SourceOptions, StartAt};
 use sink::blackhole::{BlackholeSink, Swallowed};
@@ -169,7 +169,13 @@ fn open_sink(
         crd::Encoding::OtlpProto => Arc::new(|| Box::new(OtlpEncoder::new())),
         crd::Encoding::JsonLines => Arc::new(|| Box::new(JsonLinesEncoder::new())),
     };
-    let reader = ReaderSink { limits, encode };
+    let (codec, level) = match settings.compression {
+        CompressionSettings::Zstd { level } => (Codec::Zstd, level),
+        CompressionSettings::Lz4 => (Codec::Lz4, 0),
+        CompressionSettings::None => (Codec::None, 0),
+    };
+    let compress: CompressMaker = Arc::new(move || sink::compress::make(codec, level));
+    let reader = ReaderSink { limits, encode, compress };
     let shippers = (0..shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
     Ok(SinkPlan { name, reader, shippers, read_back })
 }
@@ -178,20 +184,11 @@ fn open_sink(
 type SinkMaker = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
 
 fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
-    let (codec, level) = match settings.compression {
-        CompressionSettings::Zstd { level } => (Codec::Zstd, level),
-        CompressionSettings::Lz4 => (Codec::Lz4, 0),
-        CompressionSettings::None => (Codec::None, 0),
-    };
     let retry = RetryPolicy {
         first_ns: nanoseconds(settings.retry.initial),
         max_ns: nanoseconds(settings.retry.max),
     };
-    Box::new(move |acks| ShipperParts {
-        compress: sink::compress::make(codec, level),
-        sink: make(acks),
-        retry,
-    })
+    Box::new(move |acks| ShipperParts { sink: make(acks), retry })
 }
 
 fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {

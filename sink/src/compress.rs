@@ -1,6 +1,6 @@
 //! Compression of blocks: Zstandard, LZ4 or none, and the way back for readers.
 //!
-//! Owned by a shipper, on its thread. The library's context and the working buffer are kept from
+//! Owned by a reader, on its thread. The library's context and the working buffer are kept from
 //! block to block, so a warm compressor allocates nothing; and a block that waits for its ack takes
 //! only its compressed length, since the worst case is met in the working buffer.
 

@@ -1,6 +1,6 @@
 //! JSON lines encoder: one flat JSON object per record, each ended by a newline.
 //!
-//! Owned by a shipper, on its thread. What is the same for all records of a section (attributes,
+//! Owned by a reader, on its thread. What is the same for all records of a section (attributes,
 //! context id, epoch) is rendered once and copied; per record there are the body's escapes, the
 //! cursor and the time. A body that is not UTF-8 is shown with U+FFFD in place of the bad bytes and
 //! given exactly as `body.base64`. `docs/WIRE.md` has the fields.

@@ -1,6 +1,6 @@
 //! OTLP encoder: one `ExportLogsServiceRequest` per section, written straight from the batch.
 //!
-//! Owned by a shipper, on its thread. There are no intermediate objects: bytes go from the chunk
+//! Owned by a reader, on its thread. There are no intermediate objects: bytes go from the chunk
 //! into the block, with lengths worked out beforehand or, for the few outer messages, filled in
 //! afterwards. A section is one `ResourceLogs`; a run of records of one stream is one `ScopeLogs`.
 //! `docs/WIRE.md` has the layout and the measurements behind it.

@@ -53,6 +53,7 @@ impl Payloads {
             block: block.to_vec(),
             headers: vec![header],
             tickets: vec![section_kit::ticket(span, &self.ledger)],
+            permit: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which bodies of a chunk are text: one UTF-8 check per section instead of one per record.
 //!
-//! Used by the encoders, on the shipper's thread. The region that the records cover is validated
+//! Used by the encoders, on the reader's thread. The region that the records cover is validated
 //! at once, at the speed of long input; after that a body is text if it begins and ends between
 //! two characters. Whatever that rule cannot vouch for (a region with one bad byte in it, a part
 //! cut inside a character) is checked by itself, so the answer is exact for any bytes.

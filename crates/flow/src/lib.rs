@@ -1,14 +1,13 @@
 //! flow: the vocabulary of logferry, shared by the data plane and the sinks.
 //!
 //! A *context* names where records come from, a *cursor* is a byte's place in that context, a
-//! *chunk* holds bytes as they were read, a *record* is one line as an index into its chunk, a
-//! *batch* gathers encoded sections of one tenant for one lane, and a *ticket* is the duty to say whether
-//! a span of cursors reached the queue. The traits [`Encode`], [`Compress`] and [`Sink`] are where
+//! *chunk* holds bytes as they were read, a *record* is one line as an index into its chunk, and
+//! a *section* is the next span of one context. A *payload* is a batch of sections of one tenant, encoded and
+//! compressed, and a *ticket* the duty to say whether a span of cursors reached the queue. The traits [`Encode`], [`Compress`] and [`Sink`] are where
 //! `pipeline` and `sink`, which do not know each other, meet.
 
 #![forbid(unsafe_code)]
 
-mod batch;
 mod budget;
 mod checksum;
 mod chunk;
@@ -18,10 +17,10 @@ mod cursor;
 mod gap;
 mod payload;
 mod record;
+mod section;
 mod sink;
 mod ticket;
 
-pub use batch::{Batch, Content, LaneId, Marks, Section};
 pub use budget::{Budget, NodeBudget, Permit};
 pub use checksum::checksum;
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk};
@@ -31,6 +30,7 @@ pub use cursor::{Position, Span};
 pub use gap::{Gap, GapReason};
 pub use payload::{Codec, Encoding, Payload, PayloadHeader};
 pub use record::{Record, RecordFlags, Stream};
+pub use section::{Content, Marks, Section};
 pub use sink::{
     Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError,
 };

@@ -1,10 +1,12 @@
-//! Payload: a batch, encoded and compressed, with headers that make it readable unopened.
+//! Payload: a batch of sections, encoded and compressed, with headers that make it readable unopened.
+//!
+//! All its sections are of one tenant. Quiet contexts share a batch, and so a compressed block.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Context, GapReason, Marks, Position, Span, Ticket};
+use crate::{Context, GapReason, Marks, Permit, Position, Span, Ticket};
 
 /// How records are written in a payload. The codes stand in queues and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,4 +125,6 @@ pub struct Payload {
     pub headers: Vec<PayloadHeader>,
     /// One per section, in order.
     pub tickets: Vec<Ticket>,
+    /// Pays for the memory of `block`, if any is counted; the sink drops it when it is done with that.
+    pub permit: Option<Permit>,
 }

@@ -1,6 +1,6 @@
 //! The border between the data plane and the queues: encode, compress, submit, read back.
 //!
-//! Readers encode, shippers compress and submit. Nothing here is called per record.
+//! Readers encode and compress, shippers submit. Nothing here is called per record.
 
 use std::fmt::Debug;
 

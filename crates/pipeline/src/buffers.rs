@@ -1,4 +1,4 @@
-//! Buffers: the memory of encoded batches, on its way back from shippers to readers.
+//! Buffers: the memory of blocks, on its way back from shippers to readers.
 //!
 //! A stack: the buffer given back last is the one still in the processor's cache. It holds what one
 //! batch per lane needs in steady state, and no more.
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Buffers kept, in number.
 ///
-/// 4: one being filled, two in a lane, one being compressed.
+/// 4: one being filled, two in a lane, one being submitted.
 const BUFFERS_MAX: usize = 4;
 
 /// A stack of empty buffers. One short lock per batch.
@@ -22,6 +22,12 @@ impl Buffers {
     #[must_use]
     pub fn new(bytes_max: usize) -> Buffers {
         Buffers { free: Mutex::default(), bytes_max }
+    }
+
+    /// Largest capacity kept.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
     /// An empty buffer.

@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use crossbeam::sync::Unparker;
-use flow::{Batch, ContextId, LaneId};
+use flow::{ContextId, Payload};
 
-/// Batches that may wait in a lane.
+/// Payloads that may wait in a lane.
 ///
-/// 2: one that the shipper takes next and one that the reader just filled; more would only move
-/// bytes from files to memory, and out of the processor's caches.
-const LANE_BATCHES_MAX: usize = 2;
+/// 2: one that the shipper takes next and one that the reader just made; more would only move
+/// bytes from files to memory.
+const LANE_PAYLOADS_MAX: usize = 2;
 
 /// What tells lanes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LaneKey {
-    /// Whose batches.
+    /// Whose payloads.
     pub tenant: Arc<str>,
     /// Which of the plan's sinks.
     pub sink: usize,
@@ -31,25 +31,23 @@ pub struct LaneKey {
 /// The reader's end.
 #[derive(Debug, Clone)]
 pub struct LaneSender {
-    /// Number of the lane.
-    pub id: LaneId,
-    batches: Sender<Batch>,
+    payloads: Sender<Payload>,
     shipper: Unparker,
 }
 
 impl LaneSender {
-    /// Hands the batch over, or back.
+    /// Hands the payload over, or back.
     ///
     /// # Errors
     /// If the lane is full.
-    pub fn try_push(&self, batch: Batch) -> Result<(), Box<Batch>> {
-        match self.batches.try_send(batch) {
+    pub fn try_push(&self, payload: Payload) -> Result<(), Box<Payload>> {
+        match self.payloads.try_send(payload) {
             Ok(()) => {
                 self.shipper.unpark();
                 Ok(())
             }
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                Err(Box::new(batch))
+            Err(TrySendError::Full(payload) | TrySendError::Disconnected(payload)) => {
+                Err(Box::new(payload))
             }
         }
     }
@@ -58,12 +56,10 @@ impl LaneSender {
 /// The shipper's end.
 #[derive(Debug)]
 pub struct LaneReceiver {
-    /// Number of the lane.
-    pub id: LaneId,
-    /// Whose batches.
+    /// Whose payloads.
     pub tenant: Arc<str>,
-    /// The batches, in order.
-    pub batches: Receiver<Batch>,
+    /// The payloads, in order.
+    pub payloads: Receiver<Payload>,
 }
 
 /// Where a new lane is announced to its shipper.
@@ -104,13 +100,12 @@ impl LaneDirectory {
         if let Some(lane) = lanes.get(key) {
             return lane.clone();
         }
-        let id = LaneId(u32::try_from(lanes.len()).expect("fewer lanes than tenants on a node"));
         let door = &self.doors[key.sink][key.shard];
-        let (sender, batches) = bounded(LANE_BATCHES_MAX);
-        let receiver = LaneReceiver { id, tenant: Arc::clone(&key.tenant), batches };
+        let (sender, payloads) = bounded(LANE_PAYLOADS_MAX);
+        let receiver = LaneReceiver { tenant: Arc::clone(&key.tenant), payloads };
         // A shipper that has ended leaves the lane without a taker: it fills, and refuses.
         drop(door.lanes.send(receiver));
-        let lane = LaneSender { id, batches: sender, shipper: door.unparker.clone() };
+        let lane = LaneSender { payloads: sender, shipper: door.unparker.clone() };
         lanes.insert(key.clone(), lane.clone());
         lane
     }

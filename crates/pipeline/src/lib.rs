@@ -1,12 +1,12 @@
-//! pipeline: the data plane, from files to acknowledged batches.
+//! pipeline: the data plane, from files to acknowledged payloads.
 //!
 //! Stages are state machines that can be stepped; threads are loops around them. The pipeline sees
 //! the world only through small traits: [`fs::Fs`], [`watch::Watch`], `flow::Clock`, `flow::Sink`. It
 //! knows neither tokio, nor Kubernetes, nor the wall clock.
 //!
-//! The way of a byte: [`discovery`] finds the file, the [`reader`] reads, frames and encodes it
-//! through its [`source`], the [`lane`] hands the batch to the [`shipper`], the sink completes the ticket, the
-//! [`tracker`] moves the watermark and stores it in the [`checkpoint`].
+//! The way of a byte: [`discovery`] finds the file, the [`reader`] reads, frames, encodes and
+//! compresses it through its [`source`], the [`lane`] hands the payload to the [`shipper`], the sink completes
+//! the ticket, the [`tracker`] moves the watermark and stores it in the [`checkpoint`].
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod budgets;
 pub mod buffers;
 pub mod checkpoint;
 pub mod discovery;
+pub mod doorbell;
 pub mod frame;
 pub mod fs;
 pub mod lane;

@@ -17,6 +17,7 @@ use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointStore, Damage};
 use crate::discovery::{Discovery, ReaderDoor};
+use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::memory::Memory;
 use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
@@ -94,13 +95,13 @@ impl DataPlane {
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 
         let reader_parkers: Vec<Parker> = (0..plan.readers).map(|_| Parker::new()).collect();
-        let reader_unparkers: Vec<Unparker> =
-            reader_parkers.iter().map(|it| it.unparker().clone()).collect();
+        let doorbells: Vec<Doorbell> =
+            reader_parkers.iter().map(|it| Doorbell::new(it.unparker().clone())).collect();
         let sinks: Vec<ReaderSink> = plan.sinks.iter().map(|it| it.reader.clone()).collect();
         let buffers = Arc::new(Buffers::new(buffer_bytes_max(&sinks)));
         let mut shipping = Shipping::default();
         for sink in plan.sinks {
-            shipping.start(sink, &acks, &world, &reader_unparkers, &buffers, &threads)?;
+            shipping.start(sink, &acks, &world, &doorbells, &buffers, &threads)?;
         }
 
         let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
@@ -122,6 +123,7 @@ impl DataPlane {
                 meter: Arc::clone(&world.meter),
                 memory: Arc::clone(&memory),
                 sinks: sinks.clone(),
+                doorbell: doorbells[number].clone(),
                 open_files_max: plan.open_files_max,
                 first_id: u32::try_from(number).expect("few readers"),
                 id_step: u32::try_from(plan.readers).expect("few readers"),
@@ -248,7 +250,7 @@ impl Shipping {
         sink: SinkPlan,
         acks: &AckSender,
         world: &World,
-        readers: &[Unparker],
+        readers: &[Doorbell],
         buffers: &Arc<Buffers>,
         threads: &Threads,
     ) -> Result<(), StartError> {

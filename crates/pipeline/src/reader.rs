@@ -1,4 +1,4 @@
-//! Reader: reads sources in turn, frames and encodes them, and hands batches to lanes.
+//! Reader: reads sources in turn, frames, encodes and compresses, and hands payloads to lanes.
 //!
 //! One thread per reader; a source belongs to one reader for its life. Permit first, then read: if
 //! there is no memory, or the lane is full, the file keeps the bytes and the next lane has its turn.
@@ -10,11 +10,12 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
-use flow::{Chunk, Clock, ContextId, Encode, Ledger, SourceId};
+use flow::{Chunk, Clock, ContextId, Ledger, SourceId};
 
 use crate::Tick;
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
+use crate::doorbell::Doorbell;
 use crate::fs::Fs;
 use crate::lane::LaneDirectory;
 use crate::memory::Memory;
@@ -24,9 +25,12 @@ use crate::source::{Known, SeenFile, Source, SourceReport, SourceSpec, StartAt};
 use crate::tracker::TrackerCommand;
 
 mod gather;
+mod pack;
 mod turn;
 pub use gather::BatchLimits;
 use gather::Gather;
+use pack::Packer;
+pub use pack::{CompressMaker, EncodeMaker};
 
 /// What discovery tells a reader.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub struct ReaderParts {
     pub budgets: Arc<Budgets>,
     /// Size of the read buffer, in bytes.
     pub chunk_bytes: usize,
-    /// Buffers of batches.
+    /// Buffers of blocks, on their way back from shippers.
     pub buffers: Arc<Buffers>,
     /// Counts dropped tickets.
     pub ledger: Arc<Ledger>,
@@ -73,6 +77,8 @@ pub struct ReaderParts {
     pub memory: Arc<Memory>,
     /// By sink.
     pub sinks: Vec<ReaderSink>,
+    /// Rung by shippers when a lane has room again, or memory was given back.
+    pub doorbell: Doorbell,
     /// Above this many open log files, idle ones are closed.
     pub open_files_max: u64,
     /// First source id, and the step between: readers share the number space.
@@ -86,12 +92,11 @@ pub struct ReaderParts {
 pub struct ReaderSink {
     /// When a batch is full.
     pub limits: BatchLimits,
-    /// Makes an encoder for a lane.
+    /// Makes a reader's encoder.
     pub encode: EncodeMaker,
+    /// Makes a reader's compressor.
+    pub compress: CompressMaker,
 }
-
-/// Makes encoders.
-pub type EncodeMaker = Arc<dyn Fn() -> Box<dyn Encode> + Send + Sync>;
 
 impl std::fmt::Debug for ReaderSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,6 +117,8 @@ pub struct Reader {
     schedule: Schedule,
     timers: BinaryHeap<Reverse<(u64, SourceIndex)>>,
     gathers: Vec<Gather>,
+    /// By sink.
+    packers: Vec<Packer>,
     is_stopping: bool,
 }
 
@@ -138,7 +145,13 @@ impl Reader {
     #[must_use]
     pub fn new(parts: ReaderParts) -> Reader {
         let quantum_bytes = u32::try_from(parts.chunk_bytes).expect("chunks are small");
+        let packer = |sink: &ReaderSink| {
+            let blocks = Arc::clone(&parts.buffers);
+            let spare_bytes_max = blocks.bytes_max();
+            Packer::new((sink.encode)(), (sink.compress)(), blocks, spare_bytes_max)
+        };
         Reader {
+            packers: parts.sinks.iter().map(packer).collect(),
             next_id: parts.first_id,
             chunk: Chunk::new(parts.chunk_bytes),
             parts,
@@ -163,10 +176,11 @@ impl Reader {
                 break;
             }
             let Some((lane, index)) = self.schedule.next_turn() else { break };
-            if self.gathers[lane].is_stalled() {
-                self.gathers[lane].flush(false);
+            let gather = &mut self.gathers[lane];
+            if gather.is_stalled() {
+                gather.flush(false, &mut self.packers[gather.key.sink]);
             }
-            if self.gathers[lane].is_stalled() {
+            if gather.is_stalled() {
                 self.schedule.block(lane, index);
                 continue;
             }
@@ -174,7 +188,7 @@ impl Reader {
         }
         let is_idle = self.schedule.is_idle() || self.is_stopping;
         for gather in &mut self.gathers {
-            gather.flush(is_idle);
+            gather.flush(is_idle, &mut self.packers[gather.key.sink]);
         }
         if worked && !self.is_stopping {
             return Tick::Busy;
@@ -185,6 +199,10 @@ impl Reader {
         }
         let timer_ns = self.timers.peek().map(|Reverse((due_ns, _))| *due_ns);
         let is_blocked = self.schedule.has_blocked() || self.gathers.iter().any(Gather::is_stalled);
+        if is_blocked && self.parts.doorbell.listen() {
+            // Room may have come before anybody knew that it is waited for.
+            return Tick::Busy;
+        }
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
         Tick::Idle([timer_ns, blocked_ns].into_iter().flatten().min())
     }
@@ -281,9 +299,7 @@ impl Reader {
         let lane = self.parts.lanes.open(&key);
         let budget = self.parts.budgets.of(&key.tenant);
         let sink = &self.parts.sinks[key.sink];
-        let (encode, limits) = ((sink.encode)(), sink.limits);
-        let buffers = Arc::clone(&self.parts.buffers);
-        self.gathers.push(Gather::new(key, lane, budget, encode, limits, buffers));
+        self.gathers.push(Gather::new(key, lane, budget, sink.limits));
         self.schedule.add_lane()
     }
 

@@ -1,4 +1,4 @@
-//! Shipper: compresses and submits the batches of its lanes.
+//! Shipper: submits the payloads of its lanes.
 //!
 //! One per sink and shard, on a thread of its own. Lanes take turns; a lane whose payload was
 //! refused keeps it and tries again after a back-off, in order, while the others go on. Tickets
@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
-use crossbeam::sync::Unparker;
-use flow::{Batch, Clock, Codec, Compress, Payload, Sink, SinkError};
+use flow::{Clock, Payload, Sink, SinkError};
 
 use crate::Tick;
 use crate::buffers::Buffers;
+use crate::doorbell::Doorbell;
 use crate::lane::LaneReceiver;
 use crate::meter::SinkMeter;
 
@@ -23,15 +23,13 @@ pub use backoff::RetryPolicy;
 /// What a shipper is made of.
 #[derive(Debug)]
 pub struct ShipperParts {
-    /// Compresses blocks.
-    pub compress: Box<dyn Compress>,
     /// Takes payloads.
     pub sink: Box<dyn Sink>,
     /// When to try again.
     pub retry: RetryPolicy,
 }
 
-/// Moves batches from lanes to a sink.
+/// Moves payloads from lanes to a sink.
 #[derive(Debug)]
 pub struct Shipper {
     name: Arc<str>,
@@ -41,11 +39,9 @@ pub struct Shipper {
     clock: Arc<dyn Clock>,
     meter: Arc<SinkMeter>,
     /// Readers wait for room in lanes and for memory.
-    readers: Vec<Unparker>,
+    readers: Vec<Doorbell>,
     /// Back to the readers.
     buffers: Arc<Buffers>,
-    /// Buffers to compress into.
-    spare: Vec<Vec<u8>>,
     broken: Option<String>,
 }
 
@@ -66,7 +62,7 @@ impl Shipper {
         new_lanes: Receiver<LaneReceiver>,
         clock: Arc<dyn Clock>,
         meter: Arc<SinkMeter>,
-        readers: Vec<Unparker>,
+        readers: Vec<Doorbell>,
         buffers: Arc<Buffers>,
     ) -> Shipper {
         Shipper {
@@ -78,12 +74,11 @@ impl Shipper {
             meter,
             readers,
             buffers,
-            spare: Vec::new(),
             broken: None,
         }
     }
 
-    /// Ships one batch of each lane that has one.
+    /// Ships one payload of each lane that has one.
     pub fn tick(&mut self) -> Tick {
         while let Ok(receiver) = self.new_lanes.try_recv() {
             let backoff = Backoff::new(self.parts.retry);
@@ -114,7 +109,8 @@ impl Shipper {
     /// Whether nothing waits in any lane.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let is_empty = |lane: &ShipLane| lane.pending.is_none() && lane.receiver.batches.is_empty();
+        let is_empty =
+            |lane: &ShipLane| lane.pending.is_none() && lane.receiver.payloads.is_empty();
         self.new_lanes.is_empty() && self.lanes.iter().all(is_empty)
     }
 
@@ -143,44 +139,14 @@ impl Shipper {
             }
             Some(payload) => payload,
             None => {
-                let Ok(batch) = lane.receiver.batches.try_recv() else { return false };
-                match self.pack(batch) {
-                    Some(payload) => payload,
-                    None => return true,
-                }
+                let Ok(payload) = lane.receiver.payloads.try_recv() else { return false };
+                payload
             }
         };
         self.submit(lane, payload, now_ns);
+        // The lane has a place more, and the tenant perhaps some memory.
+        self.readers.iter().for_each(Doorbell::ring);
         true
-    }
-
-    /// Compresses a batch; its buffer, and its permit, go back at once.
-    fn pack(&mut self, batch: Batch) -> Option<Payload> {
-        let raw_bytes = u32::try_from(batch.raw.len()).expect("a batch is far below 4 GiB");
-        let codec = self.parts.compress.codec();
-        let block = if codec == Codec::None {
-            batch.raw
-        } else {
-            let mut block = self.spare.pop().unwrap_or_default();
-            if let Err(error) = self.parts.compress.compress(&batch.raw, &mut block) {
-                // The tickets are dropped, which says that these spans must be read again.
-                self.fail(error.to_string());
-                return None;
-            }
-            self.buffers.give(batch.raw);
-            block
-        };
-        drop(batch.permit);
-        self.readers.iter().for_each(Unparker::unpark);
-        Some(Payload {
-            tenant: batch.tenant,
-            encoding: batch.encoding,
-            codec,
-            raw_bytes,
-            block,
-            headers: batch.headers,
-            tickets: batch.tickets,
-        })
     }
 
     fn submit(&mut self, lane: &mut ShipLane, payload: Payload, now_ns: u64) {
@@ -190,12 +156,8 @@ impl Shipper {
                 self.meter.batches.add(1);
                 self.meter.raw_bytes.add(u64::from(raw_bytes));
                 self.meter.payload_bytes.add(payload_bytes as u64);
-                match spent {
-                    Some(buffer) if self.parts.compress.codec() == Codec::None => {
-                        self.buffers.give(buffer);
-                    }
-                    Some(buffer) if self.spare.len() < SPARE_BUFFERS_MAX => self.spare.push(buffer),
-                    _ => {}
+                if let Some(buffer) = spent {
+                    self.buffers.give(buffer);
                 }
                 if lane.backoff.succeeded() {
                     self.meter.lanes_retrying.sub(1);
@@ -235,9 +197,6 @@ impl Shipper {
         self.broken = Some(reason);
     }
 }
-
-/// Block buffers kept for reuse, in number.
-const SPARE_BUFFERS_MAX: usize = 2;
 
 #[cfg(test)]
 mod tests;

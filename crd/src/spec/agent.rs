@@ -26,10 +26,10 @@ pub struct AgentSpec {
     /// All data in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
-    /// Threads that read.
+    /// Threads that read, encode and compress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readers: Option<u32>,
-    /// Threads that encode, compress and ship.
+    /// Threads that ship, for each sink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shippers: Option<u32>,
     /// Most that is read at a time.

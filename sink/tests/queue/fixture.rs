@@ -188,6 +188,7 @@ pub(crate) fn payload_of(
         },
         headers,
         tickets,
+        permit: None,
     }
 }
 

@@ -41,6 +41,7 @@ pub fn parse(text: &[u8], cache: &mut SecondCache) -> Option<(i64, usize)> {
 ///
 /// Digits that are not there count as zeros, which is just what they mean. `None` if it is not that
 /// simple; [`fraction`] then has the say.
+#[expect(clippy::cast_possible_truncation, reason = "eight digits below, the ninth above")]
 #[inline]
 fn fraction_of_word(text: &[u8]) -> Option<(i64, usize)> {
     let bytes: &[u8; 16] = text.first_chunk()?;

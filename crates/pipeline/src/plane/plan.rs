@@ -47,7 +47,7 @@ pub struct PlanePlan {
 pub struct SinkPlan {
     /// Its name.
     pub name: Arc<str>,
-    /// When a batch is full, and how it is encoded.
+    /// When a batch is full, how it is encoded and compressed.
     pub reader: ReaderSink,
     /// One shipper thread each.
     pub shippers: Vec<ShipperMaker>,

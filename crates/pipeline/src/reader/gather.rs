@@ -1,11 +1,11 @@
-//! Gather: the encoded sections of one lane on their way to becoming a batch.
+//! Gather: the encoded sections of one lane on their way to becoming a payload.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use flow::{Batch, Budget, Content, Encode, PayloadHeader, Permit, Section, Ticket};
+use flow::{Budget, Content, Payload, PayloadHeader, Permit, Section, Ticket};
 
-use crate::buffers::Buffers;
+use super::pack::Packer;
 use crate::lane::{LaneKey, LaneSender};
 
 /// When a batch is full.
@@ -28,17 +28,15 @@ pub(super) struct Gather {
     pub(super) key: LaneKey,
     pub(super) budget: Arc<Budget>,
     lane: LaneSender,
-    encode: Box<dyn Encode>,
     limits: BatchLimits,
-    buffers: Arc<Buffers>,
     raw: Vec<u8>,
     headers: Vec<PayloadHeader>,
     tickets: Vec<Ticket>,
     permit: Option<Permit>,
     bytes: u64,
     records: usize,
-    /// A batch that the lane handed back.
-    stalled: Option<Box<Batch>>,
+    /// A payload that the lane handed back.
+    stalled: Option<Box<Payload>>,
 }
 
 impl Gather {
@@ -46,17 +44,13 @@ impl Gather {
         key: LaneKey,
         lane: LaneSender,
         budget: Arc<Budget>,
-        encode: Box<dyn Encode>,
         limits: BatchLimits,
-        buffers: Arc<Buffers>,
     ) -> Gather {
         Gather {
             key,
             budget,
             lane,
-            encode,
             limits,
-            buffers,
             raw: Vec::new(),
             headers: Vec::new(),
             tickets: Vec::new(),
@@ -68,12 +62,15 @@ impl Gather {
     }
 
     /// Encodes a section. `permit` was taken to read it, and pays from now on for what it became.
-    pub(super) fn push(&mut self, section: &Section, ticket: Ticket, permit: Option<Permit>) {
-        if self.raw.capacity() == 0 {
-            self.raw = self.buffers.take();
-        }
+    pub(super) fn push(
+        &mut self,
+        section: &Section,
+        ticket: Ticket,
+        permit: Option<Permit>,
+        packer: &mut Packer,
+    ) {
         let begin = self.raw.len();
-        self.encode.encode(section, &mut self.raw);
+        packer.encode(section, &mut self.raw);
         if let Some(mut permit) = permit {
             permit.resize(self.raw.len() - begin);
             match &mut self.permit {
@@ -86,41 +83,64 @@ impl Gather {
         let range = block_offset(begin)..block_offset(self.raw.len());
         self.headers.push(header(section, &ticket, range));
         self.tickets.push(ticket);
-        self.flush(false);
+        self.flush(false, packer);
     }
 
     /// Hands over what is gathered if it is a full batch, or `all` of it.
-    pub(super) fn flush(&mut self, all: bool) {
-        if let Some(batch) = self.stalled.take()
-            && let Err(batch) = self.lane.try_push(*batch)
+    pub(super) fn flush(&mut self, all: bool, packer: &mut Packer) {
+        if let Some(payload) = self.stalled.take()
+            && let Err(payload) = self.lane.try_push(*payload)
         {
-            self.stalled = Some(batch);
+            self.stalled = Some(payload);
             return;
         }
         if self.headers.is_empty() || !(all || self.is_full()) {
             return;
         }
-        let batch = Batch {
-            lane: self.lane.id,
-            tenant: Arc::clone(&self.key.tenant),
-            encoding: self.encode.encoding(),
-            raw: std::mem::take(&mut self.raw),
-            headers: std::mem::take(&mut self.headers),
-            tickets: std::mem::take(&mut self.tickets),
-            permit: self.permit.take(),
-        };
+        if let Some(payload) = self.seal(packer) {
+            self.stalled = self.lane.try_push(payload).err();
+        }
+    }
+
+    /// Makes a payload of what is gathered. From now on the permit pays for the block.
+    fn seal(&mut self, packer: &mut Packer) -> Option<Payload> {
+        let raw = std::mem::take(&mut self.raw);
+        let headers = std::mem::take(&mut self.headers);
+        let tickets = std::mem::take(&mut self.tickets);
+        let mut permit = self.permit.take();
         (self.bytes, self.records) = (0, 0);
-        self.stalled = self.lane.try_push(batch).err();
+        let raw_bytes = block_offset(raw.len());
+        let block = match packer.compress(raw) {
+            Ok(block) => block,
+            Err(error) => {
+                // The tickets are dropped, which says that these spans must be read again.
+                tracing::error!(tenant = &*self.key.tenant, %error, "a batch is read again");
+                return None;
+            }
+        };
+        if let Some(permit) = &mut permit {
+            permit.resize(block.len());
+        }
+        Some(Payload {
+            tenant: Arc::clone(&self.key.tenant),
+            encoding: packer.encoding(),
+            codec: packer.codec(),
+            raw_bytes,
+            block,
+            headers,
+            tickets,
+            permit,
+        })
     }
 
     /// Whether so many bytes may be read for this lane now.
     ///
     /// A batch is handed over before it would grow beyond its limit, and if the lane takes nothing,
     /// nothing more is read for it.
-    pub(super) fn has_room(&mut self, bytes: u64) -> bool {
+    pub(super) fn has_room(&mut self, bytes: u64, packer: &mut Packer) -> bool {
         let is_too_much = self.bytes > 0 && self.bytes + bytes > self.limits.bytes_max;
         if is_too_much || self.is_full() || self.is_stalled() {
-            self.flush(is_too_much);
+            self.flush(is_too_much, packer);
         }
         !self.is_stalled()
     }

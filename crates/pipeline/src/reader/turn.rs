@@ -73,7 +73,8 @@ impl Reader {
         let chunk_bytes = self.parts.chunk_bytes;
         let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
         let gather = &mut self.gathers[lane];
-        let permit = if gather.has_room(bytes_max as u64) {
+        let packer = &mut self.packers[gather.key.sink];
+        let permit = if gather.has_room(bytes_max as u64, packer) {
             gather.budget.try_acquire(bytes_max)
         } else {
             None
@@ -198,7 +199,8 @@ impl Reader {
             source.meter.begin((source.seen_ns, source.id, section.span.begin));
         }
         let ticket = Ticket::new(acked, Arc::clone(&self.parts.ledger));
-        self.gathers[lane].push(&section, ticket, permit);
+        let gather = &mut self.gathers[lane];
+        gather.push(&section, ticket, permit, &mut self.packers[gather.key.sink]);
         section.content
     }
 

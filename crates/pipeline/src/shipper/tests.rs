@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Sender, bounded};
-use flow::{CompressError, Encoding, LaneId, Refused};
+use flow::{Codec, Encoding, Refused};
 
 use super::*;
 
@@ -18,18 +18,6 @@ impl Clock for HandClock {
     }
     fn unix_ns(&self) -> i64 {
         0
-    }
-}
-
-#[derive(Debug)]
-struct Stored;
-
-impl Compress for Stored {
-    fn codec(&self) -> Codec {
-        Codec::None
-    }
-    fn compress(&mut self, _raw: &[u8], _out: &mut Vec<u8>) -> Result<(), CompressError> {
-        unreachable!("what is not compressed is passed through")
     }
 }
 
@@ -69,21 +57,19 @@ struct Bed {
     shipper: Shipper,
     world: Arc<Mutex<World>>,
     clock: Arc<HandClock>,
-    lanes: Vec<Sender<Batch>>,
+    lanes: Vec<Sender<Payload>>,
 }
 
 fn bed(tenants: &[&str]) -> Bed {
     let (world, clock) = (Arc::new(Mutex::new(World::default())), Arc::new(HandClock::default()));
     let (new_lanes, receiver) = bounded(10);
     let mut lanes = Vec::new();
-    for (number, tenant) in tenants.iter().enumerate() {
-        let (sender, batches) = bounded(10);
-        let id = LaneId(u32::try_from(number).unwrap());
-        new_lanes.send(LaneReceiver { id, tenant: Arc::from(*tenant), batches }).unwrap();
+    for tenant in tenants {
+        let (sender, payloads) = bounded(10);
+        new_lanes.send(LaneReceiver { tenant: Arc::from(*tenant), payloads }).unwrap();
         lanes.push(sender);
     }
     let parts = ShipperParts {
-        compress: Box::new(Stored),
         sink: Box::new(FakeSink(Arc::clone(&world))),
         retry: RetryPolicy { first_ns: 100, max_ns: 1000 },
     };
@@ -95,16 +81,17 @@ fn bed(tenants: &[&str]) -> Bed {
 
 impl Bed {
     fn push(&self, lane: usize, tenant: &str, text: &str) {
-        let batch = Batch {
-            lane: LaneId(u32::try_from(lane).unwrap()),
+        let payload = Payload {
             tenant: Arc::from(tenant),
             encoding: Encoding::JsonLines,
-            raw: text.as_bytes().to_vec(),
+            codec: Codec::None,
+            raw_bytes: u32::try_from(text.len()).unwrap(),
+            block: text.as_bytes().to_vec(),
             headers: Vec::new(),
             tickets: Vec::new(),
             permit: None,
         };
-        self.lanes[lane].send(batch).unwrap();
+        self.lanes[lane].send(payload).unwrap();
     }
 
     /// Ticks until the shipper is idle; returns what was taken meanwhile, and when it wants to wake.

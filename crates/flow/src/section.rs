@@ -1,16 +1,10 @@
-//! Section and batch: what a reader makes of a chunk, and what it hands over to a lane.
+//! Section: one context's next span, with the records framed in it.
 //!
-//! A section is one context's next span; it is encoded as soon as it is framed, while its bytes are
-//! in the processor's cache. A batch holds encoded sections. Many quiet contexts share a batch, so
-//! that they share a compressed block too.
+//! It is encoded as soon as it is framed, while its bytes are in the processor's cache.
 
 use std::sync::Arc;
 
-use crate::{Chunk, Context, Encoding, Gap, PayloadHeader, Permit, Record, Span, Ticket};
-
-/// Number of a lane: the queue from readers to one shipper, for one tenant and one sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneId(pub u32);
+use crate::{Chunk, Context, Gap, Record, Span};
 
 /// What is special about a section's place in its context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,23 +62,4 @@ impl Section {
             Content::Gap(_) | Content::End => &[],
         }
     }
-}
-
-/// Encoded sections of one tenant on their way through one lane.
-#[derive(Debug)]
-pub struct Batch {
-    /// Where to.
-    pub lane: LaneId,
-    /// Who owns them.
-    pub tenant: Arc<str>,
-    /// How they are encoded.
-    pub encoding: Encoding,
-    /// Their payloads one after the other, in the order in which they were read.
-    pub raw: Vec<u8>,
-    /// One per section, in order; sections of one context in the order of their spans.
-    pub headers: Vec<PayloadHeader>,
-    /// One per section, in order.
-    pub tickets: Vec<Ticket>,
-    /// Pays for `raw`; none if it is empty.
-    pub permit: Option<Permit>,
 }
