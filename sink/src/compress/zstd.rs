@@ -12,11 +12,11 @@ use super::DecompressError;
 pub const LEVEL_DEFAULT: i32 = 1;
 
 /// What level 1 means here, for OTLP logs in blocks of up to 1 MiB; `docs/WIRE.md` has the
-/// measurement. The library's own level 1 looks back 512 KiB and matches seven bytes at least.
+/// measurement. The library's own level 1 looks back further and changes with the block's size.
 const LEVEL_1: [CParameter; 4] = [
     CParameter::WindowLog(18),
     CParameter::HashLog(13),
-    CParameter::MinMatch(6),
+    CParameter::MinMatch(7),
     CParameter::Strategy(Strategy::ZSTD_fast),
 ];
 
