@@ -57,9 +57,9 @@ pub struct Rule {
 
 /// A scan of what is watched too is followed by so many times its length without one.
 ///
-/// 2000: scans take at most half a thousandth of a core. A scan of 400 sources takes half a
-/// millisecond, so up to there it comes every second.
-const SCAN_SHARE: u64 = 2000;
+/// 10,000: scans take at most a ten-thousandth of a core. A scan of 100 sources takes a tenth of a
+/// millisecond, so up to there it comes every second; one of 1,000 every ten seconds.
+const SCAN_SHARE: u64 = 10_000;
 /// Longest time without a scan, in nanoseconds: what a watch missed is found after a minute.
 pub const SCAN_PAUSE_MAX_NS: u64 = 60_000_000_000;
 
