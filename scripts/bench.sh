@@ -15,6 +15,8 @@ status=0
 {
     printf '# Results\n\nWritten by `make bench`; what is measured and how is in [README.md](README.md).\n\n'
     cat "$section"
+    echo
+    cat benches/ANALYSIS.md
 } >benches/RESULTS.md
 echo "benches/RESULTS.md is written"
 exit "$status"
