@@ -42,7 +42,7 @@ pub(crate) fn context() -> Arc<Context> {
 }
 
 pub(crate) fn ticket(span: Span, ledger: &Arc<Ledger>) -> Ticket {
-    let positions = vec![Position { generation: 1, offset: span.end }];
+    let positions = vec![Position { generation: 1, offset: span.end, ..Position::default() }];
     let acked = flow::Acked {
         source: SourceId(1),
         span,

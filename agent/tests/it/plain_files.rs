@@ -218,6 +218,20 @@ fn start_at_end_leaves_out_what_was_there_and_takes_new_files_whole() {
 }
 
 #[test]
+fn start_at_end_holds_over_a_restart_before_the_first_line() {
+    let bed = Bed::new();
+    let config = files("files", "*.log", "  startAt: end\n");
+    bed.configure(&[&bed.agent(""), &queue_sink(""), &config]);
+    append(&bed.log("old.log"), b"before\n");
+    let agent = Agent::start(&bed);
+    agent.stop();
+    append(&bed.log("old.log"), b"while no agent ran\n");
+    let agent = Agent::start(&bed);
+    bed.wait_for_bodies(&["while no agent ran"]);
+    agent.stop();
+}
+
+#[test]
 fn rotated_generations_that_were_there_before_are_read_oldest_first() {
     let bed = Bed::new();
     bed.configure_files();

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::{Head, Place};
+
 /// Half-open range of cursors `[begin, end)` of one context and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -46,10 +48,16 @@ impl fmt::Display for Span {
 }
 
 /// How far one generation of a source has been read: what a restart needs to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// The fingerprints find the generation again where its key does not: in a copy, or compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
     /// Key of the generation: a hash of its inode, birth time and incarnation, 0 for none.
     pub generation: u64,
     /// Offset in that generation just after the last byte covered.
     pub offset: u64,
+    /// Fingerprint of the generation's first bytes, as far as it was known then.
+    pub head: Head,
+    /// Fingerprint of the bytes just before `offset`.
+    pub place: Place,
 }

@@ -119,7 +119,7 @@ mod tests {
         let acked = Acked {
             source: SourceId(7),
             span: Span::new(0, 10),
-            positions: vec![Position { generation: 1, offset: 10 }],
+            positions: vec![Position { generation: 1, offset: 10, ..Position::default() }],
             records: 1,
             filtered_bytes: 0,
             gap: None,

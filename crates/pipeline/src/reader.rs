@@ -239,8 +239,8 @@ impl Reader {
 
     fn look(&mut self, spec: SourceSpec, files: &[SeenFile], is_initial: bool, now_ns: u64) {
         let context = spec.context.id;
-        let (index, known, start_at) = match self.by_context.get(&context) {
-            Some(&index) => (index, Known::new(0), StartAt::Beginning),
+        let (index, known, start_at, is_new) = match self.by_context.get(&context) {
+            Some(&index) => (index, Known::new(0), StartAt::Beginning, false),
             None if files.is_empty() => return,
             None => {
                 let known = self.parts.memory.recall(context, spec.sink);
@@ -250,11 +250,18 @@ impl Reader {
                     StartAt::Beginning
                 };
                 let known = known.unwrap_or_else(|| Known::new(self.new_epoch()));
-                (self.open(spec, &known, now_ns), known, start_at)
+                (self.open(spec, &known, now_ns), known, start_at, true)
             }
         };
         let Some(slot) = &mut self.slots[index] else { return };
-        slot.source.reconcile(&*self.parts.fs, files, &known, start_at, now_ns);
+        let source = &mut slot.source;
+        source.reconcile(&*self.parts.fs, files, &known, start_at, now_ns);
+        if is_new {
+            // What `startAt: end` leaves out is left out after a restart too.
+            let known = if start_at == StartAt::End { source.known() } else { known };
+            let (source, meter) = (source.id, Arc::clone(&source.meter));
+            self.tell_tracker(TrackerCommand::Open { source, context, known, meter });
+        }
         self.settle_files(index);
         self.make_ready(index);
     }
@@ -272,13 +279,6 @@ impl Reader {
         meter.sources.add(1);
         let lane = self.lane_for(&spec);
         let context = spec.context.id;
-        let open = TrackerCommand::Open {
-            source: id,
-            context,
-            known: known.clone(),
-            meter: Arc::clone(&meter),
-        };
-        self.tell_tracker(open);
         let mut source = Source::new(id, spec, meter, known);
         source.seen_ns = now_ns;
         let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };

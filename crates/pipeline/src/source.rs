@@ -22,10 +22,10 @@ mod reconcile;
 mod resume;
 
 pub use generation::Generation;
-pub use identity::{HEAD_BYTES_MAX, Head, generation_key};
+pub use identity::generation_key;
 pub use look::Look;
 pub use read::ReadOutcome;
-pub use resume::{GenerationMark, Known};
+pub use resume::Known;
 
 /// Where to begin with files that were there before the agent first saw them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +102,6 @@ pub struct Source {
     retry: Retry,
     /// Monotonic time at which the bytes to be read next were first noticed.
     pub seen_ns: u64,
-    /// Heads that the ack tracker has not been told of.
-    pub news: Vec<GenerationMark>,
     /// Generations done with for good, and the cursor up to which they must stay in the checkpoint.
     pub forgotten: Vec<(u64, u64)>,
     /// Bytes known to be unread, as last reported.
@@ -180,7 +178,6 @@ impl Source {
             current: 0,
             retry: Retry::default(),
             seen_ns: 0,
-            news: Vec::new(),
             forgotten: Vec::new(),
             lag_bytes: 0,
         }
@@ -212,7 +209,7 @@ impl Source {
             epoch: self.epoch,
             cursor: self.cursor,
             is_new: self.is_first,
-            generations: self.generations.iter().map(Generation::mark).collect(),
+            generations: self.generations.iter().map(Generation::position).collect(),
         }
     }
 

@@ -14,7 +14,7 @@ use flow::{Acked, Clock, ContextId, Position, SourceId};
 use crate::Tick;
 use crate::checkpoint::{CheckpointStore, Entry};
 use crate::meter::{Meter, Observe, TenantMeter};
-use crate::source::{GenerationMark, Known};
+use crate::source::Known;
 
 /// What readers tell the tracker. A source is opened before its first span is acknowledged.
 #[derive(Debug)]
@@ -29,13 +29,6 @@ pub enum TrackerCommand {
         known: Known,
         /// Counts of its tenant.
         meter: Arc<TenantMeter>,
-    },
-    /// The fingerprint of a generation is known, or grew.
-    Head {
-        /// Whose.
-        source: SourceId,
-        /// Key and fingerprint; the offset is of no meaning.
-        mark: GenerationMark,
     },
     /// A generation is done with, once everything before `cursor` is acknowledged.
     Forget {
@@ -164,19 +157,15 @@ impl Tracker {
                 // A chain that came back before all of its earlier life was acknowledged goes on
                 // with that life's watermark: what the reader knows is further than that.
                 let tracked = self.contexts.entry(context).or_insert_with(|| Tracked {
+                    // What was left out at a first start is nowhere else.
+                    is_dirty: known.is_new && !known.generations.is_empty(),
                     entry: Entry::new(context, known),
                     meter,
                     early: BTreeMap::new(),
                     forget: Vec::new(),
-                    is_dirty: false,
                     closed_at: None,
                 });
                 tracked.closed_at = None;
-            }
-            TrackerCommand::Head { source, mark } => {
-                if let Some(tracked) = self.tracked(source) {
-                    tracked.note_head(mark);
-                }
             }
             TrackerCommand::Forget { source, cursor, key } => {
                 if let Some(tracked) = self.tracked(source) {
@@ -278,15 +267,6 @@ impl Tracked {
         }
     }
 
-    fn note_head(&mut self, mark: GenerationMark) {
-        let generations = &mut self.entry.known.generations;
-        match generations.iter_mut().find(|it| it.key == mark.key) {
-            Some(known) => known.head = mark.head,
-            None => generations.push(GenerationMark { offset: 0, ..mark }),
-        }
-        self.is_dirty = true;
-    }
-
     /// Drops the generations that nothing un-acknowledged refers to any more.
     fn forget_reached(&mut self) {
         let cursor = self.entry.known.cursor;
@@ -295,7 +275,7 @@ impl Tracked {
         self.forget = waiting;
         if !reached.is_empty() {
             let generations = &mut self.entry.known.generations;
-            generations.retain(|it| !reached.iter().any(|(_, key)| *key == it.key));
+            generations.retain(|it| !reached.iter().any(|(_, key)| *key == it.generation));
             self.is_dirty = true;
         }
     }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use flow::{Codec, ContextId, Encoding, GapReason, Marks, Payload, PayloadHeader, Position, Span};
+use flow::{
+    Codec, ContextId, Encoding, GapReason, HEAD_BYTES_MAX, Head, Marks, PLACE_BYTES_MAX, Payload,
+    PayloadHeader, Place, Position, Span,
+};
 
 use super::context_frame::check_context;
 use super::format::{Fields, Malformed, Put, len_u32};
@@ -17,7 +20,7 @@ const BATCH_FIXED_BYTES: usize = 16;
 /// Bytes of a row before its positions.
 const ROW_BYTES: usize = 64;
 /// Bytes of one position.
-pub(super) const POSITION_BYTES: usize = 16;
+pub(super) const POSITION_BYTES: usize = 32;
 
 const MARK_FIRST: u8 = 1;
 const MARK_LAST: u8 = 2;
@@ -227,8 +230,22 @@ pub(super) fn decode_span(fields: &mut Fields<'_>) -> Result<Span, Malformed> {
 pub(super) fn encode_position(position: &Position, out: &mut Vec<u8>) {
     out.put_u64(position.generation);
     out.put_u64(position.offset);
+    out.put_u64(position.head.hash);
+    out.put_u16(position.head.len);
+    out.put_u8(position.place.len);
+    out.put_u8(0);
+    out.put_u32(position.place.hash);
 }
 
 pub(super) fn decode_position(fields: &mut Fields<'_>) -> Result<Position, Malformed> {
-    Ok(Position { generation: fields.u64()?, offset: fields.u64()? })
+    let (generation, offset) = (fields.u64()?, fields.u64()?);
+    let hash = fields.u64()?;
+    let head = Head { len: fields.u16()?, hash };
+    let len = fields.u8()?;
+    fields.zero(1, "reserved")?;
+    let place = Place { len, hash: fields.u32()? };
+    if usize::from(head.len) > HEAD_BYTES_MAX || usize::from(place.len) > PLACE_BYTES_MAX {
+        return Err(Malformed::Field("fingerprint"));
+    }
+    Ok(Position { generation, offset, head, place })
 }

@@ -74,9 +74,9 @@ pub const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 // An index is one block, and it must fit.
 const _: () = assert!(
-    (SEGMENT_ENTRIES_MAX + BATCH_SECTIONS_MAX) * (48 + 24) + SEGMENT_POSITIONS_MAX * 2 * 16
+    (SEGMENT_ENTRIES_MAX + BATCH_SECTIONS_MAX) * (48 + 24) + SEGMENT_POSITIONS_MAX * 2 * 32
         < BLOCK_BYTES_MAX as usize
 );
 // A batch of as many sections as may be, with three positions each, fits a header part.
-const _: () = assert!(BATCH_SECTIONS_MAX * (64 + 3 * 16) < HEADER_PART_BYTES_MAX as usize);
+const _: () = assert!(BATCH_SECTIONS_MAX * (64 + 3 * 32) < HEADER_PART_BYTES_MAX as usize);
 const _: () = assert!(BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn spans_that_follow_each_other_are_one() {
         let mut read_back = QueueReadBack::default();
-        let at = |generation, offset| Position { generation, offset };
+        let at = |generation, offset| Position { generation, offset, ..Position::default() };
         let context = ContextId(1);
         read_back.add(context, 0, Span::new(0, 10), &[at(1, 10)]);
         read_back.add(context, 0, Span::new(10, 20), &[at(1, 15), at(2, 5)]);

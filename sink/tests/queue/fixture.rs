@@ -151,7 +151,8 @@ pub(crate) fn payload_of(
         if part.gap.is_none() {
             raw.extend(body(part.context.id.0, part.span));
         }
-        let positions = vec![Position { generation: 9, offset: part.span.end }];
+        let positions =
+            vec![Position { generation: 9, offset: part.span.end, ..Position::default() }];
         headers.push(PayloadHeader {
             context: Arc::clone(&part.context),
             epoch: part.epoch,

@@ -1,9 +1,9 @@
 //! Bytes of a checkpoint file. All integers are little-endian; `docs/FORMAT.md` is the document.
 
-use flow::{ContextId, checksum};
+use flow::{ContextId, Head, Place, Position, checksum};
 
 use super::Entry;
-use crate::source::{GenerationMark, Head, Known};
+use crate::source::Known;
 
 const MAGIC: [u8; 8] = *b"LFCKPT\r\n";
 /// Version of the layout. A reader refuses later ones.
@@ -119,11 +119,13 @@ fn write_entry(entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(&entry.updated_unix_seconds.to_le_bytes());
     out.push(u8::from(known.is_new));
     out.extend_from_slice(&count(known.generations.len()).to_le_bytes());
-    for mark in &known.generations {
-        out.extend_from_slice(&mark.key.to_le_bytes());
-        out.extend_from_slice(&mark.offset.to_le_bytes());
-        out.extend_from_slice(&mark.head.len.to_le_bytes());
-        out.extend_from_slice(&mark.head.hash.to_le_bytes());
+    for position in &known.generations {
+        out.extend_from_slice(&position.generation.to_le_bytes());
+        out.extend_from_slice(&position.offset.to_le_bytes());
+        out.extend_from_slice(&position.head.len.to_le_bytes());
+        out.extend_from_slice(&position.head.hash.to_le_bytes());
+        out.push(position.place.len);
+        out.extend_from_slice(&position.place.hash.to_le_bytes());
     }
 }
 
@@ -136,9 +138,11 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
     let generations_count = reader.u32()?;
     let mut generations = Vec::new();
     for _ in 0..generations_count {
-        let (key, offset) = (reader.u64()?, reader.u64()?);
-        let len = u16::from_le_bytes(reader.take()?);
-        generations.push(GenerationMark { key, offset, head: Head { len, hash: reader.u64()? } });
+        let (generation, offset) = (reader.u64()?, reader.u64()?);
+        let head = Head { len: u16::from_le_bytes(reader.take()?), hash: reader.u64()? };
+        let [len] = reader.take()?;
+        let place = Place { len, hash: reader.u32()? };
+        generations.push(Position { generation, offset, head, place });
     }
     let known = Known { epoch, cursor, is_new: is_new != 0, generations };
     Some(Entry { context, known, updated_unix_seconds })

@@ -1,13 +1,14 @@
 //! Every truncation and every bit flip of a checkpoint is survived, and said.
 
 use super::*;
-use crate::source::{GenerationMark, Head};
+use flow::{Head, Place, Position};
 
 const NOW: i64 = 1_800_000_000;
 
 fn entry(number: u128, cursor: u64) -> Entry {
     let head = Head::of(b"first line");
-    let generations = vec![GenerationMark { key: 5, offset: cursor, head }];
+    let place = Place::of(b"last line");
+    let generations = vec![Position { generation: 5, offset: cursor, head, place }];
     let known = Known { epoch: 3, cursor, is_new: cursor == 0, generations };
     Entry { context: ContextId(number), known, updated_unix_seconds: NOW }
 }

@@ -106,7 +106,7 @@ impl Reader {
                 self.chunk = chunk;
             }
         }
-        self.tell_news(index);
+        self.tell_forgotten(index);
         self.settle_files(index);
         if outcome.is_hot {
             self.again(lane, index, bytes);
@@ -134,7 +134,7 @@ impl Reader {
         if self.parts.meter.open_files.get() > self.parts.open_files_max {
             slot.source.close_idle();
         }
-        self.tell_news(index);
+        self.tell_forgotten(index);
         self.settle_files(index);
         if let Some(until_ns) = until_ns {
             self.wake_at(index, until_ns);
@@ -162,7 +162,7 @@ impl Reader {
             self.push(lane, index, piece, None);
         }
         self.schedule.spent(lane, 0);
-        self.tell_news(index);
+        self.tell_forgotten(index);
         let Some(slot) = self.slots[index].take() else { return };
         let source = slot.source;
         self.parts.meter.open_files.sub(slot.open_files as u64);
@@ -204,15 +204,11 @@ impl Reader {
         section.content
     }
 
-    /// Tells the tracker what it must know to store and to forget generations.
-    fn tell_news(&mut self, index: SourceIndex) {
+    /// Tells the tracker which generations to forget.
+    fn tell_forgotten(&mut self, index: SourceIndex) {
         let Some(slot) = &mut self.slots[index] else { return };
         let source = slot.source.id;
-        let news = std::mem::take(&mut slot.source.news);
         let forgotten = std::mem::take(&mut slot.source.forgotten);
-        for mark in news {
-            self.tell_tracker(TrackerCommand::Head { source, mark });
-        }
         for (cursor, key) in forgotten {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
         }

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use flow::Position;
+use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place, Position};
 
-use super::identity::{HEAD_BYTES_MAX, Head, generation_key};
-use super::{GenerationMark, SeenFile};
+use super::SeenFile;
+use super::identity::generation_key;
 use crate::frame::Format;
 use crate::fs::{FileId, Fs, LogFile};
 
@@ -31,8 +31,10 @@ pub struct Generation {
     pub size: u64,
     /// `size` is of the content that `head` is of: not so after a restart, until it was looked at.
     pub is_checked: bool,
-    /// Fingerprint.
+    /// Fingerprint of the first bytes.
     pub head: Head,
+    /// Fingerprint of the bytes before `offset`.
+    pub place: Place,
     /// How its lines are written, once known.
     pub format: Option<Format>,
     /// The bytes at `offset` continue a line that was delivered in part; `None` if unknown.
@@ -75,6 +77,7 @@ impl Generation {
             size: seen.stat.size,
             is_checked: true,
             head: Head::default(),
+            place: Place::default(),
             format: None,
             mid_line: Some(false),
             mid_part: false,
@@ -87,13 +90,7 @@ impl Generation {
     /// How far it was read.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position { generation: self.key, offset: self.offset }
-    }
-
-    /// What a checkpoint stores of it.
-    #[must_use]
-    pub fn mark(&self) -> GenerationMark {
-        GenerationMark { key: self.key, offset: self.offset, head: self.head }
+        Position { generation: self.key, offset: self.offset, head: self.head, place: self.place }
     }
 
     /// Opens the file if it is not open, and makes sure that the path still leads to this inode.
@@ -125,6 +122,7 @@ impl Generation {
         self.size = 0;
         self.is_checked = true;
         self.head = Head::default();
+        self.place = Place::default();
         self.format = None;
         self.mid_line = Some(false);
         self.mid_part = false;
@@ -133,25 +131,34 @@ impl Generation {
         self.done_since_ns = None;
     }
 
-    /// Compares the file's head with the fingerprint and lets the fingerprint grow.
+    /// Compares the file with the fingerprints, and lets that of the head grow.
     ///
-    /// Returns whether it is still the same content; and whether the fingerprint grew.
+    /// Returns whether it is still the same content.
     ///
     /// # Errors
     /// As `pread`.
-    pub fn check_head(&mut self, fs: &dyn Fs) -> io::Result<HeadCheck> {
+    pub fn is_same(&mut self, fs: &dyn Fs) -> io::Result<bool> {
         let mut bytes = [0; HEAD_BYTES_MAX];
         let len = self.open(fs)?.read_at(&mut bytes, 0)?;
-        if !self.head.matches(&bytes[..len]) {
-            return Ok(HeadCheck::Changed);
+        let head = &bytes[..len];
+        if !self.head.matches(head) || !self.is_same_place(fs, head)? {
+            return Ok(false);
         }
         self.is_checked = true;
-        let grown = Head::of(&bytes[..len]);
-        if grown.len == self.head.len {
-            return Ok(HeadCheck::Same);
+        self.head = Head::of(head);
+        Ok(true)
+    }
+
+    fn is_same_place(&mut self, fs: &dyn Fs, head: &[u8]) -> io::Result<bool> {
+        let (place, len) = (self.place, usize::from(self.place.len));
+        let begin = self.offset.saturating_sub(len as u64);
+        let in_head = usize::try_from(begin).ok().and_then(|it| head.get(it..it + len));
+        if let Some(bytes) = in_head {
+            return Ok(place.matches(bytes));
         }
-        self.head = grown;
-        Ok(HeadCheck::Grown)
+        let mut bytes = [0; PLACE_BYTES_MAX];
+        let read = self.open(fs)?.read_at(&mut bytes[..len], begin)?;
+        Ok(place.matches(&bytes[..read]))
     }
 
     /// Whether the byte before `offset` is not a line end, that is, a line was delivered in part.
@@ -168,15 +175,4 @@ impl Generation {
         self.mid_line = Some(is_mid_line);
         is_mid_line
     }
-}
-
-/// What a look at the head showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadCheck {
-    /// As before.
-    Same,
-    /// As before, and the fingerprint covers more now.
-    Grown,
-    /// Other content: the file was truncated and written again.
-    Changed,
 }

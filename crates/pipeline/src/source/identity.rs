@@ -1,14 +1,8 @@
-//! Identity of generations: by inode, birth time and head, never by name or inode alone.
+//! Identity of generations: by inode, birth time and fingerprint, never by name or inode alone.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fs::FileId;
-
-/// How much of a file's beginning identifies it, in bytes.
-///
-/// 1 KiB, as other agents use: one read, and two log files that agree on it and on inode and birth
-/// time do not occur.
-pub const HEAD_BYTES_MAX: usize = 1024;
 
 /// Key of a generation: stable over restarts, renames and remounts.
 ///
@@ -24,37 +18,6 @@ pub fn generation_key(id: FileId, incarnation: u32) -> u64 {
     xxh3_64(&bytes).max(1)
 }
 
-/// Fingerprint of a file's first bytes; it grows with the file up to [`HEAD_BYTES_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Head {
-    /// How many bytes it covers; 0 for none yet.
-    pub len: u16,
-    /// XXH3 of them.
-    pub hash: u64,
-}
-
-impl Head {
-    /// The fingerprint of a file that begins with `bytes`.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Head {
-        let bytes = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
-        let len = u16::try_from(bytes.len()).expect("HEAD_BYTES_MAX fits");
-        Head { len, hash: if len == 0 { 0 } else { xxh3_64(bytes) } }
-    }
-
-    /// Whether a file that begins with `bytes` can be the one this fingerprint was taken of.
-    #[must_use]
-    pub fn matches(&self, bytes: &[u8]) -> bool {
-        bytes.get(..usize::from(self.len)).is_some_and(|bytes| Head::of(bytes) == *self)
-    }
-
-    /// Whether it covers as much as it ever will.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        usize::from(self.len) == HEAD_BYTES_MAX
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,15 +30,5 @@ mod tests {
         assert_ne!(generation_key(first, 0), generation_key(first, 1));
         let renumbered = FileId { device: 2, ..first };
         assert_eq!(generation_key(first, 0), generation_key(renumbered, 0));
-    }
-
-    #[test]
-    fn a_head_matches_what_grew_from_it() {
-        let head = Head::of(b"one");
-        assert!(head.matches(b"one"));
-        assert!(head.matches(b"one two"));
-        assert!(!head.matches(b"on"));
-        assert!(!head.matches(b"two"));
-        assert!(Head::default().matches(b"anything"));
     }
 }

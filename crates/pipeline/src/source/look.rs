@@ -4,7 +4,7 @@ use std::io;
 
 use flow::GapReason;
 
-use super::generation::{Generation, HeadCheck};
+use super::generation::Generation;
 use super::{Missing, Source};
 use crate::frame::Tail;
 use crate::fs::Fs;
@@ -114,15 +114,9 @@ impl Source {
             let is_done = generation.done_since_ns.is_some();
             return Ok(if is_done { Turn::Done } else { Turn::Wait(None) });
         }
-        match generation.check_head(fs)? {
-            HeadCheck::Changed => return Ok(truncated(generation)),
-            HeadCheck::Grown => {
-                let mark = generation.mark();
-                self.news.push(mark);
-            }
-            HeadCheck::Same => {}
+        if !generation.is_same(fs)? {
+            return Ok(truncated(generation));
         }
-        let generation = &mut self.generations[index];
         generation.size = generation.size.max(stat.size);
         let pending = stat.size - generation.offset;
         let Some(tail) = generation.tail.filter(|tail| tail.size == stat.size) else {
@@ -214,7 +208,7 @@ fn truncated(generation: &mut Generation) -> Turn {
 
 /// The file is shorter than it was seen, but not shorter than what was read of it.
 fn shrunk(fs: &dyn Fs, generation: &mut Generation, size: u64) -> io::Result<Turn> {
-    if generation.check_head(fs)? == HeadCheck::Changed {
+    if !generation.is_same(fs)? {
         return Ok(truncated(generation));
     }
     let bytes = generation.size - size;

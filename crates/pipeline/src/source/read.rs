@@ -2,7 +2,7 @@
 
 use std::io;
 
-use flow::{Chunk, Position, Span};
+use flow::{Chunk, Place, Position, Span};
 
 use super::Source;
 use super::generation::UnfinishedTail;
@@ -54,7 +54,7 @@ impl Source {
         if framed.consumed == 0 && (is_full || framed.is_cut) {
             framed = self.frame(fs, chunk, filled, index, Tail::Cut);
         }
-        let positions = self.consume(index, own, framed.consumed);
+        let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
         generation.is_hot = (is_full || framed.is_cut) && next == 0;
@@ -132,16 +132,26 @@ impl Source {
     }
 
     /// Moves the offsets over `consumed` bytes, of which `own` at most are the current generation's.
-    fn consume(&mut self, index: usize, own: usize, consumed: usize) -> Vec<Position> {
+    fn consume(
+        &mut self,
+        index: usize,
+        bytes: &[u8],
+        own: usize,
+        consumed: usize,
+    ) -> Vec<Position> {
         let of_own = consumed.min(own);
         let generation = &mut self.generations[index];
         generation.offset += of_own as u64;
+        if of_own > 0 {
+            generation.place = Place::of(&bytes[..of_own]);
+        }
         let mut positions = vec![generation.position()];
         if consumed > own {
             let mid_line = generation.mid_line.replace(false);
             let format = generation.format;
             let next = &mut self.generations[index + 1];
             next.offset += (consumed - own) as u64;
+            next.place = Place::of(&bytes[own..consumed]);
             next.mid_line = mid_line;
             next.format = format;
             positions.push(next.position());

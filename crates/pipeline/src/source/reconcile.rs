@@ -39,7 +39,7 @@ impl Source {
                 newest_known = Some(index);
                 continue;
             }
-            let generation = first_look(file, known, start_at);
+            let generation = first_look(fs, file, known, start_at);
             // New files stand behind the known one that precedes them in the look.
             let index = newest_known.map_or(0, |index| index + 1).max(self.insert_from());
             self.generations.insert(index, generation);
@@ -84,21 +84,24 @@ impl Source {
 }
 
 /// A generation for a file of which this source knows nothing yet.
-fn first_look(file: &SeenFile, known: &Known, start_at: StartAt) -> Generation {
+fn first_look(fs: &dyn Fs, file: &SeenFile, known: &Known, start_at: StartAt) -> Generation {
     let marked = (0..INCARNATIONS_MAX)
         .rev()
-        .find_map(|it| known.mark(generation_key(file.stat.id, it)).map(|mark| (it, mark)));
+        .find_map(|it| known.position(generation_key(file.stat.id, it)).map(|mark| (it, mark)));
     let Some((incarnation, mark)) = marked else {
         let mut generation = Generation::new(file, 0);
         if start_at == StartAt::End {
             generation.offset = file.stat.size;
             generation.mid_line = None;
+            // One that cannot be read yet is known by its inode alone.
+            drop(generation.is_same(fs));
         }
         return generation;
     };
     let mut generation = Generation::new(file, incarnation);
     generation.offset = mark.offset;
     generation.head = mark.head;
+    generation.place = mark.place;
     generation.mid_line = None;
     // A file that was cut while nobody looked: `look` finds out, and starts over.
     generation.size = file.stat.size.max(mark.offset);

@@ -2,19 +2,6 @@
 
 use flow::{PersistedSpan, Position};
 
-use super::Head;
-
-/// How far one generation was read, and what identifies it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GenerationMark {
-    /// Key of the generation.
-    pub key: u64,
-    /// Next byte to be read.
-    pub offset: u64,
-    /// Fingerprint; of length 0 if none is known.
-    pub head: Head,
-}
-
 /// What is known of a context from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -25,7 +12,7 @@ pub struct Known {
     /// Nothing was ever delivered of it.
     pub is_new: bool,
     /// How far each generation was read.
-    pub generations: Vec<GenerationMark>,
+    pub generations: Vec<Position>,
 }
 
 impl Known {
@@ -71,37 +58,37 @@ impl Known {
 
     /// Notes how far a generation was read.
     pub(crate) fn move_to(&mut self, position: Position) {
-        match self.generations.iter_mut().find(|it| it.key == position.generation) {
-            Some(mark) => mark.offset = position.offset,
-            None => self.generations.push(GenerationMark {
-                key: position.generation,
-                offset: position.offset,
-                head: Head::default(),
-            }),
+        let known = self.generations.iter_mut().find(|it| it.generation == position.generation);
+        match known {
+            Some(known) if position.head.is_empty() => {
+                *known = Position { head: known.head, ..position };
+            }
+            Some(known) => *known = position,
+            None => self.generations.push(position),
         }
     }
 
-    /// The mark of the generation called `key`.
+    /// How far the generation called `key` was read.
     #[must_use]
-    pub fn mark(&self, key: u64) -> Option<GenerationMark> {
-        self.generations.iter().find(|it| it.key == key).copied()
+    pub fn position(&self, key: u64) -> Option<Position> {
+        self.generations.iter().find(|it| it.generation == key).copied()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use flow::Span;
+    use flow::{Head, Span};
 
     use super::*;
 
     fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
-        let positions = vec![Position { generation, offset }];
+        let positions = vec![Position { generation, offset, ..Position::default() }];
         PersistedSpan { epoch, span: Span::new(begin, end), positions }
     }
 
     fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {
         let head = Head::of(b"head");
-        let generations = vec![GenerationMark { key: 1, offset, head }];
+        let generations = vec![Position { generation: 1, offset, head, ..Position::default() }];
         Some(Known { epoch, cursor, is_new: false, generations })
     }
 
@@ -111,16 +98,16 @@ mod tests {
             [persisted(5, 0, 10, 1, 10), persisted(5, 10, 30, 1, 30), persisted(5, 30, 40, 2, 10)];
         let known = Known::resume(checkpoint(5, 10, 10), &queue).unwrap();
         assert_eq!(known.cursor, 40);
-        assert_eq!(known.mark(1).unwrap().offset, 30);
-        assert_eq!(known.mark(1).unwrap().head, Head::of(b"head"));
-        assert_eq!(known.mark(2).unwrap().offset, 10);
+        assert_eq!(known.position(1).unwrap().offset, 30);
+        assert_eq!(known.position(1).unwrap().head, Head::of(b"head"));
+        assert_eq!(known.position(2).unwrap().offset, 10);
     }
 
     #[test]
     fn nothing_after_a_hole_counts() {
         let queue = [persisted(5, 0, 10, 1, 10), persisted(5, 20, 30, 1, 30)];
         let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
-        assert_eq!((known.cursor, known.mark(1).unwrap().offset), (10, 10));
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
     }
 
     #[test]

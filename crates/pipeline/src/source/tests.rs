@@ -121,13 +121,6 @@ impl Bed {
         let outcome =
             self.source.read(&HostFs, &mut self.chunk, tail, bridge, self.now_ns).unwrap();
         outcome.positions.iter().for_each(|it| self.known.move_to(*it));
-        for mark in std::mem::take(&mut self.source.news) {
-            let generations = &mut self.known.generations;
-            match generations.iter_mut().find(|it| it.key == mark.key) {
-                Some(known) => known.head = mark.head,
-                None => generations.push(mark),
-            }
-        }
         let text = |it| String::from_utf8(self.chunk.body(it).to_vec()).unwrap();
         let bodies: Vec<String> = self.chunk.records().iter().map(text).collect();
         if !outcome.span.is_empty() {
@@ -270,6 +263,18 @@ fn truncation_starts_a_new_incarnation() {
     assert!(bed.run().is_empty());
     bed.append("a.log", "after\n");
     assert_eq!(bed.run(), ["after"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_truncate_and_regrow_past_the_offset_behind_an_equal_head_is_noticed() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    let banner = "=".repeat(1500) + "\n";
+    bed.append("a.log", &(banner.clone() + "one\n"));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run().len(), 2);
+    fs::write(bed.path("a.log"), banner + "new\nand more\n").unwrap();
+    assert_eq!(bed.run()[1..], ["new", "and more"]);
     bed.check_tiling();
 }
 

@@ -58,7 +58,7 @@ impl Bed {
         let acked = Acked {
             source: SourceId(source),
             span: Span::new(begin, end),
-            positions: vec![Position { generation: 5, offset: end }],
+            positions: vec![Position { generation: 5, offset: end, ..Position::default() }],
             records: 1,
             filtered_bytes: 0,
             gap: None,
@@ -84,7 +84,7 @@ fn an_early_ack_waits_for_its_predecessors() {
     bed.ack(0, 0, 10);
     bed.tracker.store_now();
     let known = bed.stored().unwrap();
-    assert_eq!((known.cursor, known.mark(5).unwrap().offset), (20, 20));
+    assert_eq!((known.cursor, known.position(5).unwrap().offset), (20, 20));
 }
 
 #[test]
@@ -116,8 +116,8 @@ fn a_generation_is_forgotten_only_when_nothing_refers_to_it() {
     bed.ack(0, 0, 10);
     bed.commands.send(TrackerCommand::Forget { source: SourceId(0), cursor: 20, key: 5 }).unwrap();
     bed.tracker.store_now();
-    assert!(bed.tracker.contexts[&CONTEXT].entry.known.mark(5).is_some());
+    assert!(bed.tracker.contexts[&CONTEXT].entry.known.position(5).is_some());
     bed.ack(0, 10, 20);
     bed.tracker.store_now();
-    assert!(bed.stored().unwrap().mark(5).is_none());
+    assert!(bed.stored().unwrap().position(5).is_none());
 }
