@@ -60,7 +60,7 @@ fn text(out: &mut impl Write, reports: &[(String, AuditReport)]) -> io::Result<(
     )?;
     for (_, report) in reports {
         for it in &report.contexts {
-            let (records, bytes, gaps) = (it.records, it.bytes, it.gaps.total());
+            let (records, bytes, gaps) = (it.records, it.bytes, it.gaps.bytes());
             write!(out, "{records:>12} {bytes:>14} {gaps:>9} {:>8} {:>8}  ", it.lost, it.doubled)?;
             writeln!(out, "{}{}", it.context, remarks(it))?;
         }
@@ -81,7 +81,7 @@ fn text(out: &mut impl Write, reports: &[(String, AuditReport)]) -> io::Result<(
          misordered {}, faults {faults}",
         sum(|it| it.records),
         sum(|it| it.bytes),
-        sum(|it| it.gaps.total()),
+        sum(|it| it.gaps.bytes()),
         sum(|it| it.lost),
         sum(|it| it.doubled),
         sum(|it| it.misordered),
@@ -100,6 +100,13 @@ fn remarks(it: &ContextAudit) -> String {
     }
     if it.filtered > 0 {
         remarks.push(format!("{} records filtered", it.filtered));
+    }
+    for (reason, gaps) in it.gaps.each() {
+        let (count, bytes) = (gaps.count, gaps.bytes);
+        remarks.push(match bytes {
+            0 => format!("{count} gaps {reason} of unknown size"),
+            _ => format!("{count} gaps {reason} of {bytes} bytes"),
+        });
     }
     if it.ended {
         remarks.push("ended".to_owned());

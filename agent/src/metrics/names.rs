@@ -24,6 +24,7 @@ pub(crate) const READ_BYTES: &str = "logferry_read_bytes_total";
 pub(crate) const DELIVERED_BYTES: &str = "logferry_delivered_bytes_total";
 pub(crate) const DELIVERED_RECORDS: &str = "logferry_delivered_records_total";
 pub(crate) const FILTERED_BYTES: &str = "logferry_filtered_bytes_total";
+pub(crate) const GAPS: &str = "logferry_gaps_total";
 pub(crate) const GAP_BYTES: &str = "logferry_gap_bytes_total";
 pub(crate) const IN_FLIGHT_BYTES: &str = "logferry_in_flight_bytes";
 pub(crate) const LAG_BYTES: &str = "logferry_lag_bytes";
@@ -62,7 +63,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 33] = [
+pub(crate) const ALL: [Metric; 34] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -71,6 +72,7 @@ pub(crate) const ALL: [Metric; 33] = [
     counter(DELIVERED_BYTES, "tenant", "bytes of sources acknowledged by the queue, in records"),
     counter(DELIVERED_RECORDS, "tenant", "records acknowledged by the queue"),
     counter(FILTERED_BYTES, "tenant", "bytes left out because a LogConfig says so"),
+    counter(GAPS, "tenant, reason", "gaps declared and acknowledged, also those of unknown size"),
     counter(GAP_BYTES, "tenant, reason", "bytes declared missing, and acknowledged as such"),
     gauge(IN_FLIGHT_BYTES, "tenant", "bytes read and not acknowledged"),
     gauge(LAG_BYTES, "tenant", "bytes in files that are not read yet, as last seen"),

@@ -36,6 +36,8 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
         out += bytes;
         let labels = [("tenant", tenant.clone()), ("reason", reason.name().to_owned())];
         counter!(names::GAP_BYTES, &labels).absolute(bytes);
+        let gaps = meter.gaps[usize::from(reason.code())].get();
+        counter!(names::GAPS, &labels).absolute(gaps);
     }
     let read = meter.read_bytes.get();
     counter!(names::READ_BYTES, &labels).absolute(read);

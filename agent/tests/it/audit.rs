@@ -68,7 +68,7 @@ fn a_declared_gap_is_counted_and_is_no_loss() {
     agent.stop();
     let (code, report) = bed.audit();
     assert_eq!(code, Some(0), "{report:#}");
-    assert_eq!(only_context(&report)["gaps"]["truncated"], 10, "{report:#}");
+    assert_eq!(only_context(&report)["gaps"]["truncated"]["bytes"], 10, "{report:#}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod pods;
 mod sinks;
 
 // What must not lose or double anything.
+mod copies;
 mod crash;
 mod full_disk;
 mod lock;

@@ -8,7 +8,9 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+mod gzip;
 mod host;
+pub use gzip::{Defect, GzipFile, Inflaters, head as gzip_head};
 pub use host::HostFs;
 
 /// What kind of thing a path leads to.
@@ -34,6 +36,11 @@ pub struct FileId {
     pub inode: u64,
     /// Birth time, nanoseconds since 1970; 0 if unknown.
     pub birth_ns: i64,
+}
+
+impl FileId {
+    /// Of no file.
+    pub const NONE: FileId = FileId { device: 0, inode: 0, birth_ns: 0 };
 }
 
 /// What the file system says of a file now.
@@ -85,4 +92,9 @@ pub trait LogFile: Send + Debug {
     /// # Errors
     /// As `statx`.
     fn stat(&self) -> io::Result<Stat>;
+
+    /// Why the content ends where it was last read, if it should not.
+    fn defect(&self) -> Option<Defect> {
+        None
+    }
 }

@@ -51,6 +51,8 @@ pub struct TenantMeter {
     pub filtered_bytes: Count,
     /// Bytes declared missing and acknowledged, by reason code.
     pub gap_bytes: [Count; GapReason::ALL.len() + 1],
+    /// Gaps declared and acknowledged, by reason code. Some have no bytes: their size nobody can know.
+    pub gaps: [Count; GapReason::ALL.len() + 1],
     /// Bytes known to be unread.
     pub lag_bytes: Count,
     /// Sources being read.

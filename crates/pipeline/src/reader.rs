@@ -255,7 +255,7 @@ impl Reader {
         };
         let Some(slot) = &mut self.slots[index] else { return };
         let source = &mut slot.source;
-        source.reconcile(&*self.parts.fs, files, &known, start_at, now_ns);
+        source.reconcile(&*self.parts.fs, files, start_at, now_ns);
         if is_new {
             // What `startAt: end` leaves out is left out after a restart too.
             let known = if start_at == StartAt::End { source.known() } else { known };
@@ -281,6 +281,7 @@ impl Reader {
         let context = spec.context.id;
         let mut source = Source::new(id, spec, meter, known);
         source.seen_ns = now_ns;
+        source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
         let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

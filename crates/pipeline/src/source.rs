@@ -11,9 +11,10 @@ use std::sync::Arc;
 use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span};
 
 use crate::frame::{Format, Streams};
-use crate::fs::Stat;
+use crate::fs::{Inflaters, Stat};
 use crate::meter::TenantMeter;
 
+mod carrier;
 mod generation;
 mod identity;
 mod look;
@@ -21,6 +22,7 @@ mod read;
 mod reconcile;
 mod resume;
 
+pub use carrier::Carrier;
 pub use generation::Generation;
 pub use identity::generation_key;
 pub use look::Look;
@@ -94,9 +96,17 @@ pub struct Source {
     pub is_first: bool,
     /// Oldest first; the live file, if there is one, last.
     generations: Vec<Generation>,
+    /// How far those were read, before the start, whose file has not been seen since.
+    orphans: Vec<Position>,
+    /// The generation that was read last before the start.
+    newest_before: Option<u64>,
+    /// That one is not there.
+    vanished: Option<Vanished>,
     /// The chain has no file any more, since then.
     gone_since_ns: Option<u64>,
     continued: Streams<bool>,
+    /// Turns to inflate compressed generations, shared with others of its lane.
+    pub inflaters: Arc<Inflaters>,
     /// The generation that `cursor` moves in.
     current: usize,
     retry: Retry,
@@ -106,6 +116,14 @@ pub struct Source {
     pub forgotten: Vec<(u64, u64)>,
     /// Bytes known to be unread, as last reported.
     pub lag_bytes: u64,
+}
+
+/// A generation that was being read before the start, and has not been seen since.
+#[derive(Debug, Clone, Copy)]
+struct Vanished {
+    generation: u64,
+    reason: GapReason,
+    since_ns: u64,
 }
 
 /// Back-off of a source whose file cannot be opened or read.
@@ -173,8 +191,12 @@ impl Source {
             cursor: known.cursor,
             is_first: known.is_new,
             generations: Vec::new(),
+            orphans: known.generations.clone(),
+            newest_before: known.generations.last().map(|it| it.generation),
+            vanished: None,
             gone_since_ns: None,
             continued: Streams::default(),
+            inflaters: Arc::default(),
             current: 0,
             retry: Retry::default(),
             seen_ns: 0,
@@ -209,8 +231,13 @@ impl Source {
             epoch: self.epoch,
             cursor: self.cursor,
             is_new: self.is_first,
-            generations: self.generations.iter().map(Generation::position).collect(),
+            generations: self.positions(),
         }
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        let own = self.generations.iter().map(Generation::position);
+        self.orphans.iter().copied().chain(own).collect()
     }
 
     /// Bytes known to be unread in all generations.

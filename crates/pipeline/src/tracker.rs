@@ -187,7 +187,10 @@ impl Tracker {
     }
 
     fn acknowledge(&mut self, acked: Acked, now_ns: u64) {
-        // An empty span only carried marks.
+        if let (Some(reason), Some(tracked)) = (acked.gap, self.tracked(acked.source)) {
+            tracked.meter.gaps[usize::from(reason.code())].add(1);
+        }
+        // An empty span only carried marks, or a gap whose size nobody can know.
         if acked.span.is_empty() {
             return;
         }

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::scan::BatchFrame;
 use coverage::Coverage;
 
-pub use report::{AuditReport, ContextAudit, GapBytes, Head};
+pub use report::{AuditReport, ContextAudit, GapSum, Gaps, Head};
 
 /// Most texts that a report keeps of faults in bodies, and of problems; all are counted.
 pub const AUDIT_TEXTS_MAX: usize = 100;
@@ -59,7 +59,7 @@ struct Observed {
     records: u64,
     filtered: u64,
     bytes: u64,
-    gaps: GapBytes,
+    gaps: Gaps,
     doubled: u64,
     misordered: u64,
     /// Begin of the section that is marked as the first.
@@ -199,7 +199,7 @@ impl Observed {
             records: 0,
             filtered: 0,
             bytes: 0,
-            gaps: GapBytes::default(),
+            gaps: Gaps::default(),
             doubled: 0,
             misordered: 0,
             first_begin: None,
@@ -216,7 +216,7 @@ impl Observed {
             self.misordered += 1;
         }
         match header.gap {
-            Some(reason) => self.gaps.add(reason, span.bytes()),
+            Some(reason) => self.gaps.add(reason, GapSum { count: 1, bytes: span.bytes() }),
             None => self.bytes += span.bytes(),
         }
         self.sections += 1;

@@ -101,7 +101,7 @@ impl FileSelection {
         names: &[OsString],
     ) -> BTreeMap<OsString, Vec<SeenFile>> {
         let mut members: BTreeMap<&OsStr, Vec<(Option<Suffix<'_>>, &OsStr)>> = BTreeMap::new();
-        for name in names {
+        for name in names.iter().filter(|name| !rotation::is_unfinished(name.as_bytes())) {
             let rotated = rotation::split(name.as_bytes())
                 .map(|(base, suffix)| (OsStr::from_bytes(base), suffix))
                 .filter(|(base, _)| self.takes(&directory.join(base)));
@@ -116,7 +116,9 @@ impl FileSelection {
         let mut chains = BTreeMap::new();
         for (base, mut generations) in members {
             generations.sort_by(|one, other| match (one.0, other.0) {
-                (Some(one), Some(other)) => rotation::oldest_first(one, other),
+                // A compressed file after the one it was made of.
+                (Some(first), Some(second)) => rotation::oldest_first(first, second)
+                    .then_with(|| one.1.len().cmp(&other.1.len())),
                 (one, other) => one.is_none().cmp(&other.is_none()),
             });
             let seen = generations.into_iter().filter_map(|(_, name)| {
@@ -124,7 +126,8 @@ impl FileSelection {
                 let stat = fs.stat(&path).ok().filter(|it| it.kind == FileKind::Regular)?;
                 Some(SeenFile { path, stat })
             });
-            let files: Vec<SeenFile> = seen.collect();
+            let mut files: Vec<SeenFile> = seen.collect();
+            rotation::drop_packed_twins(&mut files);
             if !files.is_empty() {
                 chains.insert(base.to_owned(), files);
             }

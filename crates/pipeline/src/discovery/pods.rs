@@ -148,7 +148,10 @@ fn restarts(
     }
     members.sort_by(|one, other| {
         one.0.cmp(&other.0).then_with(|| match (one.1, other.1) {
-            (Some(one), Some(other)) => rotation::oldest_first(one, other),
+            // A compressed file after the one it was made of.
+            (Some(first), Some(second)) => {
+                rotation::oldest_first(first, second).then_with(|| one.2.len().cmp(&other.2.len()))
+            }
             // The live file comes last.
             (one, other) => one.is_none().cmp(&other.is_none()),
         })
@@ -166,6 +169,7 @@ fn restarts(
             None => restarts.push((restart, vec![file])),
         }
     }
+    restarts.iter_mut().for_each(|(_, files)| rotation::drop_packed_twins(files));
     restarts
 }
 

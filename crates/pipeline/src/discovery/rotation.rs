@@ -1,10 +1,12 @@
 //! Rotation names: which file is an older generation of which, and in what order.
 //!
-//! The kubelet appends `.YYYYMMDD-HHMMSS`; logrotate appends `.N`, or `-YYYYMMDD` with `dateext`.
-//! Compressed and temporary files are no generations here. Names only propose: what a generation
-//! *is*, its identity decides.
+//! The kubelet appends `.YYYYMMDD-HHMMSS`; logrotate appends `.N`, or `-YYYYMMDD` with `dateext`. Both
+//! append `.gz` when they compress. Names only propose: what a generation *is*, its identity decides.
 
 use std::cmp::Ordering;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::source::SeenFile;
 
 /// A rotation suffix, for ordering generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +20,15 @@ pub enum Suffix<'a> {
 /// Most digits of a counter; a longer run of digits is a date.
 const NUMBER_DIGITS_MAX: usize = 5;
 
-/// Splits a rotated file's name into the live file's name and the suffix.
+/// What a compressed file's name ends in.
+const PACKED: &[u8] = b".gz";
+/// What the name of a file ends in that is being made, or was left over.
+const TEMPORARY: &[u8] = b".tmp";
+
+/// Splits a rotated file's name, compressed or not, into the live file's name and the suffix.
 #[must_use]
 pub fn split(name: &[u8]) -> Option<(&[u8], Suffix<'_>)> {
+    let name = name.strip_suffix(PACKED).unwrap_or(name);
     for (at, _) in name.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'-')) {
         let (base, suffix) = (&name[..at], &name[at + 1..]);
         let is_dated = suffix
@@ -44,6 +52,24 @@ pub fn split(name: &[u8]) -> Option<(&[u8], Suffix<'_>)> {
     None
 }
 
+/// Whether it is a rotated file that a rotator has not finished: it never counts.
+#[must_use]
+pub fn is_unfinished(name: &[u8]) -> bool {
+    name.strip_suffix(TEMPORARY).is_some_and(|name| split(name).is_some())
+}
+
+/// Drops compressed files beside which the file that they were made of is still there.
+///
+/// `files` are sorted, so that one follows the other.
+pub fn drop_packed_twins(files: &mut Vec<SeenFile>) {
+    let bytes = |it: &SeenFile| it.path.as_os_str().as_bytes().len();
+    files.dedup_by(|packed, plain| {
+        let (packed_name, plain_name) = (packed.path.as_os_str(), plain.path.as_os_str());
+        bytes(packed) > bytes(plain)
+            && packed_name.as_bytes().strip_suffix(PACKED) == Some(plain_name.as_bytes())
+    });
+}
+
 /// Older before newer.
 #[must_use]
 pub fn oldest_first(one: Suffix<'_>, other: Suffix<'_>) -> Ordering {
@@ -62,7 +88,7 @@ mod tests {
 
     #[test]
     fn names_as_rotators_write_them() {
-        let cases: [(&str, Option<(&str, Suffix<'_>)>); 14] = [
+        let cases: [(&str, Option<(&str, Suffix<'_>)>); 16] = [
             ("0.log.20260102-150405", Some(("0.log", Suffix::Date(b"20260102-150405")))),
             ("app.log.1", Some(("app.log", Suffix::Number(1)))),
             ("app.log.12", Some(("app.log", Suffix::Number(12)))),
@@ -77,7 +103,9 @@ mod tests {
             ("0.log", None),
             ("app-1.log", None),
             ("app-1", None),
-            ("app.log.1.gz", None),
+            ("app.log.1.gz", Some(("app.log", Suffix::Number(1)))),
+            ("0.log.20260102-150405.gz", Some(("0.log", Suffix::Date(b"20260102-150405")))),
+            ("app.log.gz", None),
             ("0.log.20260102-150405.tmp", None),
             (".1", None),
         ];

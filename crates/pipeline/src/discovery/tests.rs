@@ -94,13 +94,18 @@ fn heard(bed: &Bed) -> Vec<Vec<String>> {
 #[test]
 fn rotated_files_are_generations_of_the_live_one() {
     let mut bed = bed(files, false);
-    for name in ["app.log", "app.log.1", "app.log.2", "app.log.3.gz", "other.log", "x.txt"] {
+    let names =
+        ["app.log", "app.log.1", "app.log.2", "app.log.2.gz", "app.log.3.gz", "app.log.4.gz.tmp"];
+    for name in names.into_iter().chain(["other.log", "x.txt"]) {
         fs::write(bed.root.path().join(name), name).unwrap();
     }
     bed.discovery.tick();
     let mut looks = heard(&bed);
     looks.sort();
-    assert_eq!(looks, [vec!["app.log.2", "app.log.1", "app.log"], vec!["other.log"]]);
+    assert_eq!(
+        looks,
+        [vec!["app.log.3.gz", "app.log.2", "app.log.1", "app.log"], vec!["other.log"]]
+    );
     bed.discovery.tick();
     assert!(heard(&bed).is_empty(), "nothing changed, so nobody is told anything");
     fs::remove_file(bed.root.path().join("other.log")).unwrap();
@@ -122,7 +127,7 @@ fn containers_are_known_by_their_path() {
         let Command::Look { spec, files, .. } = command else { unreachable!() };
         contexts.push((spec.context.to_string(), spec.context.tenant.to_string(), files.len()));
     }
-    let want = [("shop/web-0/nginx/0", 2), ("shop/web-0/nginx/1", 1)];
+    let want = [("shop/web-0/nginx/0", 2), ("shop/web-0/nginx/1", 2)];
     let want = want.map(|(name, count)| (name.to_owned(), "shop".to_owned(), count));
     assert_eq!(contexts, want);
 }

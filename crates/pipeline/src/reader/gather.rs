@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flow::{Budget, Content, Payload, PayloadHeader, Permit, Section, Ticket};
 
 use super::pack::Packer;
+use crate::fs::Inflaters;
 use crate::lane::{LaneKey, LaneSender};
 
 /// When a batch is full.
@@ -27,6 +28,8 @@ const SECTIONS_MAX: usize = 8192;
 pub(super) struct Gather {
     pub(super) key: LaneKey,
     pub(super) budget: Arc<Budget>,
+    /// Turns of its sources to inflate compressed files.
+    pub(super) inflaters: Arc<Inflaters>,
     lane: LaneSender,
     limits: BatchLimits,
     raw: Vec<u8>,
@@ -49,6 +52,7 @@ impl Gather {
         Gather {
             key,
             budget,
+            inflaters: Arc::default(),
             lane,
             limits,
             raw: Vec::new(),

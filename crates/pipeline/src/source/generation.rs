@@ -2,23 +2,33 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place, Position};
 
 use super::SeenFile;
+use super::carrier::{Carrier, is_packed};
 use super::identity::generation_key;
 use crate::frame::Format;
-use crate::fs::{FileId, Fs, LogFile};
+use crate::fs::{FileId, FileKind, Fs, GzipFile, Inflaters, LogFile, Stat};
 
 /// One inode of a chain.
 #[derive(Debug)]
 pub struct Generation {
-    /// Which inode.
+    /// Which inode has its bytes; that of its carrier, if that is not the original.
     pub id: FileId,
     /// How often it was begun anew by truncation.
     pub incarnation: u32,
-    /// Stable key: a hash of the two above.
+    /// Stable key: a hash of the original's inode and the incarnation.
     pub key: u64,
+    /// What holds its bytes.
+    pub carrier: Carrier,
+    /// A copy of it that is being made or was made, while the original is still there.
+    pub copy: Option<Box<SeenFile>>,
+    /// Turns to inflate, for compressed carriers.
+    pub inflaters: Arc<Inflaters>,
+    /// Since when its carrier is known to end too early; the end of time once that was declared.
+    pub defect_since_ns: Option<u64>,
     /// Where it was last seen.
     pub path: PathBuf,
     /// No name leads to it any more.
@@ -70,11 +80,15 @@ impl Generation {
             id: seen.stat.id,
             incarnation,
             key: generation_key(seen.stat.id, incarnation),
+            carrier: if is_packed(&seen.path) { Carrier::Copy } else { Carrier::Original },
+            copy: None,
+            inflaters: Arc::default(),
+            defect_since_ns: None,
             path: seen.path.clone(),
             is_gone: false,
             file: None,
             offset: 0,
-            size: seen.stat.size,
+            size: if is_packed(&seen.path) { 0 } else { seen.stat.size },
             is_checked: true,
             head: Head::default(),
             place: Place::default(),
@@ -85,6 +99,91 @@ impl Generation {
             tail: None,
             done_since_ns: None,
         }
+    }
+
+    /// One that was read up to `position` before the start.
+    #[must_use]
+    pub fn resumed(seen: &SeenFile, incarnation: u32, position: Position) -> Generation {
+        let mut generation = Generation::new(seen, incarnation);
+        generation.offset = position.offset;
+        generation.head = position.head;
+        generation.place = position.place;
+        generation.mid_line = None;
+        // A file that was cut while nobody looked: `look` finds out, and starts over.
+        generation.size = generation.size.max(position.offset);
+        generation.is_checked = false;
+        generation
+    }
+
+    /// One that was read up to `position` before the start, in a file that is no more.
+    #[must_use]
+    pub fn resumed_in_copy(seen: &SeenFile, position: Position) -> Generation {
+        let mut generation = Generation::resumed(seen, 0, position);
+        generation.key = position.generation;
+        generation.carrier = Carrier::Copy;
+        generation
+    }
+
+    /// One that was read to its end before the start.
+    #[must_use]
+    pub fn read_before(seen: &SeenFile) -> Generation {
+        let mut generation = Generation::new(seen, 0);
+        generation.offset = generation.size;
+        generation.done_since_ns = Some(0);
+        generation
+    }
+
+    /// One that was there at the first start, and whose bytes until now are not wanted.
+    #[must_use]
+    pub fn left_out(fs: &dyn Fs, seen: &SeenFile) -> Generation {
+        if is_packed(&seen.path) {
+            return Generation::read_before(seen);
+        }
+        let mut generation = Generation::new(seen, 0);
+        generation.offset = seen.stat.size;
+        generation.mid_line = None;
+        // One that cannot be read yet is known by its inode alone.
+        drop(generation.is_same(fs));
+        generation
+    }
+
+    /// A look at the directory showed its file.
+    pub fn see(&mut self, seen: &SeenFile) {
+        self.is_gone = false;
+        self.path.clone_from(&seen.path);
+        if !is_packed(&seen.path) {
+            self.size = self.size.max(seen.stat.size);
+        }
+    }
+
+    /// Its bytes are in this file now.
+    pub fn carry_on_in(&mut self, seen: &SeenFile) {
+        self.id = seen.stat.id;
+        self.path.clone_from(&seen.path);
+        self.carrier = Carrier::Copy;
+        self.is_gone = false;
+        self.defect_since_ns = None;
+        if !is_packed(&seen.path) {
+            self.size = self.size.max(seen.stat.size);
+            self.done_since_ns = None;
+        }
+    }
+
+    /// Leaves out what comes before `offset`.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.offset = offset;
+        self.size = offset;
+        self.place = Place::default();
+        self.tail = None;
+        self.is_hot = false;
+        self.mid_line = None;
+        self.mid_part = false;
+    }
+
+    /// Whether this file is its copy.
+    #[must_use]
+    pub fn is_copied_by(&self, seen: &SeenFile) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.stat.id == seen.stat.id)
     }
 
     /// How far it was read.
@@ -108,27 +207,42 @@ impl Generation {
                         "another file is there now",
                     ));
                 }
-                file
+                if is_packed(&self.path) {
+                    let inflaters = Arc::clone(&self.inflaters);
+                    Box::new(GzipFile::new(file, self.offset, inflaters))
+                } else {
+                    file
+                }
             }
         };
         Ok(&**self.file.insert(file))
     }
 
-    /// Starts over: the inode was truncated.
-    pub fn begin_anew(&mut self) {
-        self.incarnation += 1;
-        self.key = generation_key(self.id, self.incarnation);
-        self.offset = 0;
-        self.size = 0;
-        self.is_checked = true;
-        self.head = Head::default();
-        self.place = Place::default();
-        self.format = None;
-        self.mid_line = Some(false);
-        self.mid_part = false;
+    /// The generation that its inode holds since it was cut.
+    ///
+    /// What was not read of this one is in its copy, if there is one.
+    #[must_use]
+    pub fn cut(&mut self, now_ns: u64) -> Generation {
+        let id = self.id;
+        let stat = Stat { id, kind: FileKind::Regular, size: 0, modified_ns: 0, links: 1 };
+        let seen = SeenFile { path: self.path.clone(), stat };
+        let mut next = Generation::new(&seen, self.incarnation + 1);
+        next.inflaters = Arc::clone(&self.inflaters);
+        next.is_gone = self.is_gone;
+        next.file = self.file.take();
+        // What a restart remembers of the size is what was read: more may have been there.
+        self.size = if self.is_checked { self.size } else { self.offset };
         self.is_hot = false;
         self.tail = None;
-        self.done_since_ns = None;
+        match self.copy.take() {
+            Some(copy) => self.carry_on_in(&copy),
+            None => {
+                self.id = FileId::NONE;
+                self.carrier = Carrier::Lost(now_ns);
+                self.is_gone = true;
+            }
+        }
+        next
     }
 
     /// Compares the file with the fingerprints, and lets that of the head grow.

@@ -5,9 +5,9 @@ use std::io;
 use flow::GapReason;
 
 use super::generation::Generation;
-use super::{Missing, Source};
+use super::{Carrier, Missing, Source, Vanished};
 use crate::frame::Tail;
-use crate::fs::Fs;
+use crate::fs::{Defect, Fs, Stat};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,12 @@ impl Source {
             return Look::Wait(Some(self.retry.at_ns));
         }
         self.drop_finished(now_ns);
-        let mut wake_ns: Option<u64> = None;
+        let mut wake_ns = match self.look_for_vanished(now_ns) {
+            Some(Turn::Act(look)) => return look,
+            Some(Turn::Later(until_ns)) => Some(until_ns),
+            _ => None,
+        };
+        let mut is_waiting = wake_ns.is_some();
         for index in 0..self.generations.len() {
             let is_followed = self.is_followed(fs, index);
             self.current = index;
@@ -50,14 +55,36 @@ impl Source {
                     let watched = self.watched_until(index, now_ns);
                     wake_ns = earliest(wake_ns, watched);
                 }
+                Ok(Turn::Later(until_ns)) => {
+                    wake_ns = earliest(wake_ns, Some(until_ns));
+                    is_waiting = true;
+                }
                 Ok(Turn::Wait(until_ns)) => return Look::Wait(earliest(wake_ns, until_ns)),
                 Err(error) => return self.failed(index, &error, now_ns),
             }
         }
-        let Some(gone_since_ns) = self.gone_since_ns else { return Look::Wait(wake_ns) };
+        let gone_since_ns = self.gone_since_ns.filter(|_| !is_waiting);
+        let Some(gone_since_ns) = gone_since_ns else { return Look::Wait(wake_ns) };
         // The writer may still hold the removed file.
         let end_ns = gone_since_ns + self.spec.options.late_writes_ns;
         if now_ns >= end_ns { Look::End } else { Look::Wait(earliest(wake_ns, Some(end_ns))) }
+    }
+
+    /// Declares what was not read of the generation that was being read before the start, if its
+    /// file does not turn up.
+    fn look_for_vanished(&mut self, now_ns: u64) -> Option<Turn> {
+        let Vanished { generation, reason, since_ns } = self.vanished?;
+        if self.orphans.iter().all(|it| it.generation != generation) {
+            self.vanished = None;
+            return None;
+        }
+        if now_ns < since_ns + COPY_NS {
+            return Some(Turn::Later(since_ns + COPY_NS));
+        }
+        self.vanished = None;
+        tracing::warn!(context = %self.spec.context, %reason, "gone while no agent ran");
+        // How much it was, nobody can know.
+        Some(Turn::Act(Look::Gap(Missing { reason, bytes: 0 })))
     }
 
     /// Whether a later generation has bytes. Asked before the last look at the earlier one, so that
@@ -95,14 +122,24 @@ impl Source {
         if generation.done_since_ns.is_some() && unchanged && generation.file.is_none() {
             return Ok(Turn::Done);
         }
+        if let Carrier::Lost(since_ns) = generation.carrier {
+            return Ok(lost(generation, since_ns, now_ns));
+        }
         let stat = generation.open(fs)?.stat()?;
-        if stat.size < generation.offset {
-            return Ok(truncated(generation));
+        if generation.carrier == Carrier::Original {
+            if stat.size < generation.offset {
+                return Ok(self.cut(index, now_ns));
+            }
+            if generation.is_checked && stat.size < generation.size {
+                return self.shrunk(fs, index, stat.size, now_ns);
+            }
         }
-        if generation.is_checked && stat.size < generation.size {
-            return shrunk(fs, generation, stat.size);
-        }
-        if stat.size == generation.offset {
+        if stat.size <= generation.offset {
+            if generation.carrier == Carrier::Copy
+                && let Some(turn) = end_of_copy(generation, stat, now_ns)
+            {
+                return Ok(turn);
+            }
             generation.tail = None;
             if is_followed && generation.done_since_ns.is_none() {
                 generation.done_since_ns = Some(now_ns);
@@ -110,18 +147,30 @@ impl Source {
             if is_over && generation.done_since_ns.is_none() {
                 generation.done_since_ns = Some(now_ns);
             }
-            generation.size = stat.size;
+            generation.size = generation.offset;
             let is_done = generation.done_since_ns.is_some();
             return Ok(if is_done { Turn::Done } else { Turn::Wait(None) });
         }
         if !generation.is_same(fs)? {
-            return Ok(truncated(generation));
+            return Ok(self.cut(index, now_ns));
         }
+        let generation = &mut self.generations[index];
         generation.size = generation.size.max(stat.size);
         let pending = stat.size - generation.offset;
         let Some(tail) = generation.tail.filter(|tail| tail.size == stat.size) else {
+            generation.defect_since_ns = None;
             return Ok(Turn::read(pending, Tail::Wait, false));
         };
+        let defect = generation.file.as_ref().and_then(|file| file.defect());
+        if defect == Some(Defect::Cut) {
+            // The line goes on if the compressed file does.
+            let since_ns = *generation.defect_since_ns.get_or_insert(tail.since_ns);
+            let until_ns = since_ns + INCOMPLETE_NS;
+            return Ok(match now_ns < until_ns {
+                true => Turn::Wait(Some(until_ns)),
+                false => Turn::read(pending, Tail::Deliver, false),
+            });
+        }
         let due_ns = tail.since_ns + options.flush_timeout_ns;
         if now_ns >= due_ns || (is_followed && !tail.open_join) {
             return Ok(Turn::read(pending, Tail::Deliver, false));
@@ -139,6 +188,38 @@ impl Source {
         Ok(next.size)
     }
 
+    /// The file was cut and begun anew under its name.
+    fn cut(&mut self, index: usize, now_ns: u64) -> Turn {
+        let generation = &mut self.generations[index];
+        let path = generation.path.display().to_string();
+        if generation.carrier == Carrier::Copy {
+            tracing::warn!(path, "no copy of what was read before; the rest is not read from it");
+            generation.carrier = Carrier::Lost(now_ns);
+            generation.file = None;
+            return Turn::Act(Look::Wait(Some(now_ns)));
+        }
+        let unread = if generation.is_checked { generation.size - generation.offset } else { 0 };
+        let has_copy = generation.copy.is_some();
+        let offset = generation.offset;
+        tracing::info!(path, offset, unread, has_copy, "truncated; reading from its beginning");
+        let next = generation.cut(now_ns);
+        self.generations.insert(index + 1, next);
+        Turn::Act(Look::Wait(Some(now_ns)))
+    }
+
+    /// The file is shorter than it was seen, but not shorter than what was read of it.
+    fn shrunk(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> io::Result<Turn> {
+        let generation = &mut self.generations[index];
+        if !generation.is_same(fs)? {
+            return Ok(self.cut(index, now_ns));
+        }
+        let bytes = generation.size - size;
+        generation.size = size;
+        generation.is_hot = false;
+        generation.tail = None;
+        Ok(Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes })))
+    }
+
     /// Until when a generation that is done is looked at again, if it must be.
     fn watched_until(&mut self, index: usize, now_ns: u64) -> Option<u64> {
         let generation = &mut self.generations[index];
@@ -152,12 +233,22 @@ impl Source {
     }
 
     fn failed(&mut self, index: usize, error: &io::Error, now_ns: u64) -> Look {
+        match error.kind() {
+            io::ErrorKind::Interrupted => return Look::Wait(Some(now_ns)),
+            io::ErrorKind::WouldBlock => return Look::Wait(Some(now_ns + TURN_NS)),
+            _ => {}
+        }
         let generation = &mut self.generations[index];
         let path = generation.path.display().to_string();
         if error.kind() == io::ErrorKind::NotFound && generation.is_gone {
+            // It may have another name, or be compressed: the next look at the directory tells.
+            let until_ns = *generation.defect_since_ns.get_or_insert(now_ns) + MOVED_NS;
+            if now_ns < until_ns {
+                return Look::Wait(Some(until_ns));
+            }
             // Its name is gone and no descriptor was open: what was unread is lost, and said so.
             let bytes = generation.size.saturating_sub(generation.offset);
-            generation.offset = generation.size;
+            generation.skip_to(generation.size);
             generation.done_since_ns = Some(0);
             if bytes > 0 {
                 tracing::warn!(path, bytes, "removed before it was read");
@@ -179,9 +270,23 @@ impl Source {
 /// How often a generation that is done is looked at while it is watched for late writes.
 const LATE_LOOK_NS: u64 = 500_000_000;
 
+/// How long a source waits for its turn to be inflated before it asks again.
+const TURN_NS: u64 = 20_000_000;
+
+/// How long a file that has no name any more may turn up under another: a look or two.
+const MOVED_NS: u64 = 1_000_000_000;
+
+/// How long a copy of a file that was cut may turn up: longer than scans are apart.
+const COPY_NS: u64 = 2_000_000_000;
+
+/// How long a compressed file may be incomplete without growing: its writer has gone.
+const INCOMPLETE_NS: u64 = 10_000_000_000;
+
 /// What one generation's turn comes to.
 enum Turn {
     Act(Look),
+    /// Nothing before that time; later ones go on.
+    Later(u64),
     Done,
     Wait(Option<u64>),
 }
@@ -192,30 +297,48 @@ impl Turn {
     }
 }
 
-/// The file was cut and begun anew under its name.
-fn truncated(generation: &mut Generation) -> Turn {
-    // What was written and cut again while no agent looked, nobody can know.
-    let unread = generation.size.saturating_sub(generation.offset);
-    let bytes = if generation.is_checked { unread } else { 0 };
-    let path = generation.path.display();
-    tracing::info!(%path, offset = generation.offset, unread = bytes, "truncated; reading from 0");
-    generation.begin_anew();
+/// What was cut before it was read may be in a copy; after a while, nothing is.
+fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> Turn {
+    let until_ns = since_ns + COPY_NS;
+    if now_ns < until_ns {
+        return Turn::Later(until_ns);
+    }
+    let bytes = generation.size.saturating_sub(generation.offset);
+    generation.skip_to(generation.size);
+    generation.done_since_ns = Some(now_ns);
     if bytes == 0 {
-        return Turn::Act(Look::Wait(Some(0)));
+        return Turn::Done;
     }
     Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))
 }
 
-/// The file is shorter than it was seen, but not shorter than what was read of it.
-fn shrunk(fs: &dyn Fs, generation: &mut Generation, size: u64) -> io::Result<Turn> {
-    if !generation.is_same(fs)? {
-        return Ok(truncated(generation));
+/// A copy was read to its end; what to do if that is not the end of what it is a copy of.
+fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) -> Option<Turn> {
+    let path = generation.path.display();
+    let Some(defect) = generation.file.as_ref().and_then(|file| file.defect()) else {
+        // What was written between copying and cutting is in neither.
+        let is_packed = super::carrier::is_packed(&generation.path);
+        let seen = if is_packed { 0 } else { generation.size };
+        let bytes = seen.saturating_sub(generation.offset.max(stat.size));
+        generation.skip_to(seen.max(generation.offset));
+        generation.done_since_ns.get_or_insert(now_ns);
+        if is_packed {
+            generation.file = None;
+        }
+        let missing = Missing { reason: GapReason::Truncated, bytes };
+        return (bytes > 0).then_some(Turn::Act(Look::Gap(missing)));
+    };
+    let since_ns = *generation.defect_since_ns.get_or_insert(now_ns);
+    let until_ns = since_ns.saturating_add(INCOMPLETE_NS);
+    if defect == Defect::Cut && now_ns < until_ns {
+        return Some(Turn::Wait(Some(until_ns)));
     }
-    let bytes = generation.size - size;
-    generation.size = size;
-    generation.is_hot = false;
-    generation.tail = None;
-    Ok(Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes })))
+    tracing::warn!(%path, ?defect, "compressed file ends too early; the rest is unreadable");
+    generation.skip_to(generation.offset);
+    generation.done_since_ns.get_or_insert(now_ns);
+    generation.file = None;
+    // How much is missing, nobody can know.
+    Some(Turn::Act(Look::Gap(Missing { reason: GapReason::Unreadable, bytes: 0 })))
 }
 
 fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

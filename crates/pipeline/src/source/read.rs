@@ -41,6 +41,10 @@ impl Source {
         let index = self.current;
         let (own, next) = match self.fill(fs, chunk, index, bridge) {
             Ok(filled) => filled,
+            Err(error) if is_turn_over(&error) => {
+                let is_hot = error.kind() == io::ErrorKind::Interrupted;
+                return Ok(ReadOutcome { is_hot, ..self.nothing() });
+            }
             Err(error) => {
                 self.retry.fail(now_ns);
                 return Err(error);
@@ -69,6 +73,11 @@ impl Source {
         let is_hot = generation.is_hot;
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_hot })
+    }
+
+    fn nothing(&self) -> ReadOutcome {
+        let span = Span::new(self.cursor, self.cursor);
+        ReadOutcome { span, positions: Vec::new(), framed: Framed::default(), is_hot: false }
     }
 
     /// Reads; returns the bytes of the current generation and those of the next.
@@ -158,6 +167,11 @@ impl Source {
         }
         positions
     }
+}
+
+/// Whether the read goes on later: a compressed file was not inflated so far yet.
+fn is_turn_over(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
 /// How much of a file tells its format: a first line's prefix, in bytes.

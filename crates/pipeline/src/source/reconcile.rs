@@ -1,8 +1,13 @@
 //! Reconcile: what a look at the directory means for the chain.
 
+use std::sync::Arc;
+
+use flow::{GapReason, Position};
+
+use super::carrier::{NewFile, is_copy, is_packed};
 use super::generation::Generation;
 use super::identity::generation_key;
-use super::{Known, SeenFile, Source, StartAt};
+use super::{SeenFile, Source, StartAt, Vanished};
 use crate::fs::Fs;
 
 /// How many incarnations of an inode are looked for after a restart.
@@ -10,42 +15,44 @@ use crate::fs::Fs;
 /// An inode truncated more often than this between two checkpoints is read from its beginning.
 const INCARNATIONS_MAX: u32 = 64;
 
+/// How many generations are remembered whose file is not there.
+///
+/// More than rotators keep: a folder that could not be read for a while shows them all again.
+const ORPHANS_MAX: usize = 32;
+
 impl Source {
     /// Takes in the files that a look showed, oldest first, the live one last.
     ///
-    /// Files already known are found by identity, whatever they are called now. A new file is opened
-    /// at once, so that it can be read even if its name is gone a moment later. `known` is what was
-    /// known of the context before; `start_at` only concerns files of which nothing is known.
-    pub fn reconcile(
-        &mut self,
-        fs: &dyn Fs,
-        files: &[SeenFile],
-        known: &Known,
-        start_at: StartAt,
-        now_ns: u64,
-    ) {
+    /// Files already known are found by identity, whatever they are called now; a copy of one is
+    /// found by what it says. A new file is opened at once, so that it can be read even if its name
+    /// is gone a moment later. `start_at` only concerns files of which nothing is known.
+    pub fn reconcile(&mut self, fs: &dyn Fs, files: &[SeenFile], start_at: StartAt, now_ns: u64) {
+        let is_first = self.generations.is_empty();
         for generation in &mut self.generations {
             generation.is_gone = true;
         }
-        let mut newest_known = None;
-        for file in files {
-            if let Some(index) = self.generations.iter().position(|it| it.id == file.stat.id) {
-                let generation = &mut self.generations[index];
-                generation.is_gone = false;
-                generation.path.clone_from(&file.path);
-                if file.stat.size > generation.size {
-                    generation.size = file.stat.size;
-                }
-                newest_known = Some(index);
-                continue;
+        // Those that are known by identity come first: others may be copies of them.
+        let mut new: Vec<usize> = Vec::new();
+        for (place, file) in files.iter().enumerate() {
+            if let Some(index) = self.index_of(file) {
+                self.generations[index].see(file);
+            } else if let Some((incarnation, position)) = self.take_orphan(file) {
+                let generation = Generation::resumed(file, incarnation, position);
+                self.insert(fs, generation, &files[..place], 0);
+            } else {
+                new.push(place);
             }
-            let generation = first_look(fs, file, known, start_at);
-            // New files stand behind the known one that precedes them in the look.
-            let index = newest_known.map_or(0, |index| index + 1).max(self.insert_from());
-            self.generations.insert(index, generation);
-            newest_known = Some(index);
-            // What cannot be opened now is tried again when it is its turn.
-            drop(self.generations[index].open(fs));
+        }
+        // The live file first: others may be copies of it.
+        if new.last().is_some_and(|place| place + 1 == files.len()) {
+            new.rotate_right(1);
+        }
+        for place in new {
+            self.take_in(fs, files, place, start_at);
+        }
+        if is_first {
+            self.expect_newest(files, now_ns);
+            self.forget_old_orphans();
         }
         match (files.is_empty(), self.gone_since_ns) {
             (true, None) => self.gone_since_ns = Some(now_ns),
@@ -53,6 +60,91 @@ impl Source {
             (true, Some(_)) => {}
         }
         self.drop_finished(now_ns);
+    }
+
+    /// Takes in a file that is not known by identity.
+    fn take_in(&mut self, fs: &dyn Fs, files: &[SeenFile], place: usize, start_at: StartAt) {
+        let file = &files[place];
+        if let Some(of) = self.generations.iter_mut().find(|it| it.is_copied_by(file)) {
+            // An empty one looks like a copy of anything: it is compared again as it grows.
+            let is_grown = of.copy.as_ref().is_some_and(|it| it.stat.size != file.stat.size);
+            let is_one = !is_grown || is_copy(fs, file, of);
+            of.copy = is_one.then(|| Box::new(file.clone()));
+            if is_one {
+                return;
+            }
+        }
+        // What cannot be read now is a generation that is tried again when it is its turn.
+        let what = self.classify(fs, file, files).unwrap_or(NewFile::Generation);
+        let generation = match what {
+            NewFile::CarrierOf(index) => return self.generations[index].carry_on_in(file),
+            NewFile::CopyOf(index) => {
+                self.generations[index].copy = Some(Box::new(file.clone()));
+                return;
+            }
+            NewFile::Resumed(position) => {
+                self.orphans.retain(|it| it.generation != position.generation);
+                Generation::resumed_in_copy(file, position)
+            }
+            NewFile::ReadBefore => {
+                let path = file.path.display();
+                tracing::info!(%path, "older than what was read before: taken as read");
+                Generation::read_before(file)
+            }
+            NewFile::Generation if start_at == StartAt::End => Generation::left_out(fs, file),
+            NewFile::Generation => {
+                let from = self.insert_from();
+                return self.insert(fs, Generation::new(file, 0), &files[..place], from);
+            }
+        };
+        self.insert(fs, generation, &files[..place], 0);
+    }
+
+    /// Puts a generation behind those of the files `before` it, and not before index `from`.
+    fn insert(
+        &mut self,
+        fs: &dyn Fs,
+        mut generation: Generation,
+        before: &[SeenFile],
+        from: usize,
+    ) {
+        generation.inflaters = Arc::clone(&self.inflaters);
+        let newest_known = before.iter().filter_map(|it| self.index_of(it)).max();
+        let index = newest_known.map_or(0, |index| index + 1).max(from);
+        self.generations.insert(index, generation);
+        // What cannot be opened now is tried again when it is its turn.
+        drop(self.generations[index].open(fs));
+    }
+
+    /// Where a file goes on that was read before the start, and which incarnation of its inode it was.
+    fn take_orphan(&mut self, file: &SeenFile) -> Option<(u32, Position)> {
+        if self.orphans.is_empty() || is_packed(&file.path) {
+            return None;
+        }
+        (0..INCARNATIONS_MAX).rev().find_map(|incarnation| {
+            let key = generation_key(file.stat.id, incarnation);
+            let at = self.orphans.iter().position(|it| it.generation == key)?;
+            Some((incarnation, self.orphans.remove(at)))
+        })
+    }
+
+    /// Files that are never seen again are not remembered for ever.
+    fn forget_old_orphans(&mut self) {
+        let too_many = self.orphans.len().saturating_sub(ORPHANS_MAX);
+        let old = self.orphans.drain(..too_many);
+        self.forgotten.extend(old.map(|it| (self.cursor, it.generation)));
+    }
+
+    /// The generation that was read last before the start should be there. If it is not, then what
+    /// was not read of it is missing, and whatever came between it and the oldest file.
+    fn expect_newest(&mut self, files: &[SeenFile], now_ns: u64) {
+        let Some(newest) = self.newest_before else { return };
+        if self.orphans.iter().any(|it| it.generation == newest) {
+            let is_rotated = files.len() > 1;
+            let reason =
+                if is_rotated { GapReason::RotatedBeforeRead } else { GapReason::RemovedUnread };
+            self.vanished = Some(Vanished { generation: newest, reason, since_ns: now_ns });
+        }
     }
 
     /// New generations are never put before what is being read.
@@ -81,30 +173,4 @@ impl Source {
             !is_finished
         });
     }
-}
-
-/// A generation for a file of which this source knows nothing yet.
-fn first_look(fs: &dyn Fs, file: &SeenFile, known: &Known, start_at: StartAt) -> Generation {
-    let marked = (0..INCARNATIONS_MAX)
-        .rev()
-        .find_map(|it| known.position(generation_key(file.stat.id, it)).map(|mark| (it, mark)));
-    let Some((incarnation, mark)) = marked else {
-        let mut generation = Generation::new(file, 0);
-        if start_at == StartAt::End {
-            generation.offset = file.stat.size;
-            generation.mid_line = None;
-            // One that cannot be read yet is known by its inode alone.
-            drop(generation.is_same(fs));
-        }
-        return generation;
-    };
-    let mut generation = Generation::new(file, incarnation);
-    generation.offset = mark.offset;
-    generation.head = mark.head;
-    generation.place = mark.place;
-    generation.mid_line = None;
-    // A file that was cut while nobody looked: `look` finds out, and starts over.
-    generation.size = file.stat.size.max(mark.offset);
-    generation.is_checked = false;
-    generation
 }

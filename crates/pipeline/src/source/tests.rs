@@ -10,6 +10,8 @@ use super::*;
 use crate::frame::Tail;
 use crate::fs::{Fs, HostFs};
 
+mod copies;
+
 const LATE: u64 = 1000;
 const FLUSH: u64 = 100;
 
@@ -88,8 +90,7 @@ impl Bed {
             SeenFile { stat: HostFs.stat(&path).unwrap(), path }
         };
         let files: Vec<SeenFile> = names.iter().map(seen).collect();
-        let known = self.known.clone();
-        self.source.reconcile(&HostFs, &files, &known, StartAt::Beginning, self.now_ns);
+        self.source.reconcile(&HostFs, &files, StartAt::Beginning, self.now_ns);
     }
 
     /// Does everything there is to do at this time; returns the bodies delivered.
@@ -242,8 +243,8 @@ fn a_file_removed_unread_is_a_declared_gap() {
     bed.source.generations[0].file = None;
     fs::remove_file(bed.path("a.log")).unwrap();
     bed.look(&[]);
-    assert_eq!(bed.run(), ["gap removed_unread 7"]);
-    assert_eq!(bed.wait(LATE), ["end"]);
+    assert!(bed.run().is_empty(), "it may turn up under another name");
+    assert_eq!(bed.wait(1_000_000_000), ["gap removed_unread 7", "end"]);
     bed.check_tiling();
 }
 
@@ -287,7 +288,9 @@ fn truncation_of_unread_bytes_is_a_declared_gap() {
     bed.append("a.log", "unread\n");
     bed.look(&["a.log"]);
     fs::write(bed.path("a.log"), "n\n").unwrap();
-    assert_eq!(bed.run(), ["gap truncated 7", "n"]);
+    assert_eq!(bed.run(), ["n"]);
+    // A copy might have turned up.
+    assert_eq!(bed.wait(2_000_000_000), ["gap truncated 7"]);
     bed.check_tiling();
 }
 

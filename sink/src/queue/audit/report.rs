@@ -5,34 +5,51 @@ use std::sync::Arc;
 use flow::{Context, GapReason, Span};
 use serde_json::{Map, Value, json};
 
-/// Bytes in declared gaps, by reason.
+/// Declared gaps, by reason. One whose size nobody can know has no bytes, and counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GapBytes {
+pub struct Gaps {
     /// In the order of [`GapReason::ALL`].
-    bytes: [u64; GapReason::ALL.len()],
+    of: [GapSum; GapReason::ALL.len()],
 }
 
-impl GapBytes {
-    /// Counts a gap.
-    pub(super) fn add(&mut self, reason: GapReason, bytes: u64) {
-        self.bytes[usize::from(reason.code()) - 1] += bytes;
+/// The gaps of one reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GapSum {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Gaps {
+    /// Counts gaps.
+    pub(super) fn add(&mut self, reason: GapReason, gaps: GapSum) {
+        let sum = &mut self.of[usize::from(reason.code()) - 1];
+        sum.count += gaps.count;
+        sum.bytes += gaps.bytes;
     }
 
-    /// Bytes in gaps for `reason`.
+    /// The gaps for `reason`.
     #[must_use]
-    pub fn of(&self, reason: GapReason) -> u64 {
-        self.bytes[usize::from(reason.code()) - 1]
+    pub fn of(&self, reason: GapReason) -> GapSum {
+        self.of[usize::from(reason.code()) - 1]
     }
 
     /// Bytes in all gaps.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.bytes.iter().sum()
+    pub fn bytes(&self) -> u64 {
+        self.of.iter().map(|sum| sum.bytes).sum()
+    }
+
+    /// The reasons for which there are gaps.
+    pub fn each(&self) -> impl Iterator<Item = (GapReason, GapSum)> {
+        GapReason::ALL.into_iter().map(|it| (it, self.of(it))).filter(|(_, sum)| sum.count > 0)
     }
 
     fn to_json(&self) -> Value {
-        let by_reason = GapReason::ALL.into_iter().filter(|reason| self.of(*reason) > 0);
-        let fields = by_reason.map(|reason| (reason.name().to_owned(), json!(self.of(reason))));
+        let fields = self.each().map(|(reason, GapSum { count, bytes })| {
+            (reason.name().to_owned(), json!({ "count": count, "bytes": bytes }))
+        });
         Value::Object(fields.collect::<Map<_, _>>())
     }
 }
@@ -77,8 +94,8 @@ pub struct ContextAudit {
     pub filtered: u64,
     /// Bytes of the source in sections that are no gaps; doubled ones count twice.
     pub bytes: u64,
-    /// Bytes of the source in declared gaps.
-    pub gaps: GapBytes,
+    /// Declared gaps.
+    pub gaps: Gaps,
     /// Bytes between the first cursor and the last that no section covers.
     pub lost: u64,
     /// Bytes covered again.
@@ -152,19 +169,18 @@ impl AuditReport {
         self.contexts.iter().map(of).sum()
     }
 
-    /// Bytes in gaps for `reason`, over all contexts.
+    /// The gaps of all contexts.
     #[must_use]
-    pub fn gap_bytes(&self, reason: GapReason) -> u64 {
-        self.total(|it| it.gaps.of(reason))
+    pub fn gaps(&self) -> Gaps {
+        let mut gaps = Gaps::default();
+        let all = self.contexts.iter().flat_map(|it| it.gaps.each());
+        all.for_each(|(reason, sum)| gaps.add(reason, sum));
+        gaps
     }
 
     /// The report as JSON; numbers of bytes are numbers.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut gaps = GapBytes::default();
-        for reason in GapReason::ALL {
-            gaps.add(reason, self.gap_bytes(reason));
-        }
         json!({
             "clean": self.is_clean(),
             "trimmed": self.is_trimmed,
@@ -174,7 +190,7 @@ impl AuditReport {
                 "records": self.total(|it| it.records),
                 "filtered": self.total(|it| it.filtered),
                 "bytes": self.total(|it| it.bytes),
-                "gaps": gaps.to_json(),
+                "gaps": self.gaps().to_json(),
                 "lost": self.total(|it| it.lost),
                 "doubled": self.total(|it| it.doubled),
                 "misordered": self.total(|it| it.misordered),

@@ -81,14 +81,14 @@ fn gaps_are_counted_by_reason_and_cover() {
     audit.observe(&end);
     let report = audit.finish();
     assert!(report.is_clean());
-    assert_eq!(report.gap_bytes(GapReason::Shed), 20);
-    assert_eq!(report.total(|it| it.gaps.total()), 25);
+    assert_eq!(report.gaps().of(GapReason::Shed).bytes, 20);
+    assert_eq!(report.gaps().bytes(), 25);
     assert_eq!(report.total(|it| it.bytes), 10);
     assert!(report.contexts[0].ended);
     let json = report.to_json();
     assert_eq!(json["clean"], true);
-    assert_eq!(json["totals"]["gaps"]["shed"], 20);
-    assert_eq!(json["contexts"][0]["gaps"]["unreadable"], 5);
+    assert_eq!(json["totals"]["gaps"]["shed"]["bytes"], 20);
+    assert_eq!(json["contexts"][0]["gaps"]["unreadable"]["count"], 1);
     assert_eq!(json["contexts"][0]["end"], 35);
 }
 

@@ -1,0 +1,177 @@
+//! Carrier: what holds a generation's bytes now, when it is not the file they were written to.
+//!
+//! Rotators copy and cut (`copytruncate`), and compress. Such a file is new by inode and by name, and
+//! holds what was read already in part. It is found out by its content: by its head, and by what
+//! stands before the offset. What a copy still has and the original has not is read from it.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use flow::{HEAD_BYTES_MAX, PLACE_BYTES_MAX, Position};
+
+use super::generation::Generation;
+use super::{SeenFile, Source};
+use crate::fs::{self, Fs, LogFile};
+
+/// What holds a generation's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// The file they were written to.
+    Original,
+    /// A copy, perhaps a compressed one. It may grow while it is made; nobody cuts it.
+    Copy,
+    /// Nothing known, since that time: the original was cut. A copy may turn up.
+    Lost(u64),
+}
+
+/// What a file that is new to a source turned out to be.
+pub(super) enum NewFile {
+    /// A generation of its own.
+    Generation,
+    /// The carrier of this generation from now on.
+    CarrierOf(usize),
+    /// A copy of this generation, whose original is still there.
+    CopyOf(usize),
+    /// A compressed generation of which this was read before the start.
+    Resumed(Position),
+    /// Compressed, and older than what was read before the start: it was read too.
+    ReadBefore,
+}
+
+/// Whether a file is compressed. Its name tells: rotators have agreed on it.
+pub(super) fn is_packed(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b".gz")
+}
+
+/// How much at the end of a copy is compared with the original, in bytes.
+const COMPARED_BYTES: usize = 4096;
+
+impl Source {
+    /// Finds out what a file is that no generation has.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn classify(
+        &self,
+        fs: &dyn Fs,
+        file: &SeenFile,
+        files: &[SeenFile],
+    ) -> io::Result<NewFile> {
+        if is_packed(&file.path) {
+            return self.classify_packed(fs, file, files);
+        }
+        let is_live = files.last().is_some_and(|live| live.stat.id == file.stat.id);
+        if is_live {
+            return Ok(NewFile::Generation);
+        }
+        let opened = fs.open(&file.path)?;
+        let head = head_of(&*opened)?;
+        let is_same = |it: &Position| holds(&*opened, &head, it);
+        let lost = self
+            .generations
+            .iter()
+            .position(|it| matches!(it.carrier, Carrier::Lost(_)) && is_same(&it.position()));
+        if let Some(index) = lost {
+            return Ok(NewFile::CarrierOf(index));
+        }
+        if let Some(orphan) = self.orphans.iter().find(|it| is_same(it)) {
+            return Ok(NewFile::Resumed(*orphan));
+        }
+        let live = files.last().and_then(|live| self.index_of(live));
+        let copied = live.filter(|index| is_copy(fs, file, &self.generations[*index]));
+        Ok(copied.map_or(NewFile::Generation, NewFile::CopyOf))
+    }
+
+    fn classify_packed(
+        &self,
+        fs: &dyn Fs,
+        file: &SeenFile,
+        files: &[SeenFile],
+    ) -> io::Result<NewFile> {
+        let head = fs::gzip_head(&*fs.open(&file.path)?)?;
+        let is_same = |it: &Position| !it.head.is_empty() && it.head.matches(&head);
+        let is_lost = |it: &Generation| files.iter().all(|file| file.stat.id != it.id);
+        let unpacked = file.path.with_extension("");
+        let candidates = || {
+            let all = self.generations.iter().enumerate();
+            all.filter(|(_, it)| is_lost(it) && is_same(&it.position()))
+        };
+        let by_name = candidates().find(|(_, it)| it.path == unpacked);
+        if let Some((index, _)) = by_name.or_else(|| candidates().next()) {
+            return Ok(NewFile::CarrierOf(index));
+        }
+        if let Some(orphan) = self.orphans.iter().find(|it| is_same(it)) {
+            return Ok(NewFile::Resumed(*orphan));
+        }
+        // Generations are read in order. What comes before one that was read, was.
+        let later = files.iter().skip_while(|it| it.stat.id != file.stat.id).skip(1);
+        let is_before_read = later
+            .filter_map(|it| self.index_of(it))
+            .any(|index| self.generations[index].offset > 0);
+        Ok(if is_before_read { NewFile::ReadBefore } else { NewFile::Generation })
+    }
+
+    /// The generation whose bytes this file holds, by identity.
+    pub(super) fn index_of(&self, file: &SeenFile) -> Option<usize> {
+        self.generations.iter().position(|it| it.id == file.stat.id)
+    }
+}
+
+/// Whether a file that begins with `head` holds what was read up to that position.
+fn holds(file: &dyn LogFile, head: &[u8], position: &Position) -> bool {
+    !position.head.is_empty() && position.head.matches(head) && has_place(file, position)
+}
+
+/// Whether `file` is a copy of the live one: it says what was read of that, or what that says now up to
+/// where it ends. The live file may have been cut already, and the copy not be whole yet.
+///
+/// A file that was renamed is older than the live one that took its place; a copy is younger. Where
+/// files have no time of birth, it must be long enough for its content to tell.
+pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
+    let is_younger = file.stat.id.birth_ns > live.id.birth_ns;
+    let is_timeless = live.id.birth_ns == 0 && file.stat.size >= HEAD_BYTES_MAX as u64;
+    if live.is_gone || live.carrier != Carrier::Original || !(is_younger || is_timeless) {
+        return false;
+    }
+    let says_the_same = || -> io::Result<bool> {
+        let (copy, source) = (fs.open(&file.path)?, fs.open(&live.path)?);
+        if source.stat()?.id != live.id {
+            return Ok(false);
+        }
+        if holds(&*copy, &head_of(&*copy)?, &live.position()) {
+            return Ok(true);
+        }
+        let bytes = copy.stat()?.size.min(source.stat()?.size);
+        let begin = bytes.min(HEAD_BYTES_MAX as u64);
+        let end = bytes.saturating_sub(COMPARED_BYTES as u64);
+        Ok(is_equal(&*copy, &*source, 0, begin)? && is_equal(&*copy, &*source, end, bytes)?)
+    };
+    // One that cannot be read now is looked at again as the generation that it may be.
+    says_the_same().unwrap_or(false)
+}
+
+fn is_equal(one: &dyn LogFile, other: &dyn LogFile, begin: u64, end: u64) -> io::Result<bool> {
+    let len = usize::try_from(end - begin).unwrap_or(COMPARED_BYTES).min(COMPARED_BYTES);
+    let (mut left, mut right) = ([0; COMPARED_BYTES], [0; COMPARED_BYTES]);
+    one.read_at(&mut left[..len], begin)?;
+    other.read_at(&mut right[..len], begin)?;
+    Ok(left[..len] == right[..len])
+}
+
+fn head_of(file: &dyn LogFile) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES_MAX];
+    let len = file.read_at(&mut head, 0)?;
+    head.truncate(len);
+    Ok(head)
+}
+
+/// Whether what was read up to that position stands in the file before its offset.
+fn has_place(file: &dyn LogFile, position: &Position) -> bool {
+    let len = usize::from(position.place.len);
+    let mut bytes = [0; PLACE_BYTES_MAX];
+    let begin = position.offset.saturating_sub(len as u64);
+    let is_long_enough = file.stat().is_ok_and(|stat| stat.size >= position.offset);
+    let read = file.read_at(&mut bytes[..len], begin).unwrap_or(0);
+    is_long_enough && position.place.matches(&bytes[..read])
+}

@@ -1,0 +1,311 @@
+//! Generations whose bytes are in another file now: copied, cut, compressed.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+
+impl Bed {
+    /// As a rotator does: to a temporary name, then under its own, then the original goes.
+    fn compress(&self, name: &str) {
+        let packed = format!("{name}.gz");
+        fs::write(self.path("tmp"), gzip(&fs::read(self.path(name)).unwrap())).unwrap();
+        self.rename("tmp", &packed);
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn cut(&self, name: &str) {
+        fs::OpenOptions::new().write(true).open(self.path(name)).unwrap().set_len(0).unwrap();
+    }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Times of birth are as coarse as the kernel's ticks.
+fn sleep_a_tick() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
+fn lines(from: usize, to: usize) -> String {
+    (from..to).map(|it| format!("line {it}\n")).collect()
+}
+
+fn bodies(from: usize, to: usize) -> Vec<String> {
+    (from..to).map(|it| format!("line {it}")).collect()
+}
+
+#[test]
+fn a3_a_half_read_generation_goes_on_inside_its_gz_after_a_restart() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 2000));
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", &lines(2000, 2010));
+    bed.compress("a.log.1");
+    bed.restart();
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 2010));
+    bed.check_tiling();
+    bed.rename("a.log.1.gz", "a.log.2.gz");
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", &lines(2010, 2011));
+    bed.compress("a.log.1");
+    bed.restart();
+    bed.look(&["a.log.2.gz", "a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(2010, 2011), "what was read is not read again");
+    bed.check_tiling();
+}
+
+#[test]
+fn a3_a_generation_that_was_read_is_not_read_again_when_it_is_compressed() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 310));
+    bed.compress("a.log.1");
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.wait(2 * LATE);
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.rename("a.log.1.gz", "a.log.2.gz");
+    bed.look(&["a.log.2.gz", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a3_a_generation_compressed_while_it_is_read_goes_on_where_it_was() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 600));
+    bed.source.generations[0].file = None;
+    bed.rename("a.log", "a.log.1");
+    bed.compress("a.log.1");
+    bed.append("a.log", &lines(600, 610));
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 610));
+    bed.check_tiling();
+}
+
+#[test]
+fn a2_generations_that_were_compressed_before_they_were_seen_are_read_in_order() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 10));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 10));
+    bed.rename("a.log", "a.log.3");
+    for (name, from) in [("a.log.2", 10), ("a.log.1", 20), ("a.log", 30)] {
+        bed.append(name, &lines(from, from + 10));
+    }
+    bed.compress("a.log.3");
+    bed.compress("a.log.2");
+    bed.look(&["a.log.3.gz", "a.log.2.gz", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(10, 40));
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_copytruncate_reads_what_is_left_from_the_copy() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 600));
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.cut("a.log");
+    bed.append("a.log", &lines(600, 610));
+    assert_eq!(bed.run(), bodies(300, 610));
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.wait(3_000_000_000).is_empty(), "a copy that was read is not read again");
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_that_is_found_after_the_truncation_is_read_too() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(310, 320));
+    assert_eq!(bed.run(), bodies(310, 320));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 310));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_and_the_truncation_seen_at_once_double_nothing() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(310, 320));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 320));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_copytruncate_while_no_agent_runs_is_read_from_the_copy() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(310, 900));
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 900));
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_that_is_still_being_made_is_no_generation() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 2000));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 2000));
+    sleep_a_tick();
+    bed.append("a.log.1", "");
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.append("a.log.1", &lines(0, 900));
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.append("a.log", &lines(2000, 2010));
+    bed.append("a.log.1", &lines(900, 2010));
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", "in neither\n");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.cut("a.log");
+    assert_eq!(bed.run(), [bodies(2000, 2010), vec!["gap truncated 11".to_owned()]].concat());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_younger_file_that_says_something_else_is_no_copy() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one"]);
+    sleep_a_tick();
+    bed.append("a.log.20260102", "");
+    bed.look(&["a.log.20260102", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.append("a.log.20260102", "two\n");
+    bed.look(&["a.log.20260102", "a.log"]);
+    assert_eq!(bed.run(), ["two"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a6_rotated_files_that_say_the_same_are_no_copies() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    for name in ["a.log.2", "a.log.1", "a.log"] {
+        bed.append(name, "same\n");
+    }
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["same"; 3]);
+    bed.check_tiling();
+}
+
+#[test]
+fn b6_a_gz_that_ends_too_early_is_waited_for_and_then_declared() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    let packed = gzip(lines(0, 5000).as_bytes());
+    fs::write(bed.path("a.log.1.gz"), &packed[..packed.len() - 20]).unwrap();
+    bed.append("a.log", "live\n");
+    bed.look(&["a.log.1.gz", "a.log"]);
+    let read = bed.run();
+    assert!(read.len() > 4000, "{}", read.len());
+    assert_eq!(read, bodies(0, read.len()));
+    assert!(bed.wait(9_000_000_000).is_empty());
+    let rest = bed.wait(1_000_000_000);
+    assert_eq!(rest.last().unwrap(), "live");
+    assert!(rest.contains(&"gap unreadable 0".to_owned()), "{rest:?}");
+    bed.check_tiling();
+}
+
+#[test]
+fn b6_a_gz_that_is_still_being_written_is_read_as_it_grows() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    let packed = gzip(lines(0, 5000).as_bytes());
+    fs::write(bed.path("a.log.1.gz"), &packed[..packed.len() / 2]).unwrap();
+    bed.append("a.log", "live\n");
+    bed.look(&["a.log.1.gz", "a.log"]);
+    let mut read = bed.run();
+    assert_eq!(read, bodies(0, read.len()));
+    fs::write(bed.path("a.log.1.gz"), &packed).unwrap();
+    read.extend(bed.run());
+    assert_eq!(read[..5000], bodies(0, 5000));
+    assert_eq!(read[5000..], ["live"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a2_a_generation_that_vanished_while_no_agent_ran_is_a_gap_of_unknown_size() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 10));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 10));
+    // Rotated three times, of which the oldest is gone.
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.append("a.log.1", &lines(20, 30));
+    bed.append("a.log", &lines(30, 40));
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(20, 40));
+    assert_eq!(bed.wait(3_000_000_000), ["gap rotated_before_read 0"]);
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a_generation_that_turns_up_after_the_start_goes_on_and_is_no_gap() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 10));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 10));
+    bed.append("a.log", &lines(10, 20));
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", &lines(20, 30));
+    bed.restart();
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(20, 30));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(10, 20));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
