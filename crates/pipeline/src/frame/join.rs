@@ -163,10 +163,12 @@ impl Join<'_, '_> {
     fn join(&mut self, begin: usize, line: Line, part: Part) {
         let max = self.options.line_bytes_max as usize;
         if part.len > max {
-            // Longer than a record by itself, and the runtime says there is more.
+            // Longer than a record by itself, and the runtime says there is more, or was.
+            let follows = self.open.get_mut(line.stream).is_some();
             self.close(line.stream, RecordFlags::PART);
-            let continued =
+            let carried =
                 std::mem::replace(self.carry.continued.get_mut(line.stream), line.partial);
+            let continued = follows || carried;
             return self.long(begin, line, part, continued);
         }
         let fits = |open: &Open| open.len + part.len <= max;
