@@ -252,10 +252,13 @@ impl Source {
         self.generations.iter().filter(|it| it.file.is_some()).count()
     }
 
-    /// Closes the files that can be opened again by name and have nothing unread.
+    /// Closes the files that can be opened again by name and have nothing unread, by what the file
+    /// system says now: a name may be gone that no look at the directory has missed yet.
     pub fn close_idle(&mut self) {
         for generation in &mut self.generations {
-            if !generation.is_gone && generation.size <= generation.offset {
+            let Some(Ok(stat)) = generation.file.as_ref().map(|file| file.stat()) else { continue };
+            generation.size = generation.size.max(stat.size);
+            if !generation.is_gone && stat.links > 0 && stat.size <= generation.offset {
                 generation.file = None;
             }
         }

@@ -51,8 +51,6 @@ pub struct Generation {
     pub mid_line: Option<bool>,
     /// … and another part of that line was announced.
     pub mid_part: bool,
-    /// The last read filled its chunk: more is there for sure.
-    pub is_hot: bool,
     /// An unfinished line at the end.
     pub tail: Option<UnfinishedTail>,
     /// Read to the end, and the writer has moved on to a later generation, since then.
@@ -95,7 +93,6 @@ impl Generation {
             format: None,
             mid_line: Some(false),
             mid_part: false,
-            is_hot: false,
             tail: None,
             done_since_ns: None,
         }
@@ -175,7 +172,6 @@ impl Generation {
         self.size = offset;
         self.place = Place::default();
         self.tail = None;
-        self.is_hot = false;
         self.mid_line = None;
         self.mid_part = false;
     }
@@ -218,13 +214,13 @@ impl Generation {
         Ok(&**self.file.insert(file))
     }
 
-    /// The generation that its inode holds since it was cut.
+    /// The generation that its inode holds since it was cut, `size` bytes long now.
     ///
     /// What was not read of this one is in its copy, if there is one.
     #[must_use]
-    pub fn cut(&mut self, now_ns: u64) -> Generation {
+    pub fn cut(&mut self, size: u64, now_ns: u64) -> Generation {
         let id = self.id;
-        let stat = Stat { id, kind: FileKind::Regular, size: 0, modified_ns: 0, links: 1 };
+        let stat = Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1 };
         let seen = SeenFile { path: self.path.clone(), stat };
         let mut next = Generation::new(&seen, self.incarnation + 1);
         next.inflaters = Arc::clone(&self.inflaters);
@@ -232,7 +228,6 @@ impl Generation {
         next.file = self.file.take();
         // What a restart remembers of the size is what was read: more may have been there.
         self.size = if self.is_checked { self.size } else { self.offset };
-        self.is_hot = false;
         self.tail = None;
         match self.copy.take() {
             Some(copy) => self.carry_on_in(&copy),
@@ -250,11 +245,16 @@ impl Generation {
     /// Returns whether it is still the same content.
     ///
     /// # Errors
-    /// As `pread`.
+    /// As `pread`; `UnexpectedEof` if it brought less than the fingerprints cover, though the file is
+    /// longer: an error further on in the file does not make it another one.
     pub fn is_same(&mut self, fs: &dyn Fs) -> io::Result<bool> {
         let mut bytes = [0; HEAD_BYTES_MAX];
         let len = self.open(fs)?.read_at(&mut bytes, 0)?;
         let head = &bytes[..len];
+        let covered = usize::from(self.head.len);
+        if len < covered && self.open(fs)?.stat()?.size >= covered as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if !self.head.matches(head) || !self.is_same_place(fs, head)? {
             return Ok(false);
         }
@@ -272,6 +272,9 @@ impl Generation {
         }
         let mut bytes = [0; PLACE_BYTES_MAX];
         let read = self.open(fs)?.read_at(&mut bytes[..len], begin)?;
+        if read < len && self.open(fs)?.stat()?.size >= self.offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(place.matches(&bytes[..read]))
     }
 

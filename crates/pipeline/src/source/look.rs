@@ -1,4 +1,5 @@
-//! Look: what a source should do next. Called before each read that is not a mere continuation.
+//! Look: what a source should do next. Called before each read, also one that merely goes on: between
+//! two reads a source may wait for memory as long as it takes, and its file be cut and grow again.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use crate::fs::{Defect, Fs, Stat};
 pub enum Look {
     /// Read up to so many bytes.
     Read {
-        /// Bytes known to be unread; `u64::MAX` if the last read filled its chunk.
+        /// Bytes known to be unread.
         pending: u64,
         /// Whether an unfinished line is delivered.
         tail: Tail,
@@ -113,9 +114,6 @@ impl Source {
         let is_over = self.gone_since_ns.is_some();
         let options = self.spec.options.clone();
         let generation = &mut self.generations[index];
-        if generation.is_hot {
-            return Ok(Turn::read(u64::MAX, Tail::Wait, false));
-        }
         // A named file that is done with is looked at again only when a look at the directory
         // showed that it grew: its descriptor need not stay open.
         let unchanged = generation.size <= generation.offset;
@@ -128,7 +126,7 @@ impl Source {
         let stat = generation.open(fs)?.stat()?;
         if generation.carrier == Carrier::Original {
             if stat.size < generation.offset {
-                return Ok(self.cut(index, now_ns));
+                return Ok(self.cut(fs, index, stat.size, now_ns));
             }
             if generation.is_checked && stat.size < generation.size {
                 return self.shrunk(fs, index, stat.size, now_ns);
@@ -151,8 +149,12 @@ impl Source {
             let is_done = generation.done_since_ns.is_some();
             return Ok(if is_done { Turn::Done } else { Turn::Wait(None) });
         }
-        if !generation.is_same(fs)? {
-            return Ok(self.cut(index, now_ns));
+        let is_same = generation.is_same(fs);
+        if is_same.is_err() {
+            generation.size = generation.size.max(stat.size);
+        }
+        if !is_same? {
+            return Ok(self.cut(fs, index, stat.size, now_ns));
         }
         let generation = &mut self.generations[index];
         generation.size = generation.size.max(stat.size);
@@ -176,20 +178,31 @@ impl Source {
             return Ok(Turn::read(pending, Tail::Deliver, false));
         }
         // The missing part may stand in the next generation, now or in a moment.
-        if is_followed && self.size_of_next(fs, index)? > tail.bridged_bytes {
+        if is_followed && self.unread_of_next(fs, index) > tail.bridged_bytes {
             return Ok(Turn::read(pending, Tail::Wait, true));
         }
         Ok(Turn::Wait(Some(due_ns)))
     }
 
-    fn size_of_next(&mut self, fs: &dyn Fs, index: usize) -> io::Result<u64> {
-        let Some(next) = self.generations.get_mut(index + 1) else { return Ok(0) };
-        next.size = next.size.max(next.open(fs)?.stat()?.size);
-        Ok(next.size)
+    /// What a bridge would read: what is there now, whatever was seen before. An error of the next
+    /// generation is none of this one; it shows when it is the next one's turn.
+    fn unread_of_next(&mut self, fs: &dyn Fs, index: usize) -> u64 {
+        let Some(next) = self.generations.get_mut(index + 1) else { return 0 };
+        let Ok(stat) = next.open(fs).and_then(|file| file.stat()) else { return 0 };
+        if stat.size <= next.offset || next.is_checked && stat.size < next.size {
+            return 0;
+        }
+        // If it was cut, that shows when it is its turn, too. What goes on inside of a line cannot follow
+        // a whole one.
+        if !next.is_same(fs).unwrap_or(false) || next.starts_mid_line(fs) {
+            return 0;
+        }
+        next.size = next.size.max(stat.size);
+        stat.size - next.offset
     }
 
     /// The file was cut and begun anew under its name.
-    fn cut(&mut self, index: usize, now_ns: u64) -> Turn {
+    fn cut(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> Turn {
         let generation = &mut self.generations[index];
         let path = generation.path.display().to_string();
         if generation.carrier == Carrier::Copy {
@@ -202,7 +215,9 @@ impl Source {
         let has_copy = generation.copy.is_some();
         let offset = generation.offset;
         tracing::info!(path, offset, unread, has_copy, "truncated; reading from its beginning");
-        let next = generation.cut(now_ns);
+        let mut next = generation.cut(size, now_ns);
+        // What was seen of the new content is told from the next by its head. An error shows again.
+        drop(next.is_same(fs));
         self.generations.insert(index + 1, next);
         Turn::Act(Look::Wait(Some(now_ns)))
     }
@@ -210,12 +225,13 @@ impl Source {
     /// The file is shorter than it was seen, but not shorter than what was read of it.
     fn shrunk(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> io::Result<Turn> {
         let generation = &mut self.generations[index];
-        if !generation.is_same(fs)? {
-            return Ok(self.cut(index, now_ns));
+        // Of a file of which no head is known nothing was read: it is begun anew, all of it.
+        let is_unknown = generation.head.is_empty() && generation.offset == 0;
+        if !generation.is_same(fs)? || is_unknown {
+            return Ok(self.cut(fs, index, size, now_ns));
         }
         let bytes = generation.size - size;
         generation.size = size;
-        generation.is_hot = false;
         generation.tail = None;
         Ok(Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes })))
     }

@@ -52,6 +52,7 @@ impl Source {
         };
         self.retry.failures = 0;
         let filled = own + next;
+        let ends_whole = chunk.data()[..own].ends_with(b"\n");
         let is_full = filled == chunk.data().len();
         // A chunk that holds all it can, without a place to cut, is delivered in parts.
         let mut framed = self.frame(fs, chunk, filled, index, tail);
@@ -61,16 +62,18 @@ impl Source {
         let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
-        generation.is_hot = (is_full || framed.is_cut) && next == 0;
-        generation.tail = None;
-        if !generation.is_hot && rest > 0 && framed.consumed <= own {
+        let is_hot = (is_full || framed.is_cut) && next == 0;
+        let before = generation.tail.take().filter(|_| framed.consumed == 0);
+        if !is_hot && rest > 0 && framed.consumed <= own {
             let size = generation.offset + (own - framed.consumed) as u64;
-            let since_ns = now_ns;
-            let open_join = framed.open_join;
+            // A torn line at the end goes on nowhere else, and what it is part of neither.
+            let open_join = framed.open_join && ends_whole;
+            // Lines of the other stream do not make a missing part less late.
+            let is_same = before.filter(|it| it.size == size || it.open_join && open_join);
+            let since_ns = is_same.map_or(now_ns, |it| it.since_ns);
             generation.tail =
                 Some(UnfinishedTail { size, since_ns, open_join, bridged_bytes: next as u64 });
         }
-        let is_hot = generation.is_hot;
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_hot })
     }
@@ -98,7 +101,9 @@ impl Source {
             return Ok((own, 0));
         };
         let offset = next.offset;
-        let count = next.open(fs)?.read_at(&mut buffer[own..], offset)?;
+        // An error of the next generation is none of this one.
+        let read = next.open(fs).and_then(|file| file.read_at(&mut buffer[own..], offset));
+        let Ok(count) = read else { return Ok((own, 0)) };
         next.size = next.size.max(offset + count as u64);
         Ok((own, count))
     }

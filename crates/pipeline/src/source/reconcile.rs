@@ -163,10 +163,13 @@ impl Source {
                 return true;
             }
             // The last look: what was written since the one before is still read.
+            let mut is_finished = true;
             if let Some(Ok(stat)) = it.file.as_ref().map(|file| file.stat()) {
                 it.size = it.size.max(stat.size);
+                // It may have been cut, too, and written anew.
+                is_finished = stat.size >= it.offset;
             }
-            let is_finished = it.size <= it.offset;
+            is_finished &= it.size <= it.offset;
             if is_finished {
                 forgotten.push((cursor, it.key));
             }
