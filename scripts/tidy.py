@@ -18,6 +18,7 @@ ARROWS = {
     "logferry": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-flow": set(),
     "logferry-pipeline": {"logferry-flow"},
+    "logferry-sim": {"logferry-flow", "logferry-pipeline"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
     "logferry-benches": None,  # anything

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow::{GapReason, Position};
 
-use super::carrier::{NewFile, is_copy, is_packed};
+use super::carrier::{Carrier, NewFile, is_copy, is_packed};
 use super::generation::Generation;
 use super::identity::generation_key;
 use super::{SeenFile, Source, StartAt, Vanished};
@@ -167,7 +167,7 @@ impl Source {
             if let Some(Ok(stat)) = it.file.as_ref().map(|file| file.stat()) {
                 it.size = it.size.max(stat.size);
                 // It may have been cut, too, and written anew.
-                is_finished = stat.size >= it.offset;
+                is_finished = it.carrier != Carrier::Original || stat.size >= it.offset;
             }
             is_finished &= it.size <= it.offset;
             if is_finished {

@@ -365,6 +365,23 @@ fn a_dangling_part_at_a_rotation_does_not_wait_for_ever() {
 }
 
 #[test]
+fn a_dangling_part_does_not_wait_for_the_other_stream_to_rest() {
+    let mut bed = Bed::new(None);
+    let line = |stream: &str, tag: &str, text: &str| {
+        format!("2026-01-02T03:04:05.6Z {stream} {tag} {text}\n")
+    };
+    bed.append("0.log", &line("stdout", "P", "dangling"));
+    bed.look(&["0.log"]);
+    assert!(bed.run().is_empty());
+    for _ in 0..3 {
+        bed.append("0.log", &line("stderr", "F", "other"));
+        assert!(bed.wait(FLUSH / 4).is_empty());
+    }
+    assert_eq!(bed.wait(FLUSH / 4), ["dangling", "other", "other", "other"]);
+    bed.check_tiling();
+}
+
+#[test]
 fn a_line_longer_than_a_chunk_comes_in_parts() {
     let mut bed = Bed::new(Some(Format::Plain));
     let long = "x".repeat(10_000);

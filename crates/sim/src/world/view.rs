@@ -1,0 +1,98 @@
+//! View: the world as the pipeline sees it, through its own traits. Notes what the pipeline was told.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use pipeline::fs::{FileKind, Fs, LogFile, Stat};
+
+use super::{State, World};
+use crate::EPOCH_UNIX_NS;
+
+/// An open descriptor of the agent's.
+#[derive(Debug)]
+struct Handle {
+    world: World,
+    index: usize,
+}
+
+impl Fs for World {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
+        let state = self.lock();
+        if !state.directories.contains_key(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.names_in(dir).iter().for_each(|name| each(name));
+        Ok(())
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let mut state = self.lock();
+        if let Some(directory) = state.directories.get(path) {
+            let modified_ns = unix_ns(directory.modified_ns);
+            let (id, kind) = (directory.id, FileKind::Directory);
+            return Ok(Stat { id, kind, size: 0, modified_ns, links: 1 });
+        }
+        let index = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(state.tell(index))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        let mut state = self.lock();
+        if state.directories.contains_key(path) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let index = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        if let Some(kind) = state.faults.open {
+            return Err(kind.into());
+        }
+        state.files[index].handles += 1;
+        Ok(Box::new(Handle { world: self.clone(), index }))
+    }
+}
+
+impl LogFile for Handle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.world.lock();
+        if let Some(kind) = state.faults.read {
+            return Err(kind.into());
+        }
+        let short = state.faults.short.unwrap_or(usize::MAX);
+        let file = &mut state.files[self.index];
+        let life = file.now_mut();
+        let from = usize::try_from(offset).map_or(life.bytes.len(), |it| it.min(life.bytes.len()));
+        let bytes = &life.bytes[from..];
+        let count = bytes.len().min(buffer.len()).min(short);
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        life.is_met |= offset == 0 && count > 0 && count < short;
+        life.tell((from + count) as u64);
+        Ok(count)
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(self.world.lock().tell(self.index))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let (mut state, now_ns) = self.world.change();
+        state.closed(self.index, now_ns);
+    }
+}
+
+impl State {
+    /// Tells the pipeline of a file, and notes what.
+    fn tell(&mut self, index: usize) -> Stat {
+        let file = &mut self.files[index];
+        let (id, links, modified_ns) = (file.id, file.links, unix_ns(file.modified_ns));
+        let life = file.now_mut();
+        life.tell(life.len());
+        Stat { id, kind: FileKind::Regular, size: life.len(), modified_ns, links }
+    }
+}
+
+/// The wall clock's time at a time of the world's.
+pub(super) fn unix_ns(at_ns: u64) -> i64 {
+    EPOCH_UNIX_NS.saturating_add_unsigned(at_ns)
+}

@@ -1,0 +1,188 @@
+//! Actor: who writes and rotates, as programs, logrotate and the kubelet do.
+
+use std::path::{Path, PathBuf};
+
+use pipeline::frame::Format;
+use sim::{World, Writer};
+
+/// Where the files of the one context are.
+pub(crate) const DIRECTORY: &str = "/logs";
+
+/// Bytes at the beginning of a line that no other line begins with: no write is cut within them, so
+/// that no two generations begin with the same bytes. (Those that do are told apart by other tests.)
+fn unique_bytes(format: Format) -> usize {
+    if format == Format::Plain { 7 } else { 31 }
+}
+
+/// A line to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    /// Length of its filler.
+    pub(crate) len: u16,
+    /// To which stream, in container format.
+    pub(crate) is_stderr: bool,
+    /// Only a part of a line, in container format.
+    pub(crate) is_partial: bool,
+}
+
+/// Writes and rotates one chain.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    world: World,
+    format: Format,
+    writer: Option<Open>,
+    /// The writer of the generation before, which has not noticed the rotation.
+    late: Option<Open>,
+    lines: u32,
+}
+
+#[derive(Debug)]
+struct Open {
+    writer: Writer,
+    /// Of a line that was begun.
+    rest: Vec<u8>,
+}
+
+impl Actor {
+    pub(crate) fn new(world: World, format: Format) -> Actor {
+        world.make_directory(Path::new(DIRECTORY));
+        Actor { world, format, writer: None, late: None, lines: 0 }
+    }
+
+    fn live() -> PathBuf {
+        Path::new(DIRECTORY).join("a.log")
+    }
+
+    fn rotated(number: usize) -> PathBuf {
+        Path::new(DIRECTORY).join(format!("a.log.{number}"))
+    }
+
+    /// Highest number in use.
+    fn oldest(&self) -> usize {
+        (1..).find(|number| self.world.content(&Self::rotated(*number)).is_err()).unwrap_or(1) - 1
+    }
+
+    fn is_live_there(&self) -> bool {
+        self.world.content(&Self::live()).is_ok()
+    }
+
+    /// The writer opens the live file, unless it has it open.
+    pub(crate) fn reopen(&mut self) {
+        if self.writer.is_some() && self.is_live_there() {
+            return;
+        }
+        let writer = self.world.open_writer(&Self::live()).expect("the directory is there");
+        let old = self.writer.replace(Open { writer, rest: Vec::new() });
+        if old.is_some() {
+            self.late = old;
+        }
+    }
+
+    /// Lines, of the last of which `cut` bytes wait for the next time.
+    pub(crate) fn append(&mut self, texts: &[Text], cut: usize) {
+        if self.writer.is_none() {
+            self.reopen();
+        }
+        let (format, lines) = (self.format, &mut self.lines);
+        write(self.writer.as_mut().expect("just opened"), format, lines, texts, cut);
+    }
+
+    /// As [`Actor::append`], to the generation before.
+    pub(crate) fn append_late(&mut self, texts: &[Text], cut: usize) {
+        let (format, lines) = (self.format, &mut self.lines);
+        if let Some(late) = &mut self.late {
+            write(late, format, lines, texts, cut);
+        }
+    }
+
+    /// The old generation's writer ends.
+    pub(crate) fn close_late(&mut self) {
+        self.late = None;
+    }
+
+    /// Renames all generations; the writer does not notice.
+    pub(crate) fn rotate(&mut self) {
+        if !self.is_live_there() {
+            return;
+        }
+        for number in (1..=self.oldest()).rev() {
+            self.rename(&Self::rotated(number), &Self::rotated(number + 1));
+        }
+        self.rename(&Self::live(), &Self::rotated(1));
+    }
+
+    /// Takes the last rotation back, as the kubelet does if the runtime does not reopen.
+    pub(crate) fn rename_back(&mut self) {
+        if !self.is_live_there() && self.oldest() > 0 {
+            self.rename(&Self::rotated(1), &Self::live());
+            for number in 2.. {
+                if self.world.content(&Self::rotated(number)).is_err() {
+                    break;
+                }
+                self.rename(&Self::rotated(number), &Self::rotated(number - 1));
+            }
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) {
+        self.world.rename(from, to).expect("it is there");
+    }
+
+    /// Removes the oldest rotated generation.
+    pub(crate) fn delete_oldest(&mut self) {
+        let oldest = self.oldest();
+        if oldest > 0 {
+            self.world.unlink(&Self::rotated(oldest)).expect("it is there");
+        }
+    }
+
+    /// Removes the live file and makes it anew; its inode number may be the same.
+    pub(crate) fn recreate(&mut self) {
+        if self.is_live_there() {
+            self.world.unlink(&Self::live()).expect("it is there");
+        }
+        self.writer = None;
+        self.reopen();
+    }
+
+    /// Removes the live file; its writer does not notice.
+    pub(crate) fn unlink(&mut self) {
+        if self.is_live_there() {
+            self.world.unlink(&Self::live()).expect("it is there");
+        }
+    }
+
+    /// Cuts what the writer has open to nothing.
+    pub(crate) fn truncate(&mut self) {
+        if let Some(open) = &mut self.writer {
+            open.writer.truncate(0);
+            open.rest.clear();
+        }
+    }
+}
+
+fn write(open: &mut Open, format: Format, lines: &mut u32, texts: &[Text], cut: usize) {
+    let mut bytes = std::mem::take(&mut open.rest);
+    let mut last = 0;
+    for text in texts {
+        last = bytes.len();
+        *lines += 1;
+        bytes.extend(line(format, *lines, *text));
+    }
+    let uncut = last + unique_bytes(format);
+    let end = bytes.len().saturating_sub(cut).max(uncut.min(bytes.len()));
+    open.rest = bytes.split_off(end);
+    if !bytes.is_empty() {
+        open.writer.append(&bytes);
+    }
+}
+
+fn line(format: Format, number: u32, text: Text) -> Vec<u8> {
+    let filler: String = ('a'..='z').cycle().take(usize::from(text.len)).collect();
+    if format == Format::Plain {
+        return format!("{number:06} {filler}\n").into_bytes();
+    }
+    let stream = if text.is_stderr { "stderr" } else { "stdout" };
+    let tag = if text.is_partial { "P" } else { "F" };
+    format!("2026-01-02T03:04:05.{number:09}Z {stream} {tag} {number}{filler}\n").into_bytes()
+}

@@ -1,0 +1,6 @@
+//! The real tailer against the model, over worlds in memory.
+
+mod actor;
+mod regressions;
+mod schedule;
+mod source_bed;

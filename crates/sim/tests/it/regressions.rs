@@ -1,0 +1,150 @@
+//! Schedules that once went wrong.
+
+use pipeline::frame::Format;
+
+use crate::actor::Text;
+use crate::schedule::{Step, run};
+use crate::source_bed::LATE_NS;
+
+const LINE: Text = Text { len: 0, is_stderr: false, is_partial: false };
+const PART: Text = Text { is_partial: true, ..LINE };
+const LONG: Text = Text { len: 150, ..LINE };
+
+fn line() -> Step {
+    Step::Append(vec![LINE], 0)
+}
+
+fn check(format: Format, steps: &[Step]) {
+    if let Err(why) = run(format, steps) {
+        panic!("{why}");
+    }
+}
+
+#[test]
+fn a_head_that_is_read_in_part_is_no_other_head() {
+    let steps =
+        [line(), line(), Step::Scan, Step::Look, Step::ShortenReads(Some(1)), Step::Work(1)];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn what_was_seen_when_a_cut_was_noticed_is_owed_too() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Truncate,
+        Step::Append(vec![LONG], 0),
+        Step::Scan,
+        Step::Look,
+        Step::Truncate,
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_file_that_lost_its_name_unnoticed_is_not_closed() {
+    let steps = [line(), Step::Scan, Step::Work(2), line(), Step::Unlink, Step::CloseIdle];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_full_part_after_a_part_goes_on_from_it() {
+    let full = Text { len: 200, ..LINE };
+    check(Format::Cri, &[Step::Append(vec![PART, full], 0), Step::Scan]);
+}
+
+#[test]
+fn a_torn_line_behind_an_open_join_does_not_wait_for_the_next_generation() {
+    let steps = [line(), Step::Rotate, Step::Append(vec![PART, LINE], 1), Step::Reopen, line()];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_join_does_not_wait_for_what_was_cut_from_the_next_generation() {
+    let steps = [
+        Step::Append(vec![PART], 0),
+        Step::Scan,
+        Step::Recreate,
+        line(),
+        Step::Scan,
+        Step::Truncate,
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_file_cut_and_grown_again_between_two_full_reads_is_noticed() {
+    let steps = [
+        Step::Recreate,
+        Step::Scan,
+        Step::Append(vec![LINE, Text { len: 4054, ..LINE }], 0),
+        Step::Work(1),
+        Step::Truncate,
+        Step::Append(vec![Text { len: 1, ..LINE }], 0),
+        Step::Scan,
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn an_error_of_the_next_generation_loses_none_of_this_one() {
+    let steps = [
+        Step::Append(vec![PART], 0),
+        Step::Rotate,
+        Step::Recreate,
+        Step::Scan,
+        Step::CloseIdle,
+        Step::Recreate,
+        line(),
+        Step::DeleteOldest,
+        Step::Scan,
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_join_goes_on_in_a_next_generation_that_was_cut_only_once_that_is_noticed() {
+    let steps = [
+        Step::Reopen,
+        Step::Scan,
+        Step::Append(vec![PART], 0),
+        Step::Recreate,
+        Step::Append(vec![Text { len: 4000, ..LINE }], 0),
+        Step::Scan,
+        Step::Truncate,
+        line(),
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_join_does_not_go_on_inside_of_a_line() {
+    let steps = [
+        line(),
+        Step::Rotate,
+        Step::Reopen,
+        Step::Scan,
+        Step::Append(vec![Text { len: 4055, ..LINE }, LINE], 0),
+        Step::Work(1),
+        Step::Work(1),
+        Step::AppendLate(vec![PART], 0),
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_removed_file_that_is_cut_and_written_anew_is_read_before_it_is_let_go() {
+    let steps = [
+        Step::Append(vec![LONG], 0),
+        Step::Scan,
+        Step::Unlink,
+        Step::Scan,
+        Step::Work(2),
+        Step::Truncate,
+        line(),
+        line(),
+        Step::Wait(LATE_NS),
+    ];
+    check(Format::Cri, &steps);
+}

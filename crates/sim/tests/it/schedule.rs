@@ -1,0 +1,133 @@
+//! Schedules: random steps of writers, rotators, faults and the agent, and what must come of them.
+
+use proptest::prelude::*;
+
+use pipeline::frame::Format;
+
+use crate::actor::{Actor, Text};
+use crate::source_bed::{Bed, FLUSH_NS, LATE_NS};
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Append(Vec<Text>, usize),
+    AppendLate(Vec<Text>, usize),
+    CloseLate,
+    Rotate,
+    Reopen,
+    RenameBack,
+    DeleteOldest,
+    Recreate,
+    Unlink,
+    Truncate,
+    Scan,
+    /// A look for which there is no memory to read.
+    Look,
+    Work(usize),
+    CloseIdle,
+    Store,
+    /// The agent dies; so many sections were not yet in the queue.
+    Kill(usize),
+    Wait(u64),
+    RefuseOpens(bool),
+    RefuseReads(bool),
+    ShortenReads(Option<usize>),
+}
+
+/// Does the steps, then waits until everything is quiet, and checks.
+pub(crate) fn run(format: Format, steps: &[Step]) -> Result<Bed, String> {
+    let mut bed = Bed::new(format);
+    let mut actor = Actor::new(bed.world.clone(), format);
+    for step in steps {
+        match step {
+            Step::Append(texts, cut) => actor.append(texts, *cut),
+            Step::AppendLate(texts, cut) => actor.append_late(texts, *cut),
+            Step::CloseLate => actor.close_late(),
+            Step::Rotate => actor.rotate(),
+            Step::Reopen => actor.reopen(),
+            Step::RenameBack => actor.rename_back(),
+            Step::DeleteOldest => actor.delete_oldest(),
+            Step::Recreate => actor.recreate(),
+            Step::Unlink => actor.unlink(),
+            Step::Truncate => actor.truncate(),
+            Step::Scan => bed.scan(),
+            Step::Look => drop(bed.look()),
+            Step::Work(times) => drop(bed.work(*times)),
+            Step::CloseIdle => bed.close_idle(),
+            Step::Store => bed.store(),
+            Step::Kill(lost) => bed.kill(*lost),
+            Step::Wait(time_ns) => bed.wait(*time_ns),
+            Step::RefuseOpens(is_on) => {
+                bed.world.refuse_opens(is_on.then_some(std::io::ErrorKind::PermissionDenied));
+            }
+            Step::RefuseReads(is_on) => {
+                bed.world.refuse_reads(is_on.then_some(std::io::ErrorKind::Other));
+            }
+            Step::ShortenReads(bytes_max) => bed.world.shorten_reads(*bytes_max),
+        }
+    }
+    bed.verdict().map_err(|why| format!("{why}\n  after {steps:?}"))?;
+    Ok(bed)
+}
+
+fn texts() -> impl Strategy<Value = Vec<Text>> {
+    let len = prop_oneof![8 => 0..60u16, 1 => 150..700u16, 1 => 4000..9000u16];
+    let text = (len, any::<bool>(), prop::bool::weighted(0.25))
+        .prop_map(|(len, is_stderr, is_partial)| Text { len, is_stderr, is_partial });
+    prop::collection::vec(text, 1..6)
+}
+
+fn cut() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0usize), 1 => 1..40usize]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
+    prop_oneof![
+        12 => (texts(), cut()).prop_map(|(texts, cut)| Step::Append(texts, cut)),
+        3 => (texts(), cut()).prop_map(|(texts, cut)| Step::AppendLate(texts, cut)),
+        1 => Just(Step::CloseLate),
+        4 => Just(Step::Rotate),
+        5 => Just(Step::Reopen),
+        1 => Just(Step::RenameBack),
+        2 => Just(Step::DeleteOldest),
+        1 => Just(Step::Recreate),
+        1 => Just(Step::Unlink),
+        1 => Just(Step::Truncate),
+        8 => Just(Step::Scan),
+        3 => Just(Step::Look),
+        8 => (1..8usize).prop_map(Step::Work),
+        1 => Just(Step::CloseIdle),
+        1 => Just(Step::Store),
+        1 => (0..4usize).prop_map(Step::Kill),
+        3 => time.prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::RefuseOpens),
+        1 => any::<bool>().prop_map(Step::RefuseReads),
+        1 => prop::option::of(1..200usize).prop_map(Step::ShortenReads),
+    ]
+}
+
+/// How many schedules: `SIM_CASES`, or few enough for every day.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(1000);
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn plain_lines_are_those_of_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        run(Format::Plain, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn container_lines_are_those_of_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        run(Format::Cri, &steps).map_err(TestCaseError::fail)?;
+    }
+}
