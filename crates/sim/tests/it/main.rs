@@ -1,6 +1,8 @@
 //! The real tailer against the model, over worlds in memory.
 
 mod actor;
+mod bed;
+mod reader_bed;
 mod regressions;
 mod schedule;
 mod source_bed;

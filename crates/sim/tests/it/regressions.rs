@@ -3,8 +3,10 @@
 use pipeline::frame::Format;
 
 use crate::actor::Text;
+use crate::bed::{Bed, LATE_NS};
+use crate::reader_bed::ReaderBed;
 use crate::schedule::{Step, run};
-use crate::source_bed::LATE_NS;
+use crate::source_bed::SourceBed;
 
 const LINE: Text = Text { len: 0, is_stderr: false, is_partial: false };
 const PART: Text = Text { is_partial: true, ..LINE };
@@ -15,7 +17,7 @@ fn line() -> Step {
 }
 
 fn check(format: Format, steps: &[Step]) {
-    if let Err(why) = run(format, steps) {
+    if let Err(why) = run(&mut SourceBed::new(format), format, steps) {
         panic!("{why}");
     }
 }
@@ -147,4 +149,16 @@ fn a_removed_file_that_is_cut_and_written_anew_is_read_before_it_is_let_go() {
         Step::Wait(LATE_NS),
     ];
     check(Format::Cri, &steps);
+}
+
+#[test]
+fn both_beds_deliver_what_was_written() {
+    let steps = [line(), Step::Scan, Step::Rotate, Step::Reopen, Step::Append(vec![LONG, LINE], 0)];
+    let beds: [Box<dyn Bed>; 2] =
+        [Box::new(SourceBed::new(Format::Plain)), Box::new(ReaderBed::new(Format::Plain))];
+    for mut bed in beds {
+        let verdict = run(&mut *bed, Format::Plain, &steps).unwrap();
+        assert_eq!((verdict.records, verdict.bytes, verdict.gap_bytes), (3, 8 + 158 + 8, 0));
+        assert_eq!(verdict.unknown_bytes, 0);
+    }
 }

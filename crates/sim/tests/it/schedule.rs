@@ -3,9 +3,12 @@
 use proptest::prelude::*;
 
 use pipeline::frame::Format;
+use sim::Verdict;
 
 use crate::actor::{Actor, Text};
-use crate::source_bed::{Bed, FLUSH_NS, LATE_NS};
+use crate::bed::{Bed, FLUSH_NS, LATE_NS};
+use crate::reader_bed::ReaderBed;
+use crate::source_bed::SourceBed;
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -21,10 +24,12 @@ pub(crate) enum Step {
     Unlink,
     Truncate,
     Scan,
-    /// A look for which there is no memory to read.
+    /// A look for which there is no memory to read; to a reader, a change that the watch heard of.
     Look,
     Work(usize),
     CloseIdle,
+    /// The queue takes so many payloads of a reader's.
+    Ship(usize),
     Store,
     /// The agent dies; so many sections were not yet in the queue.
     Kill(usize),
@@ -35,9 +40,9 @@ pub(crate) enum Step {
 }
 
 /// Does the steps, then waits until everything is quiet, and checks.
-pub(crate) fn run(format: Format, steps: &[Step]) -> Result<Bed, String> {
-    let mut bed = Bed::new(format);
-    let mut actor = Actor::new(bed.world.clone(), format);
+pub(crate) fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<Verdict, String> {
+    let world = bed.world().clone();
+    let mut actor = Actor::new(world.clone(), format);
     for step in steps {
         match step {
             Step::Append(texts, cut) => actor.append(texts, *cut),
@@ -51,23 +56,30 @@ pub(crate) fn run(format: Format, steps: &[Step]) -> Result<Bed, String> {
             Step::Unlink => actor.unlink(),
             Step::Truncate => actor.truncate(),
             Step::Scan => bed.scan(),
-            Step::Look => drop(bed.look()),
-            Step::Work(times) => drop(bed.work(*times)),
+            Step::Look => bed.look(),
+            Step::Work(times) => {
+                bed.work(*times);
+            }
+            Step::Ship(payloads) => {
+                bed.ship(*payloads);
+            }
             Step::CloseIdle => bed.close_idle(),
             Step::Store => bed.store(),
             Step::Kill(lost) => bed.kill(*lost),
-            Step::Wait(time_ns) => bed.wait(*time_ns),
+            Step::Wait(time_ns) => world.clock().advance(*time_ns),
             Step::RefuseOpens(is_on) => {
-                bed.world.refuse_opens(is_on.then_some(std::io::ErrorKind::PermissionDenied));
+                world.refuse_opens(is_on.then_some(std::io::ErrorKind::PermissionDenied));
             }
             Step::RefuseReads(is_on) => {
-                bed.world.refuse_reads(is_on.then_some(std::io::ErrorKind::Other));
+                world.refuse_reads(is_on.then_some(std::io::ErrorKind::Other));
             }
-            Step::ShortenReads(bytes_max) => bed.world.shorten_reads(*bytes_max),
+            Step::ShortenReads(bytes_max) => world.shorten_reads(*bytes_max),
         }
     }
-    bed.verdict().map_err(|why| format!("{why}\n  after {steps:?}"))?;
-    Ok(bed)
+    world.refuse_opens(None);
+    world.refuse_reads(None);
+    world.shorten_reads(None);
+    bed.verdict().map_err(|why| format!("{why}\n  after {steps:?}"))
 }
 
 fn texts() -> impl Strategy<Value = Vec<Text>> {
@@ -98,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Look),
         8 => (1..8usize).prop_map(Step::Work),
         1 => Just(Step::CloseIdle),
+        4 => (1..4usize).prop_map(Step::Ship),
         1 => Just(Step::Store),
         1 => (0..4usize).prop_map(Step::Kill),
         3 => time.prop_map(Step::Wait),
@@ -109,7 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// How many schedules: `SIM_CASES`, or few enough for every day.
 fn config() -> ProptestConfig {
-    let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(1000);
+    let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(400);
     ProptestConfig {
         cases,
         max_shrink_iters: 20_000,
@@ -123,11 +136,25 @@ proptest! {
 
     #[test]
     fn plain_lines_are_those_of_the_model(steps in prop::collection::vec(step(), 1..60)) {
-        run(Format::Plain, &steps).map_err(TestCaseError::fail)?;
+        run(&mut SourceBed::new(Format::Plain), Format::Plain, &steps).map_err(TestCaseError::fail)?;
     }
 
     #[test]
     fn container_lines_are_those_of_the_model(steps in prop::collection::vec(step(), 1..60)) {
-        run(Format::Cri, &steps).map_err(TestCaseError::fail)?;
+        run(&mut SourceBed::new(Format::Cri), Format::Cri, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_reader_delivers_plain_lines_as_the_model_does(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        run(&mut ReaderBed::new(Format::Plain), Format::Plain, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_reader_delivers_container_lines_as_the_model_does(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        run(&mut ReaderBed::new(Format::Cri), Format::Cri, &steps).map_err(TestCaseError::fail)?;
     }
 }

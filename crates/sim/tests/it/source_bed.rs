@@ -1,27 +1,18 @@
-//! Bed: the real discovery and the real source over a world, stepped by hand.
+//! Source bed: the real discovery and the real source over a world, stepped by hand.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use crossbeam::channel::{Receiver, bounded};
-use crossbeam::sync::Parker;
-use flow::{Chunk, PersistedSpan, RecordFlags, SourceId};
-use globset::GlobSet;
-use pipeline::discovery::{
-    Discovery, FileSelection, Place, ReaderDoor, Rule, Selection, TenantMap,
-};
+use crossbeam::channel::Receiver;
+use flow::{Chunk, SourceId};
+use pipeline::discovery::Discovery;
 use pipeline::frame::Format;
-use pipeline::meter::Meter;
 use pipeline::reader::Command;
-use pipeline::source::{Known, Look, Source, SourceOptions, StartAt};
+use pipeline::source::{Known, Look, Source, StartAt};
 use sim::{Delivery, Model, Verdict, World, check};
 
-use crate::actor::DIRECTORY;
-
-pub(crate) const FLUSH_NS: u64 = 1_000_000_000;
-pub(crate) const LATE_NS: u64 = 5_000_000_000;
-const LINE_BYTES_MAX: u32 = 200;
-const CHUNK_BYTES: usize = 4096;
+use crate::bed::{
+    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
+};
 
 /// An agent in the middle of its work.
 #[derive(Debug)]
@@ -34,8 +25,8 @@ struct Agent {
 }
 
 #[derive(Debug)]
-pub(crate) struct Bed {
-    pub(crate) world: World,
+pub(crate) struct SourceBed {
+    world: World,
     model: Model,
     agent: Option<Agent>,
     /// Number of sources before this one.
@@ -48,9 +39,9 @@ pub(crate) struct Bed {
     forgotten: Vec<(u64, u64)>,
 }
 
-impl Bed {
-    pub(crate) fn new(format: Format) -> Bed {
-        Bed {
+impl SourceBed {
+    pub(crate) fn new(format: Format) -> SourceBed {
+        SourceBed {
             world: World::new(),
             model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },
             agent: None,
@@ -62,71 +53,9 @@ impl Bed {
         }
     }
 
-    /// Looks at the directory.
-    pub(crate) fn scan(&mut self) {
-        let now_ns = self.world.clock().now_ns();
-        if self.agent.is_none() {
-            self.agent = Some(self.start());
-        }
-        let Some(agent) = &mut self.agent else { return };
-        agent.discovery.tick();
-        for command in agent.commands.try_iter() {
-            let Command::Look { spec, files, .. } = command else { continue };
-            if agent.source.is_none() && files.is_empty() {
-                continue;
-            }
-            let mut known = Known::new(0);
-            let source = agent.source.get_or_insert_with(|| {
-                known = resume(&self.checkpoint, &self.queue);
-                Source::new(SourceId(0), spec, Arc::default(), &known)
-            });
-            source.reconcile(&self.world, &files, &known, StartAt::Beginning, now_ns);
-        }
-    }
-
     fn start(&self) -> Agent {
-        let (sender, commands) = bounded(1000);
-        let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
-        let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
-        let selection = FileSelection::new(&[glob], GlobSet::empty()).expect("a glob");
-        let options = SourceOptions {
-            format: Some(self.model.format),
-            start_at: StartAt::Beginning,
-            line_bytes_max: LINE_BYTES_MAX,
-            flush_timeout_ns: FLUSH_NS,
-            late_writes_ns: LATE_NS,
-            skip: RecordFlags::NONE,
-            linger_ns: 0,
-        };
-        let rule = Rule {
-            name: Arc::from("rule"),
-            selection: Selection::Files(selection),
-            tenants: TenantMap::default(),
-            sink: 0,
-            options: Arc::new(options),
-        };
-        let (fs, clock) = (Arc::new(self.world.clone()), self.world.clock());
-        let (place, meter) = (Place::default(), Arc::new(Meter::default()));
-        let discovery = Discovery::new(fs, clock, None, vec![rule], place, vec![door], meter, 0);
+        let (discovery, commands) = discovery(&self.world, self.model.format);
         Agent { discovery, commands, source: None, next: None }
-    }
-
-    /// Decides what to do next. A gap is declared at once, as it is not decided again; a read waits, as
-    /// it does for memory. Returns whether there is something to do.
-    pub(crate) fn look(&mut self) -> bool {
-        let now_ns = self.world.clock().now_ns();
-        let Some(agent) = &mut self.agent else { return false };
-        let Some(source) = &mut agent.source else { return false };
-        let look = source.look(&self.world, now_ns);
-        agent.next = Some(look);
-        match look {
-            Look::Wait(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
-            Look::Gap(_) => {
-                self.act();
-                true
-            }
-            Look::Read { .. } | Look::End => true,
-        }
     }
 
     /// Does what the last look said.
@@ -181,10 +110,58 @@ impl Bed {
         self.forgotten.append(&mut source.forgotten);
     }
 
-    /// Does what there is to do, at most so many times; returns whether there is more.
-    pub(crate) fn work(&mut self, times: usize) -> bool {
+    /// Decides what to do next. A gap is declared at once, as it is not decided again; a read waits, as
+    /// it does for memory. Returns whether there is something to do.
+    fn decide(&mut self) -> bool {
+        let now_ns = self.world.clock().now_ns();
+        let Some(agent) = &mut self.agent else { return false };
+        let Some(source) = &mut agent.source else { return false };
+        let look = source.look(&self.world, now_ns);
+        agent.next = Some(look);
+        match look {
+            Look::Wait(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
+            Look::Gap(_) => {
+                self.act();
+                true
+            }
+            Look::Read { .. } | Look::End => true,
+        }
+    }
+}
+
+impl Bed for SourceBed {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn scan(&mut self) {
+        let now_ns = self.world.clock().now_ns();
+        if self.agent.is_none() {
+            self.agent = Some(self.start());
+        }
+        let Some(agent) = &mut self.agent else { return };
+        agent.discovery.tick();
+        for command in agent.commands.try_iter() {
+            let Command::Look { spec, files, .. } = command else { continue };
+            if agent.source.is_none() && files.is_empty() {
+                continue;
+            }
+            let mut known = Known::new(0);
+            let source = agent.source.get_or_insert_with(|| {
+                known = resume(&self.checkpoint, &self.queue);
+                Source::new(SourceId(0), spec, Arc::default(), &known)
+            });
+            source.reconcile(&self.world, &files, &known, StartAt::Beginning, now_ns);
+        }
+    }
+
+    fn look(&mut self) {
+        self.decide();
+    }
+
+    fn work(&mut self, times: usize) -> bool {
         for _ in 0..times {
-            if !self.look() {
+            if !self.decide() {
                 return false;
             }
             self.act();
@@ -192,68 +169,34 @@ impl Bed {
         true
     }
 
-    /// Closes the descriptors that are not needed now.
-    pub(crate) fn close_idle(&mut self) {
+    fn close_idle(&mut self) {
         if let Some(source) = self.agent.as_mut().and_then(|it| it.source.as_mut()) {
             source.close_idle();
         }
     }
 
-    /// Stores a checkpoint of all that the queue holds.
-    pub(crate) fn store(&mut self) {
+    fn store(&mut self) {
         self.note_forgotten();
         self.checkpoint = resume(&self.checkpoint, &self.queue);
-        let cursor = self.checkpoint.cursor;
-        let (reached, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.forgotten).into_iter().partition(|(at, _)| *at <= cursor);
-        self.forgotten = waiting;
-        self.checkpoint
-            .generations
-            .retain(|it| !reached.iter().any(|(_, key)| *key == it.generation));
+        forget(&mut self.checkpoint, &mut self.forgotten);
     }
 
-    /// The agent dies; of what is not in the checkpoint, the queue loses the last `lost` sections.
-    pub(crate) fn kill(&mut self, lost: usize) {
+    fn kill(&mut self, lost: usize) {
         self.world.kill(self.agent.take());
         self.sources += 1;
         self.forgotten.clear();
-        for _ in 0..lost {
-            let is_stored =
-                self.queue.last().is_none_or(|it| it.span.begin < self.checkpoint.cursor);
-            if is_stored {
-                break;
-            }
-            self.queue.pop();
-        }
+        lose(&mut self.queue, &self.checkpoint, lost);
     }
 
-    pub(crate) fn wait(&mut self, time_ns: u64) {
-        self.world.clock().advance(time_ns);
-    }
-
-    /// Faults end, and so does everything else; then what came out is checked.
-    pub(crate) fn verdict(&mut self) -> Result<Verdict, String> {
-        self.world.refuse_opens(None);
-        self.world.refuse_reads(None);
-        self.world.shorten_reads(None);
-        for _ in 0..4 {
+    fn verdict(&mut self) -> Result<Verdict, String> {
+        // A line that never ends is waited for in each generation.
+        for _ in 0..self.world.files().len() + 6 {
             self.scan();
             if self.work(100_000) {
                 return Err("the source never rests".to_owned());
             }
-            self.wait(LATE_NS + FLUSH_NS);
+            self.world.clock().advance(LATE_NS + FLUSH_NS);
         }
         check(&self.world, &self.model, &self.queue)
     }
-}
-
-/// What a start knows, from checkpoint and queue.
-fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
-    let persisted = queue.iter().map(|it| PersistedSpan {
-        epoch: 1,
-        span: it.span,
-        positions: it.positions.clone(),
-    });
-    let persisted: Vec<PersistedSpan> = persisted.collect();
-    Known::resume(Some(checkpoint.clone()), &persisted).expect("a checkpoint is there")
 }

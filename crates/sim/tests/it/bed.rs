@@ -1,0 +1,111 @@
+//! Bed: what schedules are run on, and what all beds have in common.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, bounded};
+use crossbeam::sync::Parker;
+use flow::{PersistedSpan, RecordFlags};
+use globset::GlobSet;
+use pipeline::discovery::{
+    Discovery, FileSelection, Place, ReaderDoor, Rule, Selection, TenantMap,
+};
+use pipeline::frame::Format;
+use pipeline::meter::Meter;
+use pipeline::reader::Command;
+use pipeline::source::{Known, SourceOptions, StartAt};
+use sim::{Delivery, Verdict, World};
+
+use crate::actor::DIRECTORY;
+
+pub(crate) const FLUSH_NS: u64 = 1_000_000_000;
+pub(crate) const LATE_NS: u64 = 5_000_000_000;
+pub(crate) const LINE_BYTES_MAX: u32 = 200;
+pub(crate) const CHUNK_BYTES: usize = 4096;
+
+/// An agent over a world, stepped by hand.
+pub(crate) trait Bed {
+    fn world(&self) -> &World;
+
+    /// Looks at the directory; starts the agent if it does not run.
+    fn scan(&mut self);
+
+    /// Looks at the files, without memory to read, or as the watch has it.
+    fn look(&mut self);
+
+    /// Does what there is to do, at most so many times; returns whether there is more.
+    fn work(&mut self, times: usize) -> bool;
+
+    /// Closes the descriptors that are not needed now.
+    fn close_idle(&mut self) {}
+
+    /// The queue takes so many payloads; returns how many there were.
+    fn ship(&mut self, _payloads: usize) -> usize {
+        0
+    }
+
+    /// Stores a checkpoint of all that the queue holds.
+    fn store(&mut self);
+
+    /// The agent dies; of what is not in the checkpoint, the queue loses the last `lost` sections.
+    fn kill(&mut self, lost: usize);
+
+    /// Waits until everything is quiet, and checks what came out.
+    fn verdict(&mut self) -> Result<Verdict, String>;
+}
+
+/// A discovery of the one context, and what it finds.
+pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>) {
+    let (sender, commands) = bounded(1000);
+    let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
+    let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
+    let selection = FileSelection::new(&[glob], GlobSet::empty()).expect("a glob");
+    let options = SourceOptions {
+        format: Some(format),
+        start_at: StartAt::Beginning,
+        line_bytes_max: LINE_BYTES_MAX,
+        flush_timeout_ns: FLUSH_NS,
+        late_writes_ns: LATE_NS,
+        skip: RecordFlags::NONE,
+        linger_ns: 0,
+    };
+    let rule = Rule {
+        name: Arc::from("rule"),
+        selection: Selection::Files(selection),
+        tenants: TenantMap::default(),
+        sink: 0,
+        options: Arc::new(options),
+    };
+    let (fs, clock) = (Arc::new(world.clone()), world.clock());
+    let (place, meter) = (Place::default(), Arc::new(Meter::default()));
+    let discovery = Discovery::new(fs, clock, None, vec![rule], place, vec![door], meter, 0);
+    (discovery, commands)
+}
+
+/// What a start knows, from checkpoint and queue.
+pub(crate) fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
+    let persisted = queue.iter().map(|it| PersistedSpan {
+        epoch: 1,
+        span: it.span,
+        positions: it.positions.clone(),
+    });
+    let persisted: Vec<PersistedSpan> = persisted.collect();
+    Known::resume(Some(checkpoint.clone()), &persisted).expect("a checkpoint is there")
+}
+
+/// The tracker forgets generations once what is before is safe.
+pub(crate) fn forget(checkpoint: &mut Known, forgotten: &mut Vec<(u64, u64)>) {
+    let cursor = checkpoint.cursor;
+    let is_reached = |key| forgotten.iter().any(|it| *it == (it.0, key) && it.0 <= cursor);
+    checkpoint.generations.retain(|it| !is_reached(it.generation));
+    forgotten.retain(|(at, _)| *at > cursor);
+}
+
+/// The queue loses its last sections, but none that the checkpoint counts on.
+pub(crate) fn lose(queue: &mut Vec<Delivery>, checkpoint: &Known, lost: usize) {
+    for _ in 0..lost {
+        if queue.last().is_some_and(|it| it.span.begin >= checkpoint.cursor) {
+            queue.pop();
+        }
+    }
+}

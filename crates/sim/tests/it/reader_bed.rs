@@ -1,0 +1,280 @@
+//! Reader bed: the real discovery and the real reader over a world, ticked by hand. Payloads go to a
+//! queue that takes them when it is told to.
+
+use std::sync::{Arc, Mutex};
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::sync::Parker;
+use flow::{
+    Codec, Compress, CompressError, ContextId, Encode, Encoding, Ledger, Payload, PayloadHeader,
+    PersistedSpan, ReadBack, RecordFlags, Section,
+};
+use pipeline::Tick;
+use pipeline::budgets::{BudgetSpec, Budgets};
+use pipeline::buffers::Buffers;
+use pipeline::checkpoint::Entry;
+use pipeline::discovery::Discovery;
+use pipeline::doorbell::Doorbell;
+use pipeline::frame::Format;
+use pipeline::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
+use pipeline::memory::Memory;
+use pipeline::meter::Meter;
+use pipeline::reader::{BatchLimits, Command, Reader, ReaderParts, ReaderSink};
+use pipeline::source::Known;
+use pipeline::tracker::TrackerCommand;
+use sim::{Delivery, EPOCH_UNIX_NS, Model, Verdict, World, check};
+
+use crate::bed::{
+    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
+};
+
+type Records = Vec<(u64, RecordFlags, Vec<u8>)>;
+
+/// What was encoded, by number; a payload holds the numbers.
+#[derive(Debug, Clone, Default)]
+struct Encoded(Arc<Mutex<Vec<Records>>>);
+
+impl Encode for Encoded {
+    fn encoding(&self) -> Encoding {
+        Encoding::JsonLines
+    }
+
+    fn encode(&mut self, section: &Section, out: &mut Vec<u8>) {
+        let mut encoded = self.0.lock().expect("one thread");
+        out.extend_from_slice(&encoded.len().to_le_bytes());
+        let mut records = Vec::new();
+        if let flow::Content::Records { chunk, .. } = &section.content {
+            for it in chunk.records() {
+                let cursor = section.span.begin + u64::from(it.cursor);
+                records.push((cursor, it.flags, chunk.body(it).to_vec()));
+            }
+        }
+        encoded.push(records);
+    }
+}
+
+/// Leaves blocks as they are.
+#[derive(Debug)]
+struct Plain;
+
+impl Compress for Plain {
+    fn codec(&self) -> Codec {
+        Codec::None
+    }
+
+    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+        out.extend_from_slice(raw);
+        Ok(())
+    }
+}
+
+/// Tells what the queue holds.
+#[derive(Debug)]
+struct Holds(Arc<Mutex<Vec<PersistedSpan>>>);
+
+impl ReadBack for Holds {
+    fn persisted(&mut self, _context: ContextId) -> Vec<PersistedSpan> {
+        self.0.lock().expect("one thread").clone()
+    }
+}
+
+#[derive(Debug)]
+struct Agent {
+    discovery: Discovery,
+    found: Receiver<Command>,
+    reader: Reader,
+    commands: Sender<Command>,
+    tracker: Receiver<TrackerCommand>,
+    new_lanes: Receiver<LaneReceiver>,
+    lanes: Vec<LaneReceiver>,
+    encoded: Encoded,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReaderBed {
+    world: World,
+    model: Model,
+    agent: Option<Agent>,
+    context: Option<ContextId>,
+    sources: u32,
+    queue: Vec<Delivery>,
+    held: Arc<Mutex<Vec<PersistedSpan>>>,
+    checkpoint: Known,
+    forgotten: Vec<(u64, u64)>,
+}
+
+impl ReaderBed {
+    pub(crate) fn new(format: Format) -> ReaderBed {
+        ReaderBed {
+            world: World::new(),
+            model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },
+            agent: None,
+            context: None,
+            sources: 0,
+            queue: Vec::new(),
+            held: Arc::default(),
+            checkpoint: Known::new(1),
+            forgotten: Vec::new(),
+        }
+    }
+
+    fn start(&self) -> Agent {
+        let (discovery, found) = discovery(&self.world, self.model.format);
+        let (commands, for_reader) = bounded(1000);
+        let (tracker_sender, tracker) = unbounded();
+        let (lane_sender, new_lanes) = unbounded();
+        let unparker = Parker::new().unparker().clone();
+        let door = ShipperDoor { lanes: lane_sender, unparker: unparker.clone() };
+        let encoded = Encoded::default();
+        let for_sink = encoded.clone();
+        let sink = ReaderSink {
+            limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
+            encode: Arc::new(move || Box::new(for_sink.clone())),
+            compress: Arc::new(|| Box::new(Plain)),
+        };
+        let spec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: 16 * CHUNK_BYTES };
+        // The context is known once it was met.
+        let entries = self.context.map(|it| Entry::new(it, self.checkpoint.clone()));
+        let read_back: Box<dyn ReadBack> = Box::new(Holds(Arc::clone(&self.held)));
+        let reader = Reader::new(ReaderParts {
+            fs: Arc::new(self.world.clone()),
+            clock: self.world.clock(),
+            commands: for_reader,
+            tracker: tracker_sender,
+            lanes: Arc::new(LaneDirectory::new(vec![vec![door]])),
+            budgets: Arc::new(Budgets::new(0, spec, std::collections::HashMap::new())),
+            chunk_bytes: CHUNK_BYTES,
+            buffers: Arc::new(Buffers::new(CHUNK_BYTES)),
+            ledger: Arc::new(Ledger::default()),
+            meter: Arc::new(Meter::default()),
+            memory: Arc::new(Memory::new(entries.into_iter().collect(), vec![Some(read_back)])),
+            sinks: vec![sink],
+            doorbell: Doorbell::new(unparker),
+            open_files_max: 1,
+            first_id: 0,
+            id_step: 1,
+        });
+        Agent { discovery, found, reader, commands, tracker, new_lanes, lanes: Vec::new(), encoded }
+    }
+
+    fn agent(&mut self) -> &mut Agent {
+        if self.agent.is_none() {
+            self.agent = Some(self.start());
+        }
+        self.agent.as_mut().expect("just started")
+    }
+
+    fn take(&mut self, header: &PayloadHeader, block: &[u8]) {
+        let range = header.range.start as usize..header.range.end as usize;
+        let number = usize::from_le_bytes(block[range].try_into().expect("one number"));
+        let records = self.agent().encoded.0.lock().expect("one thread")[number].clone();
+        if !header.span.is_empty() {
+            self.queue.push(Delivery {
+                source: self.sources,
+                span: header.span,
+                at_ns: header.observed_unix_ns.abs_diff(EPOCH_UNIX_NS),
+                positions: header.positions.clone(),
+                gap: header.gap,
+                records,
+            });
+        }
+        self.sources += u32::from(header.marks.last);
+        self.hold();
+    }
+
+    fn hold(&self) {
+        let spans = self.queue.iter().map(|it| PersistedSpan {
+            epoch: self.checkpoint.epoch,
+            span: it.span,
+            positions: it.positions.clone(),
+        });
+        *self.held.lock().expect("one thread") = spans.collect();
+    }
+}
+
+impl Bed for ReaderBed {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn scan(&mut self) {
+        let agent = self.agent();
+        agent.discovery.tick();
+        let found: Vec<Command> = agent.found.try_iter().collect();
+        for command in found {
+            if let Command::Look { spec, .. } = &command {
+                self.context = Some(spec.context.id);
+            }
+            self.agent().commands.send(command).expect("the reader is there");
+        }
+    }
+
+    /// The watch hears of a change.
+    fn look(&mut self) {
+        if let (Some(agent), Some(context)) = (&self.agent, self.context) {
+            agent.commands.send(Command::Poke(context)).expect("the reader is there");
+        }
+    }
+
+    fn work(&mut self, times: usize) -> bool {
+        let now_ns = self.world.clock().now_ns();
+        let Some(agent) = &mut self.agent else { return false };
+        let is_busy = |tick| match tick {
+            Tick::Busy => true,
+            Tick::Idle(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
+        };
+        (0..times).all(|_| is_busy(agent.reader.tick()))
+    }
+
+    fn ship(&mut self, payloads: usize) -> usize {
+        let agent = self.agent();
+        agent.lanes.extend(agent.new_lanes.try_iter());
+        let mut taken: Vec<Payload> = Vec::new();
+        for lane in &agent.lanes {
+            taken.extend(lane.payloads.try_iter().take(payloads));
+        }
+        for payload in &taken {
+            for header in &payload.headers {
+                self.take(header, &payload.block);
+            }
+        }
+        taken.len()
+    }
+
+    fn store(&mut self) {
+        if let Some(agent) = &self.agent {
+            for command in agent.tracker.try_iter() {
+                if let TrackerCommand::Forget { cursor, key, .. } = command {
+                    self.forgotten.push((cursor, key));
+                }
+            }
+        }
+        self.checkpoint = resume(&self.checkpoint, &self.queue);
+        forget(&mut self.checkpoint, &mut self.forgotten);
+    }
+
+    fn kill(&mut self, lost: usize) {
+        self.world.kill(self.agent.take());
+        self.sources += 1;
+        self.forgotten.clear();
+        lose(&mut self.queue, &self.checkpoint, lost);
+        self.hold();
+    }
+
+    fn verdict(&mut self) -> Result<Verdict, String> {
+        for _ in 0..self.world.files().len() + 6 {
+            self.scan();
+            for round in 0.. {
+                let is_busy = self.work(1000);
+                if self.ship(usize::MAX) == 0 && !is_busy {
+                    break;
+                }
+                if round > 1000 {
+                    return Err("the reader never rests".to_owned());
+                }
+            }
+            self.world.clock().advance(LATE_NS + FLUSH_NS);
+        }
+        check(&self.world, &self.model, &self.queue)
+    }
+}
