@@ -146,12 +146,11 @@ impl Bed for SourceBed {
             if agent.source.is_none() && files.is_empty() {
                 continue;
             }
-            let mut known = Known::new(0);
             let source = agent.source.get_or_insert_with(|| {
-                known = resume(&self.checkpoint, &self.queue);
+                let known = resume(&self.checkpoint, &self.queue);
                 Source::new(SourceId(0), spec, Arc::default(), &known)
             });
-            source.reconcile(&self.world, &files, &known, StartAt::Beginning, now_ns);
+            source.reconcile(&self.world, &files, StartAt::Beginning, now_ns);
         }
     }
 
