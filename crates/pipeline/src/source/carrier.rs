@@ -66,6 +66,10 @@ impl Source {
             return Ok(NewFile::Generation);
         }
         let opened = fs.open(&file.path)?;
+        if opened.stat()?.id != file.stat.id {
+            // It has another name by now: the next look at the directory tells which.
+            return Ok(NewFile::Generation);
+        }
         let head = head_of(&*opened)?;
         let is_same = |it: &Position| holds(&*opened, &head, it);
         let lost = self
@@ -136,7 +140,7 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
     }
     let says_the_same = || -> io::Result<bool> {
         let (copy, source) = (fs.open(&file.path)?, fs.open(&live.path)?);
-        if source.stat()?.id != live.id {
+        if source.stat()?.id != live.id || copy.stat()?.id != file.stat.id {
             return Ok(false);
         }
         if holds(&*copy, &head_of(&*copy)?, &live.position()) {

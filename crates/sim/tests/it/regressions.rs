@@ -162,3 +162,19 @@ fn both_beds_deliver_what_was_written() {
         assert_eq!(verdict.unknown_bytes, 0);
     }
 }
+
+#[test]
+fn a_name_that_leads_to_another_file_by_now_says_nothing_of_the_one_that_had_it() {
+    let steps = [
+        line(),
+        Step::Rotate,
+        Step::Reopen,
+        Step::Scan,
+        line(),
+        Step::Rotate,
+        Step::Work(1),
+        Step::Truncate,
+    ];
+    let mut bed = ReaderBed::new(Format::Cri);
+    run(&mut bed, Format::Cri, &steps).unwrap();
+}
