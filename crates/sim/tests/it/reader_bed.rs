@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
 use flow::{
     Codec, Compress, CompressError, ContextId, Encode, Encoding, Ledger, Payload, PayloadHeader,
@@ -121,8 +121,8 @@ impl ReaderBed {
     fn start(&self) -> Agent {
         let (discovery, found) = discovery(&self.world, self.model.format);
         let (commands, for_reader) = bounded(1000);
-        let (tracker_sender, tracker) = unbounded();
-        let (lane_sender, new_lanes) = unbounded();
+        let (tracker_sender, tracker) = bounded(1000);
+        let (lane_sender, new_lanes) = bounded(10);
         let unparker = Parker::new().unparker().clone();
         let door = ShipperDoor { lanes: lane_sender, unparker: unparker.clone() };
         let encoded = Encoded::default();
@@ -182,6 +182,17 @@ impl ReaderBed {
         self.hold();
     }
 
+    /// What the reader tells the tracker is done with.
+    fn hear_forgotten(&mut self) {
+        if let Some(agent) = &self.agent {
+            for command in agent.tracker.try_iter() {
+                if let TrackerCommand::Forget { cursor, key, .. } = command {
+                    self.forgotten.push((cursor, key));
+                }
+            }
+        }
+    }
+
     fn hold(&self) {
         let spans = self.queue.iter().map(|it| PersistedSpan {
             epoch: self.checkpoint.epoch,
@@ -223,7 +234,9 @@ impl Bed for ReaderBed {
             Tick::Busy => true,
             Tick::Idle(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
         };
-        (0..times).all(|_| is_busy(agent.reader.tick()))
+        let is_busy = (0..times).all(|_| is_busy(agent.reader.tick()));
+        self.hear_forgotten();
+        is_busy
     }
 
     fn ship(&mut self, payloads: usize) -> usize {
@@ -242,13 +255,7 @@ impl Bed for ReaderBed {
     }
 
     fn store(&mut self) {
-        if let Some(agent) = &self.agent {
-            for command in agent.tracker.try_iter() {
-                if let TrackerCommand::Forget { cursor, key, .. } = command {
-                    self.forgotten.push((cursor, key));
-                }
-            }
-        }
+        self.hear_forgotten();
         self.checkpoint = resume(&self.checkpoint, &self.queue);
         forget(&mut self.checkpoint, &mut self.forgotten);
     }
