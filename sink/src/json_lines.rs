@@ -112,8 +112,9 @@ impl JsonLinesEncoder {
                 Some(Stream::Stderr) => br#","log.iostream":"stderr""#,
             };
             out.extend_from_slice(stream);
-            if record.flags.has(RecordFlags::UNUSUAL) {
-                put_flags(out, record.flags);
+            let flags = if is_text { record.flags } else { record.flags.with(RecordFlags::BINARY) };
+            if flags.has(RecordFlags::UNUSUAL) {
+                put_flags(out, flags);
             }
             out.extend_from_slice(&self.shared);
         }

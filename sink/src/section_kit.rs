@@ -145,7 +145,14 @@ fn flags() -> impl Strategy<Value = RecordFlags> {
 
 /// Arbitrary lines: any bytes, flags and streams.
 pub(crate) fn lines() -> impl Strategy<Value = Vec<Line>> {
-    let time = prop_oneof![Just(0_i64), 1_i64..i64::MAX, Just(1_795_000_000_000_000_001)];
+    let time = prop_oneof![
+        Just(0_i64),
+        1_i64..i64::MAX,
+        i64::MIN..0,
+        Just(i64::MIN),
+        Just(i64::MAX),
+        Just(1_795_000_000_000_000_001)
+    ];
     let line = (body(), time, flags(), 1_u32..100)
         .prop_map(|(body, time_unix_ns, flags, skip)| Line { body, time_unix_ns, flags, skip });
     let lines = proptest::collection::vec(line, 0..20);

@@ -41,7 +41,7 @@ impl RecordFlags {
     pub const MALFORMED: RecordFlags = RecordFlags(1 << 5);
     /// Goes on from the previous part of the same line.
     pub const CONTINUED: RecordFlags = RecordFlags(1 << 6);
-    /// The bytes are not UTF-8.
+    /// The bytes are no text: not UTF-8, or not of the encoding that they were declared to be of.
     pub const BINARY: RecordFlags = RecordFlags(1 << 7);
 
     /// Flags that a reader is told of, with their names.

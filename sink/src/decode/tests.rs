@@ -25,14 +25,19 @@ fn encoded(encoding: Encoding, section: &Section) -> Vec<u8> {
 fn obvious(encoding: Encoding, section: &Section) -> Vec<DecodedRecord<'_>> {
     let Content::Records { chunk, .. } = &section.content else { unreachable!() };
     let records = chunk.records().iter().map(|record| {
-        let time = (record.time_unix_ns != 0).then_some(record.time_unix_ns);
+        let is_otlp = encoding == Encoding::OtlpProto;
+        let has_time = if is_otlp { record.time_unix_ns > 0 } else { record.time_unix_ns != 0 };
+        let time = has_time.then_some(record.time_unix_ns);
         let observed = Some(section.observed_unix_ns);
         let (time_unix_ns, observed_unix_ns) = match (encoding, time) {
             (_, Some(time)) => (Some(time), None),
             (Encoding::OtlpProto, None) => (None, observed),
             (Encoding::JsonLines, None) => (observed, None),
         };
-        let named = RecordFlags::NAMED.into_iter().filter(|(flag, _)| record.flags.has(*flag));
+        let is_text = is_otlp || std::str::from_utf8(chunk.body(record)).is_ok();
+        let binary = if is_text { RecordFlags::NONE } else { RecordFlags::BINARY };
+        let flags = record.flags.with(binary);
+        let named = RecordFlags::NAMED.into_iter().filter(|(flag, _)| flags.has(*flag));
         DecodedRecord {
             cursor: section.span.begin + u64::from(record.cursor),
             time_unix_ns,
@@ -44,6 +49,28 @@ fn obvious(encoding: Encoding, section: &Section) -> Vec<DecodedRecord<'_>> {
         }
     });
     records.collect()
+}
+
+#[test]
+fn b8_records_of_any_time_are_kept_in_the_order_of_their_cursors() {
+    let second = 1_000_000_000;
+    let times = [1_795_000_000 * second, 1, i64::MAX, -1, i64::MIN, 0, 1_794_000_000 * second];
+    let line = |time_unix_ns: &i64| Line { time_unix_ns: *time_unix_ns, ..Line::plain("text") };
+    let lines: Vec<Line> = times.iter().map(line).collect();
+    let section = section_kit::records(7, &lines);
+    for encoding in ENCODINGS {
+        let payload = encoded(encoding, &section);
+        let records = decode(encoding, &payload).unwrap();
+        assert!(records.is_sorted_by(|one, other| one.cursor < other.cursor));
+        let shown = records.iter().map(|it| it.time_unix_ns.or(it.observed_unix_ns).unwrap());
+        let want = times.map(|time| match encoding {
+            // Its times begin in 1970: what is before is not passed off as the far future.
+            Encoding::OtlpProto if time <= 0 => section.observed_unix_ns,
+            _ if time == 0 => section.observed_unix_ns,
+            _ => time,
+        });
+        assert_eq!(shown.collect::<Vec<i64>>(), want);
+    }
 }
 
 proptest! {

@@ -47,7 +47,9 @@ fn obvious_line(section: &Section, chunk: &Chunk, record: &flow::Record) -> Valu
     if let Some(stream) = record.flags.stream() {
         fields.insert("log.iostream".to_owned(), json!(stream.name()));
     }
-    let names = RecordFlags::NAMED.iter().filter(|(flag, _)| record.flags.has(*flag));
+    let is_text = std::str::from_utf8(body).is_ok();
+    let flags = record.flags.with(if is_text { RecordFlags::NONE } else { RecordFlags::BINARY });
+    let names = RecordFlags::NAMED.iter().filter(|(flag, _)| flags.has(*flag));
     let names: Vec<&str> = names.map(|(_, name)| *name).collect();
     if !names.is_empty() {
         fields.insert("log.flags".to_owned(), json!(names.join(",")));

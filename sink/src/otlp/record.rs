@@ -122,7 +122,8 @@ impl RecordWriter<'_> {
             });
             out.extend_from_slice(body);
             wire::append(out, |tail: &mut Piece<'_, TAIL_BYTES>| {
-                if record.time_unix_ns == 0 {
+                // The wire's times begin in 1970, and its 0 is none.
+                if record.time_unix_ns <= 0 {
                     tail.put([tag::RECORD_OBSERVED_TIME]);
                     tail.put(observed);
                 } else {

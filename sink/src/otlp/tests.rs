@@ -69,10 +69,11 @@ fn obvious_record(section: &Section, chunk: &Chunk, record: &flow::Record) -> Lo
     if !names.is_empty() {
         attributes.push(key_value("log.flags", text(&names.join(","))));
     }
-    let has_time = record.time_unix_ns != 0;
+    let has_time = record.time_unix_ns > 0;
+    let time = if has_time { record.time_unix_ns } else { 0 };
     let observed = if has_time { 0 } else { section.observed_unix_ns };
     LogRecord {
-        time_unix_nano: record.time_unix_ns.cast_unsigned(),
+        time_unix_nano: time.cast_unsigned(),
         observed_time_unix_nano: observed.cast_unsigned(),
         body: Some(AnyValue { value: Some(value) }),
         attributes,
