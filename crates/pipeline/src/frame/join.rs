@@ -272,7 +272,8 @@ impl Join<'_, '_> {
                 *self.carry.continued.get_mut(stream) = true;
             }
         }
-        if self.framed.is_cut {
+        // A line that the chunk's end cuts is whole in the next one, now that there is room for it.
+        if self.framed.is_cut || (self.options.tail == Tail::Cut && begin > 0) {
             return Framed { consumed: begin, ..self.framed };
         }
         let end = self.bytes.len();

@@ -47,6 +47,13 @@ pub fn frame(
     }
     // What is left has no line end.
     begin = parts(bytes, begin, bytes.len(), max, &mut first, output);
+    if options.tail != Tail::Wait && bytes.len() - begin > max {
+        // A carriage return is too much, and its line does not end here.
+        let flags = if first { RecordFlags::CONTINUED } else { RecordFlags::NONE };
+        output.records.push(record(begin, max, flags.with(RecordFlags::PART)));
+        first = true;
+        begin += max;
+    }
     if options.tail != Tail::Wait && begin < bytes.len() {
         let mut flags = options.tail.flag();
         if first {
