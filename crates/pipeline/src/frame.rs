@@ -14,8 +14,10 @@ pub mod docker;
 mod join;
 pub mod plain;
 pub mod time;
+pub mod utf16;
 
 pub use join::Streams;
+pub use utf16::ByteOrder;
 
 /// Records that one run of framing finds at most.
 ///
@@ -32,6 +34,8 @@ pub enum Format {
     Cri,
     /// Lines of Docker's json-file driver.
     Docker,
+    /// Newline-terminated lines of UTF-16.
+    Utf16(ByteOrder),
 }
 
 /// What to do with bytes that no line end follows yet.
@@ -89,6 +93,8 @@ pub struct Carry {
     pub mid_line: bool,
     /// … and what was delivered last of it said that a part follows.
     pub mid_part: bool,
+    /// The bytes begin with the second half of a unit of UTF-16.
+    pub mid_unit: bool,
     /// The next part of this stream goes on from one already delivered.
     pub continued: Streams<bool>,
 }
@@ -115,6 +121,16 @@ impl Format {
             Format::Plain => plain::frame(bytes, options, carry, output),
             Format::Cri => join::frame(bytes, options, carry, output, cri::parse),
             Format::Docker => join::frame(bytes, options, carry, output, docker::parse),
+            Format::Utf16(order) => utf16::frame(bytes, options, carry, output, order),
+        }
+    }
+
+    /// How many bytes make the smallest thing that is written: a byte, or a unit of UTF-16.
+    #[must_use]
+    pub fn unit_bytes(self) -> usize {
+        match self {
+            Format::Plain | Format::Cri | Format::Docker => 1,
+            Format::Utf16(_) => utf16::UNIT_BYTES,
         }
     }
 
@@ -153,3 +169,6 @@ pub struct Line {
     /// Whether the content was unescaped into the side buffer.
     pub in_side: bool,
 }
+
+#[cfg(test)]
+mod tests;

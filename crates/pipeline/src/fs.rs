@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 mod gzip;
@@ -96,5 +97,15 @@ pub trait LogFile: Send + Debug {
     /// Why the content ends where it was last read, if it should not.
     fn defect(&self) -> Option<Defect> {
         None
+    }
+
+    /// The first hole that ends behind `offset`, in blocks of the file system, from `offset` on.
+    ///
+    /// `None` if all is stored, or if nobody can tell.
+    ///
+    /// # Errors
+    /// As `lseek`.
+    fn hole_from(&self, _offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok(None)
     }
 }

@@ -16,6 +16,7 @@ use crate::meter::TenantMeter;
 
 mod carrier;
 mod generation;
+mod holes;
 mod identity;
 mod look;
 mod read;

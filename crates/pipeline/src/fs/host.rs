@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, SeekFrom, Statx, StatxFlags};
 use rustix::io::Errno;
 
 use super::{FileId, FileKind, Fs, LogFile, Stat};
@@ -66,6 +67,27 @@ impl LogFile for HostFile {
 
     fn stat(&self) -> io::Result<Stat> {
         Ok(convert(&rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, WANTED)?))
+    }
+
+    fn hole_from(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let size = self.stat()?.size;
+        let begin = match rustix::fs::seek(&self.fd, SeekFrom::Hole(offset)) {
+            Ok(begin) => begin,
+            // Beyond the end, or a file system that does not know of holes.
+            Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // The end of a file counts as a hole.
+        if begin >= size {
+            return Ok(None);
+        }
+        let end = match rustix::fs::seek(&self.fd, SeekFrom::Data(begin)) {
+            Ok(end) => end,
+            Err(Errno::NXIO) => size,
+            Err(error) => return Err(error.into()),
+        };
+        // Written in between, it is none.
+        Ok((begin < end).then_some(begin..end))
     }
 }
 

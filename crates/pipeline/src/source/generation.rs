@@ -8,8 +8,9 @@ use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place, Position};
 
 use super::SeenFile;
 use super::carrier::{Carrier, is_packed};
+use super::holes::Holes;
 use super::identity::generation_key;
-use crate::frame::Format;
+use crate::frame::{Format, utf16};
 use crate::fs::{FileId, FileKind, Fs, GzipFile, Inflaters, LogFile, Stat};
 
 /// One inode of a chain.
@@ -53,6 +54,8 @@ pub struct Generation {
     pub mid_part: bool,
     /// An unfinished line at the end.
     pub tail: Option<UnfinishedTail>,
+    /// NULs that may not be written yet.
+    pub holes: Holes,
     /// Read to the end, and the writer has moved on to a later generation, since then.
     pub done_since_ns: Option<u64>,
 }
@@ -94,6 +97,7 @@ impl Generation {
             mid_line: Some(false),
             mid_part: false,
             tail: None,
+            holes: Holes::default(),
             done_since_ns: None,
         }
     }
@@ -172,6 +176,7 @@ impl Generation {
         self.size = offset;
         self.place = Place::default();
         self.tail = None;
+        self.holes = Holes::default();
         self.mid_line = None;
         self.mid_part = false;
     }
@@ -229,6 +234,7 @@ impl Generation {
         // What a restart remembers of the size is what was read: more may have been there.
         self.size = if self.is_checked { self.size } else { self.offset };
         self.tail = None;
+        self.holes = Holes::default();
         match self.copy.take() {
             Some(copy) => self.carry_on_in(&copy),
             None => {
@@ -259,7 +265,12 @@ impl Generation {
             return Ok(false);
         }
         self.is_checked = true;
-        self.head = Head::of(head);
+        // What follows a NUL may not be written yet, and then tells nothing.
+        let written = memchr::memchr(0, head).unwrap_or(len);
+        let grown = Head::of(&head[..written]);
+        if grown.len > self.head.len {
+            self.head = grown;
+        }
         Ok(true)
     }
 
@@ -278,17 +289,24 @@ impl Generation {
         Ok(place.matches(&bytes[..read]))
     }
 
-    /// Whether the byte before `offset` is not a line end, that is, a line was delivered in part.
-    pub fn starts_mid_line(&mut self, fs: &dyn Fs) -> bool {
+    /// Whether what stands before `offset` is no line end, that is, a line was delivered in part.
+    pub fn starts_mid_line(&mut self, fs: &dyn Fs, format: Option<Format>) -> bool {
         if let Some(known) = self.mid_line {
             return known;
         }
-        let mut byte = [b'\n'];
-        if let (Some(before), Ok(file)) = (self.offset.checked_sub(1), self.open(fs)) {
-            // An error here shows again when the bytes themselves are read.
-            drop(file.read_at(&mut byte, before));
-        }
-        let is_mid_line = byte[0] != b'\n';
+        let mut before = [0; utf16::UNIT_BYTES];
+        let unit = format.map_or(1, Format::unit_bytes);
+        let start = self.offset.checked_sub(unit as u64);
+        // An error here shows again when the bytes themselves are read.
+        let len =
+            start.and_then(|start| self.open(fs).ok()?.read_at(&mut before[..unit], start).ok());
+        let is_line_end = match format {
+            Some(Format::Utf16(order)) => order.ends_line(before),
+            _ => before[0] == b'\n',
+        };
+        // No line goes on over a hole, which ends with a NUL.
+        let is_hole = before == [0; utf16::UNIT_BYTES];
+        let is_mid_line = len.is_some_and(|len| len == unit) && !is_line_end && !is_hole;
         self.mid_line = Some(is_mid_line);
         is_mid_line
     }

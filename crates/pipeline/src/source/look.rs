@@ -158,6 +158,10 @@ impl Source {
         }
         let generation = &mut self.generations[index];
         generation.size = generation.size.max(stat.size);
+        if let Some(turn) = self.look_at_nuls(fs, index, stat.size, now_ns)? {
+            return Ok(turn);
+        }
+        let generation = &mut self.generations[index];
         let pending = stat.size - generation.offset;
         let Some(tail) = generation.tail.filter(|tail| tail.size == stat.size) else {
             generation.defect_since_ns = None;
@@ -299,7 +303,7 @@ const COPY_NS: u64 = 2_000_000_000;
 const INCOMPLETE_NS: u64 = 10_000_000_000;
 
 /// What one generation's turn comes to.
-enum Turn {
+pub(super) enum Turn {
     Act(Look),
     /// Nothing before that time; later ones go on.
     Later(u64),
@@ -308,7 +312,7 @@ enum Turn {
 }
 
 impl Turn {
-    fn read(pending: u64, tail: Tail, bridge: bool) -> Turn {
+    pub(super) fn read(pending: u64, tail: Tail, bridge: bool) -> Turn {
         Turn::Act(Look::Read { pending, tail, bridge })
     }
 }

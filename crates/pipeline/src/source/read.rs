@@ -5,8 +5,8 @@ use std::io;
 use flow::{Chunk, Place, Position, Span};
 
 use super::Source;
-use super::generation::UnfinishedTail;
-use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Tail};
+use super::generation::{Generation, UnfinishedTail};
+use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Tail, utf16};
 use crate::fs::Fs;
 
 /// What a read brought.
@@ -39,7 +39,7 @@ impl Source {
         now_ns: u64,
     ) -> io::Result<ReadOutcome> {
         let index = self.current;
-        let (own, next) = match self.fill(fs, chunk, index, bridge) {
+        let (own, next) = match self.fill(fs, chunk, index, bridge, now_ns) {
             Ok(filled) => filled,
             Err(error) if is_turn_over(&error) => {
                 let is_hot = error.kind() == io::ErrorKind::Interrupted;
@@ -62,7 +62,8 @@ impl Source {
         let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
-        let is_hot = (is_full || framed.is_cut) && next == 0;
+        let is_before_nuls = generation.holes.is_pending() && framed.consumed > 0;
+        let is_hot = (is_full || framed.is_cut || is_before_nuls) && next == 0;
         let before = generation.tail.take().filter(|_| framed.consumed == 0);
         if !is_hot && rest > 0 && framed.consumed <= own {
             let size = generation.offset + (own - framed.consumed) as u64;
@@ -83,28 +84,26 @@ impl Source {
         ReadOutcome { span, positions: Vec::new(), framed: Framed::default(), is_hot: false }
     }
 
-    /// Reads; returns the bytes of the current generation and those of the next.
+    /// Reads; returns the written bytes of the current generation and those of the next.
     fn fill(
         &mut self,
         fs: &dyn Fs,
         chunk: &mut Chunk,
         index: usize,
         bridge: bool,
+        now_ns: u64,
     ) -> io::Result<(usize, usize)> {
+        let unit = self.spec.options.format.map_or(1, Format::unit_bytes);
         let buffer = chunk.data_mut();
-        let generation = &mut self.generations[index];
-        let offset = generation.offset;
-        let own = generation.open(fs)?.read_at(buffer, offset)?;
-        generation.size = generation.size.max(offset + own as u64);
+        let own = self.generations[index].fill(fs, buffer, unit, now_ns)?;
         let can_bridge = bridge && own > 0 && own < buffer.len() && buffer[own - 1] == b'\n';
         let Some(next) = self.generations.get_mut(index + 1).filter(|_| can_bridge) else {
             return Ok((own, 0));
         };
-        let offset = next.offset;
         // An error of the next generation is none of this one.
-        let read = next.open(fs).and_then(|file| file.read_at(&mut buffer[own..], offset));
-        let Ok(count) = read else { return Ok((own, 0)) };
-        next.size = next.size.max(offset + count as u64);
+        let Ok(count) = next.fill(fs, &mut buffer[own..], unit, now_ns) else {
+            return Ok((own, 0));
+        };
         Ok((own, count))
     }
 
@@ -117,7 +116,7 @@ impl Source {
         tail: Tail,
     ) -> Framed {
         let generation = &mut self.generations[index];
-        let mid_line = generation.starts_mid_line(fs);
+        let mid_line = generation.starts_mid_line(fs, self.spec.options.format);
         let (bytes, side, records) = chunk.parts_mut();
         side.clear();
         records.clear();
@@ -137,7 +136,8 @@ impl Source {
             at_start: generation.offset == 0,
         };
         let mid_part = generation.mid_part;
-        let mut carry = Carry { mid_line, mid_part, continued: self.continued };
+        let mid_unit = !generation.offset.is_multiple_of(utf16::UNIT_BYTES as u64);
+        let mut carry = Carry { mid_line, mid_part, mid_unit, continued: self.continued };
         let framed = format.frame(bytes, &options, &mut carry, &mut Output { side, records });
         generation.mid_line = Some(carry.mid_line);
         generation.mid_part = carry.mid_part;
@@ -179,6 +179,26 @@ fn is_turn_over(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
+impl Generation {
+    /// Reads what comes next; returns how many bytes of it are written for sure.
+    fn fill(
+        &mut self,
+        fs: &dyn Fs,
+        buffer: &mut [u8],
+        unit: usize,
+        now_ns: u64,
+    ) -> io::Result<usize> {
+        let offset = self.offset;
+        let mut holes = self.holes;
+        let file = self.open(fs)?;
+        let count = file.read_at(buffer, offset)?;
+        let written = holes.written(file, &buffer[..count], offset, unit, now_ns)?;
+        self.holes = holes;
+        self.size = self.size.max(offset + count as u64);
+        Ok(written)
+    }
+}
+
 /// How much of a file tells its format: a first line's prefix, in bytes.
 const DETECT_BYTES: usize = 256;
 
@@ -189,5 +209,6 @@ fn detect(fs: &dyn Fs, generation: &mut super::Generation, bytes: &[u8]) -> Opti
     }
     let mut head = [0; DETECT_BYTES];
     let len = generation.open(fs).and_then(|file| file.read_at(&mut head, 0)).ok()?;
-    Format::detect(&head[..len])
+    // A file that begins with a hole tells by what follows it.
+    Format::detect(if head[0] == 0 { bytes } else { &head[..len] })
 }

@@ -11,6 +11,8 @@ use crate::frame::Tail;
 use crate::fs::{Fs, HostFs};
 
 mod copies;
+mod holes;
+mod parts;
 
 const LATE: u64 = 1000;
 const FLUSH: u64 = 100;
