@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{
     CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget, SourceSettings,
+    TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
-use pipeline::frame::Format;
+use pipeline::frame::{ByteOrder, Format};
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
 use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
@@ -109,11 +110,13 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
             (Selection::Files(selection), RecordFlags::NONE, true)
         }
     };
-    let format = match config.format {
-        crd::Format::Auto => is_files.then_some(Format::Plain),
-        crd::Format::Plain => Some(Format::Plain),
-        crd::Format::Cri => Some(Format::Cri),
-        crd::Format::Docker => Some(Format::Docker),
+    let format = match (config.encoding, config.format) {
+        (TextEncoding::Utf16le, _) => Some(Format::Utf16(ByteOrder::Little)),
+        (TextEncoding::Utf16be, _) => Some(Format::Utf16(ByteOrder::Big)),
+        (TextEncoding::Utf8, crd::Format::Auto) => is_files.then_some(Format::Plain),
+        (TextEncoding::Utf8, crd::Format::Plain) => Some(Format::Plain),
+        (TextEncoding::Utf8, crd::Format::Cri) => Some(Format::Cri),
+        (TextEncoding::Utf8, crd::Format::Docker) => Some(Format::Docker),
     };
     let options = SourceOptions {
         format,

@@ -1,6 +1,6 @@
 //! Every default of the configuration, with its reason.
 
-use crate::spec::{Encoding, Format, LogFormat, LogLevel, StartAt};
+use crate::spec::{Encoding, Format, LogFormat, LogLevel, StartAt, TextEncoding};
 use crate::units::{ByteSize, Period};
 
 // ---- Agent ----
@@ -42,6 +42,8 @@ pub const INCLUDE_NAMES: &str = "*";
 pub const START_AT: StartAt = StartAt::Beginning;
 /// `format`: what a file's first lines and its place say.
 pub const FORMAT: Format = Format::Auto;
+/// `encoding`: bytes as they are.
+pub const CHARACTERS: TextEncoding = TextEncoding::Utf8;
 /// `line.maxBytes`: as `chunkBytes`, or that itself if it is smaller: a line fits a chunk.
 pub const LINE_BYTES: ByteSize = ByteSize::kib(256);
 /// `line.flushTimeout`: a writer that pauses within a line for longer has likely ended it.

@@ -32,5 +32,5 @@ pub use settings::{
     ResourceName, RetrySettings, Selector, Settings, SinkSettings, SinkTarget, SourceSettings,
     TenantSettings,
 };
-pub use spec::{Encoding, Format, LogFormat, LogLevel, StartAt, StreamName};
+pub use spec::{Encoding, Format, LogFormat, LogLevel, StartAt, StreamName, TextEncoding};
 pub use units::{ByteSize, ParseUnitError, Period};

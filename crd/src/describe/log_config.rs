@@ -23,6 +23,7 @@ pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
         source: Some(source),
         start_at: Some(config.start_at),
         format: Some(config.format),
+        encoding: Some(config.encoding),
         line: Some(LineSpec {
             max_bytes: Some(super::size(config.line.bytes_max)),
             flush_timeout: Some(Period::from(config.line.flush_timeout)),

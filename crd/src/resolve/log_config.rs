@@ -10,7 +10,8 @@ use crate::settings::{
     SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, SelectorSpec, SourceSpec, StreamName,
+    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, SelectorSpec, SourceSpec,
+    StreamName, TextEncoding,
 };
 use crate::units::ByteSize;
 use crate::{defaults, limits};
@@ -33,6 +34,8 @@ pub(super) fn resolve(
         &limits::LATE_WRITES,
     );
     let source = source(spec.source, check);
+    let format = spec.format.unwrap_or(defaults::FORMAT);
+    let encoding = encoding(spec.encoding, format, source.as_ref(), check);
     let name = check.document.name.clone();
     Some(LogConfigSettings {
         name: ResourceName { namespace: check.document.namespace.clone(), name },
@@ -40,10 +43,28 @@ pub(super) fn resolve(
         sink,
         source: source?,
         start_at: spec.start_at.unwrap_or(defaults::START_AT),
-        format: spec.format.unwrap_or(defaults::FORMAT),
+        format,
+        encoding,
         line,
         late_writes: late_writes.duration(),
     })
+}
+
+/// How characters are written: what a container runtime writes is never UTF-16.
+fn encoding(
+    written: Option<TextEncoding>,
+    format: Format,
+    source: Option<&SourceSettings>,
+    check: &mut Check<'_>,
+) -> TextEncoding {
+    let encoding = written.unwrap_or(defaults::CHARACTERS);
+    let is_plain = matches!(format, Format::Auto | Format::Plain)
+        && !matches!(source, Some(SourceSettings::Containers(_)));
+    if encoding != TextEncoding::Utf8 && !is_plain {
+        let cure = "remove it, or collect files in the format plain";
+        check.error("spec.encoding", "only plain files are written so", cure);
+    }
+    encoding
 }
 
 /// The name of the sink, which must exist.

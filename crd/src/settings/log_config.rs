@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::spec::{Format, StartAt};
+use crate::spec::{Format, StartAt, TextEncoding};
 use crate::{Globs, ResourceName};
 
 /// What to collect, and where to.
@@ -21,6 +21,8 @@ pub struct LogConfigSettings {
     pub start_at: StartAt,
     /// How lines are written.
     pub format: Format,
+    /// How characters are written; other than UTF-8 only in plain files.
+    pub encoding: TextEncoding,
     /// Limits of a line.
     pub line: LineSettings,
     /// How long a rotated generation is watched for late writes before its descriptor may close.

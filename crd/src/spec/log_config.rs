@@ -23,6 +23,9 @@ pub struct LogConfigSpec {
     /// How lines are written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// How characters are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<TextEncoding>,
     /// Limits of a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<LineSpec>,
@@ -141,4 +144,16 @@ pub enum Format {
     Cri,
     /// Docker's `json-file`.
     Docker,
+}
+
+/// How characters are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextEncoding {
+    /// As bytes that are delivered as they are, UTF-8 or not.
+    Utf8,
+    /// As UTF-16, the lower byte first.
+    Utf16le,
+    /// As UTF-16, the upper byte first.
+    Utf16be,
 }
