@@ -5,6 +5,7 @@
 mod kit;
 
 // What is read, and what becomes of it.
+mod content;
 mod deletion;
 mod plain_files;
 mod pods;
