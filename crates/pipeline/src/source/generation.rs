@@ -265,8 +265,9 @@ impl Generation {
             return Ok(false);
         }
         self.is_checked = true;
-        // What follows a NUL may not be written yet, and then tells nothing.
-        let written = memchr::memchr(0, head).unwrap_or(len);
+        // NULs at the end may not be written yet, and then tell nothing. A hole has all or nothing of
+        // these bytes, as they are of one block.
+        let written = head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let grown = Head::of(&head[..written]);
         if grown.len > self.head.len {
             self.head = grown;
