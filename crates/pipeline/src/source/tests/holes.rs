@@ -81,6 +81,18 @@ fn b3_no_line_goes_on_over_a_hole() {
 }
 
 #[test]
+fn b3_holes_inside_of_what_is_read_at_once_are_found() {
+    let (mut bed, file) = first_look("one\nbefo");
+    bed.chunk = Chunk::new(1 << 20);
+    file.write_all_at(b"re no more\nlast\n", 100_003).unwrap();
+    file.write_all_at(b"end\n", 200_000).unwrap();
+    assert_eq!(bed.run(), ["one"]);
+    assert_eq!(bed.wait(FLUSH), ["befo", "gap sparse_hole 99995", "re no more", "last"]);
+    assert_eq!(bed.wait(FLUSH), ["gap sparse_hole 99981", "end"]);
+    bed.check_tiling();
+}
+
+#[test]
 fn b3_a_restart_behind_a_hole_knows_that_a_line_begins_there() {
     let (mut bed, file) = first_look("one\n");
     file.set_len(20_000).unwrap();
@@ -191,8 +203,10 @@ proptest! {
     fn b3_what_is_written_between_holes_is_all_that_is_delivered(
         pieces in proptest::collection::vec(("[a-z\n]{1,3000}", 8192_u64..40_000), 1..6),
         ends_with_hole in any::<bool>(),
+        chunk_bytes in prop_oneof![Just(4096_usize), Just(50_000), Just(1 << 20)],
     ) {
         let mut bed = Bed::new(Some(Format::Plain));
+        bed.chunk = Chunk::new(chunk_bytes);
         let file = open(&bed, "a.log");
         let (mut at, mut want, mut holes) = (0, String::new(), 0);
         for (text, hole) in &pieces {
