@@ -43,6 +43,8 @@ impl RecordFlags {
     pub const CONTINUED: RecordFlags = RecordFlags(1 << 6);
     /// The bytes are no text: not UTF-8, or not of the encoding that they were declared to be of.
     pub const BINARY: RecordFlags = RecordFlags(1 << 7);
+    /// Put together from parts that the runtime wrote: lines of the other stream may lie between.
+    pub const JOINED: RecordFlags = RecordFlags(1 << 8);
 
     /// Flags that a reader is told of, with their names.
     pub const NAMED: [(RecordFlags, &'static str); 5] = [

@@ -11,7 +11,9 @@ use flow::{Record, RecordFlags, Stream};
 
 pub mod cri;
 pub mod docker;
+pub mod group;
 mod join;
+pub mod multiline;
 pub mod plain;
 pub mod time;
 pub mod utf16;

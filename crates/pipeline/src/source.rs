@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span};
 
+use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
 use crate::fs::{Inflaters, Stat};
 use crate::meter::TenantMeter;
@@ -22,6 +23,7 @@ mod look;
 mod read;
 mod reconcile;
 mod resume;
+mod waiting;
 
 pub use carrier::Carrier;
 pub use generation::Generation;
@@ -29,6 +31,7 @@ pub use identity::generation_key;
 pub use look::Look;
 pub use read::ReadOutcome;
 pub use resume::Known;
+use waiting::Waiting;
 
 /// Where to begin with files that were there before the agent first saw them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct SourceOptions {
     pub line_bytes_max: u32,
     /// How long an unfinished line waits for its end, in nanoseconds.
     pub flush_timeout_ns: u64,
+    /// Which lines become one record, if not each its own.
+    pub multiline: Option<Multiline>,
     /// How long a rotated or removed generation is watched for late writes, in nanoseconds.
     pub late_writes_ns: u64,
     /// Streams whose records are left out.
@@ -108,6 +113,9 @@ pub struct Source {
     continued: Streams<bool>,
     /// Turns to inflate compressed generations, shared with others of its lane.
     pub inflaters: Arc<Inflaters>,
+    /// What the next line of each stream may belong to.
+    states: Streams<State>,
+    waiting: Waiting,
     /// The generation that `cursor` moves in.
     current: usize,
     retry: Retry,
@@ -198,6 +206,8 @@ impl Source {
             gone_since_ns: None,
             continued: Streams::default(),
             inflaters: Arc::default(),
+            states: Streams::default(),
+            waiting: Waiting::default(),
             current: 0,
             retry: Retry::default(),
             seen_ns: 0,

@@ -26,6 +26,7 @@ fn options() -> Arc<SourceOptions> {
         start_at: StartAt::Beginning,
         line_bytes_max: 1000,
         flush_timeout_ns: 0,
+        multiline: None,
         late_writes_ns: 0,
         skip: flow::RecordFlags::NONE,
         linger_ns: 0,

@@ -20,11 +20,28 @@ pub struct Streams<T> {
 
 impl<T> Streams<T> {
     /// The one of `stream`.
+    #[must_use]
+    pub fn get(&self, stream: Stream) -> &T {
+        match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        }
+    }
+
+    /// The one of `stream`.
     pub fn get_mut(&mut self, stream: Stream) -> &mut T {
         match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         }
+    }
+}
+
+impl<T: Copy> Streams<T> {
+    /// The same for both.
+    #[must_use]
+    pub fn both(value: T) -> Streams<T> {
+        Streams { stdout: value, stderr: value }
     }
 }
 
@@ -216,7 +233,7 @@ impl Join<'_, '_> {
         self.framed.copied += open.len as u64;
         let slot = &mut self.output.records[open.index];
         let joined = Part { start, len: open.len, in_side: true };
-        let flags = slot.flags.with(RecordFlags::SIDE).with(flags);
+        let flags = slot.flags.with(RecordFlags::SIDE).with(RecordFlags::JOINED).with(flags);
         *slot = record(open.begin, slot.time_unix_ns, joined, flags);
         // A join of the other stream that began inside this one and is still open: it cannot be
         // returned to without tearing this one, so both are read again from here.

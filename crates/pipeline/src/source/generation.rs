@@ -67,8 +67,12 @@ pub struct UnfinishedTail {
     pub size: u64,
     /// Since when they wait.
     pub since_ns: u64,
-    /// All lines are whole; a record's last part is missing.
+    /// All lines are whole; a record's last part, or what may belong to it, is missing.
     pub open_join: bool,
+    /// A line or a join waits for its end, not only a group of lines for its next.
+    pub is_line_open: bool,
+    /// When a group of lines has waited long enough.
+    pub group_due_ns: Option<u64>,
     /// How many of the next generation's bytes it was already tried together with.
     pub bridged_bytes: u64,
 }

@@ -177,15 +177,20 @@ impl Source {
                 false => Turn::read(pending, Tail::Deliver, false),
             });
         }
-        let due_ns = tail.since_ns + options.flush_timeout_ns;
-        if now_ns >= due_ns || (is_followed && !tail.open_join) {
+        let line_due_ns = tail.is_line_open.then_some(tail.since_ns + options.flush_timeout_ns);
+        let is_due = |due_ns: Option<u64>| due_ns.is_some_and(|due_ns| now_ns >= due_ns);
+        if is_due(line_due_ns) || (is_followed && !tail.open_join) {
             return Ok(Turn::read(pending, Tail::Deliver, false));
         }
         // The missing part may stand in the next generation, now or in a moment.
         if is_followed && self.unread_of_next(fs, index) > tail.bridged_bytes {
             return Ok(Turn::read(pending, Tail::Wait, true));
         }
-        Ok(Turn::Wait(Some(due_ns)))
+        if is_due(tail.group_due_ns) {
+            // The read itself ends those groups that have waited long enough.
+            return Ok(Turn::read(pending, Tail::Wait, is_followed));
+        }
+        Ok(Turn::Wait(earliest(line_due_ns, tail.group_due_ns)))
     }
 
     /// What a bridge would read: what is there now, whatever was seen before. An error of the next

@@ -6,7 +6,9 @@ use flow::{Chunk, Place, Position, Span};
 
 use super::Source;
 use super::generation::{Generation, UnfinishedTail};
-use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Tail, utf16};
+use crate::frame::group::{self, Grouped, OpenGroups};
+use crate::frame::multiline::{Multiline, State};
+use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Streams, Tail, utf16};
 use crate::fs::Fs;
 
 /// What a read brought.
@@ -54,11 +56,8 @@ impl Source {
         let filled = own + next;
         let ends_whole = chunk.data()[..own].ends_with(b"\n");
         let is_full = filled == chunk.data().len();
-        // A chunk that holds all it can, without a place to cut, is delivered in parts.
-        let mut framed = self.frame(fs, chunk, filled, index, tail);
-        if framed.consumed == 0 && (is_full || framed.is_cut) {
-            framed = self.frame(fs, chunk, filled, index, Tail::Cut);
-        }
+        let grouped = self.frame_all(fs, chunk, filled, index, tail, now_ns);
+        let framed = grouped.framed;
         let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
@@ -71,9 +70,16 @@ impl Source {
             let open_join = framed.open_join && ends_whole;
             // Lines of the other stream do not make a missing part less late.
             let is_same = before.filter(|it| it.size == size || it.open_join && open_join);
-            let since_ns = is_same.map_or(now_ns, |it| it.since_ns);
-            generation.tail =
-                Some(UnfinishedTail { size, since_ns, open_join, bridged_bytes: next as u64 });
+            let timeout_ns = self.spec.options.multiline.as_ref().map(|it| it.timeout_ns);
+            let group_due = |timeout_ns| self.waiting.due_ns(&grouped.waiting, timeout_ns);
+            generation.tail = Some(UnfinishedTail {
+                size,
+                since_ns: is_same.map_or(now_ns, |it| it.since_ns),
+                open_join,
+                is_line_open: grouped.is_line_open,
+                group_due_ns: timeout_ns.and_then(group_due),
+                bridged_bytes: next as u64,
+            });
         }
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_hot })
@@ -107,16 +113,71 @@ impl Source {
         Ok((own, count))
     }
 
-    fn frame(
+    /// Frames what was read, and again if that leaves nothing but what must not wait.
+    fn frame_all(
         &mut self,
         fs: &dyn Fs,
         chunk: &mut Chunk,
         filled: usize,
         index: usize,
         tail: Tail,
-    ) -> Framed {
+        now_ns: u64,
+    ) -> Grouped {
+        let is_full = filled == chunk.data().len();
+        let before = self.carry(fs, index);
+        let mut wanted = (tail, OpenGroups::Wait);
+        let mut known = before;
+        let mut grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
+        if let Some(multiline) = &self.spec.options.multiline {
+            self.waiting.note(self.cursor, &grouped.waiting, now_ns);
+            let expired = self.waiting.expired(multiline.timeout_ns, now_ns);
+            if expired != Streams::default() {
+                wanted.1 = OpenGroups::Flush(expired);
+                known = before;
+                grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
+            }
+        }
+        // A chunk that holds all it can, without a place to cut, is delivered in parts: of its groups
+        // of lines, and if there is none, of a line.
+        let is_stuck = |it: &Grouped| it.framed.consumed == 0 && (is_full || it.framed.is_cut);
+        if is_stuck(&grouped) && grouped.waiting != Streams::default() {
+            known = before;
+            wanted.1 = OpenGroups::Cut;
+            grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
+        }
+        if is_stuck(&grouped) {
+            known = before;
+            wanted.0 = Tail::Cut;
+            grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
+        }
+        let (carry, states) = known;
+        let generation = &mut self.generations[index];
+        generation.mid_line = Some(carry.mid_line);
+        generation.mid_part = carry.mid_part;
+        self.continued = carry.continued;
+        self.states = states;
+        grouped
+    }
+
+    /// What is known of the lines before the bytes that come next.
+    fn carry(&mut self, fs: &dyn Fs, index: usize) -> (Carry, Streams<State>) {
         let generation = &mut self.generations[index];
         let mid_line = generation.starts_mid_line(fs, self.spec.options.format);
+        let mid_part = generation.mid_part;
+        let mid_unit = !generation.offset.is_multiple_of(utf16::UNIT_BYTES as u64);
+        (Carry { mid_line, mid_part, mid_unit, continued: self.continued }, self.states)
+    }
+
+    fn frame(
+        &mut self,
+        fs: &dyn Fs,
+        chunk: &mut Chunk,
+        filled: usize,
+        index: usize,
+        (tail, open_groups): (Tail, OpenGroups),
+        (carry, states): &mut (Carry, Streams<State>),
+    ) -> Grouped {
+        let generation = &mut self.generations[index];
         let (bytes, side, records) = chunk.parts_mut();
         side.clear();
         records.clear();
@@ -127,7 +188,7 @@ impl Source {
         let format = match format {
             Some(format) => format,
             None if tail != Tail::Wait => Format::Plain,
-            None => return Framed::default(),
+            None => return Grouped { is_line_open: true, ..Grouped::default() },
         };
         let options = FrameOptions {
             line_bytes_max: self.spec.options.line_bytes_max,
@@ -135,14 +196,14 @@ impl Source {
             skip: self.spec.options.skip,
             at_start: generation.offset == 0,
         };
-        let mid_part = generation.mid_part;
-        let mid_unit = !generation.offset.is_multiple_of(utf16::UNIT_BYTES as u64);
-        let mut carry = Carry { mid_line, mid_part, mid_unit, continued: self.continued };
-        let framed = format.frame(bytes, &options, &mut carry, &mut Output { side, records });
-        generation.mid_line = Some(carry.mid_line);
-        generation.mid_part = carry.mid_part;
-        self.continued = carry.continued;
-        framed
+        let mut output = Output { side, records };
+        let Some(multiline) = &self.spec.options.multiline else {
+            let framed = format.frame(bytes, &options, carry, &mut output);
+            let is_line_open = framed.consumed < bytes.len();
+            return Grouped { framed, is_line_open, ..Grouped::default() };
+        };
+        let grouping: (&Multiline, OpenGroups) = (multiline, open_groups);
+        group::frame(format, bytes, &options, grouping, (carry, states), &mut output)
     }
 
     /// Moves the offsets over `consumed` bytes, of which `own` at most are the current generation's.

@@ -12,6 +12,7 @@ use crate::fs::{Fs, HostFs};
 
 mod copies;
 mod holes;
+mod multiline;
 mod parts;
 
 const LATE: u64 = 1000;
@@ -33,6 +34,7 @@ fn options(format: Option<Format>) -> SourceOptions {
         start_at: StartAt::Beginning,
         line_bytes_max: 4096,
         flush_timeout_ns: FLUSH,
+        multiline: None,
         late_writes_ns: LATE,
         skip: RecordFlags::NONE,
         linger_ns: 0,
