@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{
-    CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget, SourceSettings,
-    TextEncoding,
+    CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule, MultilineSettings,
+    Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
+use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
 use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
@@ -126,11 +127,30 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
         },
         line_bytes_max: u32::try_from(config.line.bytes_max).unwrap_or(u32::MAX),
         flush_timeout_ns: nanoseconds(config.line.flush_timeout),
+        multiline: config.multiline.as_ref().map(multiline),
         late_writes_ns: nanoseconds(config.late_writes),
         skip,
         linger_ns: nanoseconds(linger),
     };
     Ok(Rule { name, selection, tenants, sink, options: Arc::new(options) })
+}
+
+fn multiline(settings: &MultilineSettings) -> Multiline {
+    let pattern = |it: &crd::Pattern| multiline::Pattern::new(it.regex().clone());
+    let rule = match &settings.rule {
+        MultilineRule::Begin(it) => multiline::Rule::Begin(pattern(it)),
+        MultilineRule::Continue(it) => multiline::Rule::Continue(pattern(it)),
+        MultilineRule::End(it) => multiline::Rule::End(pattern(it)),
+        MultilineRule::Preset(MultilinePreset::Java) => multiline::Rule::Java,
+        MultilineRule::Preset(MultilinePreset::Python) => multiline::Rule::Python,
+        MultilineRule::Preset(MultilinePreset::Go) => multiline::Rule::Go,
+    };
+    Multiline {
+        rule,
+        timeout_ns: nanoseconds(settings.timeout),
+        lines_max: settings.lines_max,
+        bytes_max: u32::try_from(settings.bytes_max).unwrap_or(u32::MAX),
+    }
 }
 
 /// Opens a sink, and makes the makers of its shippers.

@@ -48,6 +48,13 @@ pub const CHARACTERS: TextEncoding = TextEncoding::Utf8;
 pub const LINE_BYTES: ByteSize = ByteSize::kib(256);
 /// `line.flushTimeout`: a writer that pauses within a line for longer has likely ended it.
 pub const LINE_FLUSH_TIMEOUT: Period = Period::secs(1);
+/// `multiline.timeout`: as `line.flushTimeout`; a trace is written in one go.
+pub const MULTILINE_TIMEOUT: Period = Period::secs(1);
+/// `multiline.maxLines`: a Java trace has 1024 frames at most, unless told otherwise, and its causes.
+pub const MULTILINE_LINES: u32 = 2048;
+/// `multiline.maxBytes`: half of a chunk, so that it fits one with the runtime's prefixes; or
+/// `line.maxBytes` if that is smaller.
+pub const MULTILINE_BYTES: ByteSize = ByteSize::kib(128);
 /// `rotation.lateWrites`: writers commonly reopen their log within a few seconds of its rotation.
 pub const LATE_WRITES: Period = Period::secs(5);
 /// Tenant of files that no LogConfig gives to another.
@@ -94,5 +101,6 @@ pub const TENANT_MAX: ByteSize = ByteSize::mib(16);
 // The relations that hold with every value at its default.
 const _: () = assert!(CHUNK_BYTES.0 <= TENANT_RESERVED.0);
 const _: () = assert!(LINE_BYTES.0 <= CHUNK_BYTES.0);
+const _: () = assert!(MULTILINE_BYTES.0 <= LINE_BYTES.0);
 const _: () = assert!(TENANT_RESERVED.0 <= TENANT_MAX.0);
 const _: () = assert!(TENANT_MAX.0 <= MEMORY.0);

@@ -14,6 +14,7 @@ mod document;
 mod globs;
 pub mod limits;
 mod load;
+mod pattern;
 mod problem;
 mod report;
 mod resolve;
@@ -24,13 +25,16 @@ mod yaml;
 
 pub use globs::Globs;
 pub use load::{ConfigFile, load};
+pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
 pub use settings::{
     AgentSettings, BatchSettings, CompressionSettings, ContainersSettings, FileSinkSettings,
-    FilesSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings, QueueSettings,
-    ResourceName, RetrySettings, Selector, Settings, SinkSettings, SinkTarget, SourceSettings,
-    TenantSettings,
+    FilesSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings, MultilineRule,
+    MultilineSettings, QueueSettings, ResourceName, RetrySettings, Selector, Settings,
+    SinkSettings, SinkTarget, SourceSettings, TenantSettings,
 };
-pub use spec::{Encoding, Format, LogFormat, LogLevel, StartAt, StreamName, TextEncoding};
+pub use spec::{
+    Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName, TextEncoding,
+};
 pub use units::{ByteSize, ParseUnitError, Period};

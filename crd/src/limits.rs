@@ -51,6 +51,12 @@ pub const OPEN_FILES_MAX: Range<u32> = Range::new(16, 1_048_576);
 pub const LINE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(1), ByteSize::mib(16));
 /// LogConfig `line.flushTimeout`.
 pub const LINE_FLUSH_TIMEOUT: Range<Period> = Range::new(Period::ms(10), Period::secs(300));
+/// LogConfig `multiline.timeout`.
+pub const MULTILINE_TIMEOUT: Range<Period> = LINE_FLUSH_TIMEOUT;
+/// LogConfig `multiline.maxLines`: fewer than the 16,384 that are looked at in one go.
+pub const MULTILINE_LINES: Range<u32> = Range::new(2, 10_000);
+/// LogConfig `multiline.maxBytes`; also at most `line.maxBytes`.
+pub const MULTILINE_BYTES: Range<ByteSize> = LINE_BYTES;
 /// LogConfig `rotation.lateWrites`.
 pub const LATE_WRITES: Range<Period> = Range::new(Period::ms(0), Period::secs(600));
 
@@ -93,6 +99,15 @@ pub const NAME_CHARS_MAX: usize = 253;
 pub const GLOBS_MAX: usize = 256;
 /// Longest glob, in bytes: the kernel's `PATH_MAX`.
 pub const GLOB_BYTES_MAX: usize = 4096;
+/// Longest regular expression, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+/// Most memory of a compiled regular expression, in bytes, and of what matching it remembers.
+///
+/// 1 MiB: a hundred times what usual ones take. Repetitions in repetitions would take any amount, and
+/// time in proportion for each byte of a line.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting of a regular expression: its parser is recursive.
+pub const PATTERN_DEPTH_MAX: u32 = 32;
 
 /// Largest configuration file, in bytes: as large as a Kubernetes ConfigMap can be.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -11,7 +11,8 @@ use std::fmt;
 
 pub use agent::{AgentSettings, LogSettings};
 pub use log_config::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, Selector, SourceSettings,
+    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, MultilineRule,
+    MultilineSettings, Selector, SourceSettings,
 };
 pub use sink::{
     BatchSettings, CompressionSettings, FileSinkSettings, QueueSettings, RetrySettings,

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec};
 pub use log_config::{
-    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, RotationSpec, SelectorSpec,
-    SourceSpec, StartAt, StreamName, TextEncoding,
+    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, MultilinePreset, MultilineSpec,
+    RotationSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
 };
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Encoding, FileSinkSpec, LogSinkSpec,

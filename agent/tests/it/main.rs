@@ -7,6 +7,7 @@ mod kit;
 // What is read, and what becomes of it.
 mod content;
 mod deletion;
+mod multiline;
 mod plain_files;
 mod pods;
 mod sinks;

@@ -1,11 +1,12 @@
 //! A LogConfig's settings as its spec.
 
 use crate::settings::{
-    ContainersSettings, FilesSettings, LogConfigSettings, Selector, SourceSettings,
+    ContainersSettings, FilesSettings, LogConfigSettings, MultilineRule, MultilineSettings,
+    Selector, SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, RotationSpec, SelectorSpec, SourceSpec,
-    StreamName,
+    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, MultilineSpec, RotationSpec, SelectorSpec,
+    SourceSpec, StreamName,
 };
 use crate::units::Period;
 
@@ -28,7 +29,23 @@ pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
             max_bytes: Some(super::size(config.line.bytes_max)),
             flush_timeout: Some(Period::from(config.line.flush_timeout)),
         }),
+        multiline: config.multiline.as_ref().map(multiline),
         rotation: Some(RotationSpec { late_writes: Some(Period::from(config.late_writes)) }),
+    }
+}
+
+fn multiline(multiline: &MultilineSettings) -> MultilineSpec {
+    let limits = MultilineSpec {
+        timeout: Some(Period::from(multiline.timeout)),
+        max_lines: Some(multiline.lines_max),
+        max_bytes: Some(super::size(multiline.bytes_max)),
+        ..MultilineSpec::default()
+    };
+    match &multiline.rule {
+        MultilineRule::Begin(it) => MultilineSpec { begin: Some(it.to_string()), ..limits },
+        MultilineRule::Continue(it) => MultilineSpec { continues: Some(it.to_string()), ..limits },
+        MultilineRule::End(it) => MultilineSpec { end: Some(it.to_string()), ..limits },
+        MultilineRule::Preset(it) => MultilineSpec { preset: Some(*it), ..limits },
     }
 }
 

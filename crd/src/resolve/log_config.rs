@@ -1,5 +1,7 @@
 //! LogConfigs: what to collect.
 
+mod multiline;
+
 use std::collections::BTreeSet;
 
 use super::log_tenant::{TENANT_CURE, is_tenant};
@@ -27,6 +29,7 @@ pub(super) fn resolve(
     }
     let sink = sink(spec.sink, sink_names, check);
     let line = line(&spec.line.unwrap_or_default(), chunk, check);
+    let multiline = spec.multiline.map(|it| multiline::resolve(it, &line, check));
     let late_writes = check.ranged(
         "spec.rotation.lateWrites",
         spec.rotation.unwrap_or_default().late_writes,
@@ -46,6 +49,7 @@ pub(super) fn resolve(
         format,
         encoding,
         line,
+        multiline: multiline.flatten(),
         late_writes: late_writes.duration(),
     })
 }

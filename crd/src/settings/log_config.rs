@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::spec::{Format, StartAt, TextEncoding};
-use crate::{Globs, ResourceName};
+use crate::spec::{Format, MultilinePreset, StartAt, TextEncoding};
+use crate::{Globs, Pattern, ResourceName};
 
 /// What to collect, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct LogConfigSettings {
     pub encoding: TextEncoding,
     /// Limits of a line.
     pub line: LineSettings,
+    /// Which lines become one record, if not each its own.
+    pub multiline: Option<MultilineSettings>,
     /// How long a rotated generation is watched for late writes before its descriptor may close.
     pub late_writes: Duration,
 }
@@ -36,6 +38,32 @@ pub struct LineSettings {
     pub bytes_max: usize,
     /// How long an unfinished line waits for its end.
     pub flush_timeout: Duration,
+}
+
+/// Which lines become one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultilineSettings {
+    /// What belongs together.
+    pub rule: MultilineRule,
+    /// How long a record waits for its next line.
+    pub timeout: Duration,
+    /// Most lines of a record.
+    pub lines_max: u32,
+    /// Longest record of several lines, in bytes; at most the longest line.
+    pub bytes_max: usize,
+}
+
+/// What belongs together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MultilineRule {
+    /// A line that matches begins a record.
+    Begin(Pattern),
+    /// A line that matches belongs to the line before.
+    Continue(Pattern),
+    /// A line that matches ends a record.
+    End(Pattern),
+    /// Stack traces of a language.
+    Preset(MultilinePreset),
 }
 
 /// Where the logs are.

@@ -29,6 +29,9 @@ pub struct LogConfigSpec {
     /// Limits of a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<LineSpec>,
+    /// Which lines become one record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiline: Option<MultilineSpec>,
     /// How rotated files are treated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
@@ -103,6 +106,33 @@ pub struct LineSpec {
     pub flush_timeout: Option<Period>,
 }
 
+/// Which lines become one record: exactly one of the first four, and limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MultilineSpec {
+    /// A line that matches begins a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin: Option<String>,
+    /// A line that matches belongs to the line before.
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
+    /// A line that matches ends a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// Stack traces of a language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<MultilinePreset>,
+    /// How long a record waits for its next line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Period>,
+    /// Most lines of a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lines: Option<u32>,
+    /// Longest record of several lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+}
+
 /// How rotated files are treated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -120,6 +150,18 @@ pub enum StreamName {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// A language whose stack traces become one record each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MultilinePreset {
+    /// Java, and what else runs on its machine.
+    Java,
+    /// Python.
+    Python,
+    /// Go.
+    Go,
 }
 
 /// Where to begin in a file that is new to the agent.

@@ -11,8 +11,19 @@ type Table = BTreeMap<(String, String), (String, String)>;
 /// Fields that have to be written where their parent is.
 const REQUIRED: &[&str] = &["queue.path", "file.path", "source.files.include"];
 /// Fields that are optional and have no default.
-const NO_DEFAULT: &[&str] =
-    &["nodeName", "clusterName", "hostName", "tenant", "namespaces", "stdout", "blackhole"];
+const NO_DEFAULT: &[&str] = &[
+    "nodeName",
+    "clusterName",
+    "hostName",
+    "tenant",
+    "namespaces",
+    "stdout",
+    "blackhole",
+    "multiline.begin",
+    "multiline.continue",
+    "multiline.end",
+    "multiline.preset",
+];
 
 fn ranges() -> BTreeMap<&'static str, String> {
     BTreeMap::from([
@@ -40,6 +51,9 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("memory.max", limits::TENANT_MAX.to_string()),
         ("line.maxBytes", limits::LINE_BYTES.to_string()),
         ("line.flushTimeout", limits::LINE_FLUSH_TIMEOUT.to_string()),
+        ("multiline.timeout", limits::MULTILINE_TIMEOUT.to_string()),
+        ("multiline.maxLines", limits::MULTILINE_LINES.to_string()),
+        ("multiline.maxBytes", limits::MULTILINE_BYTES.to_string()),
         ("rotation.lateWrites", limits::LATE_WRITES.to_string()),
     ])
 }
@@ -49,9 +63,13 @@ fn complete() -> Settings {
     let path = crate::top().join("deploy/examples/full.yaml");
     let text = std::fs::read_to_string(path).expect("the full example").replace("\n  # ", "\n  ");
     let header = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogSink\n";
+    let config = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogConfig\n";
+    let source = "source: {files: {include: [/srv/";
     let more = format!(
         "{header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
-         {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n"
+         {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
+         {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\
+         {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n"
     );
     crate::resolve_text(&(text + &more)).unwrap_or_else(|problems| panic!("{problems}"))
 }
