@@ -11,6 +11,8 @@ pub enum InputConfig {
     Files(String),
     /// Containers below a folder laid out as `/var/log/pods`.
     Containers(PathBuf),
+    /// Such containers, whose traces of Java are put together.
+    Traces(PathBuf),
 }
 
 /// Where the agent delivers to.
@@ -41,7 +43,13 @@ impl AgentConfig {
     pub fn to_yaml(&self) -> String {
         let input = match &self.input {
             InputConfig::Files(pattern) => format!("files: {{include: [{}]}}", quote(pattern)),
-            InputConfig::Containers(root) => format!("containers: {{root: {}}}", quote_path(root)),
+            InputConfig::Containers(root) | InputConfig::Traces(root) => {
+                format!("containers: {{root: {}}}", quote_path(root))
+            }
+        };
+        let multiline = match &self.input {
+            InputConfig::Traces(_) => ", multiline: {preset: java}",
+            InputConfig::Files(_) | InputConfig::Containers(_) => "",
         };
         let (output, compression) = match &self.output {
             OutputConfig::Blackhole => ("blackhole: {}".to_owned(), "{codec: none}"),
@@ -61,7 +69,7 @@ impl AgentConfig {
                 "---\n",
                 "LogConfig",
                 "input",
-                format!("{{tenant: bench, sink: out, source: {{{input}}}}}"),
+                format!("{{tenant: bench, sink: out, source: {{{input}}}{multiline}}}"),
             ),
             (
                 "---\n",
@@ -120,6 +128,19 @@ metadata: {name: out}
 spec: {blackhole: {}, encoding: otlp_proto, compression: {codec: none}}
 "#
         );
+    }
+
+    #[test]
+    fn traces_are_put_together() {
+        let config = AgentConfig {
+            state: PathBuf::from("/x/state"),
+            listen: "127.0.0.1:1".parse().unwrap(),
+            input: InputConfig::Traces(PathBuf::from("/x/pods")),
+            output: OutputConfig::Blackhole,
+        };
+        let yaml = config.to_yaml();
+        let want = r#"source: {containers: {root: "/x/pods"}}, multiline: {preset: java}}"#;
+        assert!(yaml.contains(want), "{yaml}");
     }
 
     #[test]

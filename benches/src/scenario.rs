@@ -4,6 +4,7 @@
 
 mod idle;
 mod latency;
+mod multiline;
 mod paced;
 mod throughput;
 
@@ -33,6 +34,8 @@ pub enum Scenario {
     PlainQueueZstd,
     /// CRI lines into the embedded queue, zstd 1
     CriQueueZstd,
+    /// CRI lines with traces of Java, put together and each by itself, encoded and forgotten
+    Multiline,
     /// 1,000 files in which nothing happens
     #[value(name = "idle-1000")]
     Idle1000,
@@ -80,6 +83,7 @@ impl Scenario {
             Scenario::CriBlackhole => throughput::run(&throughput::CRI_BLACKHOLE, settings, &space),
             Scenario::PlainQueueZstd => throughput::run(&throughput::PLAIN_QUEUE, settings, &space),
             Scenario::CriQueueZstd => throughput::run(&throughput::CRI_QUEUE, settings, &space),
+            Scenario::Multiline => multiline::run(settings, &space),
             Scenario::Idle1000 => idle::run(settings, &space),
             Scenario::Paced10Mb => paced::run(settings, &space),
             Scenario::Latency => latency::run(settings, &space),

@@ -42,10 +42,11 @@ fn traces(bed: &Bed) -> LoadSpec {
 fn lines_of(records: &[Value]) -> Vec<u8> {
     let mut lines = Vec::new();
     for record in records {
-        for line in body(record).split('\n') {
+        let cursor = record["log.cursor"].as_u64().unwrap();
+        for (line, number) in body(record).split('\n').zip(0..) {
             let mut alone = record.clone();
             alone["body"] = Value::from(line);
-            alone.as_object_mut().unwrap().remove("log.cursor");
+            alone["log.cursor"] = Value::from(cursor + number);
             lines.extend(alone.to_string().into_bytes());
             lines.push(b'\n');
         }

@@ -232,6 +232,8 @@ impl Source {
     /// The span of a gap of `bytes`, and where the chain stands after it.
     pub fn gap(&mut self, bytes: u64) -> (Span, Vec<Position>) {
         let positions = self.generations.get(self.current).map(Generation::position);
+        // What comes next does not belong to what came before the gap.
+        self.states = Streams::default();
         (self.advance(bytes), positions.into_iter().collect())
     }
 

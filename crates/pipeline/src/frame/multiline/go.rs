@@ -106,3 +106,50 @@ fn is_frame(line: &[u8]) -> bool {
     line.last() == Some(&b')')
         && memchr::memchr3(b'(', b' ', b'\t', line).is_some_and(|at| at > 0 && line[at] == b'(')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::bytes::Regex;
+
+    use super::*;
+
+    /// The same in regular expressions, the first that matches.
+    fn by_regex(line: &[u8]) -> Kind {
+        const EXPRESSIONS: [(&str, Kind); 7] = [
+            ("^$", Kind::Blank),
+            (r"^[ \t]", Kind::Indented),
+            (
+                "^(panic: |fatal error: |unexpected fault address |runtime: |SIG[A-Z]+: )",
+                Kind::Panic,
+            ),
+            (r"^(goroutine [0-9]|runtime stack:$)", Kind::Goroutine),
+            (
+                r"^(\[signal |\[originating from |created by |\.\.\.|exit status |PC=|[a-z0-9]{1,7} \s*0x)",
+                Kind::Note,
+            ),
+            (r"(?-u)^.{0,127}http: panic serving ", Kind::Serving),
+            (r"(?-u)^[^ \t(]+\(.*\)$", Kind::Frame),
+        ];
+        let matches = |text: &str| Regex::new(text).unwrap().is_match(line);
+        EXPRESSIONS.iter().find(|(text, _)| matches(text)).map_or(Kind::Ordinary, |it| it.1)
+    }
+
+    proptest! {
+        #[test]
+        fn kinds_are_those_of_the_expressions(line in "[ \t]?(\
+            (panic|fatal error|unexpected fault address|runtime|runtime stack|SIG|SIGX|PC=|h)?[: =]{0,2}|\
+            goroutine [0-9a]|\\.{2,4}|(created by|exit status) |\\[(signal|originating from) |\
+            [a-z0-9]{1,9} {0,2}0x|[0-9: ]{0,9}http: panic serving |\
+            [a-z.*]{0,5}\\(?[a-z.*]{0,3}\\([a-z ]{0,2}\\))[a-z]{0,1}",
+        ) {
+            prop_assert_eq!(Kind::of(line.as_bytes()), by_regex(line.as_bytes()), "{:?}", line);
+        }
+
+        #[test]
+        fn a_handlers_panic_is_found_only_near_the_begin_of_its_line(before in 0usize..200) {
+            let line = format!("{}http: panic serving 127.0.0.1:1: no", "x".repeat(before));
+            prop_assert_eq!(Kind::of(line.as_bytes()) == Kind::Serving, before < SERVING_WITHIN);
+        }
+    }
+}

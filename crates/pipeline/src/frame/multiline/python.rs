@@ -80,3 +80,40 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::bytes::Regex;
+
+    use super::*;
+
+    /// The same in regular expressions, the first that matches.
+    fn by_regex(line: &[u8]) -> Kind {
+        const EXPRESSIONS: [(&str, Kind); 6] = [
+            ("^$", Kind::Blank),
+            (r#"^  File ""#, Kind::File),
+            (r"^  \+ Exception Group Traceback \(most recent call last\):", Kind::Tree),
+            (r"^[ \t]", Kind::Indented),
+            (r"^Traceback \(most recent call last\):", Kind::Traceback),
+            (
+                "^(During handling of the above exception, another exception occurred:\
+                 |The above exception was the direct cause of the following exception:)",
+                Kind::Chain,
+            ),
+        ];
+        let matches = |text: &str| Regex::new(text).unwrap().is_match(line);
+        EXPRESSIONS.iter().find(|(text, _)| matches(text)).map_or(Kind::Ordinary, |it| it.1)
+    }
+
+    proptest! {
+        #[test]
+        fn kinds_are_those_of_the_expressions(line in "(\
+            [ \t]{0,3}(File \"|\\+ Exception Group )?(Traceback \\(most recent call last\\):?)?|\
+            [ ]?During handling of the above exception, another exception occurred:?|\
+            (The|the) above exception was the direct cause of the following exception:)?.{0,3}",
+        ) {
+            prop_assert_eq!(Kind::of(line.as_bytes()), by_regex(line.as_bytes()), "{:?}", line);
+        }
+    }
+}
