@@ -109,7 +109,7 @@ impl Model {
         match self.format {
             Format::Plain => lines.iter().map(plain).collect(),
             Format::Cri => join(&lines),
-            Format::Docker => panic!("Docker's format is not modelled"),
+            Format::Docker | Format::Utf16(_) => panic!("not modelled: {:?}", self.format),
         }
     }
 }

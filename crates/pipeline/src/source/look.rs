@@ -196,6 +196,7 @@ impl Source {
     /// What a bridge would read: what is there now, whatever was seen before. An error of the next
     /// generation is none of this one; it shows when it is the next one's turn.
     fn unread_of_next(&mut self, fs: &dyn Fs, index: usize) -> u64 {
+        let format = self.spec.options.format;
         let Some(next) = self.generations.get_mut(index + 1) else { return 0 };
         let Ok(stat) = next.open(fs).and_then(|file| file.stat()) else { return 0 };
         if stat.size <= next.offset || next.is_checked && stat.size < next.size {
@@ -203,7 +204,7 @@ impl Source {
         }
         // If it was cut, that shows when it is its turn, too. What goes on inside of a line cannot follow
         // a whole one.
-        if !next.is_same(fs).unwrap_or(false) || next.starts_mid_line(fs) {
+        if !next.is_same(fs).unwrap_or(false) || next.starts_mid_line(fs, format) {
             return 0;
         }
         next.size = next.size.max(stat.size);

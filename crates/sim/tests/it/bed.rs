@@ -68,6 +68,7 @@ pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<C
         late_writes_ns: LATE_NS,
         skip: RecordFlags::NONE,
         linger_ns: 0,
+        multiline: None,
     };
     let rule = Rule {
         name: Arc::from("rule"),

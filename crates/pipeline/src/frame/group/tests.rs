@@ -276,6 +276,7 @@ fn written_as(format: Format, input: &Written) -> (Vec<u8>, Vec<(bool, usize, St
                 let end = if is_split { "" } else { "\\n" };
                 format!(r#"{{"log":"{text}{end}","stream":"{stream}","time":"{time}"}}"#) + "\n"
             }
+            Format::Utf16(_) => unreachable!("not among those written here"),
         };
         bytes.extend_from_slice(line.as_bytes());
         let slot = &mut open[usize::from(is_stderr)];
