@@ -71,6 +71,7 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),
         open_files_max: agent.open_files_max as u64,
+        pinned_bytes_max: agent.pinned_bytes_max,
     };
     Ok(Resolved { plan, queues })
 }

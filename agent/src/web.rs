@@ -99,6 +99,7 @@ fn source(report: &SourceReport) -> serde_json::Value {
             "offset": it.offset,
             "size": it.size,
             "gone": it.is_gone,
+            "endangered": it.is_endangered,
         })
     });
     serde_json::json!({
@@ -109,6 +110,7 @@ fn source(report: &SourceReport) -> serde_json::Value {
         "epoch": report.epoch,
         "cursor": report.cursor,
         "lag_bytes": report.lag_bytes,
+        "at_risk_bytes": report.at_risk_bytes,
         "failures": report.failures,
         "generations": generations.collect::<Vec<_>>(),
     })

@@ -25,6 +25,8 @@ pub const CHECKPOINT_INTERVAL: Period = Period::ms(500);
 pub const SCAN_INTERVAL: Period = Period::secs(1);
 /// `openFilesMax`: thirty rotated and live files of each of a node's 110 pods, with room to spare.
 pub const OPEN_FILES_MAX: u32 = 4096;
+/// `pinnedBytesMax`: a hundred of the kubelet's 10 MiB files, and a hundredth of a node's usual disk.
+pub const PINNED_BYTES_MAX: ByteSize = ByteSize::gib(1);
 /// `log.level`: lifecycle events and whatever needs a human.
 pub const LOG_LEVEL: LogLevel = LogLevel::Info;
 /// `log.format`: a human reads it first.

@@ -79,6 +79,7 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
         checkpoint_interval: Some(Period::from(agent.checkpoint_interval)),
         scan_interval: Some(Period::from(agent.scan_interval)),
         open_files_max: Some(count(agent.open_files_max)),
+        pinned_bytes_max: Some(ByteSize(agent.pinned_bytes_max)),
         log: Some(LogSpec { level: Some(agent.log.level), format: Some(agent.log.format) }),
     }
 }

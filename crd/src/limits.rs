@@ -46,6 +46,8 @@ pub const CHECKPOINT_INTERVAL: Range<Period> = Range::new(Period::ms(50), Period
 pub const SCAN_INTERVAL: Range<Period> = Range::new(Period::ms(100), Period::secs(300));
 /// Agent `openFilesMax`: up to the kernel's default `nr_open`.
 pub const OPEN_FILES_MAX: Range<u32> = Range::new(16, 1_048_576);
+/// Agent `pinnedBytesMax`: from no waiting for removed files to what one host has.
+pub const PINNED_BYTES_MAX: Range<ByteSize> = Range::new(ByteSize(0), ByteSize::gib(1 << 20));
 
 /// LogConfig `line.maxBytes`: up to the largest chunk.
 pub const LINE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(1), ByteSize::mib(16));

@@ -14,10 +14,15 @@ pub(crate) struct GapText {
 impl fmt::Display for GapText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let GapText { gap, span } = self;
-        write!(
-            f,
-            "gap: {}: bytes {} to {} of the source were not delivered",
-            gap.reason, span.begin, span.end
-        )
+        write!(f, "gap: {}: ", gap.reason)?;
+        if span.is_empty() {
+            // Something is missing there, and nobody knows how much.
+            return write!(
+                f,
+                "an unknown number of bytes at {} of the source was not delivered",
+                span.begin
+            );
+        }
+        write!(f, "bytes {} to {} of the source were not delivered", span.begin, span.end)
     }
 }

@@ -195,16 +195,24 @@ fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
     )?;
     writeln!(
         out,
-        "  collected by LogConfig {}, cursor {}, {} bytes behind, {} failures in a row",
+        "  collected by LogConfig {}, cursor {}, {} bytes behind ({} at risk), {} failures in a row",
         text("log_config"),
         source["cursor"],
         source["lag_bytes"],
+        source["at_risk_bytes"],
         source["failures"]
     )?;
     for it in source["generations"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let gone = if it["gone"] == true { ", removed" } else { "" };
+        let fate = match (it["gone"] == true, it["endangered"] == true) {
+            (true, _) => ", removed",
+            (false, true) => ", removed by the next rotation",
+            (false, false) => "",
+        };
         let path = it["path"].as_str().unwrap_or("?");
-        writeln!(out, "  {path}: read to {} of {}{gone}", it["offset"], it["size"])?;
+        let bytes = |name: &str| it[name].as_u64().unwrap_or(0);
+        let (offset, size) = (bytes("offset"), bytes("size"));
+        let unread = size.saturating_sub(offset);
+        writeln!(out, "  {path}: read to {offset} of {size}, {unread} unread{fate}")?;
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ pub(crate) const GAPS: &str = "logferry_gaps_total";
 pub(crate) const GAP_BYTES: &str = "logferry_gap_bytes_total";
 pub(crate) const IN_FLIGHT_BYTES: &str = "logferry_in_flight_bytes";
 pub(crate) const LAG_BYTES: &str = "logferry_lag_bytes";
+pub(crate) const AT_RISK_BYTES: &str = "logferry_at_risk_bytes";
+pub(crate) const PINNED_BYTES: &str = "logferry_pinned_bytes";
 pub(crate) const SOURCES: &str = "logferry_sources";
 pub(crate) const OLDEST_UNACKED_SECONDS: &str = "logferry_oldest_unacked_seconds";
 pub(crate) const MEMORY_USED_BYTES: &str = "logferry_memory_used_bytes";
@@ -63,7 +65,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 34] = [
+pub(crate) const ALL: [Metric; 36] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -76,6 +78,16 @@ pub(crate) const ALL: [Metric; 34] = [
     counter(GAP_BYTES, "tenant, reason", "bytes declared missing, and acknowledged as such"),
     gauge(IN_FLIGHT_BYTES, "tenant", "bytes read and not acknowledged"),
     gauge(LAG_BYTES, "tenant", "bytes in files that are not read yet, as last seen"),
+    gauge(
+        AT_RISK_BYTES,
+        "tenant",
+        "… of which the next rotation of their log removes so many: should alert if it stays",
+    ),
+    gauge(
+        PINNED_BYTES,
+        "tenant",
+        "bytes of removed files that keep their disk until they are read",
+    ),
     gauge(SOURCES, "tenant", "sources being read"),
     gauge(OLDEST_UNACKED_SECONDS, "tenant", "age of the oldest bytes read and not acknowledged"),
     gauge(MEMORY_USED_BYTES, "tenant", "memory of bytes in flight, of the tenant's budget"),

@@ -46,6 +46,8 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     counter!(names::FILTERED_BYTES, &labels).absolute(filtered);
     gauge!(names::IN_FLIGHT_BYTES, &labels).set(read.saturating_sub(out) as f64);
     gauge!(names::LAG_BYTES, &labels).set(meter.lag_bytes.get() as f64);
+    gauge!(names::AT_RISK_BYTES, &labels).set(meter.risk_bytes.get() as f64);
+    gauge!(names::PINNED_BYTES, &labels).set(meter.pinned_bytes.get() as f64);
     gauge!(names::SOURCES, &labels).set(meter.sources.get() as f64);
     let oldest_ns = meter.oldest_unacked_ns().map_or(0, |seen_ns| now_ns.saturating_sub(seen_ns));
     gauge!(names::OLDEST_UNACKED_SECONDS, &labels).set(oldest_ns as f64 / 1e9);

@@ -6,12 +6,14 @@
 
 mod agent;
 mod bed;
+mod kubelet;
 mod mount;
 mod writer;
 
 pub(crate) use agent::{Agent, Run};
 pub(crate) use bed::{Bed, body, containers, files, queue_sink, resource};
-pub(crate) use mount::Tmpfs;
+pub(crate) use kubelet::{Container, Operation};
+pub(crate) use mount::{Mount, Tmpfs};
 pub(crate) use writer::{Writer, load, rotation, write};
 
 use std::fmt::Debug;

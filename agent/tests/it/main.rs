@@ -7,9 +7,13 @@ mod kit;
 // What is read, and what becomes of it.
 mod content;
 mod deletion;
+mod gz;
+mod identity;
 mod multiline;
 mod plain_files;
 mod pods;
+mod rotation;
+mod short_lived;
 mod sinks;
 
 // What must not lose or double anything.
@@ -18,6 +22,7 @@ mod crash;
 mod full_disk;
 mod lock;
 mod permission;
+mod pinned;
 mod reload;
 mod state;
 mod store;

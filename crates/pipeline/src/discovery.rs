@@ -6,6 +6,8 @@
 //! where everything is watched and so much is there that scans would take processor time.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crossbeam::sync::Unparker;
 use flow::{Clock, Context, ContextId};
 
 use crate::Tick;
-use crate::fs::Fs;
+use crate::fs::{Fs, LogFile};
 use crate::meter::Meter;
 use crate::reader::Command;
 use crate::source::{SeenFile, SourceOptions, SourceSpec};
@@ -22,12 +24,14 @@ use crate::watch::{Changes, Watch};
 
 mod directories;
 mod files;
+mod missed;
 mod pods;
 pub mod rotation;
 mod tenants;
 
 use directories::Directories;
 pub use files::FileSelection;
+use missed::Missed;
 pub use pods::{NameFilter, PodPath, PodSelection};
 pub use tenants::TenantMap;
 
@@ -116,7 +120,8 @@ struct Chain {
     rule: usize,
     live_path: PathBuf,
     /// Identity and size of each file, as last told.
-    told: Vec<(PathBuf, crate::fs::FileId, u64)>,
+    told: Vec<missed::Told>,
+    missed: Missed,
     is_seen: bool,
 }
 
@@ -155,6 +160,12 @@ impl Discovery {
     pub fn tick(&mut self) -> Tick {
         let now_ns = self.clock.monotonic_ns();
         let changes = self.watch.as_mut().map_or_else(Changes::default, |watch| watch.take());
+        // Before the looks: what was written to may have another name, or none, by then.
+        for path in &changes.written {
+            if let Some(context) = self.chain_of(path) {
+                self.send(context, Command::Poke(context));
+            }
+        }
         if now_ns >= self.next_scan_ns || changes.is_incomplete {
             if changes.is_incomplete {
                 tracing::warn!("watch events were lost; looking at everything");
@@ -172,12 +183,33 @@ impl Discovery {
                 self.next_scan_ns = now_ns;
             }
         }
-        for path in &changes.written {
-            if let Some(&context) = self.by_path.get(path) {
-                self.send(context, Command::Poke(context));
-            }
-        }
+        changes.removed.iter().for_each(|path| self.removed(path));
         Tick::Idle(Some(self.next_scan_ns))
+    }
+
+    /// Tells the reader if a file came and went that no look ever showed.
+    fn removed(&mut self, path: &Path) {
+        let live_path = missed::dated_of(path);
+        let live_path = live_path.as_deref().unwrap_or(path);
+        let Some(&context) = self.by_path.get(live_path) else { return };
+        let Some(chain) = self.chains.get_mut(&context) else { return };
+        // What was compressed is there still, under another name.
+        let mut compressed = path.as_os_str().to_owned();
+        compressed.push(".gz");
+        let is_there = |path: &Path| self.fs.stat(path).is_ok();
+        if chain.missed.removed(path) && !is_there(Path::new(&compressed)) && !is_there(path) {
+            tracing::warn!(path = %path.display(), "rotated and removed before it was seen");
+            self.send(context, Command::Missed(context));
+        }
+    }
+
+    /// The chain that a file belongs to: its live file, or a rotated one that is still written to.
+    fn chain_of(&self, path: &Path) -> Option<ContextId> {
+        if let Some(id) = self.by_path.get(path) {
+            return Some(*id);
+        }
+        let (base, _) = rotation::split(path.file_name()?.as_bytes())?;
+        self.by_path.get(&path.with_file_name(OsStr::from_bytes(base))).copied()
     }
 
     /// How long to wait after a scan that took so long.
@@ -220,6 +252,7 @@ impl Discovery {
         let id = found.context.id;
         let told: Vec<_> =
             found.files.iter().map(|it| (it.path.clone(), it.stat.id, it.stat.size)).collect();
+        let mut opened = Vec::new();
         match self.chains.get_mut(&id) {
             Some(chain) if chain.is_seen => {
                 if chain.rule != rule && self.is_initial {
@@ -234,12 +267,19 @@ impl Discovery {
                 if chain.told == told {
                     return;
                 }
+                opened = open_new(&*self.fs, &found.files, &chain.told);
+                chain.missed.compare(&chain.told, &told);
                 chain.told = told;
             }
             None => {
+                // At the start there are many files, and no hurry.
+                if !self.is_initial {
+                    opened = open_new(&*self.fs, &found.files, &[]);
+                }
                 self.by_path.insert(found.live_path.clone(), id);
                 let live_path = found.live_path;
-                self.chains.insert(id, Chain { rule, live_path, told, is_seen: true });
+                let missed = Missed::default();
+                self.chains.insert(id, Chain { rule, live_path, told, missed, is_seen: true });
             }
         }
         let rule = &self.rules[rule];
@@ -250,7 +290,7 @@ impl Discovery {
             options: Arc::clone(&rule.options),
         };
         let is_initial = self.is_initial;
-        self.send(id, Command::Look { spec, files: found.files, is_initial });
+        self.send(id, Command::Look { spec, files: found.files, opened, is_initial });
     }
 
     /// Tells the readers of chains whose last file is gone.
@@ -278,7 +318,8 @@ impl Discovery {
                 sink: rule.sink,
                 options: Arc::clone(&rule.options),
             };
-            self.send(id, Command::Look { spec, files: Vec::new(), is_initial: false });
+            let (files, opened) = (Vec::new(), Vec::new());
+            self.send(id, Command::Look { spec, files, opened, is_initial: false });
         }
     }
 
@@ -310,6 +351,12 @@ impl Discovery {
         drop(reader.commands.send(command));
         reader.unparker.unpark();
     }
+}
+
+/// Opens the files that were not told of: their readers may come too late.
+fn open_new(fs: &dyn Fs, files: &[SeenFile], told: &[missed::Told]) -> Vec<Box<dyn LogFile>> {
+    let is_new = |it: &&SeenFile| !told.iter().any(|(_, id, _)| *id == it.stat.id);
+    files.iter().filter(is_new).filter_map(|it| fs.open(&it.path).ok()).collect()
 }
 
 #[cfg(test)]

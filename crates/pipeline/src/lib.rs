@@ -20,6 +20,7 @@ pub mod fs;
 pub mod lane;
 pub mod memory;
 pub mod meter;
+pub mod pins;
 pub mod plane;
 pub mod reader;
 pub mod schedule;

@@ -55,6 +55,10 @@ pub struct TenantMeter {
     pub gaps: [Count; GapReason::ALL.len() + 1],
     /// Bytes known to be unread.
     pub lag_bytes: Count,
+    /// … of which the next rotation removes so many.
+    pub risk_bytes: Count,
+    /// Bytes of removed files that are held open.
+    pub pinned_bytes: Count,
     /// Sources being read.
     pub sources: Count,
     in_flight: Mutex<BTreeSet<InFlight>>,

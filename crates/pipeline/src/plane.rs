@@ -20,6 +20,7 @@ use crate::discovery::{Discovery, ReaderDoor};
 use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::memory::Memory;
+use crate::pins::Pins;
 use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
 use crate::shipper::Shipper;
 use crate::source::SourceReport;
@@ -106,6 +107,7 @@ impl DataPlane {
 
         let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
+        let pins = Arc::new(Pins::new(plan.pinned_bytes_max));
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());
         for (number, parker) in reader_parkers.into_iter().enumerate() {
             let (sender, receiver) = bounded(COMMANDS_MAX);
@@ -125,6 +127,7 @@ impl DataPlane {
                 sinks: sinks.clone(),
                 doorbell: doorbells[number].clone(),
                 open_files_max: plan.open_files_max,
+                pins: Arc::clone(&pins),
                 first_id: u32::try_from(number).expect("few readers"),
                 id_step: u32::try_from(plan.readers).expect("few readers"),
             });

@@ -16,21 +16,25 @@ use crate::Tick;
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
-use crate::fs::Fs;
+use crate::fs::{Fs, LogFile};
 use crate::lane::LaneDirectory;
 use crate::memory::Memory;
 use crate::meter::Meter;
+use crate::pins::Pins;
 use crate::schedule::{LaneIndex, Schedule, SourceIndex};
 use crate::source::{Known, SeenFile, Source, SourceReport, SourceSpec, StartAt};
 use crate::tracker::TrackerCommand;
 
 mod gather;
+mod hold;
 mod pack;
 mod turn;
 pub use gather::BatchLimits;
 use gather::Gather;
+use hold::Holds;
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
+use turn::next_tick;
 
 /// What discovery tells a reader.
 #[derive(Debug)]
@@ -41,11 +45,15 @@ pub enum Command {
         spec: SourceSpec,
         /// Its files.
         files: Vec<SeenFile>,
+        /// Those that are new, open already: a moment later they may be gone.
+        opened: Vec<Box<dyn LogFile>>,
         /// Seen in the first scan after the start.
         is_initial: bool,
     },
     /// Something was written to the chain.
     Poke(ContextId),
+    /// A generation of the chain came and went that no look ever showed.
+    Missed(ContextId),
     /// Where do the sources stand?
     Report(Sender<Vec<SourceReport>>),
 }
@@ -81,6 +89,8 @@ pub struct ReaderParts {
     pub doorbell: Doorbell,
     /// Above this many open log files, idle ones are closed.
     pub open_files_max: u64,
+    /// Removed files that are held open, by all readers.
+    pub pins: Arc<Pins>,
     /// First source id, and the step between: readers share the number space.
     pub first_id: u32,
     /// See `first_id`.
@@ -119,6 +129,7 @@ pub struct Reader {
     gathers: Vec<Gather>,
     /// By sink.
     packers: Vec<Packer>,
+    holds: Holds,
     is_stopping: bool,
 }
 
@@ -134,7 +145,7 @@ struct Slot {
     open_files: usize,
 }
 
-/// Turns in one tick: a bound, so that commands and time are looked at in between.
+/// Turns in one tick: a bound, so that time is looked at in between.
 const TURNS_MAX: usize = 16;
 
 /// How long a blocked reader sleeps at most: shippers wake it earlier.
@@ -161,6 +172,7 @@ impl Reader {
             schedule: Schedule::new(quantum_bytes),
             timers: BinaryHeap::new(),
             gathers: Vec::new(),
+            holds: Holds::default(),
             is_stopping: false,
         }
     }
@@ -170,6 +182,7 @@ impl Reader {
         let now_ns = self.parts.clock.monotonic_ns();
         let mut worked = self.take_commands(now_ns);
         self.wake_due(now_ns);
+        self.tend_holds(now_ns);
         self.schedule.unblock_all();
         for _ in 0..TURNS_MAX {
             if self.is_stopping {
@@ -184,7 +197,8 @@ impl Reader {
                 self.schedule.block(lane, index);
                 continue;
             }
-            worked |= self.turn(lane, index, now_ns);
+            // A new file is opened between two reads: it may be gone after many.
+            worked |= self.turn(lane, index, now_ns) | self.take_commands(now_ns);
         }
         let is_idle = self.schedule.is_idle() || self.is_stopping;
         for gather in &mut self.gathers {
@@ -204,7 +218,7 @@ impl Reader {
             return Tick::Busy;
         }
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
-        Tick::Idle([timer_ns, blocked_ns].into_iter().flatten().min())
+        Tick::Idle([timer_ns, blocked_ns, self.holds.due_ns()].into_iter().flatten().min())
     }
 
     /// Reads nothing more; hands over what is gathered.
@@ -223,10 +237,13 @@ impl Reader {
         while let Ok(command) = self.parts.commands.try_recv() {
             worked = true;
             match command {
-                Command::Look { spec, files, is_initial } => {
+                Command::Look { spec, files, opened, is_initial } => {
+                    let context = spec.context.id;
                     self.look(spec, &files, is_initial, now_ns);
+                    self.adopt(context, opened);
                 }
                 Command::Poke(context) => self.poke(context, now_ns),
+                Command::Missed(context) => self.missed(context),
                 Command::Report(sender) => {
                     let slots = self.slots.iter().flatten();
                     // The asker may have gone; then nobody misses the answer.
@@ -263,6 +280,7 @@ impl Reader {
             self.tell_tracker(TrackerCommand::Open { source, context, known, meter });
         }
         self.settle_files(index);
+        self.hold(index, now_ns);
         self.make_ready(index);
     }
 
@@ -307,6 +325,7 @@ impl Reader {
     fn poke(&mut self, context: ContextId, now_ns: u64) {
         let Some(&index) = self.by_context.get(&context) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
+        slot.source.note_written();
         if slot.is_ready {
             return;
         }
@@ -357,10 +376,7 @@ impl Reader {
         meter.open_files.add(open_files as u64);
         meter.open_files.sub(slot.open_files as u64);
         slot.open_files = open_files;
-        let unread = slot.source.unread_bytes();
-        slot.source.meter.lag_bytes.add(unread);
-        slot.source.meter.lag_bytes.sub(slot.source.lag_bytes);
-        slot.source.lag_bytes = unread;
+        slot.source.count_unread();
     }
 
     fn tell_tracker(&self, command: TrackerCommand) {
@@ -375,14 +391,8 @@ impl Drop for Reader {
     fn drop(&mut self) {
         for slot in self.slots.iter().flatten() {
             slot.source.meter.sources.sub(1);
-            slot.source.meter.lag_bytes.sub(slot.source.lag_bytes);
+            slot.source.forget_gauges();
             self.parts.meter.open_files.sub(slot.open_files as u64);
         }
     }
-}
-
-/// The next multiple of `linger_ns`: sources that become ready together are read together.
-fn next_tick(now_ns: u64, linger_ns: u64) -> u64 {
-    let linger_ns = linger_ns.max(1);
-    (now_ns / linger_ns + 1) * linger_ns
 }

@@ -17,6 +17,7 @@ use crate::meter::TenantMeter;
 
 mod carrier;
 mod generation;
+mod hold;
 mod holes;
 mod identity;
 mod look;
@@ -124,7 +125,12 @@ pub struct Source {
     /// Generations done with for good, and the cursor up to which they must stay in the checkpoint.
     pub forgotten: Vec<(u64, u64)>,
     /// Bytes known to be unread, as last reported.
-    pub lag_bytes: u64,
+    lag_bytes: u64,
+    /// Unread bytes that the next rotation removes, as last reported.
+    risk_bytes: u64,
+    /// Bytes of removed files that it holds open, as last reported.
+    pinned_bytes: u64,
+    files: hold::Files,
 }
 
 /// A generation that was being read before the start, and has not been seen since.
@@ -169,6 +175,8 @@ pub struct SourceReport {
     pub cursor: u64,
     /// Bytes known to be unread.
     pub lag_bytes: u64,
+    /// … of which the next rotation removes so many.
+    pub at_risk_bytes: u64,
     /// Failures in a row of opening or reading.
     pub failures: u32,
     /// Path, offset, size as last seen, whether open: of each generation.
@@ -186,6 +194,8 @@ pub struct GenerationReport {
     pub size: u64,
     /// Whether it has no name any more.
     pub is_gone: bool,
+    /// Whether the next rotation removes it.
+    pub is_endangered: bool,
 }
 
 impl Source {
@@ -213,6 +223,9 @@ impl Source {
             seen_ns: 0,
             forgotten: Vec::new(),
             lag_bytes: 0,
+            risk_bytes: 0,
+            pinned_bytes: 0,
+            files: hold::Files::default(),
         }
     }
 
@@ -256,7 +269,7 @@ impl Source {
     /// Bytes known to be unread in all generations.
     #[must_use]
     pub fn unread_bytes(&self) -> u64 {
-        self.generations.iter().map(|it| it.size.saturating_sub(it.offset)).sum()
+        self.generations.iter().map(Generation::unread_bytes).sum()
     }
 
     /// How many descriptors it holds.
@@ -280,11 +293,13 @@ impl Source {
     /// Where it stands, for `explain`.
     #[must_use]
     pub fn report(&self) -> SourceReport {
+        let endangered = self.endangered();
         let generations = self.generations.iter().map(|it| GenerationReport {
             path: it.path.clone(),
             offset: it.offset,
             size: it.size,
             is_gone: it.is_gone,
+            is_endangered: Some(it.key) == endangered,
         });
         SourceReport {
             context: Arc::clone(&self.spec.context),
@@ -292,6 +307,7 @@ impl Source {
             epoch: self.epoch,
             cursor: self.cursor,
             lag_bytes: self.unread_bytes(),
+            at_risk_bytes: self.at_risk_bytes(),
             failures: self.retry.failures,
             generations: generations.collect(),
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crossbeam::sync::Unparker;
 use flow::Clock;
-use notify::event::{EventKind, ModifyKind};
+use notify::event::{EventKind, ModifyKind, RemoveKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// What was heard.
@@ -23,6 +23,8 @@ pub struct Changes {
     pub written: HashSet<PathBuf>,
     /// Directories whose entries changed.
     pub listed: HashSet<PathBuf>,
+    /// Files that were removed.
+    pub removed: HashSet<PathBuf>,
     /// Events were lost: everything must be looked at.
     pub is_incomplete: bool,
 }
@@ -149,12 +151,16 @@ impl Ear {
         );
         for path in event.paths {
             let mut heard = lock(&self.heard);
-            if heard.written.len() + heard.listed.len() >= HEARD_MAX {
+            let waiting = heard.written.len() + heard.listed.len() + heard.removed.len();
+            if waiting >= HEARD_MAX {
                 heard.is_incomplete = true;
             } else if is_write {
                 heard.written.insert(path);
             } else if is_listing && let Some(directory) = path.parent() {
                 heard.listed.insert(directory.to_path_buf());
+                if matches!(event.kind, EventKind::Remove(RemoveKind::File)) {
+                    heard.removed.insert(path);
+                }
             }
         }
         if is_write || is_listing {

@@ -187,7 +187,10 @@ impl Check {
         let file = &self.files[number];
         let is_true = match reason {
             GapReason::Truncated => file.life_at(delivery.at_ns) > 0,
-            GapReason::RemovedUnread => file.lost.is_some_and(|it| it.at_ns() <= delivery.at_ns),
+            // Which of the two, other files of the chain decide; the model does not.
+            GapReason::RemovedUnread | GapReason::RotatedBeforeRead => {
+                file.lost.is_some_and(|it| it.at_ns() <= delivery.at_ns)
+            }
             _ => false,
         };
         if !is_true {

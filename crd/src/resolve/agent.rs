@@ -36,6 +36,12 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         defaults::SCAN_INTERVAL,
         &limits::SCAN_INTERVAL,
     );
+    let pinned_bytes_max = check.ranged(
+        "spec.pinnedBytesMax",
+        spec.pinned_bytes_max,
+        defaults::PINNED_BYTES_MAX,
+        &limits::PINNED_BYTES_MAX,
+    );
     let mut count =
         |path, value, default, range| check.ranged(path, value, default, range) as usize;
     let readers = count("spec.readers", spec.readers, defaults::READERS, &limits::READERS);
@@ -60,6 +66,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         checkpoint_interval: checkpoint_interval.duration(),
         scan_interval: scan_interval.duration(),
         open_files_max,
+        pinned_bytes_max: pinned_bytes_max.0,
         log: log(spec.log.unwrap_or_default()),
     }
 }
@@ -80,6 +87,7 @@ pub(super) fn of_defaults() -> AgentSettings {
         checkpoint_interval: defaults::CHECKPOINT_INTERVAL.duration(),
         scan_interval: defaults::SCAN_INTERVAL.duration(),
         open_files_max: defaults::OPEN_FILES_MAX as usize,
+        pinned_bytes_max: defaults::PINNED_BYTES_MAX.0,
         log: log(LogSpec::default()),
     }
 }

@@ -35,6 +35,8 @@ pub struct AgentSettings {
     pub scan_interval: Duration,
     /// Most log files open at a time.
     pub open_files_max: usize,
+    /// Most bytes of removed files that are held open.
+    pub pinned_bytes_max: u64,
     /// The agent's own log.
     pub log: LogSettings,
 }

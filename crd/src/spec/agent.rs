@@ -47,6 +47,9 @@ pub struct AgentSpec {
     /// Most log files open at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_files_max: Option<u32>,
+    /// Most disk that removed files keep by being held open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_bytes_max: Option<ByteSize>,
     /// The agent's own log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,

@@ -35,6 +35,7 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("checkpointInterval", limits::CHECKPOINT_INTERVAL.to_string()),
         ("scanInterval", limits::SCAN_INTERVAL.to_string()),
         ("openFilesMax", limits::OPEN_FILES_MAX.to_string()),
+        ("pinnedBytesMax", limits::PINNED_BYTES_MAX.to_string()),
         ("queue.segmentBytes", limits::QUEUE_SEGMENT_BYTES.to_string()),
         ("queue.retention.bytes", limits::QUEUE_RETENTION_BYTES.to_string()),
         ("queue.retention.age", limits::QUEUE_RETENTION_AGE.to_string()),

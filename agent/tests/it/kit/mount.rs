@@ -1,38 +1,88 @@
-//! Mount: a small tmpfs, to be filled up.
+//! Mount: a small tmpfs, to be filled up; and other file systems, for what is special to them.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A tmpfs; unmounted when dropped.
+/// A file system; unmounted when dropped.
 #[derive(Debug)]
-pub(crate) struct Tmpfs {
+pub(crate) struct Mount {
     path: PathBuf,
 }
 
-impl Tmpfs {
-    /// Mounts a tmpfs of so many bytes at `path`, which is made.
-    pub(crate) fn mount(path: PathBuf, bytes: u64) -> Tmpfs {
+impl Mount {
+    /// Mounts what `arguments` say at `path`, which is made.
+    fn at(path: PathBuf, arguments: &[&str]) -> Mount {
         fs::create_dir_all(&path).expect("ours");
-        let size = format!("size={bytes},mode=0755");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "logferry-test"])
-            .arg(&path)
-            .output()
-            .expect("mount can be started");
-        let why = String::from_utf8_lossy(&mount.stderr);
-        assert!(mount.status.success(), "{}: {why}; these tests run as root", path.display());
-        Tmpfs { path }
+        run(Command::new("mount").args(arguments).arg(&path));
+        Mount { path }
+    }
+
+    /// Mounts an ext4 of its own, in a file beside `path`.
+    pub(crate) fn ext4(path: PathBuf) -> Mount {
+        let image = path.with_extension("image");
+        File::create(&image).and_then(|file| file.set_len(EXT4_BYTES)).expect("can be made");
+        run(Command::new("mkfs.ext4").arg("-q").arg(&image));
+        let image = image.to_string_lossy().into_owned();
+        Mount::at(path, &["-o", "loop", &image])
+    }
+
+    /// Mounts `lower` at `path`, so that what is changed there goes to a tmpfs.
+    pub(crate) fn overlay(path: PathBuf, lower: &Path, changes: &Tmpfs) -> Mount {
+        let (upper, work) = (changes.path().join("upper"), changes.path().join("work"));
+        for folder in [&upper, &work] {
+            fs::create_dir(folder).expect("ours");
+        }
+        let [lower, upper, work] = [lower, &upper, &work].map(|it| it.to_string_lossy());
+        let folders = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        Mount::at(path, &["-t", "overlay", "-o", &folders, "logferry-test"])
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: an agent that is still ending may have files open.
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.path).status();
+        if !unmounted.is_ok_and(|it| it.success()) {
+            eprintln!("{}: stays mounted", self.path.display());
+        }
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("can be started");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {why}; these tests run as root");
+}
+
+/// Size of an ext4: the smallest that has a journal without being asked.
+const EXT4_BYTES: u64 = 16 << 20;
+
+/// A tmpfs of limited size.
+#[derive(Debug)]
+pub(crate) struct Tmpfs {
+    mount: Mount,
+}
+
+impl Tmpfs {
+    /// Mounts a tmpfs of so many bytes at `path`, which is made.
+    pub(crate) fn mount(path: PathBuf, bytes: u64) -> Tmpfs {
+        let size = format!("size={bytes},mode=0755");
+        Tmpfs { mount: Mount::at(path, &["-t", "tmpfs", "-o", &size, "logferry-test"]) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.mount.path()
+    }
 
     /// Writes a file of its own until nothing but `left` bytes fits.
     pub(crate) fn fill(&self, left: u64) {
-        let ballast = self.path.join("ballast");
+        let ballast = self.path().join("ballast");
         let mut file = File::create(&ballast).expect("can be made");
         let block = [b'x'; 4096];
         while file.write_all(&block).is_ok() {}
@@ -42,16 +92,6 @@ impl Tmpfs {
 
     /// Removes what `fill` wrote.
     pub(crate) fn free(&self) {
-        fs::remove_file(self.path.join("ballast")).expect("is there");
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: an agent that is still ending may have files open.
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.path).status();
-        if !unmounted.is_ok_and(|it| it.success()) {
-            eprintln!("{}: stays mounted", self.path.display());
-        }
+        fs::remove_file(self.path().join("ballast")).expect("is there");
     }
 }

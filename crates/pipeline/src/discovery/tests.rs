@@ -86,6 +86,7 @@ fn heard(bed: &Bed) -> Vec<Vec<String>> {
                     .collect(),
             ),
             Command::Poke(_) => heard.push(vec!["poke".to_owned()]),
+            Command::Missed(_) => heard.push(vec!["missed".to_owned()]),
             _ => unreachable!(),
         }
     }

@@ -41,6 +41,8 @@ pub struct PlanePlan {
     pub scan_interval_ns: u64,
     /// Above this many open log files, idle ones are closed.
     pub open_files_max: u64,
+    /// Most bytes of removed files that are held open.
+    pub pinned_bytes_max: u64,
 }
 
 /// One sink of a plan.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
 
-use super::{Reader, next_tick};
+use super::Reader;
 use crate::frame::{Framed, Tail};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Look, Missing, Source};
@@ -141,7 +141,7 @@ impl Reader {
         }
     }
 
-    fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
+    pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
         let Some(slot) = &mut self.slots[index] else { return };
         let (span, positions) = slot.source.gap(missing.bytes);
         let gap = Some(missing.reason);
@@ -166,7 +166,8 @@ impl Reader {
         let Some(slot) = self.slots[index].take() else { return };
         let source = slot.source;
         self.parts.meter.open_files.sub(slot.open_files as u64);
-        source.meter.lag_bytes.sub(source.lag_bytes);
+        source.forget_gauges();
+        self.parts.pins.set(source.id, &source.spec.context.tenant, Vec::new());
         source.meter.sources.sub(1);
         self.by_context.remove(&source.context_id());
         self.parts.memory.keep(source.context_id(), source.known());
@@ -213,4 +214,10 @@ impl Reader {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
         }
     }
+}
+
+/// The next multiple of `linger_ns`: sources that become ready together are read together.
+pub(super) fn next_tick(now_ns: u64, linger_ns: u64) -> u64 {
+    let linger_ns = linger_ns.max(1);
+    (now_ns / linger_ns + 1) * linger_ns
 }

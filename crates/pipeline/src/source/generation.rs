@@ -34,12 +34,18 @@ pub struct Generation {
     pub path: PathBuf,
     /// No name leads to it any more.
     pub is_gone: bool,
+    /// Since when it is known to be removed and not merely renamed.
+    pub unlinked_since_ns: Option<u64>,
     /// Held from discovery until it is read and idle; an unlinked one until it is done with.
     pub file: Option<Box<dyn LogFile>>,
+    /// How many generations came and went before it, unseen, and are yet to be declared.
+    pub missed_before: u32,
     /// Next byte to be read.
     pub offset: u64,
     /// Largest size seen of this incarnation.
     pub size: u64,
+    /// It came, or was written to, since it was last looked into.
+    pub has_news: bool,
     /// `size` is of the content that `head` is of: not so after a restart, until it was looked at.
     pub is_checked: bool,
     /// Fingerprint of the first bytes.
@@ -91,9 +97,13 @@ impl Generation {
             defect_since_ns: None,
             path: seen.path.clone(),
             is_gone: false,
+            unlinked_since_ns: None,
             file: None,
+            missed_before: 0,
             offset: 0,
             size: if is_packed(&seen.path) { 0 } else { seen.stat.size },
+            // It is there, and nobody has looked into it.
+            has_news: true,
             is_checked: true,
             head: Head::default(),
             place: Place::default(),

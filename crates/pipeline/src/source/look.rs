@@ -50,6 +50,13 @@ impl Source {
         for index in 0..self.generations.len() {
             let is_followed = self.is_followed(fs, index);
             self.current = index;
+            let generation = &mut self.generations[index];
+            if generation.missed_before > 0 {
+                generation.missed_before -= 1;
+                // How long it was, nobody knows.
+                let missing = Missing { reason: GapReason::RotatedBeforeRead, bytes: 0 };
+                return Look::Gap(missing);
+            }
             match self.look_at(fs, index, is_followed, now_ns) {
                 Ok(Turn::Act(look)) => return look,
                 Ok(Turn::Done) => {
@@ -66,8 +73,9 @@ impl Source {
         }
         let gone_since_ns = self.gone_since_ns.filter(|_| !is_waiting);
         let Some(gone_since_ns) = gone_since_ns else { return Look::Wait(wake_ns) };
-        // The writer may still hold the removed file.
-        let end_ns = gone_since_ns + self.spec.options.late_writes_ns;
+        // The writer may still hold the removed file, and is followed for as long as it writes.
+        let done_ns = self.generations.iter().filter_map(|it| it.done_since_ns).max();
+        let end_ns = done_ns.unwrap_or(0).max(gone_since_ns) + self.spec.options.late_writes_ns;
         if now_ns >= end_ns { Look::End } else { Look::Wait(earliest(wake_ns, Some(end_ns))) }
     }
 
@@ -116,7 +124,7 @@ impl Source {
         let generation = &mut self.generations[index];
         // A named file that is done with is looked at again only when a look at the directory
         // showed that it grew: its descriptor need not stay open.
-        let unchanged = generation.size <= generation.offset;
+        let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
         if generation.done_since_ns.is_some() && unchanged && generation.file.is_none() {
             return Ok(Turn::Done);
         }
@@ -124,6 +132,7 @@ impl Source {
             return Ok(lost(generation, since_ns, now_ns));
         }
         let stat = generation.open(fs)?.stat()?;
+        generation.has_news = false;
         if generation.carrier == Carrier::Original {
             if stat.size < generation.offset {
                 return Ok(self.cut(fs, index, stat.size, now_ns));
@@ -162,6 +171,8 @@ impl Source {
             return Ok(turn);
         }
         let generation = &mut self.generations[index];
+        // Its writer goes on: it is watched for as long again.
+        generation.done_since_ns = None;
         let pending = stat.size - generation.offset;
         let Some(tail) = generation.tail.filter(|tail| tail.size == stat.size) else {
             generation.defect_since_ns = None;
@@ -273,12 +284,17 @@ impl Source {
                 return Look::Wait(Some(until_ns));
             }
             // Its name is gone and no descriptor was open: what was unread is lost, and said so.
-            let bytes = generation.size.saturating_sub(generation.offset);
-            generation.skip_to(generation.size);
-            generation.done_since_ns = Some(0);
-            if bytes > 0 {
-                tracing::warn!(path, bytes, "removed before it was read");
-                return Look::Gap(Missing { reason: GapReason::RemovedUnread, bytes });
+            let bytes = generation.unread_bytes();
+            generation.give_up(generation.size);
+            // It was written to, and how much nobody knows: a gap of no length says that much.
+            if bytes > 0 || std::mem::take(&mut generation.has_news) {
+                // A chain that goes on without it was rotated; one that is gone was removed.
+                let reason = match self.gone_since_ns {
+                    Some(_) => GapReason::RemovedUnread,
+                    None => GapReason::RotatedBeforeRead,
+                };
+                tracing::warn!(path, bytes, %reason, "gone before it was read");
+                return Look::Gap(Missing { reason, bytes });
             }
             return Look::Wait(Some(now_ns));
         }

@@ -28,13 +28,14 @@ impl Source {
     /// is gone a moment later. `start_at` only concerns files of which nothing is known.
     pub fn reconcile(&mut self, fs: &dyn Fs, files: &[SeenFile], start_at: StartAt, now_ns: u64) {
         let is_first = self.generations.is_empty();
+        self.note_files(files.len());
         for generation in &mut self.generations {
             generation.is_gone = true;
         }
         // Those that are known by identity come first: others may be copies of them.
         let mut new: Vec<usize> = Vec::new();
         for (place, file) in files.iter().enumerate() {
-            if let Some(index) = self.index_of(file) {
+            if let Some(index) = self.index_of(file).or_else(|| self.copied_up(file)) {
                 self.generations[index].see(file);
             } else if let Some((incarnation, position)) = self.take_orphan(file) {
                 let generation = Generation::resumed(file, incarnation, position);
@@ -159,7 +160,7 @@ impl Source {
         let (forgotten, cursor) = (&mut self.forgotten, self.cursor);
         self.generations.retain_mut(|it| {
             let watched = it.done_since_ns.is_some_and(|since| now_ns >= since + late_writes_ns);
-            if !(it.is_gone && watched) {
+            if !(it.is_gone && watched) || it.missed_before > 0 {
                 return true;
             }
             // The last look: what was written since the one before is still read.

@@ -253,6 +253,109 @@ fn a_file_removed_unread_is_a_declared_gap() {
 }
 
 #[test]
+fn a2_a_generation_rotated_away_while_it_was_closed_is_a_declared_gap() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    for is_seen in [true, false] {
+        bed.append("a.log", "one\n");
+        bed.look(&["a.log"]);
+        bed.run();
+        bed.append("a.log", "unread\n");
+        if is_seen {
+            bed.look(&["a.log"]);
+        }
+        // As if the descriptor had been closed for want of descriptors.
+        bed.source.generations.last_mut().unwrap().file = None;
+        bed.source.note_written();
+        fs::remove_file(bed.path("a.log")).unwrap();
+        bed.append("a.log", "new\n");
+        bed.look(&["a.log"]);
+        let gap = format!("gap rotated_before_read {}", if is_seen { 7 } else { 0 });
+        assert!(bed.run().is_empty(), "it may turn up under another name");
+        assert_eq!(bed.wait(1_000_000_000), [gap.as_str(), "new"]);
+    }
+    bed.check_tiling();
+}
+
+#[test]
+fn a2_generations_that_nobody_saw_are_gaps_of_no_length_before_what_was_seen() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.append("a.log", "two\n");
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.append("a.log.1", "old\n");
+    bed.append("a.log", "new\n");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.source.note_missed();
+    bed.source.note_missed();
+    let gap = "gap rotated_before_read 0";
+    assert_eq!(bed.run(), ["two", gap, gap, "old", "new"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn a1_a_removed_file_is_followed_for_as_long_as_it_is_written_to() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    let mut writer = fs::OpenOptions::new().append(true).open(bed.path("a.log")).unwrap();
+    bed.look(&["a.log"]);
+    bed.run();
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.look(&[]);
+    assert!(bed.run().is_empty());
+    for _ in 0..5 {
+        assert!(bed.wait(LATE - 1).is_empty());
+        writer.write_all(b"late\n").unwrap();
+        assert_eq!(bed.run(), ["late"]);
+    }
+    assert_eq!(bed.wait(LATE), ["end"]);
+    bed.check_tiling();
+}
+
+#[test]
+fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    bed.append("a.log", "unread\n");
+    assert_eq!(bed.source.pins(0), []);
+    fs::rename(bed.path("a.log"), bed.path("elsewhere")).unwrap();
+    bed.look(&[]);
+    assert_eq!(bed.source.pins(0), [], "it has a name, if not one that is looked for");
+    fs::remove_file(bed.path("elsewhere")).unwrap();
+    bed.append("a.log", "new\n");
+    bed.look(&["a.log"]);
+    let pins = bed.source.pins(5);
+    assert_eq!(pins.iter().map(|it| (it.bytes, it.is_read)).collect::<Vec<_>>(), [(11, false)]);
+    let missing = bed.source.release(pins[0].generation).unwrap();
+    assert_eq!(missing, Missing { reason: GapReason::PinnedBudget, bytes: 7 });
+    let (span, positions) = bed.source.gap(missing.bytes);
+    assert_eq!((span, positions[0].offset), (Span::new(4, 11), 11));
+    bed.delivered.push((span, Vec::new()));
+    assert_eq!(bed.run(), ["new"]);
+    assert_eq!(bed.source.pins(6), []);
+    assert_eq!(bed.source.generations.len(), 1);
+    bed.check_tiling();
+}
+
+#[test]
+fn what_the_next_rotation_removes_is_at_risk() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.source.at_risk_bytes(), 0, "a live file alone is not removed");
+    bed.rename("a.log", "a.log.1");
+    bed.append("a.log", "longer\n");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.source.at_risk_bytes(), 4);
+    fs::remove_file(bed.path("a.log.1")).unwrap();
+    bed.look(&["a.log"]);
+    assert_eq!(bed.source.at_risk_bytes(), 0, "there is room for another");
+}
+
+#[test]
 fn truncation_starts_a_new_incarnation() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", "one\ntwo\n");

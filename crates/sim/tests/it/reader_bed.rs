@@ -19,6 +19,7 @@ use pipeline::frame::Format;
 use pipeline::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use pipeline::memory::Memory;
 use pipeline::meter::Meter;
+use pipeline::pins::Pins;
 use pipeline::reader::{BatchLimits, Command, Reader, ReaderParts, ReaderSink};
 use pipeline::source::Known;
 use pipeline::tracker::TrackerCommand;
@@ -151,6 +152,7 @@ impl ReaderBed {
             sinks: vec![sink],
             doorbell: Doorbell::new(unparker),
             open_files_max: 1,
+            pins: Arc::new(Pins::new(u64::MAX)),
             first_id: 0,
             id_step: 1,
         });

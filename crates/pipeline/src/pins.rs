@@ -1,0 +1,138 @@
+//! Pins: which removed files are held open, and how many bytes of the node's disk they keep.
+//!
+//! A file that is removed while it is read stays on its disk until it is closed. One register per
+//! data plane, shared by its readers, which tell it what they hold and ask it what to let go. It is
+//! asked per look at a file without a name, never per record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow::SourceId;
+
+/// A removed file that is held open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Key of the generation.
+    pub generation: u64,
+    /// Its size, in bytes: what the disk gets back.
+    pub bytes: u64,
+    /// Everything in it was read: letting it go loses nothing but late writes.
+    pub is_read: bool,
+    /// Monotonic time at which it was first seen to have no name.
+    pub since_ns: u64,
+}
+
+/// Who holds which generation.
+pub type PinId = (SourceId, u64);
+
+/// All pins of a data plane.
+#[derive(Debug)]
+pub struct Pins {
+    bytes_max: u64,
+    bytes: AtomicU64,
+    held: Mutex<Held>,
+}
+
+/// Whose, and what.
+type Held = BTreeMap<SourceId, (Arc<str>, Vec<Pin>)>;
+
+impl Pins {
+    /// Pins of at most `bytes_max` together.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Pins {
+        Pins { bytes_max, bytes: AtomicU64::new(0), held: Mutex::default() }
+    }
+
+    /// All that a source holds now.
+    pub fn set(&self, source: SourceId, tenant: &Arc<str>, pins: Vec<Pin>) {
+        let mut held = self.lock();
+        if pins.is_empty() {
+            held.remove(&source);
+        } else {
+            held.insert(source, (Arc::clone(tenant), pins));
+        }
+        let bytes = held.values().flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum();
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more is held than may be.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max
+    }
+
+    /// What to let go so that the rest is within the budget.
+    ///
+    /// The tenant that holds most gives first, so that none pays for another: of its pins those that
+    /// are read, then the oldest.
+    #[must_use]
+    pub fn excess(&self) -> Vec<PinId> {
+        let held = self.lock();
+        let mut tenants: BTreeMap<&str, (u64, BTreeSet<_>)> = BTreeMap::new();
+        let mut bytes = 0;
+        for (source, (tenant, pins)) in &*held {
+            let (sum, order) = tenants.entry(tenant).or_default();
+            for pin in pins {
+                order.insert((!pin.is_read, pin.since_ns, *source, pin.generation, pin.bytes));
+                *sum += pin.bytes;
+                bytes += pin.bytes;
+            }
+        }
+        let mut excess = Vec::new();
+        while bytes > self.bytes_max {
+            let Some((sum, order)) = tenants.values_mut().max_by_key(|(sum, _)| *sum) else {
+                break;
+            };
+            let Some((_, _, source, generation, released)) = order.pop_first() else { break };
+            excess.push((source, generation));
+            *sum -= released;
+            bytes -= released;
+        }
+        excess
+    }
+
+    /// What is known stays right even if a thread died while it held the lock.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(generation: u64, bytes: u64) -> Pin {
+        Pin { generation, bytes, is_read: false, since_ns: generation }
+    }
+
+    #[test]
+    fn the_oldest_goes_until_the_rest_is_within_the_budget() {
+        let pins = Pins::new(100);
+        let tenant = Arc::from("shop");
+        pins.set(SourceId(1), &tenant, vec![pin(3, 50), pin(1, 50)]);
+        assert!(!pins.is_over());
+        assert_eq!(pins.excess(), []);
+        pins.set(SourceId(2), &tenant, vec![pin(2, 60)]);
+        assert!(pins.is_over());
+        assert_eq!(pins.excess(), [(SourceId(1), 1), (SourceId(2), 2)]);
+        pins.set(SourceId(1), &tenant, Vec::new());
+        assert!(!pins.is_over());
+    }
+
+    #[test]
+    fn what_is_read_goes_before_what_is_older() {
+        let pins = Pins::new(50);
+        let read = Pin { is_read: true, ..pin(9, 20) };
+        pins.set(SourceId(1), &Arc::from("shop"), vec![pin(1, 50), read]);
+        assert_eq!(pins.excess(), [(SourceId(1), 9)]);
+    }
+
+    #[test]
+    fn the_tenant_that_holds_most_gives_first() {
+        let pins = Pins::new(100);
+        pins.set(SourceId(1), &Arc::from("modest"), vec![pin(1, 40)]);
+        pins.set(SourceId(2), &Arc::from("greedy"), vec![pin(2, 40), pin(3, 40)]);
+        assert_eq!(pins.excess(), [(SourceId(2), 2)]);
+    }
+}
