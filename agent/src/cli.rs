@@ -1,5 +1,6 @@
 //! Command line: exactly what was typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -162,9 +163,9 @@ pub(crate) struct AuditOptions {
 pub(crate) struct ExplainOptions {
     #[command(flatten)]
     pub(crate) config: ConfigPaths,
-    /// A path, or a pod as NAME or NAMESPACE/NAME
+    /// A path, with odd bytes as they are or as `\xNN`; or a pod as NAME or NAMESPACE/NAME
     #[arg(value_name = "PATH|POD")]
-    pub(crate) what: String,
+    pub(crate) what: OsString,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

@@ -15,6 +15,7 @@ use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
+use pipeline::fs::{HostFs, Reach};
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
 use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
@@ -133,7 +134,22 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
         skip,
         linger_ns: nanoseconds(linger),
     };
-    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options) })
+    let fs = Arc::new(HostFs::new(reach(config)?));
+    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options), fs })
+}
+
+/// Where the files of a LogConfig may lie.
+pub(crate) fn reach(config: &LogConfigSettings) -> anyhow::Result<Reach> {
+    Ok(match &config.source {
+        SourceSettings::Containers(it) => {
+            Reach::shared_tree(it.root.clone(), it.follow_links_into.clone())
+        }
+        SourceSettings::Files(it) => {
+            let selection = FileSelection::new(it.include.patterns(), it.exclude.set().clone())
+                .with_context(|| format!("LogConfig {}", config.name))?;
+            Reach::own_trees(selection.roots(), it.follow_links_into.clone())
+        }
+    })
 }
 
 fn multiline(settings: &MultilineSettings) -> Multiline {

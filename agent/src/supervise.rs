@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use crd::{LogFormat, LogLevel, LogSettings, Settings};
 use flow::Clock;
 use metrics_exporter_prometheus::PrometheusHandle;
-use pipeline::fs::HostFs;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -115,12 +114,7 @@ impl Supervisor {
         let prometheus = metrics::install()?;
         let meter = Arc::new(Meter::default());
         let observe: Arc<dyn Observe> = Arc::new(Latency::new());
-        let world = World {
-            fs: Arc::new(HostFs),
-            clock: Arc::clone(&clock),
-            meter: Arc::clone(&meter),
-            observe,
-        };
+        let world = World { clock: Arc::clone(&clock), meter: Arc::clone(&meter), observe };
         let fingerprint = Fingerprint::of(&paths);
         let progress = with_progress.then(|| Progress::new(clock.monotonic_ns()));
         let mut supervisor = Supervisor {

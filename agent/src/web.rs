@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::fs::Printable;
 use pipeline::source::SourceReport;
 use tokio::net::TcpListener;
 
@@ -95,7 +96,7 @@ async fn sources(State(desk): State<Desk>) -> impl IntoResponse {
 fn source(report: &SourceReport) -> serde_json::Value {
     let generations = report.generations.iter().map(|it| {
         serde_json::json!({
-            "path": it.path.to_string_lossy(),
+            "path": Printable(&it.path).to_string(),
             "offset": it.offset,
             "size": it.size,
             "gone": it.is_gone,

@@ -38,6 +38,8 @@ pub const LOG_FORMAT: LogFormat = LogFormat::Text;
 pub const SINK: &str = "default";
 /// `source.containers.root`: the kubelet's `podLogsDir`.
 pub const CONTAINERS_ROOT: &str = "/var/log/pods";
+/// `source.containers.followLinksInto`: where Docker keeps the logs that the kubelet's links lead to.
+pub const CONTAINERS_LINK_TARGET: &str = "/var/lib/docker/containers";
 /// `include` of names: everything.
 pub const INCLUDE_NAMES: &str = "*";
 /// `startAt`: nothing is lost that was written before the agent came.

@@ -2,16 +2,20 @@
 //!
 //! The configuration says what should be; the running agent, asked over its web port, says what is.
 
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crd::{LogConfigSettings, Settings, SourceSettings};
 use pipeline::discovery::PodPath;
+use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
 
 use super::load;
 use crate::cli::{ExplainOptions, Output};
 use crate::exit::{Exit, Outcome};
+use crate::plan;
 
 /// How long the agent may take to answer, in seconds.
 const ANSWER_SECONDS: u64 = 5;
@@ -25,7 +29,7 @@ struct Verdict {
 
 /// What is asked about.
 enum Subject<'a> {
-    Path(&'a Path),
+    Path(PathBuf),
     Pod { namespace: Option<&'a str>, pod: &'a str },
 }
 
@@ -45,7 +49,7 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
             let verdicts: Vec<Value> = verdicts.iter().map(Verdict::to_json).collect();
             let agent = running.as_ref().err();
             let answer = serde_json::json!({
-                "asked": options.what, "log_configs": verdicts, "sources": sources, "agent": agent,
+                "asked": Printable(Path::new(&options.what)).to_string(), "log_configs": verdicts, "sources": sources, "agent": agent,
             });
             writeln!(out, "{answer}")?;
         }
@@ -68,14 +72,35 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
     Ok(if is_collected { Exit::Done } else { Exit::Bad })
 }
 
-fn subject(what: &str) -> Subject<'_> {
-    if what.starts_with('/') {
-        return Subject::Path(Path::new(what));
-    }
+fn subject(what: &OsStr) -> Subject<'_> {
+    let Some(what) = what.to_str().filter(|it| !it.starts_with('/')) else {
+        return Subject::Path(unescaped(what.as_bytes()));
+    };
     match what.split_once('/') {
         Some((namespace, pod)) => Subject::Pod { namespace: Some(namespace), pod },
         None => Subject::Pod { namespace: None, pod: what },
     }
+}
+
+/// The path whose text this is, if it is what a log or a record says; else as it is.
+fn unescaped(text: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let digits =
+            rest.strip_prefix(b"\\x").and_then(|it| std::str::from_utf8(it.get(..2)?).ok());
+        match digits.and_then(|it| u8::from_str_radix(it, 16).ok()) {
+            Some(byte) => {
+                path.push(byte);
+                rest = &rest[4..];
+            }
+            None => {
+                path.push(first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(path))
 }
 
 impl Verdict {
@@ -98,7 +123,7 @@ fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
                     ),
                 )
             } else {
-                file_state(path)
+                file_state(config, path)
             }
         }
         (SourceSettings::Files(_), Subject::Pod { .. }) => {
@@ -112,7 +137,7 @@ fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
             ),
             Some((pod, container)) => {
                 let why = names(it, &pod.namespace, &pod.pod, Some(&container));
-                if why.0 { file_state(path) } else { why }
+                if why.0 { file_state(config, path) } else { why }
             }
         },
         (SourceSettings::Containers(it), Subject::Pod { namespace, pod }) => {
@@ -122,11 +147,23 @@ fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
     Verdict { config: config.name.to_string(), is_selected, why }
 }
 
-fn file_state(path: &Path) -> (bool, String) {
-    match std::fs::File::open(path).and_then(|file| file.metadata()) {
-        Ok(it) if it.is_file() => (true, format!("{} bytes, readable", it.len())),
-        Ok(_) => (false, "not a regular file; only regular files are read".to_owned()),
-        Err(error) => (true, format!("but it cannot be read now: {error}")),
+/// What becomes of a file that is selected: looked at and opened as the agent does.
+fn file_state(config: &LogConfigSettings, path: &Path) -> (bool, String) {
+    let reach = match plan::reach(config) {
+        Ok(reach) => reach,
+        Err(error) => return (false, format!("{error:#}")),
+    };
+    let fs = HostFs::new(reach);
+    let opened = fs.stat(path).and_then(|stat| match stat.kind {
+        FileKind::Regular => fs.open(path)?.stat(),
+        kind => Err(Refusal::Kind(kind).into()),
+    });
+    match opened {
+        Ok(stat) => (true, format!("{} bytes, readable", stat.size)),
+        Err(error) => match Refusal::of(&error) {
+            Some(refusal) => (false, refusal.to_string()),
+            None => (true, format!("but it cannot be read now: {error}")),
+        },
     }
 }
 
@@ -169,11 +206,9 @@ fn ask(settings: &Settings) -> Result<Vec<Value>, String> {
 fn concerns(source: &Value, subject: &Subject<'_>) -> bool {
     match subject {
         Subject::Path(path) => {
-            let generations =
-                source["generations"].as_array().map(Vec::as_slice).unwrap_or_default();
-            generations
-                .iter()
-                .any(|it| it["path"].as_str().is_some_and(|it| Path::new(it) == *path))
+            let path = Printable(path).to_string();
+            let generations = source["generations"].as_array();
+            generations.into_iter().flatten().any(|it| it["path"] == path)
         }
         Subject::Pod { namespace, pod } => {
             let context = source["context"].as_str().unwrap_or_default();

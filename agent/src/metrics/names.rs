@@ -41,6 +41,7 @@ pub(crate) const LANES_RETRYING: &str = "logferry_lanes_retrying";
 pub(crate) const OPEN_FILES: &str = "logferry_open_files";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
+pub(crate) const REFUSED_PATHS: &str = "logferry_refused_paths";
 pub(crate) const CHECKPOINTS: &str = "logferry_checkpoints_total";
 pub(crate) const CHECKPOINT_ERRORS: &str = "logferry_checkpoint_errors_total";
 pub(crate) const CHECKPOINT_AGE_SECONDS: &str = "logferry_checkpoint_age_seconds";
@@ -65,7 +66,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 36] = [
+pub(crate) const ALL: [Metric; 37] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -107,7 +108,12 @@ pub(crate) const ALL: [Metric; 36] = [
     gauge(QUEUE_UNSYNCED_BYTES, "sink, tenant", "bytes of the embedded queue not synced yet"),
     gauge(OPEN_FILES, "", "log files held open"),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
-    counter(READ_ERRORS, "", "errors of reading log files"),
+    counter(READ_ERRORS, "", "errors of opening or reading log files, each try counted"),
+    gauge(
+        REFUSED_PATHS,
+        "",
+        "paths that are selected and not read: links beyond their reach, FIFOs, no right; see the log",
+    ),
     counter(CHECKPOINTS, "", "checkpoints stored"),
     counter(CHECKPOINT_ERRORS, "", "checkpoints that could not be stored: should alert"),
     gauge(

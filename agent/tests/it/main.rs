@@ -24,8 +24,10 @@ mod lock;
 mod permission;
 mod pinned;
 mod reload;
+mod safety;
 mod state;
 mod store;
+mod unreadable;
 
 // What people and machines ask it.
 mod audit;

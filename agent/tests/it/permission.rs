@@ -118,3 +118,21 @@ fn a_state_directory_that_may_not_be_written_is_refused() {
     let state = bed.path("state").display().to_string();
     assert!(said.contains(&state) && said.contains("Permission denied"), "{said}");
 }
+
+#[test]
+fn c12_a_file_that_nobody_could_read_before_it_was_removed_is_a_declared_gap() {
+    let bed = bed_of_nobody();
+    append(&bed.log("secret.log"), b"never read\n");
+    set_mode(&bed.log("secret.log"), 0o600);
+    append(&bed.log("open.log"), b"open\n");
+    let mut agent = Agent::spawn_as(&bed, as_nobody(&bed));
+    agent.wait_ready();
+    bed.wait_for_bodies(&["open"]);
+    agent.wait_said("cannot be read; trying again");
+    fs::remove_file(bed.log("secret.log")).unwrap();
+    let records = bed.wait_for_records(2);
+    assert_eq!(records[1]["log.gap.reason"], "unreadable");
+    assert_eq!(records[1]["log.gap.bytes"], "never read\n".len());
+    agent.stop();
+    bed.assert_audit_clean();
+}

@@ -164,7 +164,7 @@ fn files_with_odd_names_are_read_and_their_names_made_readable() {
     let names: [(&[u8], &str); 5] = [
         (b"not utf8 \xff.log", "not utf8 \\xff.log"),
         (b"back\\slash.log", "back\\x5cslash.log"),
-        (b"new\nline.log", "new\nline.log"),
+        (b"new\nline.log", "new\\x0aline.log"),
         ("Zürich 🦀.log".as_bytes(), "Zürich 🦀.log"),
         (b"quote\"'{a}*.log", "quote\"'{a}*.log"),
     ];

@@ -16,7 +16,7 @@ use crossbeam::sync::Unparker;
 use flow::{Clock, Context, ContextId};
 
 use crate::Tick;
-use crate::fs::{Fs, LogFile};
+use crate::fs::{Fs, LogFile, Printable};
 use crate::meter::Meter;
 use crate::reader::Command;
 use crate::source::{SeenFile, SourceOptions, SourceSpec};
@@ -26,6 +26,7 @@ mod directories;
 mod files;
 mod missed;
 mod pods;
+mod refusals;
 pub mod rotation;
 mod tenants;
 
@@ -57,6 +58,8 @@ pub struct Rule {
     pub sink: usize,
     /// How to read.
     pub options: Arc<SourceOptions>,
+    /// The file system, as far as it reaches.
+    pub fs: Arc<dyn Fs>,
 }
 
 /// A scan of what is watched too is followed by so many times its length without one.
@@ -64,6 +67,11 @@ pub struct Rule {
 /// 10,000: scans take at most a ten-thousandth of a core. A scan of 100 sources takes a tenth of a
 /// millisecond, so up to there it comes every second; one of 1,000 every ten seconds.
 const SCAN_SHARE: u64 = 10_000;
+/// As above, where something is there that no watch hears of: a right that is granted, or a write to a
+/// file behind a link.
+///
+/// 100: at most a hundredth of a core, and up to some 500 links every second.
+const SCAN_SHARE_UNHEARD: u64 = 100;
 /// Longest time without a scan, in nanoseconds: what a watch missed is found after a minute.
 pub const SCAN_PAUSE_MAX_NS: u64 = 60_000_000_000;
 
@@ -99,7 +107,6 @@ struct Found {
 /// Finds chains.
 #[derive(Debug)]
 pub struct Discovery {
-    fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
     watch: Option<Box<dyn Watch>>,
     rules: Vec<Rule>,
@@ -127,10 +134,8 @@ struct Chain {
 
 impl Discovery {
     /// A discovery that has not looked at anything yet. Without a watch it only scans.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the world it works in")]
     #[must_use]
     pub fn new(
-        fs: Arc<dyn Fs>,
         clock: Arc<dyn Clock>,
         watch: Option<Box<dyn Watch>>,
         rules: Vec<Rule>,
@@ -140,7 +145,6 @@ impl Discovery {
         scan_interval_ns: u64,
     ) -> Discovery {
         Discovery {
-            fs,
             clock,
             watch,
             rules,
@@ -196,7 +200,8 @@ impl Discovery {
         // What was compressed is there still, under another name.
         let mut compressed = path.as_os_str().to_owned();
         compressed.push(".gz");
-        let is_there = |path: &Path| self.fs.stat(path).is_ok();
+        let fs = &self.rules[chain.rule].fs;
+        let is_there = |path: &Path| fs.stat(path).is_ok();
         if chain.missed.removed(path) && !is_there(Path::new(&compressed)) && !is_there(path) {
             tracing::warn!(path = %path.display(), "rotated and removed before it was seen");
             self.send(context, Command::Missed(context));
@@ -218,7 +223,10 @@ impl Discovery {
         if !is_watched {
             return self.scan_interval_ns;
         }
-        let pause_ns = scan_ns.saturating_mul(SCAN_SHARE).min(SCAN_PAUSE_MAX_NS);
+        let refusals = &self.directories.refusals;
+        let is_heard = refusals.count() == 0 && refusals.linked_files() == 0;
+        let share = if is_heard { SCAN_SHARE } else { SCAN_SHARE_UNHEARD };
+        let pause_ns = scan_ns.saturating_mul(share).min(SCAN_PAUSE_MAX_NS);
         pause_ns.max(self.scan_interval_ns)
     }
 
@@ -240,8 +248,8 @@ impl Discovery {
     }
 
     fn select(&mut self, rule: usize, only: Option<&HashSet<PathBuf>>) -> Vec<Found> {
-        let Rule { selection, tenants, .. } = &self.rules[rule];
-        let (fs, place) = (&*self.fs, &self.place);
+        let Rule { selection, tenants, fs, .. } = &self.rules[rule];
+        let (fs, place) = (&**fs, &self.place);
         match selection {
             Selection::Pods(pods) => pods.find(fs, &mut self.directories, place, tenants, only),
             Selection::Files(files) => files.find(fs, &mut self.directories, place, tenants, only),
@@ -253,11 +261,12 @@ impl Discovery {
         let told: Vec<_> =
             found.files.iter().map(|it| (it.path.clone(), it.stat.id, it.stat.size)).collect();
         let mut opened = Vec::new();
+        let fs = &*self.rules[rule].fs;
         match self.chains.get_mut(&id) {
             Some(chain) if chain.is_seen => {
                 if chain.rule != rule && self.is_initial {
                     let (first, second) = (&self.rules[chain.rule].name, &self.rules[rule].name);
-                    let path = found.live_path.display();
+                    let path = Printable(&found.live_path);
                     tracing::warn!(%path, %first, %second, "selected twice; the first LogConfig has it");
                 }
                 return;
@@ -267,14 +276,14 @@ impl Discovery {
                 if chain.told == told {
                     return;
                 }
-                opened = open_new(&*self.fs, &found.files, &chain.told);
+                opened = open_new(fs, &found.files, &chain.told);
                 chain.missed.compare(&chain.told, &told);
                 chain.told = told;
             }
             None => {
                 // At the start there are many files, and no hurry.
                 if !self.is_initial {
-                    opened = open_new(&*self.fs, &found.files, &[]);
+                    opened = open_new(fs, &found.files, &[]);
                 }
                 self.by_path.insert(found.live_path.clone(), id);
                 let live_path = found.live_path;
@@ -288,6 +297,7 @@ impl Discovery {
             rule: Arc::clone(&rule.name),
             sink: rule.sink,
             options: Arc::clone(&rule.options),
+            fs: Arc::clone(&rule.fs),
         };
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: found.files, opened, is_initial });
@@ -317,6 +327,7 @@ impl Discovery {
                 rule: Arc::clone(&rule.name),
                 sink: rule.sink,
                 options: Arc::clone(&rule.options),
+                fs: Arc::clone(&rule.fs),
             };
             let (files, opened) = (Vec::new(), Vec::new());
             self.send(id, Command::Look { spec, files, opened, is_initial: false });
@@ -326,6 +337,7 @@ impl Discovery {
     /// Watches the directories that were met, and no others; returns whether there are new ones.
     fn follow_directories(&mut self, is_partial: bool) -> bool {
         let (new, gone) = self.directories.end(is_partial);
+        self.meter.refused_paths.set(self.directories.refusals.count() as u64);
         let Some(watch) = &mut self.watch else { return false };
         for directory in gone {
             watch.remove(&directory);

@@ -1,28 +1,52 @@
 //! The file system as the pipeline sees it: open, read at, stat, list.
 //!
-//! Called per chunk or per look, never per record. [`HostFs`] is the real one; the simulator has
-//! its own. Nothing here decides anything.
+//! Called per chunk or per look, never per record. Each LogConfig has a file system of its own, that
+//! ends where its [`Reach`] ends. [`HostFs`] is the real one; the simulator has its own.
 
 use std::ffi::OsStr;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+mod beneath;
 mod gzip;
 mod host;
+mod printable;
+mod reach;
 pub use gzip::{Defect, GzipFile, Inflaters, head as gzip_head};
 pub use host::HostFs;
+pub use printable::Printable;
+pub use reach::{Reach, Refusal};
 
-/// What kind of thing a path leads to.
+/// What kind of thing a path leads to. Only regular files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
     Regular,
     /// A directory.
     Directory,
-    /// Anything else: never read.
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A block or character device.
+    Device,
+    /// Anything else.
     Other,
+}
+
+impl Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::Regular => "a regular file",
+            FileKind::Directory => "a directory",
+            FileKind::Fifo => "a FIFO",
+            FileKind::Socket => "a socket",
+            FileKind::Device => "a device",
+            FileKind::Other => "of an unknown kind",
+        })
+    }
 }
 
 /// What makes a file the same file, whatever it is called now.
@@ -57,26 +81,30 @@ pub struct Stat {
     pub modified_ns: i64,
     /// Number of names; 0 once it is unlinked.
     pub links: u64,
+    /// A symbolic link led to it: a watch of the directory that was looked at does not hear of it.
+    pub is_linked: bool,
 }
 
-/// A file system.
+/// A file system, as far as one LogConfig reaches.
+///
+/// Errors of what lies beyond hold a [`Refusal`]. None tells content of files.
 pub trait Fs: Send + Sync + Debug {
     /// Calls `each` with the name of every entry of `dir` but `.` and `..`.
     ///
     /// # Errors
-    /// As `opendir` and `readdir`.
+    /// As `opendir` and `readdir`; a refusal if it leads beyond the reach.
     fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()>;
 
     /// What `path` leads to, links followed.
     ///
     /// # Errors
-    /// As `statx`.
+    /// As `statx`; a refusal if it leads beyond the reach.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
-    /// Opens a regular file for reading; never blocks on a FIFO or a device.
+    /// Opens a regular file for reading; opens nothing else, not for a moment.
     ///
     /// # Errors
-    /// As `open`; `InvalidInput` if it is not a regular file.
+    /// As `open`; a refusal if it is not a regular file, or leads beyond the reach.
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
 }
 

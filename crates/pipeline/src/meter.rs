@@ -131,6 +131,8 @@ pub struct Meter {
     pub scans: Count,
     /// Monotonic time at which the last scan ended; 0 before the first.
     pub scan_ended_ns: Count,
+    /// Paths that the last scan would not look at or read.
+    pub refused_paths: Count,
     /// Directories that cannot be watched and are polled.
     pub unwatched_directories: Count,
 }

@@ -113,7 +113,6 @@ impl DataPlane {
             let (sender, receiver) = bounded(COMMANDS_MAX);
             readers.push(ReaderDoor { commands: sender, unparker: parker.unparker().clone() });
             let reader = Reader::new(ReaderParts {
-                fs: Arc::clone(&world.fs),
                 clock: Arc::clone(&world.clock),
                 commands: receiver,
                 tracker: tracker_commands.clone(),
@@ -137,7 +136,6 @@ impl DataPlane {
         let parker = Parker::new();
         let discovery_unparker = parker.unparker().clone();
         let discovery = Discovery::new(
-            Arc::clone(&world.fs),
             Arc::clone(&world.clock),
             watch(&world, &discovery_unparker),
             plan.rules,

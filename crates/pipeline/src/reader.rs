@@ -16,7 +16,7 @@ use crate::Tick;
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
-use crate::fs::{Fs, LogFile};
+use crate::fs::LogFile;
 use crate::lane::LaneDirectory;
 use crate::memory::Memory;
 use crate::meter::Meter;
@@ -61,8 +61,6 @@ pub enum Command {
 /// What a reader works with.
 #[derive(Debug)]
 pub struct ReaderParts {
-    /// The file system.
-    pub fs: Arc<dyn Fs>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// From discovery and control.
@@ -272,7 +270,8 @@ impl Reader {
         };
         let Some(slot) = &mut self.slots[index] else { return };
         let source = &mut slot.source;
-        source.reconcile(&*self.parts.fs, files, start_at, now_ns);
+        let fs = Arc::clone(&source.spec.fs);
+        source.reconcile(&*fs, files, start_at, now_ns);
         if is_new {
             // What `startAt: end` leaves out is left out after a restart too.
             let known = if start_at == StartAt::End { source.known() } else { known };

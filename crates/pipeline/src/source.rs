@@ -12,7 +12,7 @@ use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span}
 
 use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
-use crate::fs::{Inflaters, Stat};
+use crate::fs::{Fs, Inflaters, Stat};
 use crate::meter::TenantMeter;
 
 mod carrier;
@@ -75,6 +75,8 @@ pub struct SourceSpec {
     pub sink: usize,
     /// How to read it.
     pub options: Arc<SourceOptions>,
+    /// The file system, as far as the LogConfig reaches.
+    pub fs: Arc<dyn Fs>,
 }
 
 /// A file of the chain, as a look at its directory showed it.
@@ -120,6 +122,8 @@ pub struct Source {
     /// The generation that `cursor` moves in.
     current: usize,
     retry: Retry,
+    /// Errors of opening or reading that the meter was not told of.
+    pub errors: u64,
     /// Monotonic time at which the bytes to be read next were first noticed.
     pub seen_ns: u64,
     /// Generations done with for good, and the cursor up to which they must stay in the checkpoint.
@@ -220,6 +224,7 @@ impl Source {
             waiting: Waiting::default(),
             current: 0,
             retry: Retry::default(),
+            errors: 0,
             seen_ns: 0,
             forgotten: Vec::new(),
             lag_bytes: 0,

@@ -16,6 +16,8 @@ use flow::Clock;
 use notify::event::{EventKind, ModifyKind, RemoveKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::fs::Printable;
+
 /// What was heard.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -46,7 +48,7 @@ pub trait Watch: Send + Debug {
 
 /// Why a directory cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", .directory.display())]
+#[error("{}: {why}", Printable(.directory))]
 pub struct WatchError {
     directory: PathBuf,
     why: String,

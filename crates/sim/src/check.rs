@@ -187,8 +187,8 @@ impl Check {
         let file = &self.files[number];
         let is_true = match reason {
             GapReason::Truncated => file.life_at(delivery.at_ns) > 0,
-            // Which of the two, other files of the chain decide; the model does not.
-            GapReason::RemovedUnread | GapReason::RotatedBeforeRead => {
+            // Which of them, other files of the chain and the errors before decide; the model does not.
+            GapReason::RemovedUnread | GapReason::RotatedBeforeRead | GapReason::Unreadable => {
                 file.lost.is_some_and(|it| it.at_ns() <= delivery.at_ns)
             }
             _ => false,

@@ -1,5 +1,7 @@
 //! A LogConfig's settings as its spec.
 
+use std::path::PathBuf;
+
 use crate::settings::{
     ContainersSettings, FilesSettings, LogConfigSettings, MultilineRule, MultilineSettings,
     Selector, SourceSettings,
@@ -60,6 +62,8 @@ fn containers(containers: &ContainersSettings, is_namespaced: bool) -> Container
         pods: Some(selector(&containers.pods)),
         containers: Some(selector(&containers.containers)),
         streams: Some(streams),
+        // An administrator's to write, so not in a namespace.
+        follow_links_into: (!is_namespaced).then(|| folders(&containers.follow_links_into)),
     }
 }
 
@@ -74,5 +78,10 @@ fn files(files: &FilesSettings) -> FilesSpec {
     FilesSpec {
         include: Some(files.include.patterns().to_vec()),
         exclude: Some(files.exclude.patterns().to_vec()),
+        follow_links_into: Some(folders(&files.follow_links_into)),
     }
+}
+
+fn folders(folders: &[PathBuf]) -> Vec<String> {
+    folders.iter().map(|it| it.to_string_lossy().into_owned()).collect()
 }

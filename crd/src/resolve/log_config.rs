@@ -3,6 +3,7 @@
 mod multiline;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::log_tenant::{TENANT_CURE, is_tenant};
 use crate::globs::{Against, Globs};
@@ -162,6 +163,17 @@ fn containers_of(spec: ContainersSpec, check: &mut Check<'_>) -> ContainersSetti
             )
         }
     };
+    let links_path = format!("{path}.followLinksInto");
+    if let Some(namespace) =
+        check.document.namespace.clone().filter(|_| spec.follow_links_into.is_some())
+    {
+        let why = format!("this LogConfig is of namespace {namespace}; folders belong to the host");
+        check.error(&links_path, &why, "remove it, or remove metadata.namespace");
+    }
+    let follow_links_into = match spec.follow_links_into {
+        Some(folders) => link_targets(&links_path, folders, check),
+        None => vec![defaults::CONTAINERS_LINK_TARGET.into()],
+    };
     ContainersSettings {
         root: root.unwrap_or_else(|| defaults::CONTAINERS_ROOT.into()),
         namespaces,
@@ -169,6 +181,7 @@ fn containers_of(spec: ContainersSpec, check: &mut Check<'_>) -> ContainersSetti
         containers: selector(&format!("{path}.containers"), spec.containers, check),
         stdout: streams.contains(&StreamName::Stdout),
         stderr: streams.contains(&StreamName::Stderr),
+        follow_links_into,
     }
 }
 
@@ -196,7 +209,29 @@ fn files_of(spec: FilesSpec, check: &mut Check<'_>) -> Option<FilesSettings> {
     refuse_empty(&include_path, spec.include.as_ref(), check);
     let include = check.globs(&include_path, spec.include, &[], Against::Paths);
     let exclude: Globs = check.globs(&format!("{path}.exclude"), spec.exclude, &[], Against::Paths);
-    Some(FilesSettings { include, exclude })
+    let folders = spec.follow_links_into.unwrap_or_default();
+    let follow_links_into = link_targets(&format!("{path}.followLinksInto"), folders, check);
+    Some(FilesSettings { include, exclude, follow_links_into })
+}
+
+/// Folders that links may lead into; those that are none are complained about.
+fn link_targets(path: &str, folders: Vec<String>, check: &mut Check<'_>) -> Vec<PathBuf> {
+    if folders.len() > limits::GLOBS_MAX {
+        let cure = format!("write at most {}, or folders further up", limits::GLOBS_MAX);
+        check.error(path, &format!("{} folders", folders.len()), &cure);
+        return Vec::new();
+    }
+    let mut targets = Vec::new();
+    for (index, folder) in folders.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let Some(folder) = check.absolute(&path, Some(folder)) else { continue };
+        if folder == Path::new("/") {
+            let cure = "name the folders that links lead into";
+            check.error(&path, "links could lead to any file of the host", cure);
+        }
+        targets.push(folder);
+    }
+    targets
 }
 
 fn refuse_empty(path: &str, list: Option<&Vec<String>>, check: &mut Check<'_>) {

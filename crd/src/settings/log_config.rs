@@ -90,6 +90,8 @@ pub struct ContainersSettings {
     pub stdout: bool,
     /// Whether stderr is collected.
     pub stderr: bool,
+    /// Folders that links below `root` may lead into; absolute.
+    pub follow_links_into: Vec<PathBuf>,
 }
 
 impl ContainersSettings {
@@ -126,6 +128,8 @@ pub struct FilesSettings {
     pub include: Globs,
     /// None of these may match.
     pub exclude: Globs,
+    /// Folders that links may lead into, beside those that `include` begins with; absolute.
+    pub follow_links_into: Vec<PathBuf>,
 }
 
 impl FilesSettings {

@@ -68,6 +68,9 @@ pub struct ContainersSpec {
     /// Which streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Vec<StreamName>>,
+    /// Absolute folders that links below `root` may lead into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_links_into: Option<Vec<String>>,
 }
 
 /// Names by globs.
@@ -92,6 +95,9 @@ pub struct FilesSpec {
     /// Absolute globs, none of which may match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude: Option<Vec<String>>,
+    /// Absolute folders that links may lead into, beside those that `include` begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_links_into: Option<Vec<String>>,
 }
 
 /// Limits of a line.

@@ -39,6 +39,12 @@ impl Mount {
         Mount::at(path, &["-t", "overlay", "-o", &folders, "logferry-test"])
     }
 
+    /// Hides the file at `path` behind the file `over`, until this is dropped.
+    pub(crate) fn cover(over: &Path, path: PathBuf) -> Mount {
+        run(Command::new("mount").arg("--bind").arg(over).arg(&path));
+        Mount { path }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use flow::Context;
 
+use super::refusals::Refusals;
 use crate::fs::{FileId, FileKind, Fs};
 
 /// A directory changed so recently is listed again, in nanoseconds.
@@ -24,7 +25,6 @@ struct Known {
     id: Option<FileId>,
     is_met: bool,
     is_watched: bool,
-    failures: u32,
 }
 
 /// All directories that scans met.
@@ -33,6 +33,8 @@ pub(super) struct Directories {
     known: HashMap<PathBuf, Known>,
     /// Contexts of live files, made once.
     contexts: HashMap<PathBuf, CachedContext>,
+    /// What was refused.
+    pub(super) refusals: Refusals,
     now_unix_ns: i64,
 }
 
@@ -48,6 +50,7 @@ impl Directories {
         self.now_unix_ns = now_unix_ns;
         self.known.values_mut().for_each(|it| it.is_met = false);
         self.contexts.values_mut().for_each(|it| it.is_met = false);
+        self.refusals.begin();
     }
 
     /// The context of a live file, as made before or by `make`. A tenant may change by reload only,
@@ -72,18 +75,14 @@ impl Directories {
         match refresh(known, fs, directory, self.now_unix_ns) {
             Ok(()) => {
                 known.is_met = true;
-                known.failures = 0;
+                self.refusals.passed(directory);
             }
             Err(error) => {
                 known.names.clear();
                 known.modified_ns = None;
                 known.id = None;
                 known.is_watched = false;
-                // A directory that is not there is nothing to talk about; a forbidden one is, once.
-                if error.kind() != io::ErrorKind::NotFound && known.failures == 0 {
-                    tracing::warn!(directory = %directory.display(), %error, "cannot be listed");
-                }
-                known.failures += 1;
+                self.refusals.failed(directory, &error);
             }
         }
         &known.names
@@ -100,6 +99,7 @@ impl Directories {
                 new.push(path.clone());
             }
         }
+        self.refusals.end(is_partial);
         if !is_partial {
             self.contexts.retain(|_, it| it.is_met);
             self.known.retain(|path, known| {

@@ -16,7 +16,7 @@ use globset::{GlobBuilder, GlobMatcher, GlobSet};
 use super::directories::Directories;
 use super::rotation::{self, Suffix};
 use super::{Found, Place, TenantMap};
-use crate::fs::{FileKind, Fs};
+use crate::fs::{FileKind, Fs, Printable};
 use crate::source::SeenFile;
 
 /// Deepest directory below the beginning of a `**`.
@@ -58,6 +58,15 @@ impl FileSelection {
         Ok(FileSelection { include, exclude })
     }
 
+    /// For each glob the directory at or below which everything lies that it matches.
+    #[must_use]
+    pub fn roots(&self) -> Vec<PathBuf> {
+        let mut roots: Vec<PathBuf> = self.include.iter().map(|it| it.base.clone()).collect();
+        roots.sort();
+        roots.dedup();
+        roots
+    }
+
     /// Whether this very path is selected, leaving aside whether it is there.
     #[must_use]
     pub fn takes(&self, path: &Path) -> bool {
@@ -83,7 +92,7 @@ impl FileSelection {
                 continue;
             }
             let names = directories.names(fs, &directory).to_vec();
-            for (name, files) in self.chains(fs, &directory, &names) {
+            for (name, files) in self.chains(fs, directories, &directory, &names) {
                 let live_path = directory.join(name);
                 let make = || context(place, &tenants.of_files(), &live_path);
                 let context = directories.context(&live_path, make);
@@ -97,6 +106,7 @@ impl FileSelection {
     fn chains(
         &self,
         fs: &dyn Fs,
+        directories: &mut Directories,
         directory: &Path,
         names: &[OsString],
     ) -> BTreeMap<OsString, Vec<SeenFile>> {
@@ -121,11 +131,9 @@ impl FileSelection {
                     .then_with(|| one.1.len().cmp(&other.1.len())),
                 (one, other) => one.is_none().cmp(&other.is_none()),
             });
-            let seen = generations.into_iter().filter_map(|(_, name)| {
-                let path = directory.join(name);
-                let stat = fs.stat(&path).ok().filter(|it| it.kind == FileKind::Regular)?;
-                Some(SeenFile { path, stat })
-            });
+            let seen = generations
+                .into_iter()
+                .filter_map(|(_, name)| directories.refusals.file(fs, directory.join(name)));
             let mut files: Vec<SeenFile> = seen.collect();
             rotation::drop_packed_twins(&mut files);
             if !files.is_empty() {
@@ -213,7 +221,16 @@ impl Pattern {
                 continue;
             }
             let path = directory.join(&name);
-            let is_directory = fs.stat(&path).is_ok_and(|stat| stat.kind == FileKind::Directory);
+            let is_directory = match fs.stat(&path) {
+                Ok(stat) => stat.kind == FileKind::Directory,
+                Err(error) => {
+                    // `**` takes any name: what it may not enter is not what somebody asked for.
+                    if first.is_some() {
+                        directories.refusals.failed(&path, &error);
+                    }
+                    false
+                }
+            };
             if is_directory {
                 let next = if first.is_none() { components } else { rest };
                 self.descend(fs, directories, &path, next, depth + 1, leaves);
@@ -236,16 +253,6 @@ fn matches_parts(components: &[Option<GlobMatcher>], parts: &[&OsStr]) -> bool {
     }
 }
 
-/// A path as text: bytes that are not UTF-8, and backslashes, as `\xNN`.
-pub(super) fn printable(path: &Path) -> String {
-    let mut text = String::new();
-    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(&chunk.valid().replace('\\', "\\x5c"));
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-    }
-    text
-}
-
 fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
     let path = live_path.as_os_str().to_owned().into_vec();
     let id = ContextId::of(&[b"file", place.cluster.as_bytes(), place.host.as_bytes(), &path]);
@@ -257,7 +264,7 @@ fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
         attributes.push(Attribute::text(key::K8S_NODE_NAME, &*place.node));
     }
     attributes.push(Attribute::text(key::HOST_NAME, &*place.host));
-    attributes.push(Attribute::text(key::LOG_FILE_PATH, printable(live_path)));
+    attributes.push(Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()));
     Context { id, tenant: Arc::clone(tenant), attributes }
 }
 
@@ -287,11 +294,5 @@ mod tests {
     fn a_relative_glob_is_refused() {
         let error = FileSelection::new(&["log/*.log".to_owned()], GlobSet::empty()).unwrap_err();
         assert!(error.to_string().contains("begin it with a slash"));
-    }
-
-    #[test]
-    fn names_of_any_bytes_have_a_text() {
-        let path = Path::new(OsStr::from_bytes(b"/a\\b/\xff.log"));
-        assert_eq!(printable(path), "/a\\x5cb/\\xff.log");
     }
 }

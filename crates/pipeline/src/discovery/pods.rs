@@ -16,7 +16,7 @@ use globset::GlobSet;
 use super::directories::Directories;
 use super::rotation::{self, Suffix};
 use super::{Found, Place, TenantMap};
-use crate::fs::{FileKind, Fs};
+use crate::fs::{Fs, Printable};
 use crate::source::SeenFile;
 
 /// Names to take and names to leave.
@@ -116,7 +116,7 @@ impl PodSelection {
                 let directory = pod_directory.join(container);
                 let tenant = tenants.of_namespace(&pod.namespace);
                 let names = directories.names(fs, &directory).to_vec();
-                for (restart, files) in restarts(fs, &directory, &names) {
+                for (restart, files) in restarts(fs, directories, &directory, &names) {
                     let live_path = directory.join(format!("{restart}.log"));
                     let make = || context(place, &pod, container, restart, &tenant, &live_path);
                     let context = directories.context(&live_path, make);
@@ -131,6 +131,7 @@ impl PodSelection {
 /// The files of each restart of a container, oldest generation first.
 fn restarts(
     fs: &dyn Fs,
+    directories: &mut Directories,
     directory: &Path,
     names: &[std::ffi::OsString],
 ) -> Vec<(u32, Vec<SeenFile>)> {
@@ -158,12 +159,7 @@ fn restarts(
     });
     let mut restarts: Vec<(u32, Vec<SeenFile>)> = Vec::new();
     for (restart, _, name) in members {
-        let path = directory.join(name);
-        let Ok(stat) = fs.stat(&path) else { continue };
-        if stat.kind != FileKind::Regular {
-            continue;
-        }
-        let file = SeenFile { path, stat };
+        let Some(file) = directories.refusals.file(fs, directory.join(name)) else { continue };
         match restarts.last_mut().filter(|(last, _)| *last == restart) {
             Some((_, files)) => files.push(file),
             None => restarts.push((restart, vec![file])),
@@ -203,7 +199,7 @@ fn context(
         Attribute::text(key::K8S_POD_UID, &*pod.uid),
         Attribute::text(key::K8S_CONTAINER_NAME, container),
         Attribute::int(key::K8S_CONTAINER_RESTART_COUNT, i64::from(restart)),
-        Attribute::text(key::LOG_FILE_PATH, super::files::printable(live_path)),
+        Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()),
     ]);
     Context { id, tenant: Arc::clone(tenant), attributes }
 }

@@ -9,7 +9,7 @@ use flow::SystemClock;
 use globset::GlobSet;
 
 use super::*;
-use crate::fs::HostFs;
+use crate::fs::{HostFs, Reach};
 use crate::source::StartAt;
 use crate::watch::InotifyWatch;
 
@@ -44,6 +44,7 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
         tenants: TenantMap::default(),
         sink: 0,
         options: options(),
+        fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.path().to_path_buf()], Vec::new()))),
     };
     let clock = Arc::new(SystemClock);
     let watch = with_watch.then(|| {
@@ -53,8 +54,8 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
     let interval_ns = if with_watch { 3_600_000_000_000 } else { 0 };
     let place = Place { host: "host".to_owned(), ..Place::default() };
     let meter = Arc::new(Meter::default());
-    let (fs, rules) = (Arc::new(HostFs), vec![rule]);
-    let discovery = Discovery::new(fs, clock, watch, rules, place, vec![door], meter, interval_ns);
+    let rules = vec![rule];
+    let discovery = Discovery::new(clock, watch, rules, place, vec![door], meter, interval_ns);
     Bed { discovery, commands, parker, root }
 }
 

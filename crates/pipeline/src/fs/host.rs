@@ -3,29 +3,63 @@
 use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use super::{FileId, FileKind, Fs, LogFile, Stat};
+use super::beneath::Beneath;
+use super::{FileId, FileKind, Fs, LogFile, Reach, Refusal, Stat};
 
-/// The real file system.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct HostFs;
+/// The real file system, as far as a reach goes.
+#[derive(Debug)]
+pub struct HostFs {
+    beneath: Beneath,
+    /// The directory that was looked at last. What is in it is looked at from here: that is one
+    /// short call instead of three, and nothing on the way can change. Scans look at each directory
+    /// before they look at what is in it, so this is never older than a scan.
+    last: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
+}
 
 #[derive(Debug)]
 struct HostFile {
     fd: OwnedFd,
 }
 
+/// To look at something without opening it.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+impl HostFs {
+    /// The file system within `reach`.
+    #[must_use]
+    pub fn new(reach: Reach) -> HostFs {
+        HostFs { beneath: Beneath::new(reach), last: Mutex::default() }
+    }
+
+    /// What is at `path`, if it lies in the directory that was looked at last, and is neither a link
+    /// nor a directory itself.
+    fn stat_in_last(&self, path: &Path) -> Option<Stat> {
+        let directory = {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let (last_path, fd) = last.as_ref()?;
+            (path.parent()? == last_path).then(|| Arc::clone(fd))?
+        };
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let statx = rustix::fs::statx(&*directory, path.file_name()?, flags, WANTED).ok()?;
+        let is_end = !matches!(file_type(&statx), FileType::Symlink | FileType::Directory);
+        is_end.then(|| convert(&statx))
+    }
+}
+
 impl Fs for HostFs {
     fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(dir, flags, Mode::empty())?;
-        for entry in Dir::new(fd)? {
+        for entry in Dir::new(self.beneath.open(dir, LIST)?)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
@@ -36,17 +70,50 @@ impl Fs for HostFs {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        Ok(convert(&rustix::fs::statx(CWD, path, AtFlags::empty(), WANTED)?))
+        if let Some(stat) = self.stat_in_last(path) {
+            return Ok(stat);
+        }
+        let (fd, is_linked) = self.beneath.open_and_tell(path, LOOK)?;
+        let stat = Stat { is_linked, ..stat_of(&fd)? };
+        if stat.kind == FileKind::Directory {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some((path.to_path_buf(), Arc::new(fd)));
+        }
+        Ok(stat)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = HostFile { fd: rustix::fs::open(path, flags, Mode::empty())? };
-        if file.stat()?.kind != FileKind::Regular {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Box::new(file))
+        // To open a device may already do something, so the first look does not open.
+        let found = self.beneath.open(path, LOOK)?;
+        refuse_irregular(&found)?;
+        let way = format!("/proc/self/fd/{}", found.as_raw_fd());
+        // This opens what was looked at, wherever its name may lead by now.
+        let fd = match rustix::fs::open(&*way, READ, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(error) if rustix::fs::readlink(&*way, Vec::new()).is_ok() => {
+                return Err(error.into());
+            }
+            // There is no /proc. What has the name now may be something else: it is looked at again.
+            Err(_) => self.beneath.open(path, READ)?,
+        };
+        refuse_irregular(&fd)?;
+        Ok(Box::new(HostFile { fd }))
     }
+}
+
+fn refuse_irregular(fd: &OwnedFd) -> io::Result<()> {
+    match stat_of(fd)?.kind {
+        FileKind::Regular => Ok(()),
+        kind => Err(Refusal::Kind(kind).into()),
+    }
+}
+
+fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
+    Ok(convert(&rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, WANTED)?))
+}
+
+fn file_type(statx: &Statx) -> FileType {
+    FileType::from_raw_mode(u32::from(statx.stx_mode))
 }
 
 impl LogFile for HostFile {
@@ -66,7 +133,7 @@ impl LogFile for HostFile {
     }
 
     fn stat(&self) -> io::Result<Stat> {
-        Ok(convert(&rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, WANTED)?))
+        stat_of(&self.fd)
     }
 
     fn hole_from(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
@@ -97,10 +164,13 @@ fn convert(statx: &Statx) -> Stat {
     let nanoseconds =
         |seconds: i64, fraction: u32| seconds.saturating_mul(1_000_000_000) + i64::from(fraction);
     let has_birth = statx.stx_mask & StatxFlags::BTIME.bits() != 0;
-    let kind = match rustix::fs::FileType::from_raw_mode(u32::from(statx.stx_mode)) {
-        rustix::fs::FileType::RegularFile => FileKind::Regular,
-        rustix::fs::FileType::Directory => FileKind::Directory,
-        _ => FileKind::Other,
+    let kind = match file_type(statx) {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+        FileType::BlockDevice | FileType::CharacterDevice => FileKind::Device,
+        FileType::Symlink | FileType::Unknown => FileKind::Other,
     };
     Stat {
         id: FileId {
@@ -116,5 +186,9 @@ fn convert(statx: &Statx) -> Stat {
         size: statx.stx_size,
         modified_ns: nanoseconds(statx.stx_mtime.tv_sec, statx.stx_mtime.tv_nsec),
         links: u64::from(statx.stx_nlink),
+        is_linked: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ use flow::{AckSender, Clock, ReadBack};
 use crate::budgets::BudgetSpec;
 use crate::checkpoint::OpenError;
 use crate::discovery::{Place, Rule};
-use crate::fs::Fs;
 use crate::meter::{Meter, Observe};
 use crate::reader::ReaderSink;
 use crate::shipper::ShipperParts;
@@ -69,8 +68,6 @@ impl std::fmt::Debug for SinkPlan {
 /// The world a data plane works in.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// The file system.
-    pub fs: Arc<dyn Fs>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Counts.

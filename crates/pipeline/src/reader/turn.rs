@@ -43,7 +43,10 @@ impl Reader {
     /// The source's turn; returns whether anything was done.
     pub(super) fn turn(&mut self, lane: LaneIndex, index: SourceIndex, now_ns: u64) -> bool {
         let Some(slot) = &mut self.slots[index] else { return false };
-        match slot.source.look(&*self.parts.fs, now_ns) {
+        let fs = Arc::clone(&slot.source.spec.fs);
+        let look = slot.source.look(&*fs, now_ns);
+        self.parts.meter.read_errors.add(std::mem::take(&mut slot.source.errors));
+        match look {
             Look::Read { pending, tail, bridge } => {
                 return self.read(lane, index, pending, tail, bridge, now_ns);
             }
@@ -85,10 +88,11 @@ impl Reader {
         };
         let Some(slot) = &mut self.slots[index] else { return false };
         let source = &mut slot.source;
-        let outcome = match source.read(&*self.parts.fs, &mut self.chunk, tail, bridge, now_ns) {
+        let fs = Arc::clone(&source.spec.fs);
+        let outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.parts.meter.read_errors.add(1);
+                self.parts.meter.read_errors.add(std::mem::take(&mut source.errors));
                 tracing::debug!(context = %source.spec.context, %error, "read failed");
                 self.again(lane, index, 0);
                 return true;

@@ -32,10 +32,19 @@ pub struct Generation {
     pub defect_since_ns: Option<u64>,
     /// Where it was last seen.
     pub path: PathBuf,
-    /// No name leads to it any more.
+    /// No name of the chain leads to it any more.
     pub is_gone: bool,
+    /// Since when that is so.
+    pub gone_since_ns: Option<u64>,
     /// Since when it is known to be removed and not merely renamed.
     pub unlinked_since_ns: Option<u64>,
+    /// A link led to it: it lives on elsewhere when it leads there no more.
+    pub is_linked: bool,
+    /// Bytes that are still read of one that is gone and lives on elsewhere, once it was watched for
+    /// late writes long enough.
+    pub owed: Option<u64>,
+    /// The last open or read failed, and not for want of a name.
+    pub is_unreadable: bool,
     /// Held from discovery until it is read and idle; an unlinked one until it is done with.
     pub file: Option<Box<dyn LogFile>>,
     /// How many generations came and went before it, unseen, and are yet to be declared.
@@ -98,6 +107,7 @@ impl Generation {
             path: seen.path.clone(),
             is_gone: false,
             unlinked_since_ns: None,
+            is_linked: seen.stat.is_linked,
             file: None,
             missed_before: 0,
             offset: 0,
@@ -113,6 +123,19 @@ impl Generation {
             tail: None,
             holes: Holes::default(),
             done_since_ns: None,
+            gone_since_ns: None,
+            owed: None,
+            is_unreadable: false,
+        }
+    }
+
+    /// The chain has a name for it, or none any more.
+    pub fn set_gone(&mut self, is_gone: bool, now_ns: u64) {
+        self.is_gone = is_gone;
+        if is_gone {
+            self.gone_since_ns.get_or_insert(now_ns);
+        } else {
+            (self.gone_since_ns, self.owed) = (None, None);
         }
     }
 
@@ -239,7 +262,8 @@ impl Generation {
     #[must_use]
     pub fn cut(&mut self, size: u64, now_ns: u64) -> Generation {
         let id = self.id;
-        let stat = Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1 };
+        let stat =
+            Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1, is_linked: false };
         let seen = SeenFile { path: self.path.clone(), stat };
         let mut next = Generation::new(&seen, self.incarnation + 1);
         next.inflaters = Arc::clone(&self.inflaters);

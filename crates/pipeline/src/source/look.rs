@@ -8,7 +8,7 @@ use flow::GapReason;
 use super::generation::Generation;
 use super::{Carrier, Missing, Source, Vanished};
 use crate::frame::Tail;
-use crate::fs::{Defect, Fs, Stat};
+use crate::fs::{Defect, Fs, Printable, Refusal, Stat};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,11 @@ impl Source {
         let is_over = self.gone_since_ns.is_some();
         let options = self.spec.options.clone();
         let generation = &mut self.generations[index];
+        let has_tried = self.retry.failures >= UNREADABLE_TRIES && generation.is_unreadable;
+        if has_tried && generation.is_gone && generation.file.is_some() {
+            self.retry.failures = 0;
+            return Ok(Turn::Act(given_up(generation, GapReason::Unreadable, now_ns)));
+        }
         // A named file that is done with is looked at again only when a look at the directory
         // showed that it grew: its descriptor need not stay open.
         let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
@@ -225,7 +230,7 @@ impl Source {
     /// The file was cut and begun anew under its name.
     fn cut(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> Turn {
         let generation = &mut self.generations[index];
-        let path = generation.path.display().to_string();
+        let path = Printable(&generation.path).to_string();
         if generation.carrier == Carrier::Copy {
             tracing::warn!(path, "no copy of what was read before; the rest is not read from it");
             generation.carrier = Carrier::Lost(now_ns);
@@ -276,7 +281,6 @@ impl Source {
             _ => {}
         }
         let generation = &mut self.generations[index];
-        let path = generation.path.display().to_string();
         if error.kind() == io::ErrorKind::NotFound && generation.is_gone {
             // It may have another name, or be compressed: the next look at the directory tells.
             let until_ns = *generation.defect_since_ns.get_or_insert(now_ns) + MOVED_NS;
@@ -284,30 +288,37 @@ impl Source {
                 return Look::Wait(Some(until_ns));
             }
             // Its name is gone and no descriptor was open: what was unread is lost, and said so.
-            let bytes = generation.unread_bytes();
-            generation.give_up(generation.size);
-            // It was written to, and how much nobody knows: a gap of no length says that much.
-            if bytes > 0 || std::mem::take(&mut generation.has_news) {
-                // A chain that goes on without it was rotated; one that is gone was removed.
-                let reason = match self.gone_since_ns {
-                    Some(_) => GapReason::RemovedUnread,
-                    None => GapReason::RotatedBeforeRead,
-                };
-                tracing::warn!(path, bytes, %reason, "gone before it was read");
-                return Look::Gap(Missing { reason, bytes });
-            }
-            return Look::Wait(Some(now_ns));
+            // A chain that goes on without it was rotated; one that is gone was removed.
+            let reason = match self.gone_since_ns {
+                _ if generation.is_unreadable => GapReason::Unreadable,
+                Some(_) => GapReason::RemovedUnread,
+                None => GapReason::RotatedBeforeRead,
+            };
+            return given_up(generation, reason, now_ns);
         }
+        Look::Wait(Some(self.note_failure(index, error, now_ns)))
+    }
+
+    /// Says so now and then; returns when to try again.
+    pub(super) fn note_failure(&mut self, index: usize, error: &io::Error, now_ns: u64) -> u64 {
         let retry_ns = self.retry.fail(now_ns);
+        let generation = &mut self.generations[index];
         // A name that leads elsewhere is a rotation under way: the next look at the directory tells.
-        let is_moving = error.kind() == io::ErrorKind::NotFound && self.retry.failures < 4;
+        let leads_elsewhere =
+            error.kind() == io::ErrorKind::NotFound || Refusal::of(error).is_some();
+        generation.is_unreadable |= !leads_elsewhere;
+        self.errors += u64::from(!leads_elsewhere);
+        let is_moving = leads_elsewhere && self.retry.failures < 4;
         if self.retry.failures.is_power_of_two() && !is_moving {
-            let failures = self.retry.failures;
-            tracing::warn!(path, %error, failures, "cannot be read; trying again");
+            let (path, failures) = (Printable(&generation.path), self.retry.failures);
+            tracing::warn!(%path, %error, failures, "cannot be read; trying again");
         }
-        Look::Wait(Some(retry_ns))
+        retry_ns
     }
 }
+
+/// How often an open file without a name is tried that gives nothing but errors: for 12 s or so.
+const UNREADABLE_TRIES: u32 = 8;
 
 /// How often a generation that is done is looked at while it is watched for late writes.
 const LATE_LOOK_NS: u64 = 500_000_000;
@@ -339,6 +350,19 @@ impl Turn {
     }
 }
 
+/// Nobody can read what is left of a generation without a name: it is declared.
+fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u64) -> Look {
+    let bytes = generation.unread_bytes();
+    generation.give_up(generation.size);
+    // It was written to, and how much nobody knows: a gap of no length says that much.
+    if bytes == 0 && !std::mem::take(&mut generation.has_news) {
+        return Look::Wait(Some(now_ns));
+    }
+    let path = Printable(&generation.path);
+    tracing::warn!(%path, bytes, %reason, "gone before it was read");
+    Look::Gap(Missing { reason, bytes })
+}
+
 /// What was cut before it was read may be in a copy; after a while, nothing is.
 fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> Turn {
     let until_ns = since_ns + COPY_NS;
@@ -356,7 +380,7 @@ fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> Turn {
 
 /// A copy was read to its end; what to do if that is not the end of what it is a copy of.
 fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) -> Option<Turn> {
-    let path = generation.path.display();
+    let path = Printable(&generation.path);
     let Some(defect) = generation.file.as_ref().and_then(|file| file.defect()) else {
         // What was written between copying and cutting is in neither.
         let is_packed = super::carrier::is_packed(&generation.path);

@@ -48,11 +48,12 @@ impl Source {
                 return Ok(ReadOutcome { is_hot, ..self.nothing() });
             }
             Err(error) => {
-                self.retry.fail(now_ns);
+                self.note_failure(index, &error, now_ns);
                 return Err(error);
             }
         };
         self.retry.failures = 0;
+        self.generations[index].is_unreadable = false;
         let filled = own + next;
         let ends_whole = chunk.data()[..own].ends_with(b"\n");
         let is_full = filled == chunk.data().len();

@@ -8,7 +8,7 @@ use super::carrier::{Carrier, NewFile, is_copy, is_packed};
 use super::generation::Generation;
 use super::identity::generation_key;
 use super::{SeenFile, Source, StartAt, Vanished};
-use crate::fs::Fs;
+use crate::fs::{Fs, Printable};
 
 /// How many incarnations of an inode are looked for after a restart.
 ///
@@ -53,14 +53,16 @@ impl Source {
         }
         if is_first {
             self.expect_newest(files, now_ns);
-            self.forget_old_orphans();
         }
+        self.put_live_last(files.last());
+        self.generations.iter_mut().for_each(|it| it.set_gone(it.is_gone, now_ns));
         match (files.is_empty(), self.gone_since_ns) {
             (true, None) => self.gone_since_ns = Some(now_ns),
             (false, _) => self.gone_since_ns = None,
             (true, Some(_)) => {}
         }
         self.drop_finished(now_ns);
+        self.forget_old_orphans();
     }
 
     /// Takes in a file that is not known by identity.
@@ -88,7 +90,7 @@ impl Source {
                 Generation::resumed_in_copy(file, position)
             }
             NewFile::ReadBefore => {
-                let path = file.path.display();
+                let path = Printable(&file.path);
                 tracing::info!(%path, "older than what was read before: taken as read");
                 Generation::read_before(file)
             }
@@ -148,31 +150,65 @@ impl Source {
         }
     }
 
+    /// A file that is the live one again, such as one that a link leads to again, comes last again:
+    /// what took its place meanwhile has no name any more, and is read to its end before.
+    fn put_live_last(&mut self, live: Option<&SeenFile>) {
+        let index =
+            live.and_then(|live| self.generations.iter().position(|it| it.id == live.stat.id));
+        let Some(index) = index else { return };
+        let is_back = self.generations[index].gone_since_ns.is_some();
+        let took_its_place =
+            |it: &Generation| it.is_gone && it.path == self.generations[index].path;
+        if is_back && self.generations[index + 1..].iter().all(took_its_place) {
+            let mut generation = self.generations.remove(index);
+            generation.done_since_ns = None;
+            self.generations.push(generation);
+        }
+    }
+
     /// New generations are never put before what is being read.
     fn insert_from(&self) -> usize {
         let reading = self.generations.iter().rposition(|it| it.offset > 0 || it.is_gone);
         reading.map_or(0, |index| index + 1)
     }
 
-    /// Forgets generations that have no name, were read to the end, and were watched long enough.
+    /// Lets go of generations that have no name, were read to the end, and were watched long enough.
+    ///
+    /// One that lives on elsewhere, since a link leads to another file now, may grow for ever and is
+    /// not read for ever; should the link lead to it again, it goes on where it was.
     pub(super) fn drop_finished(&mut self, now_ns: u64) {
         let late_writes_ns = self.spec.options.late_writes_ns;
-        let (forgotten, cursor) = (&mut self.forgotten, self.cursor);
+        let is_over = self.generations.iter().all(|it| it.is_gone);
+        let (forgotten, orphans) = (&mut self.forgotten, &mut self.orphans);
+        let cursor = self.cursor;
         self.generations.retain_mut(|it| {
-            let watched = it.done_since_ns.is_some_and(|since| now_ns >= since + late_writes_ns);
-            if !(it.is_gone && watched) || it.missed_before > 0 {
+            let is_past =
+                |since_ns: Option<u64>| since_ns.is_some_and(|it| now_ns >= it + late_writes_ns);
+            let is_watched = is_past(it.done_since_ns);
+            let is_left = it.is_linked && is_past(it.gone_since_ns) && !is_over;
+            let is_owed = it.owed.is_some_and(|owed| it.offset < owed) || it.missed_before > 0;
+            if !it.is_gone || !(is_watched || is_left) || is_owed {
                 return true;
             }
             // The last look: what was written since the one before is still read.
-            let mut is_finished = true;
-            if let Some(Ok(stat)) = it.file.as_ref().map(|file| file.stat()) {
+            let stat = it.file.as_ref().and_then(|file| file.stat().ok());
+            let mut is_cut = false;
+            let links = stat.map(|stat| {
                 it.size = it.size.max(stat.size);
                 // It may have been cut, too, and written anew.
-                is_finished = it.carrier != Carrier::Original || stat.size >= it.offset;
-            }
-            is_finished &= it.size <= it.offset;
-            if is_finished {
-                forgotten.push((cursor, it.key));
+                is_cut = it.carrier == Carrier::Original && stat.size < it.offset;
+                stat.links
+            });
+            let owed = match links {
+                Some(1..) if is_left => *it.owed.get_or_insert(it.size),
+                _ if is_watched => it.size,
+                _ => return true,
+            };
+            let is_finished = it.offset >= owed && !is_cut;
+            match links {
+                _ if !is_finished => {}
+                Some(1..) => orphans.push(it.position()),
+                _ => forgotten.push((cursor, it.key)),
             }
             !is_finished
         });

@@ -8,10 +8,12 @@ use flow::Chunk;
 
 use super::*;
 use crate::frame::Tail;
-use crate::fs::{Fs, HostFs};
+use crate::fs::{Fs, HostFs, Reach};
 
 mod copies;
+mod faults;
 mod holes;
+mod links;
 mod multiline;
 mod parts;
 
@@ -41,6 +43,11 @@ fn options(format: Option<Format>) -> SourceOptions {
     }
 }
 
+/// Everything: what a source asks for is what discovery found.
+fn everything() -> HostFs {
+    HostFs::new(Reach::own_trees(vec![PathBuf::from("/")], Vec::new()))
+}
+
 fn source(known: &Known, format: Option<Format>) -> Source {
     let id = ContextId(1);
     let context = Context { id, tenant: Arc::from("t"), attributes: Vec::new() };
@@ -49,6 +56,7 @@ fn source(known: &Known, format: Option<Format>) -> Source {
         rule: Arc::from("rule"),
         sink: 0,
         options: Arc::new(options(format)),
+        fs: Arc::new(everything()),
     };
     Source::new(SourceId(0), spec, Arc::default(), known)
 }
@@ -91,17 +99,19 @@ impl Bed {
     fn look(&mut self, names: &[&str]) {
         let seen = |name: &&str| {
             let path = self.directory.path().join(name);
-            SeenFile { stat: HostFs.stat(&path).unwrap(), path }
+            SeenFile { stat: everything().stat(&path).unwrap(), path }
         };
         let files: Vec<SeenFile> = names.iter().map(seen).collect();
-        self.source.reconcile(&HostFs, &files, StartAt::Beginning, self.now_ns);
+        let fs = Arc::clone(&self.source.spec.fs);
+        self.source.reconcile(&*fs, &files, StartAt::Beginning, self.now_ns);
     }
 
     /// Does everything there is to do at this time; returns the bodies delivered.
     fn run(&mut self) -> Vec<String> {
         let mut bodies = Vec::new();
         for _ in 0..1000 {
-            match self.source.look(&HostFs, self.now_ns) {
+            let fs = Arc::clone(&self.source.spec.fs);
+            match self.source.look(&*fs, self.now_ns) {
                 Look::Read { tail, bridge, .. } => {
                     bodies.extend(self.read(tail, bridge));
                 }
@@ -123,8 +133,11 @@ impl Bed {
     }
 
     fn read(&mut self, tail: Tail, bridge: bool) -> Vec<String> {
-        let outcome =
-            self.source.read(&HostFs, &mut self.chunk, tail, bridge, self.now_ns).unwrap();
+        let fs = Arc::clone(&self.source.spec.fs);
+        let outcome = match self.source.read(&*fs, &mut self.chunk, tail, bridge, self.now_ns) {
+            Ok(outcome) => outcome,
+            Err(error) => return vec![format!("error {:?}", error.raw_os_error())],
+        };
         outcome.positions.iter().for_each(|it| self.known.move_to(*it));
         let text = |it| String::from_utf8(self.chunk.body(it).to_vec()).unwrap();
         let bodies: Vec<String> = self.chunk.records().iter().map(text).collect();

@@ -31,7 +31,7 @@ impl Fs for World {
         if let Some(directory) = state.directories.get(path) {
             let modified_ns = unix_ns(directory.modified_ns);
             let (id, kind) = (directory.id, FileKind::Directory);
-            return Ok(Stat { id, kind, size: 0, modified_ns, links: 1 });
+            return Ok(Stat { id, kind, size: 0, modified_ns, links: 1, is_linked: false });
         }
         let index = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(state.tell(index))
@@ -88,7 +88,7 @@ impl State {
         let (id, links, modified_ns) = (file.id, file.links, unix_ns(file.modified_ns));
         let life = file.now_mut();
         life.tell(life.len());
-        Stat { id, kind: FileKind::Regular, size: life.len(), modified_ns, links }
+        Stat { id, kind: FileKind::Regular, size: life.len(), modified_ns, links, is_linked: false }
     }
 }
 

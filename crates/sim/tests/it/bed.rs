@@ -76,10 +76,11 @@ pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<C
         tenants: TenantMap::default(),
         sink: 0,
         options: Arc::new(options),
+        fs: Arc::new(world.clone()),
     };
-    let (fs, clock) = (Arc::new(world.clone()), world.clock());
+    let clock = world.clock();
     let (place, meter) = (Place::default(), Arc::new(Meter::default()));
-    let discovery = Discovery::new(fs, clock, None, vec![rule], place, vec![door], meter, 0);
+    let discovery = Discovery::new(clock, None, vec![rule], place, vec![door], meter, 0);
     (discovery, commands)
 }
 

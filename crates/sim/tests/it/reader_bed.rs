@@ -138,7 +138,6 @@ impl ReaderBed {
         let entries = self.context.map(|it| Entry::new(it, self.checkpoint.clone()));
         let read_back: Box<dyn ReadBack> = Box::new(Holds(Arc::clone(&self.held)));
         let reader = Reader::new(ReaderParts {
-            fs: Arc::new(self.world.clone()),
             clock: self.world.clock(),
             commands: for_reader,
             tracker: tracker_sender,

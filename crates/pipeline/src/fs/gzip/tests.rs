@@ -22,7 +22,7 @@ impl LogFile for Bytes {
     fn stat(&self) -> io::Result<Stat> {
         let id = FileId { device: 1, inode: 1, birth_ns: 1 };
         let size = self.0.lock().unwrap().len() as u64;
-        Ok(Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1 })
+        Ok(Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1, is_linked: false })
     }
 }
 

@@ -56,10 +56,10 @@ fn b3_waiting_for_a_hole_looks_less_and_less_often() {
     options.flush_timeout_ns = 60 * SECOND;
     bed.source.spec.options = Arc::new(options);
     file.set_len(20_000).unwrap();
-    let mut reads = 0;
+    let (mut reads, fs) = (0, Arc::clone(&bed.source.spec.fs));
     for _ in 0..59_000 {
         bed.now_ns += SECOND / 1000;
-        while let Look::Read { tail, bridge, .. } = bed.source.look(&HostFs, bed.now_ns) {
+        while let Look::Read { tail, bridge, .. } = bed.source.look(&*fs, bed.now_ns) {
             reads += 1;
             bed.read(tail, bridge);
         }

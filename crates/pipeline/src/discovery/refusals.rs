@@ -1,0 +1,106 @@
+//! Refusals: what a scan may not look at or will not read, said once and again when it changes.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::fs::{FileKind, Fs, Printable, Refusal};
+use crate::source::SeenFile;
+
+/// Paths remembered as refused; more are neither said nor counted.
+///
+/// 10,000: some 2 MiB. Whoever makes more of them is to fill neither memory nor the agent's log.
+const REFUSALS_MAX: usize = 10_000;
+
+/// What scans refused, and why.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    known: HashMap<PathBuf, Known>,
+    linked_files: usize,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Empty if it is not refused any more.
+    why: String,
+    is_met: bool,
+    /// How often `why` changed. A path that flips to and fro is said less and less often.
+    changes: u32,
+}
+
+impl Refusals {
+    /// A scan begins.
+    pub(super) fn begin(&mut self) {
+        self.known.values_mut().for_each(|it| it.is_met = false);
+        self.linked_files = 0;
+    }
+
+    /// A scan ended. After a partial one, what was not met may merely not have been looked at.
+    pub(super) fn end(&mut self, is_partial: bool) {
+        if !is_partial {
+            self.known.retain(|_, it| it.is_met);
+        }
+    }
+
+    /// How many paths are refused.
+    pub(super) fn count(&self) -> usize {
+        self.known.values().filter(|it| !it.why.is_empty()).count()
+    }
+
+    /// Files of this scan that links led to: no watch hears when they are written to.
+    pub(super) fn linked_files(&self) -> usize {
+        self.linked_files
+    }
+
+    /// The file at `path`, if it can be read; if not, this is said.
+    pub(super) fn file(&mut self, fs: &dyn Fs, path: PathBuf) -> Option<SeenFile> {
+        match fs.stat(&path) {
+            Ok(stat) if stat.kind == FileKind::Regular => {
+                self.passed(&path);
+                self.linked_files += usize::from(stat.is_linked);
+                Some(SeenFile { path, stat })
+            }
+            // A directory is no file that somebody may be waiting for.
+            Ok(stat) if stat.kind == FileKind::Directory => None,
+            Ok(stat) => {
+                self.refuse(&path, &Refusal::Kind(stat.kind).to_string());
+                None
+            }
+            Err(error) => {
+                self.failed(&path, &error);
+                None
+            }
+        }
+    }
+
+    /// Says why `path` cannot be looked at, unless it is not there.
+    pub(super) fn failed(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.refuse(path, &error.to_string());
+        }
+    }
+
+    /// `path` can be looked at.
+    pub(super) fn passed(&mut self, path: &Path) {
+        if let Some(known) = self.known.get_mut(path) {
+            known.is_met = true;
+            known.why.clear();
+        }
+    }
+
+    fn refuse(&mut self, path: &Path, why: &str) {
+        if !self.known.contains_key(path) && self.known.len() < REFUSALS_MAX {
+            self.known.insert(path.to_path_buf(), Known::default());
+        }
+        let Some(known) = self.known.get_mut(path) else { return };
+        known.is_met = true;
+        if known.why == why {
+            return;
+        }
+        why.clone_into(&mut known.why);
+        known.changes = known.changes.saturating_add(1);
+        if known.changes.is_power_of_two() {
+            tracing::warn!(path = %Printable(path), why, "refused");
+        }
+    }
+}
