@@ -33,6 +33,25 @@ pub(crate) fn raise_open_files() {
     }
 }
 
+/// How many log files may be open: as configured, but no more than the limit of open files leaves
+/// beside what the agent needs for itself.
+pub(crate) fn open_files_max(configured: usize) -> u64 {
+    let configured = configured as u64;
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return configured };
+    let allowed = limit - (limit / 2).min(OWN_FILES);
+    if configured > allowed {
+        tracing::info!(
+            configured,
+            allowed,
+            "fewer log files are held open: raise LimitNOFILE for more"
+        );
+    }
+    configured.min(allowed)
+}
+
+/// Descriptors for sinks, sockets, directories and all else: far more than are ever needed.
+const OWN_FILES: u64 = 256;
+
 /// Resident memory of this process in bytes, as `/proc` tells; 0 where it does not.
 pub(crate) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();

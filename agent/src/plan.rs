@@ -71,7 +71,7 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),
-        open_files_max: agent.open_files_max as u64,
+        open_files_max: place::open_files_max(agent.open_files_max),
         pinned_bytes_max: agent.pinned_bytes_max,
     };
     Ok(Resolved { plan, queues })

@@ -77,11 +77,20 @@ impl Bench {
         self.folder.join("queue")
     }
 
+    /// The queue, or nowhere.
+    #[must_use]
+    pub fn output(&self, to_queue: bool) -> OutputConfig {
+        if to_queue { OutputConfig::Queue(self.queue()) } else { OutputConfig::Blackhole }
+    }
+
     /// The configuration for this input and output, as it would be started now.
     #[must_use]
-    pub fn config(&self, input: InputConfig, to_queue: bool, listen: SocketAddr) -> AgentConfig {
-        let output =
-            if to_queue { OutputConfig::Queue(self.queue()) } else { OutputConfig::Blackhole };
+    pub fn config(
+        &self,
+        input: InputConfig,
+        output: OutputConfig,
+        listen: SocketAddr,
+    ) -> AgentConfig {
         AgentConfig { state: self.folder.join("state"), listen, input, output }
     }
 
@@ -90,6 +99,14 @@ impl Bench {
     /// # Errors
     /// If folders or process cannot be made.
     pub fn start(&self, input: &InputConfig, to_queue: bool) -> anyhow::Result<Agent> {
+        self.start_into(input, self.output(to_queue))
+    }
+
+    /// Starts an agent that delivers to `output`, with nothing in its state and queue.
+    ///
+    /// # Errors
+    /// If folders or process cannot be made.
+    pub fn start_into(&self, input: &InputConfig, output: OutputConfig) -> anyhow::Result<Agent> {
         if self.folder.try_exists()? {
             fs::remove_dir_all(&self.folder)?;
         }
@@ -98,7 +115,7 @@ impl Bench {
         }
         let metrics = free_address()?;
         let config = self.folder.join("logferry.yaml");
-        fs::write(&config, self.config(input.clone(), to_queue, metrics).to_yaml())?;
+        fs::write(&config, self.config(input.clone(), output, metrics).to_yaml())?;
         let log = self.folder.join("logferry.log");
         let log_file = File::create(&log)?;
         let start_ns = monotonic_ns();

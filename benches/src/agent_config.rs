@@ -22,6 +22,8 @@ pub enum OutputConfig {
     Blackhole,
     /// The embedded queue in a folder, compressed by zstd at level 1.
     Queue(PathBuf),
+    /// A file, as lines of JSON.
+    File(PathBuf),
 }
 
 /// One configuration of the agent: one input, one sink.
@@ -51,10 +53,15 @@ impl AgentConfig {
             InputConfig::Traces(_) => ", multiline: {preset: java}",
             InputConfig::Files(_) | InputConfig::Containers(_) => "",
         };
+        let mut encoding = "otlp_proto";
         let (output, compression) = match &self.output {
             OutputConfig::Blackhole => ("blackhole: {}".to_owned(), "{codec: none}"),
             OutputConfig::Queue(path) => {
                 (format!("queue: {{path: {}}}", quote_path(path)), "{codec: zstd, level: 1}")
+            }
+            OutputConfig::File(path) => {
+                encoding = "json_lines";
+                (format!("file: {{path: {}}}", quote_path(path)), "{codec: none}")
             }
         };
         let agent = format!(
@@ -75,7 +82,7 @@ impl AgentConfig {
                 "---\n",
                 "LogSink",
                 "out",
-                format!("{{{output}, encoding: otlp_proto, compression: {compression}}}"),
+                format!("{{{output}, encoding: {encoding}, compression: {compression}}}"),
             ),
         ] {
             write!(

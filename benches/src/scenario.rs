@@ -2,8 +2,12 @@
 //!
 //! What is promised about each answer is here, in constants: the goals.
 
+mod fast_rotation;
+mod first_line;
 mod idle;
+mod idle_files;
 mod latency;
+mod many_files;
 mod multiline;
 mod paced;
 mod throughput;
@@ -44,6 +48,21 @@ pub enum Scenario {
     Paced10Mb,
     /// One line each in many new files: time from write to acknowledgement
     Latency,
+    /// 10,000 files, of which 100 have something, against one file
+    #[value(name = "files-active")]
+    FilesActive,
+    /// 200 files of 10 MiB, against one file of the sum
+    #[value(name = "files-200")]
+    Files200,
+    /// 100,000 files: from the start to the first record, and what they cost when nothing happens
+    #[value(name = "files-100000")]
+    Files100000,
+    /// The first line of each of many new files: time from write to sink
+    #[value(name = "files-first-line")]
+    FilesFirstLine,
+    /// Rotation of many files each 200 ms at half of the agent's speed
+    #[value(name = "files-rotation")]
+    FilesRotation,
 }
 
 /// How the questions are put.
@@ -87,6 +106,11 @@ impl Scenario {
             Scenario::Idle1000 => idle::run(settings, &space),
             Scenario::Paced10Mb => paced::run(settings, &space),
             Scenario::Latency => latency::run(settings, &space),
+            Scenario::FilesActive => many_files::active(settings, &space),
+            Scenario::Files200 => many_files::split(settings, &space),
+            Scenario::Files100000 => idle_files::run(settings, &space),
+            Scenario::FilesFirstLine => first_line::run(settings, &space),
+            Scenario::FilesRotation => fast_rotation::run(settings, &space),
         }
     }
 }
@@ -155,7 +179,7 @@ fn load(settings: &Settings, out: PathBuf, limits: Limits) -> LoadSpec {
 /// The configuration as reports show it: the port is another in each run.
 fn shown_config(bench: &Bench, input: InputConfig, to_queue: bool) -> String {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    bench.config(input, to_queue, listen).to_yaml()
+    bench.config(input, bench.output(to_queue), listen).to_yaml()
 }
 
 fn seconds(ns: u64) -> f64 {

@@ -46,7 +46,8 @@ pub(crate) const CHECKPOINTS: &str = "logferry_checkpoints_total";
 pub(crate) const CHECKPOINT_ERRORS: &str = "logferry_checkpoint_errors_total";
 pub(crate) const CHECKPOINT_AGE_SECONDS: &str = "logferry_checkpoint_age_seconds";
 pub(crate) const SCANS: &str = "logferry_scans_total";
-pub(crate) const UNWATCHED_DIRECTORIES: &str = "logferry_unwatched_directories_total";
+pub(crate) const UNWATCHED_DIRECTORIES: &str = "logferry_unwatched_directories";
+pub(crate) const WATCH_OVERFLOWS: &str = "logferry_watch_overflows_total";
 pub(crate) const WRITE_TO_ACK_SECONDS: &str = "logferry_write_to_ack_seconds";
 pub(crate) const QUEUE_BYTES: &str = "logferry_queue_bytes";
 pub(crate) const QUEUE_SEGMENTS: &str = "logferry_queue_segments";
@@ -66,7 +67,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 37] = [
+pub(crate) const ALL: [Metric; 38] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -122,7 +123,12 @@ pub(crate) const ALL: [Metric; 37] = [
         "since when something acknowledged is in no checkpoint; 0 if all is",
     ),
     counter(SCANS, "", "directory scans"),
-    counter(UNWATCHED_DIRECTORIES, "", "directories that could not be watched and are polled"),
+    gauge(UNWATCHED_DIRECTORIES, "", "directories that cannot be watched now and are polled"),
+    counter(
+        WATCH_OVERFLOWS,
+        "",
+        "times that the watch lost events, and everything was looked at instead",
+    ),
     counter(RELOADS, "", "changes of the configuration put in force"),
     counter(RELOAD_FAILURES, "", "changes of the configuration that were refused"),
     gauge(CONFIG_BAD, "", "1 while the configuration on disk is refused: should alert"),

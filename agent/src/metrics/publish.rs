@@ -77,7 +77,8 @@ fn plane(meter: &Meter, now_ns: u64) {
     };
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(age_ns as f64 / 1e9);
     counter!(names::SCANS).absolute(meter.scans.get());
-    counter!(names::UNWATCHED_DIRECTORIES).absolute(meter.unwatched_directories.get());
+    gauge!(names::UNWATCHED_DIRECTORIES).set(meter.unwatched_directories.get() as f64);
+    counter!(names::WATCH_OVERFLOWS).absolute(meter.watch_overflows.get());
 }
 
 fn agent(status: &Status) {

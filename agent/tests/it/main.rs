@@ -20,6 +20,7 @@ mod sinks;
 mod copies;
 mod crash;
 mod full_disk;
+mod limits;
 mod lock;
 mod permission;
 mod pinned;

@@ -186,6 +186,9 @@ fn a2_a_closed_file_that_was_written_to_and_rotated_away_is_declared() {
     let mut container = Container::create(&bed.path(POD));
     container.write(10);
     bed.wait_for_records(50);
+    // It is the least recently active one once others were.
+    (0..40).for_each(|number| append(&bed.log(format!("{number}.log")), b"more\n"));
+    bed.wait_for_records(90);
     let live = container.live();
     wait_until("closed", || is_open(agent.pid(), &live), |it| !it);
     agent.signal(Signal::STOP);

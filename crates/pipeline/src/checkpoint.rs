@@ -7,7 +7,7 @@
 //! tail is cut, a damaged file is reported and the previous one is used. `docs/FORMAT.md` has the
 //! layout. Owned by the tracker's thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -34,11 +34,18 @@ pub struct Entry {
     pub updated_unix_seconds: i64,
 }
 
+/// An entry, taken apart.
+type Parts<'a> = (ContextId, &'a Known, i64);
+
 impl Entry {
     /// An entry that was never stored.
     #[must_use]
     pub fn new(context: ContextId, known: Known) -> Entry {
         Entry { context, known, updated_unix_seconds: 0 }
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        (self.context, &self.known, self.updated_unix_seconds)
     }
 }
 
@@ -96,11 +103,31 @@ pub struct StoreError {
     source: io::Error,
 }
 
+/// What a context's entry is, beside the context.
+#[derive(Debug)]
+struct Stored {
+    known: Known,
+    updated_unix_seconds: i64,
+}
+
+impl Stored {
+    /// In as many bytes as it takes: there may be very many.
+    fn new(mut entry: Entry) -> (ContextId, Stored) {
+        entry.known.generations.shrink_to_fit();
+        let Entry { context, known, updated_unix_seconds } = entry;
+        (context, Stored { known, updated_unix_seconds })
+    }
+
+    fn is_kept(&self, now_unix_seconds: i64) -> bool {
+        now_unix_seconds - self.updated_unix_seconds < KEEP_SECONDS
+    }
+}
+
 /// The checkpoint of one state directory.
 #[derive(Debug)]
 pub struct CheckpointStore {
     directory: PathBuf,
-    entries: HashMap<ContextId, Entry>,
+    contexts: HashMap<ContextId, Stored>,
     sequence: u64,
     /// The file being appended to; `None` after an error, and then a new one is begun.
     file: Option<File>,
@@ -127,12 +154,12 @@ impl CheckpointStore {
         std::fs::create_dir_all(directory).map_err(io_error(directory))?;
         let lock = lock(directory)?;
         let loaded = load::load(directory)?;
-        let mut entries: HashMap<ContextId, Entry> =
-            loaded.entries.iter().map(|it| (it.context, it.clone())).collect();
-        entries.retain(|_, it| now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS);
+        let mut contexts: HashMap<ContextId, Stored> =
+            loaded.entries.iter().cloned().map(Stored::new).collect();
+        contexts.retain(|_, it| it.is_kept(now_unix_seconds));
         let mut store = CheckpointStore {
             directory: directory.to_path_buf(),
-            entries,
+            contexts,
             sequence: loaded.last_sequence,
             file: None,
             bytes: 0,
@@ -146,18 +173,45 @@ impl CheckpointStore {
         Ok((store, loaded))
     }
 
-    /// Stores changed entries, durably when this returns.
+    /// What is stored of a context, or will be with the next call of [`CheckpointStore::store`].
+    #[must_use]
+    pub fn known(&self, context: ContextId) -> Option<&Known> {
+        self.contexts.get(&context).map(|it| &it.known)
+    }
+
+    /// Whether just this is stored, and was so lately that it will not be forgotten.
+    #[must_use]
+    pub fn has(&self, context: ContextId, known: &Known, now_unix_seconds: i64) -> bool {
+        self.contexts.get(&context).is_some_and(|it| {
+            it.known == *known && now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS / 2
+        })
+    }
+
+    /// Stores changed entries, durably when this returns. With `is_refresh` a new file is begun.
+    ///
+    /// A new file is without the contexts that did not change for [`KEEP_SECONDS`], unless they are
+    /// among those that `open` tells.
     ///
     /// # Errors
     /// If the file system refuses. The entries are remembered and stored with the next call.
-    pub fn store(&mut self, changed: Vec<Entry>, now_unix_seconds: i64) -> Result<(), StoreError> {
-        let frame = format::frame(format::Kind::Changes, &changed);
-        for entry in changed {
-            self.entries.insert(entry.context, entry);
-        }
+    pub fn store(
+        &mut self,
+        changed: Vec<Entry>,
+        now_unix_seconds: i64,
+        is_refresh: bool,
+        open: impl FnOnce() -> HashSet<ContextId>,
+    ) -> Result<(), StoreError> {
+        let frame = format::frame(format::Kind::Changes, changed.iter().map(Entry::parts));
+        self.contexts.extend(changed.into_iter().map(Stored::new));
         let limit = COMPACT_BYTES_MIN.max(self.snapshot_bytes * GROWTH_MAX);
-        if self.file.is_none() || self.bytes + frame.len() as u64 > limit {
-            self.entries.retain(|_, it| now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS);
+        if is_refresh || self.file.is_none() || self.bytes + frame.len() as u64 > limit {
+            drop(frame);
+            for context in open() {
+                if let Some(stored) = self.contexts.get_mut(&context) {
+                    stored.updated_unix_seconds = now_unix_seconds;
+                }
+            }
+            self.contexts.retain(|_, it| it.is_kept(now_unix_seconds));
             return self.begin_file();
         }
         self.append(&frame)
@@ -196,9 +250,9 @@ impl CheckpointStore {
     }
 
     fn write_file(&mut self, sequence: u64) -> io::Result<()> {
-        let entries: Vec<Entry> = self.entries.values().cloned().collect();
+        let parts = self.contexts.iter().map(|(id, it)| (*id, &it.known, it.updated_unix_seconds));
         let mut bytes = format::header(sequence);
-        bytes.extend_from_slice(&format::frame(format::Kind::Snapshot, &entries));
+        bytes.extend_from_slice(&format::frame(format::Kind::Snapshot, parts));
         let temporary = self.directory.join(format!("{NAME_PREFIX}tmp"));
         let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
         let mut file = options.open(&temporary)?;

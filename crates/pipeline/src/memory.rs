@@ -35,6 +35,10 @@ impl Memory {
     pub fn recall(&self, context: ContextId, sink: usize) -> Option<Known> {
         let mut inner = self.lock();
         let known = inner.known.remove(&context);
+        // After the start there are few: sources that ended.
+        if inner.known.len() < inner.known.capacity() / 8 {
+            inner.known.shrink_to_fit();
+        }
         let read_back = inner.read_backs.get_mut(sink).and_then(Option::as_mut);
         let persisted = read_back.map(|it| it.persisted(context)).unwrap_or_default();
         Known::resume(known, &persisted)

@@ -133,8 +133,10 @@ pub struct Meter {
     pub scan_ended_ns: Count,
     /// Paths that the last scan would not look at or read.
     pub refused_paths: Count,
-    /// Directories that cannot be watched and are polled.
+    /// Directories that cannot be watched now and are polled.
     pub unwatched_directories: Count,
+    /// Times that events of the watch were lost, and everything was looked at instead.
+    pub watch_overflows: Count,
 }
 
 impl Meter {

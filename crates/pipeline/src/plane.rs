@@ -137,12 +137,13 @@ impl DataPlane {
         let discovery_unparker = parker.unparker().clone();
         let discovery = Discovery::new(
             Arc::clone(&world.clock),
-            watch(&world, &discovery_unparker),
+            Some(watch(&world, &discovery_unparker)),
             plan.rules,
             plan.place,
             readers.clone(),
             Arc::clone(&world.meter),
             plan.scan_interval_ns,
+            plan.open_files_max,
         );
         let discovery_thread = threads.spawn_discovery(discovery, parker)?;
         let tracker_thread = threads.spawn_tracker(tracker)?;
@@ -322,12 +323,6 @@ fn buffer_bytes_max(sinks: &[ReaderSink]) -> usize {
     usize::try_from(largest).unwrap_or(usize::MAX / 2) * 2
 }
 
-fn watch(world: &World, unparker: &Unparker) -> Option<Box<dyn Watch>> {
-    match InotifyWatch::new(Arc::clone(&world.clock), unparker.clone()) {
-        Ok(watch) => Some(Box::new(watch)),
-        Err(error) => {
-            tracing::warn!(%error, "nothing is watched; files are looked at every scan instead");
-            None
-        }
-    }
+fn watch(world: &World, unparker: &Unparker) -> Box<dyn Watch> {
+    Box::new(InotifyWatch::new(Arc::clone(&world.clock), unparker.clone()))
 }

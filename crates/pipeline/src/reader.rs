@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
-use flow::{Chunk, Clock, ContextId, Ledger, SourceId};
+use flow::{Chunk, Clock, ContextId, Ledger};
 
 use crate::Tick;
 use crate::budgets::Budgets;
@@ -22,16 +22,20 @@ use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::pins::Pins;
 use crate::schedule::{LaneIndex, Schedule, SourceIndex};
-use crate::source::{Known, SeenFile, Source, SourceReport, SourceSpec, StartAt};
+use crate::source::{SeenFile, Source, SourceReport, SourceSpec};
 use crate::tracker::TrackerCommand;
 
+mod admit;
 mod gather;
 mod hold;
+mod open_ring;
 mod pack;
+mod settle;
 mod turn;
 pub use gather::BatchLimits;
 use gather::Gather;
 use hold::Holds;
+use open_ring::OpenRing;
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
 use turn::next_tick;
@@ -85,7 +89,7 @@ pub struct ReaderParts {
     pub sinks: Vec<ReaderSink>,
     /// Rung by shippers when a lane has room again, or memory was given back.
     pub doorbell: Doorbell,
-    /// Above this many open log files, idle ones are closed.
+    /// Above this many open log files, those least recently active are closed.
     pub open_files_max: u64,
     /// Removed files that are held open, by all readers.
     pub pins: Arc<Pins>,
@@ -125,6 +129,7 @@ pub struct Reader {
     schedule: Schedule,
     timers: BinaryHeap<Reverse<(u64, SourceIndex)>>,
     gathers: Vec<Gather>,
+    open: OpenRing,
     /// By sink.
     packers: Vec<Packer>,
     holds: Holds,
@@ -145,6 +150,12 @@ struct Slot {
 
 /// Turns in one tick: a bound, so that time is looked at in between.
 const TURNS_MAX: usize = 16;
+
+/// Commands in one tick: a bound, so that files are read while a scan of very many goes on.
+const COMMANDS_MAX: usize = 64;
+
+/// Timers for which there is always room.
+const TIMERS_KEPT: usize = 1024;
 
 /// How long a blocked reader sleeps at most: shippers wake it earlier.
 const BLOCKED_NS: u64 = 20_000_000;
@@ -171,6 +182,7 @@ impl Reader {
             timers: BinaryHeap::new(),
             gathers: Vec::new(),
             holds: Holds::default(),
+            open: OpenRing::default(),
             is_stopping: false,
         }
     }
@@ -208,6 +220,7 @@ impl Reader {
         if self.timers.is_empty() {
             // Quiet: what one chunk of many short lines needed is not kept for the next hour.
             self.chunk.shrink();
+            self.timers.shrink_to(TIMERS_KEPT);
         }
         let timer_ns = self.timers.peek().map(|Reverse((due_ns, _))| *due_ns);
         let is_blocked = self.schedule.has_blocked() || self.gathers.iter().any(Gather::is_stalled);
@@ -232,7 +245,8 @@ impl Reader {
 
     fn take_commands(&mut self, now_ns: u64) -> bool {
         let mut worked = false;
-        while let Ok(command) = self.parts.commands.try_recv() {
+        for _ in 0..COMMANDS_MAX {
+            let Ok(command) = self.parts.commands.try_recv() else { break };
             worked = true;
             match command {
                 Command::Look { spec, files, opened, is_initial } => {
@@ -250,75 +264,6 @@ impl Reader {
             }
         }
         worked
-    }
-
-    fn look(&mut self, spec: SourceSpec, files: &[SeenFile], is_initial: bool, now_ns: u64) {
-        let context = spec.context.id;
-        let (index, known, start_at, is_new) = match self.by_context.get(&context) {
-            Some(&index) => (index, Known::new(0), StartAt::Beginning, false),
-            None if files.is_empty() => return,
-            None => {
-                let known = self.parts.memory.recall(context, spec.sink);
-                let start_at = if is_initial && known.is_none() {
-                    spec.options.start_at
-                } else {
-                    StartAt::Beginning
-                };
-                let known = known.unwrap_or_else(|| Known::new(self.new_epoch()));
-                (self.open(spec, &known, now_ns), known, start_at, true)
-            }
-        };
-        let Some(slot) = &mut self.slots[index] else { return };
-        let source = &mut slot.source;
-        let fs = Arc::clone(&source.spec.fs);
-        source.reconcile(&*fs, files, start_at, now_ns);
-        if is_new {
-            // What `startAt: end` leaves out is left out after a restart too.
-            let known = if start_at == StartAt::End { source.known() } else { known };
-            let (source, meter) = (source.id, Arc::clone(&source.meter));
-            self.tell_tracker(TrackerCommand::Open { source, context, known, meter });
-        }
-        self.settle_files(index);
-        self.hold(index, now_ns);
-        self.make_ready(index);
-    }
-
-    /// An epoch larger than any before: the wall clock, in seconds.
-    fn new_epoch(&self) -> u32 {
-        let seconds = self.parts.clock.unix_ns() / 1_000_000_000;
-        u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
-    }
-
-    fn open(&mut self, spec: SourceSpec, known: &Known, now_ns: u64) -> SourceIndex {
-        let id = SourceId(self.next_id);
-        self.next_id += self.parts.id_step;
-        let meter = self.parts.meter.tenant(&spec.context.tenant);
-        meter.sources.add(1);
-        let lane = self.lane_for(&spec);
-        let context = spec.context.id;
-        let mut source = Source::new(id, spec, meter, known);
-        source.seen_ns = now_ns;
-        source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
-        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Some(slot);
-        self.by_context.insert(context, index);
-        index
-    }
-
-    fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
-        let key = self.parts.lanes.key(&spec.context.tenant, spec.sink, spec.context.id);
-        if let Some(index) = self.gathers.iter().position(|it| it.key == key) {
-            return index;
-        }
-        let lane = self.parts.lanes.open(&key);
-        let budget = self.parts.budgets.of(&key.tenant);
-        let sink = &self.parts.sinks[key.sink];
-        self.gathers.push(Gather::new(key, lane, budget, sink.limits));
-        self.schedule.add_lane()
     }
 
     fn poke(&mut self, context: ContextId, now_ns: u64) {
@@ -365,17 +310,6 @@ impl Reader {
             slot.is_ready = true;
             self.schedule.ready(slot.lane, index);
         }
-    }
-
-    /// Keeps the count of open files and of unread bytes true.
-    fn settle_files(&mut self, index: SourceIndex) {
-        let Some(slot) = &mut self.slots[index] else { return };
-        let meter = &self.parts.meter;
-        let open_files = slot.source.open_files();
-        meter.open_files.add(open_files as u64);
-        meter.open_files.sub(slot.open_files as u64);
-        slot.open_files = open_files;
-        slot.source.count_unread();
     }
 
     fn tell_tracker(&self, command: TrackerCommand) {

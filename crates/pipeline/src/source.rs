@@ -135,6 +135,8 @@ pub struct Source {
     /// Bytes of removed files that it holds open, as last reported.
     pinned_bytes: u64,
     files: hold::Files,
+    /// How many new files may be opened before it is their turn.
+    pub open_max: u32,
 }
 
 /// A generation that was being read before the start, and has not been seen since.
@@ -231,6 +233,7 @@ impl Source {
             risk_bytes: 0,
             pinned_bytes: 0,
             files: hold::Files::default(),
+            open_max: u32::MAX,
         }
     }
 
@@ -283,13 +286,25 @@ impl Source {
         self.generations.iter().filter(|it| it.file.is_some()).count()
     }
 
-    /// Closes the files that can be opened again by name and have nothing unread, by what the file
-    /// system says now: a name may be gone that no look at the directory has missed yet.
-    pub fn close_idle(&mut self) {
-        for generation in &mut self.generations {
+    /// Whether the generation that was read last before the start is yet to be seen.
+    #[must_use]
+    pub fn misses_newest(&self) -> bool {
+        self.vanished.is_some()
+    }
+
+    /// Does nothing until then.
+    pub fn hold_until(&mut self, at_ns: u64) {
+        self.retry.at_ns = self.retry.at_ns.max(at_ns);
+    }
+
+    /// Closes the files that can be opened again by name: what they are is checked then.
+    ///
+    /// The file system is asked: a name may be gone that no look at the directory has missed yet.
+    pub fn close_named(&mut self) {
+        for generation in self.generations.iter_mut().filter(|it| !it.is_gone) {
             let Some(Ok(stat)) = generation.file.as_ref().map(|file| file.stat()) else { continue };
             generation.size = generation.size.max(stat.size);
-            if !generation.is_gone && stat.links > 0 && stat.size <= generation.offset {
+            if stat.links > 0 {
                 generation.file = None;
             }
         }

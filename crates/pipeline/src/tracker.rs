@@ -4,17 +4,20 @@
 //! arrives early simply waits until its predecessors have come: the watermark is all the order there
 //! is. Only watermarks are stored, never anything beyond.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Select};
-use flow::{Acked, Clock, ContextId, Position, SourceId};
+use flow::{Acked, Clock, ContextId, SourceId};
 
 use crate::Tick;
 use crate::checkpoint::{CheckpointStore, Entry};
 use crate::meter::{Meter, Observe, TenantMeter};
 use crate::source::Known;
+
+mod tracked;
+use tracked::Tracked;
 
 /// What readers tell the tracker. A source is opened before its first span is acknowledged.
 #[derive(Debug)]
@@ -58,22 +61,41 @@ pub struct Tracker {
     interval_ns: u64,
     meter: Arc<Meter>,
     observe: Arc<dyn Observe>,
-    sources: HashMap<SourceId, ContextId>,
+    sources: HashMap<SourceId, Opened>,
+    /// Meters of tenants, few.
+    meters: Vec<Arc<TenantMeter>>,
+    /// What has changed, or waits for an ack. All else rests in the store alone.
     contexts: HashMap<ContextId, Tracked>,
+    /// Contexts with changes that are not stored.
+    dirty: HashSet<ContextId>,
     next_store_ns: u64,
+    next_refresh_ns: u64,
     store_failures: u32,
 }
 
-#[derive(Debug)]
-struct Tracked {
-    entry: Entry,
-    meter: Arc<TenantMeter>,
-    /// Acknowledged before what precedes them.
-    early: BTreeMap<u64, (u64, Vec<Position>)>,
-    forget: Vec<(u64, u64)>,
-    is_dirty: bool,
-    /// The cursor at which its source ended, if it did.
-    closed_at: Option<u64>,
+/// A source, as far as the tracker must know it: there is one for each of very many.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    /// The id of its context in two halves: one number of 16 bytes would have to be aligned to 16.
+    context: [u64; 2],
+    /// Which of the meters is its tenant's.
+    meter: u32,
+}
+
+impl Opened {
+    fn new(context: ContextId, meter: u32) -> Opened {
+        let halves = context.0.to_ne_bytes();
+        let (high, low) = halves.split_at(8);
+        let half = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("a half has 8 bytes"));
+        Opened { context: [half(high), half(low)], meter }
+    }
+
+    fn context(&self) -> ContextId {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.context[0].to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.context[1].to_ne_bytes());
+        ContextId(u128::from_ne_bytes(bytes))
+    }
 }
 
 impl Tracker {
@@ -88,6 +110,7 @@ impl Tracker {
         meter: Arc<Meter>,
         observe: Arc<dyn Observe>,
     ) -> Tracker {
+        let next_refresh_ns = clock.monotonic_ns() + REFRESH_NS;
         Tracker {
             acks,
             commands,
@@ -97,8 +120,11 @@ impl Tracker {
             meter,
             observe,
             sources: HashMap::new(),
+            meters: Vec::new(),
             contexts: HashMap::new(),
+            dirty: HashSet::new(),
             next_store_ns: 0,
+            next_refresh_ns,
             store_failures: 0,
         }
     }
@@ -107,11 +133,10 @@ impl Tracker {
     pub fn tick(&mut self) -> Tick {
         let now_ns = self.clock.monotonic_ns();
         let worked = self.take(now_ns);
-        let is_dirty = self.contexts.values().any(|it| it.is_dirty);
-        if !is_dirty {
+        if self.dirty.is_empty() && now_ns < self.next_refresh_ns {
             return if worked { Tick::Busy } else { Tick::Idle(None) };
         }
-        if self.meter.unstored_since_ns.get() == 0 {
+        if self.meter.unstored_since_ns.get() == 0 && !self.dirty.is_empty() {
             self.meter.unstored_since_ns.set(now_ns);
         }
         if now_ns >= self.next_store_ns {
@@ -153,79 +178,97 @@ impl Tracker {
     fn command(&mut self, command: TrackerCommand) {
         match command {
             TrackerCommand::Open { source, context, known, meter } => {
-                self.sources.insert(source, context);
-                // A chain that came back before all of its earlier life was acknowledged goes on
-                // with that life's watermark: what the reader knows is further than that.
-                let tracked = self.contexts.entry(context).or_insert_with(|| Tracked {
-                    // What was left out at a first start is nowhere else.
-                    is_dirty: known.is_new && !known.generations.is_empty(),
-                    entry: Entry::new(context, known),
-                    meter,
-                    early: BTreeMap::new(),
-                    forget: Vec::new(),
-                    closed_at: None,
-                });
-                tracked.closed_at = None;
+                self.open(source, context, known, &meter);
             }
             TrackerCommand::Forget { source, cursor, key } => {
-                if let Some(tracked) = self.tracked(source) {
-                    tracked.forget.push((cursor, key));
-                    tracked.forget_reached();
-                }
+                self.change(source, |it| it.forget(cursor, key));
             }
             TrackerCommand::Close { source, cursor } => {
-                if let Some(tracked) = self.tracked(source) {
-                    tracked.closed_at = Some(cursor);
-                    tracked.is_dirty = true;
-                }
+                self.change(source, |it| it.close(source, cursor));
             }
         }
     }
 
-    fn tracked(&mut self, source: SourceId) -> Option<&mut Tracked> {
-        self.contexts.get_mut(self.sources.get(&source)?)
+    fn open(
+        &mut self,
+        source: SourceId,
+        context: ContextId,
+        known: Known,
+        meter: &Arc<TenantMeter>,
+    ) {
+        let number = self.meters.iter().position(|it| Arc::ptr_eq(it, meter));
+        let number = number.unwrap_or_else(|| {
+            self.meters.push(Arc::clone(meter));
+            self.meters.len() - 1
+        });
+        let number = u32::try_from(number).expect("tenants are few");
+        self.sources.insert(source, Opened::new(context, number));
+        // A chain that came back before all of its earlier life was acknowledged goes on with that
+        // life's watermark: what the reader knows is further than that.
+        if let Some(tracked) = self.contexts.get_mut(&context) {
+            tracked.reopen();
+        } else if !self.store.has(context, &known, self.clock.unix_ns() / 1_000_000_000) {
+            // The queue knew more than the checkpoint, or nobody knew anything.
+            // What was left out at a first start is nowhere else.
+            let is_news = !known.is_new || !known.generations.is_empty();
+            self.contexts.insert(context, Tracked::new(known, is_news));
+            if is_news {
+                self.dirty.insert(context);
+            }
+        }
+    }
+
+    /// Changes what is tracked of a source's context, and notes if there is something to store.
+    fn change(&mut self, source: SourceId, change: impl FnOnce(&mut Tracked)) -> bool {
+        let Some(context) = self.sources.get(&source).map(Opened::context) else { return false };
+        let tracked = match self.contexts.entry(context) {
+            hash_map::Entry::Occupied(tracked) => tracked.into_mut(),
+            hash_map::Entry::Vacant(place) => {
+                let Some(known) = self.store.known(context) else { return false };
+                place.insert(Tracked::new(known.clone(), false))
+            }
+        };
+        change(tracked);
+        if tracked.is_dirty {
+            self.dirty.insert(context);
+        }
+        true
     }
 
     fn acknowledge(&mut self, acked: Acked, now_ns: u64) {
-        if let (Some(reason), Some(tracked)) = (acked.gap, self.tracked(acked.source)) {
-            tracked.meter.gaps[usize::from(reason.code())].add(1);
+        let opened = self.sources.get(&acked.source).copied();
+        debug_assert!(opened.is_some(), "an ack for a source that was never opened");
+        let Some(opened) = opened else { return };
+        let meter = &self.meters[opened.meter as usize];
+        if let Some(reason) = acked.gap {
+            meter.gaps[usize::from(reason.code())].add(1);
         }
         // An empty span only carried marks, or a gap whose size nobody can know.
         if acked.span.is_empty() {
             return;
         }
-        let Some(tracked) = self.tracked(acked.source) else {
-            debug_assert!(false, "an ack for a source that was never opened");
-            return;
-        };
-        let meter = &tracked.meter;
-        meter.end(&(acked.seen_ns, acked.source, acked.span.begin));
-        match acked.gap {
-            Some(reason) => meter.gap_bytes[usize::from(reason.code())].add(acked.span.bytes()),
-            None => {
-                meter.delivered_bytes.add(acked.span.bytes() - acked.filtered_bytes);
-                meter.filtered_bytes.add(acked.filtered_bytes);
-                meter.delivered_records.add(u64::from(acked.records));
-            }
-        }
-        let seen_ns = acked.seen_ns;
-        tracked.acknowledge(acked);
-        self.observe.acknowledged(now_ns.saturating_sub(seen_ns));
+        count(meter, &acked);
+        self.observe.acknowledged(now_ns.saturating_sub(acked.seen_ns));
+        self.change(acked.source, |tracked| tracked.acknowledge(acked));
     }
 
     fn store(&mut self, now_ns: u64) {
         self.next_store_ns = now_ns + self.interval_ns;
         let unix_seconds = self.clock.unix_ns() / 1_000_000_000;
-        let dirty = self.contexts.values_mut().filter(|it| it.is_dirty);
-        let changed = dirty.map(|it| {
-            it.entry.updated_unix_seconds = unix_seconds;
-            it.entry.clone()
-        });
-        let changed: Vec<Entry> = changed.collect();
-        if changed.is_empty() {
+        let mut changed: Vec<Entry> = Vec::with_capacity(self.dirty.len());
+        for context in &self.dirty {
+            let Some(tracked) = self.contexts.get(context) else { continue };
+            let known = tracked.known.clone();
+            let updated_unix_seconds = unix_seconds;
+            changed.push(Entry { context: *context, known, updated_unix_seconds });
+        }
+        let is_refresh = now_ns >= self.next_refresh_ns;
+        if changed.is_empty() && !is_refresh {
             return;
         }
-        if let Err(error) = self.store.store(changed, unix_seconds) {
+        let sources = &self.sources;
+        let open = || sources.values().map(Opened::context).collect();
+        if let Err(error) = self.store.store(changed, unix_seconds, is_refresh, open) {
             self.meter.checkpoint_errors.add(1);
             if self.store_failures.is_power_of_two() || self.store_failures == 0 {
                 tracing::error!(%error, "checkpoint not stored; shipping goes on, trying again");
@@ -237,55 +280,49 @@ impl Tracker {
             tracing::info!("checkpoint is stored again");
             self.store_failures = 0;
         }
+        if is_refresh {
+            self.next_refresh_ns = now_ns + REFRESH_NS;
+        }
         self.meter.checkpoints.add(1);
         self.meter.unstored_since_ns.set(0);
-        self.contexts.values_mut().for_each(|it| it.is_dirty = false);
-        self.contexts.retain(|_, it| !it.is_finished());
-        self.sources.retain(|_, context| self.contexts.contains_key(context));
+        for context in self.dirty.drain() {
+            let Some(tracked) = self.contexts.get_mut(&context) else { continue };
+            tracked.is_dirty = false;
+            if tracked.is_at_rest() {
+                if tracked.is_finished() {
+                    for (source, _) in &tracked.closing {
+                        self.sources.remove(source);
+                    }
+                }
+                self.contexts.remove(&context);
+            }
+        }
+        // What one burst of changes needed is not kept for the next hour.
+        self.dirty.shrink_to(DIRTY_KEPT);
+        if self.contexts.is_empty() {
+            self.contexts.shrink_to(DIRTY_KEPT);
+        }
     }
 }
 
-impl Tracked {
-    fn acknowledge(&mut self, acked: Acked) {
-        let known = &mut self.entry.known;
-        if acked.span.begin != known.cursor {
-            assert!(acked.span.begin > known.cursor, "{} was acknowledged twice", acked.span);
-            self.early.insert(acked.span.begin, (acked.span.end, acked.positions));
-            return;
-        }
-        self.advance(acked.span.end, &acked.positions);
-        while let Some((end, positions)) = self.early.remove(&self.entry.known.cursor) {
-            self.advance(end, &positions);
-        }
-        self.forget_reached();
-    }
+/// How often a whole checkpoint is written although little or nothing changed, in nanoseconds.
+///
+/// A day: contexts that are still open must not look like those that are kept for a week only.
+const REFRESH_NS: u64 = 86_400_000_000_000;
 
-    fn advance(&mut self, end: u64, positions: &[Position]) {
-        let known = &mut self.entry.known;
-        known.cursor = end;
-        known.is_new = false;
-        self.is_dirty = true;
-        for position in positions {
-            known.move_to(*position);
-        }
-    }
+/// Changed contexts for which there is always room.
+const DIRTY_KEPT: usize = 1024;
 
-    /// Drops the generations that nothing un-acknowledged refers to any more.
-    fn forget_reached(&mut self) {
-        let cursor = self.entry.known.cursor;
-        let (reached, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.forget).into_iter().partition(|(at, _)| *at <= cursor);
-        self.forget = waiting;
-        if !reached.is_empty() {
-            let generations = &mut self.entry.known.generations;
-            generations.retain(|it| !reached.iter().any(|(_, key)| *key == it.generation));
-            self.is_dirty = true;
+/// Counts what was acknowledged.
+fn count(meter: &TenantMeter, acked: &Acked) {
+    meter.end(&(acked.seen_ns, acked.source, acked.span.begin));
+    match acked.gap {
+        Some(reason) => meter.gap_bytes[usize::from(reason.code())].add(acked.span.bytes()),
+        None => {
+            meter.delivered_bytes.add(acked.span.bytes() - acked.filtered_bytes);
+            meter.filtered_bytes.add(acked.filtered_bytes);
+            meter.delivered_records.add(u64::from(acked.records));
         }
-    }
-
-    /// Whether its source ended and everything is acknowledged.
-    fn is_finished(&self) -> bool {
-        self.closed_at.is_some_and(|cursor| self.entry.known.cursor >= cursor)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use flow::{ContextId, Head, Place, Position, checksum};
 
-use super::Entry;
+use super::{Entry, Parts};
 use crate::source::Known;
 
 const MAGIC: [u8; 8] = *b"LFCKPT\r\n";
@@ -12,6 +12,8 @@ pub const VERSION: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 28;
 /// Length of a frame's header, in bytes.
 const FRAME_HEADER_BYTES: usize = 24;
+/// Bytes of an entry with one generation, and some more.
+const ENTRY_BYTES: usize = 80;
 /// Largest frame that is believed, in bytes: far more than a node's contexts need.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
@@ -67,16 +69,17 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<u64, HeaderError> {
 }
 
 /// A frame: kind, number of entries, length and checksum, then the entries.
-pub(super) fn frame(kind: Kind, entries: &[Entry]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(entries.len() * 80);
-    entries.iter().for_each(|entry| write_entry(entry, &mut body));
-    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + body.len());
-    bytes.extend_from_slice(&(kind as u32).to_le_bytes());
-    bytes.extend_from_slice(&count(entries.len()).to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    let sum = checksum(&body) ^ checksum(&bytes);
-    bytes.extend_from_slice(&sum.to_le_bytes());
-    bytes.extend_from_slice(&body);
+pub(super) fn frame<'a>(kind: Kind, entries: impl ExactSizeIterator<Item = Parts<'a>>) -> Vec<u8> {
+    let entries_count = count(entries.len());
+    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + entries.len() * ENTRY_BYTES);
+    bytes.resize(FRAME_HEADER_BYTES, 0);
+    entries.for_each(|entry| write_entry(entry, &mut bytes));
+    let body_bytes = (bytes.len() - FRAME_HEADER_BYTES) as u64;
+    bytes[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+    bytes[4..8].copy_from_slice(&entries_count.to_le_bytes());
+    bytes[8..16].copy_from_slice(&body_bytes.to_le_bytes());
+    let sum = checksum(&bytes[FRAME_HEADER_BYTES..]) ^ checksum(&bytes[..16]);
+    bytes[16..FRAME_HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -111,12 +114,11 @@ pub(super) fn read_frame(bytes: &[u8]) -> Result<(Kind, Vec<Entry>, usize), Fram
     Ok((kind, entries, FRAME_HEADER_BYTES + len))
 }
 
-fn write_entry(entry: &Entry, out: &mut Vec<u8>) {
-    let known = &entry.known;
-    out.extend_from_slice(&entry.context.0.to_le_bytes());
+fn write_entry((context, known, updated_unix_seconds): Parts<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&context.0.to_le_bytes());
     out.extend_from_slice(&known.epoch.to_le_bytes());
     out.extend_from_slice(&known.cursor.to_le_bytes());
-    out.extend_from_slice(&entry.updated_unix_seconds.to_le_bytes());
+    out.extend_from_slice(&updated_unix_seconds.to_le_bytes());
     out.push(u8::from(known.is_new));
     out.extend_from_slice(&count(known.generations.len()).to_le_bytes());
     for position in &known.generations {

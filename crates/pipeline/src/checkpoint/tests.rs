@@ -28,13 +28,27 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, loaded) = CheckpointStore::open(directory.path(), NOW).unwrap();
     assert!(loaded.is_new);
-    store.store(vec![entry(1, 10)], NOW).unwrap();
+    store.store(vec![entry(1, 10)], NOW, false, HashSet::new).unwrap();
     drop(store);
     let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
-    store.store(vec![entry(1, 20), entry(2, 7)], NOW).unwrap();
-    store.store(vec![entry(1, 30)], NOW).unwrap();
+    store.store(vec![entry(1, 20), entry(2, 7)], NOW, false, HashSet::new).unwrap();
+    store.store(vec![entry(1, 30)], NOW, false, HashSet::new).unwrap();
     let path = store.path(store.sequence);
     (directory, path)
+}
+
+#[test]
+fn a_context_that_is_open_is_kept_however_long_it_does_not_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    store.store(vec![entry(1, 10), entry(2, 20)], NOW, false, HashSet::new).unwrap();
+    let later = NOW + KEEP_SECONDS;
+    store.store(Vec::new(), later, true, || HashSet::from([ContextId(2)])).unwrap();
+    drop(store);
+    let (store, loaded) =
+        CheckpointStore::open(directory.path(), later + KEEP_SECONDS - 1).unwrap();
+    assert_eq!(cursors(&loaded), [(2, 20)]);
+    assert!(store.known(ContextId(2)).is_some());
 }
 
 #[test]
@@ -110,7 +124,9 @@ fn a_file_that_outgrows_its_snapshot_is_replaced() {
     let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
     let first = store.sequence;
     for round in 0..400u64 {
-        store.store((0..100).map(|it| entry(it, round)).collect(), NOW).unwrap();
+        store
+            .store((0..100).map(|it| entry(it, round)).collect(), NOW, false, HashSet::new)
+            .unwrap();
     }
     assert!(store.sequence > first);
     assert!(store.bytes < 2 * COMPACT_BYTES_MIN);
@@ -124,7 +140,7 @@ fn a_file_that_outgrows_its_snapshot_is_replaced() {
 fn contexts_that_no_longer_change_are_dropped_in_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
-    store.store(vec![entry(1, 10)], NOW).unwrap();
+    store.store(vec![entry(1, 10)], NOW, false, HashSet::new).unwrap();
     drop(store);
     drop(CheckpointStore::open(directory.path(), NOW + KEEP_SECONDS).unwrap());
     assert_eq!(load::load(directory.path()).unwrap().entries.len(), 0);
@@ -135,14 +151,14 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let mount = crate::test_mount::Tmpfs::new(directory.path(), "256k");
     let (mut store, _) = CheckpointStore::open(mount.path(), NOW).unwrap();
-    store.store(vec![entry(1, 10)], NOW).unwrap();
+    store.store(vec![entry(1, 10)], NOW, false, HashSet::new).unwrap();
     let filler = mount.path().join("filler");
     drop(std::fs::write(&filler, vec![1; 1 << 20]));
     let many: Vec<Entry> = (0..2000).map(|it| entry(it, 99)).collect();
-    store.store(many, NOW).unwrap_err();
+    store.store(many, NOW, false, HashSet::new).unwrap_err();
     assert_eq!(cursors(&load::load(mount.path()).unwrap()), [(1, 10)]);
     std::fs::remove_file(&filler).unwrap();
-    store.store(vec![entry(1, 50)], NOW).unwrap();
+    store.store(vec![entry(1, 50)], NOW, false, HashSet::new).unwrap();
     drop(store);
     let loaded = reopen(mount.path());
     assert!(cursors(&loaded).contains(&(1, 50)));

@@ -4,8 +4,7 @@
 //! listed. `**` descends into everything below. A file whose name is another selected file's name
 //! with a rotation suffix is a generation of that file, not a source of its own.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +12,9 @@ use std::sync::Arc;
 use flow::{Attribute, Context, ContextId, attribute as key};
 use globset::{GlobBuilder, GlobMatcher, GlobSet};
 
-use super::directories::Directories;
-use super::rotation::{self, Suffix};
-use super::{Found, Place, TenantMap};
-use crate::fs::{FileKind, Fs, Printable};
-use crate::source::SeenFile;
+use super::folder::join;
+use super::{Place, Role, TenantMap, rotation};
+use crate::fs::Printable;
 
 /// Deepest directory below the beginning of a `**`.
 ///
@@ -58,6 +55,12 @@ impl FileSelection {
         Ok(FileSelection { include, exclude })
     }
 
+    /// Whether this very path is selected, leaving aside whether it is there.
+    #[must_use]
+    pub fn takes(&self, path: &Path) -> bool {
+        !self.exclude.is_match(path) && self.include.iter().any(|it| it.matches(path))
+    }
+
     /// For each glob the directory at or below which everything lies that it matches.
     #[must_use]
     pub fn roots(&self) -> Vec<PathBuf> {
@@ -67,80 +70,29 @@ impl FileSelection {
         roots
     }
 
-    /// Whether this very path is selected, leaving aside whether it is there.
-    #[must_use]
-    pub fn takes(&self, path: &Path) -> bool {
-        !self.exclude.is_match(path) && self.include.iter().any(|it| it.matches(path))
+    /// Whether there is a `**`.
+    pub(super) fn takes_any_depth(&self) -> bool {
+        self.include.iter().any(|it| it.components.iter().any(Option::is_none))
     }
 
-    /// All selected chains that are there now; with `only`, those in these directories.
-    pub(super) fn find(
-        &self,
-        fs: &dyn Fs,
-        directories: &mut Directories,
-        place: &Place,
-        tenants: &TenantMap,
-        only: Option<&HashSet<PathBuf>>,
-    ) -> Vec<Found> {
-        let mut leaves = HashSet::new();
-        for pattern in &self.include {
-            pattern.leaves(fs, directories, &mut leaves);
-        }
-        let mut found = Vec::new();
-        for directory in leaves {
-            if only.is_some_and(|only| !only.iter().any(|it| directory.starts_with(it))) {
-                continue;
-            }
-            let names = directories.names(fs, &directory).to_vec();
-            for (name, files) in self.chains(fs, directories, &directory, &names) {
-                let live_path = directory.join(name);
-                let make = || context(place, &tenants.of_files(), &live_path);
-                let context = directories.context(&live_path, make);
-                found.push(Found { live_path, context, files });
-            }
-        }
-        found
+    /// What this directory can hold.
+    pub(super) fn role(&self, directory: &Path) -> Role {
+        self.include.iter().map(|it| it.role(directory)).fold(Role::default(), Role::or)
     }
 
-    /// The files of each chain of one directory, by the live file's name, oldest generation first.
-    fn chains(
-        &self,
-        fs: &dyn Fs,
-        directories: &mut Directories,
-        directory: &Path,
-        names: &[OsString],
-    ) -> BTreeMap<OsString, Vec<SeenFile>> {
-        let mut members: BTreeMap<&OsStr, Vec<(Option<Suffix<'_>>, &OsStr)>> = BTreeMap::new();
-        for name in names.iter().filter(|name| !rotation::is_unfinished(name.as_bytes())) {
-            let rotated = rotation::split(name.as_bytes())
-                .map(|(base, suffix)| (OsStr::from_bytes(base), suffix))
-                .filter(|(base, _)| self.takes(&directory.join(base)));
-            match rotated {
-                Some((base, suffix)) => members.entry(base).or_default().push((Some(suffix), name)),
-                None if self.takes(&directory.join(name)) => {
-                    members.entry(name).or_default().push((None, name));
-                }
-                None => {}
-            }
+    /// Name of the live file of the chain that the file is of, if it is selected.
+    pub(super) fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
+        if rotation::is_unfinished(name.as_bytes()) {
+            return None;
         }
-        let mut chains = BTreeMap::new();
-        for (base, mut generations) in members {
-            generations.sort_by(|one, other| match (one.0, other.0) {
-                // A compressed file after the one it was made of.
-                (Some(first), Some(second)) => rotation::oldest_first(first, second)
-                    .then_with(|| one.1.len().cmp(&other.1.len())),
-                (one, other) => one.is_none().cmp(&other.is_none()),
-            });
-            let seen = generations
-                .into_iter()
-                .filter_map(|(_, name)| directories.refusals.file(fs, directory.join(name)));
-            let mut files: Vec<SeenFile> = seen.collect();
-            rotation::drop_packed_twins(&mut files);
-            if !files.is_empty() {
-                chains.insert(base.to_owned(), files);
-            }
-        }
-        chains
+        let base = rotation::split(name.as_bytes()).map(|(base, _)| OsStr::from_bytes(base));
+        let mut candidates = base.into_iter().chain([name]);
+        candidates.find(|base| self.takes(&join(directory, base)))
+    }
+
+    /// The context of a live file.
+    pub(super) fn context(&self, place: &Place, tenants: &TenantMap, live_path: &Path) -> Context {
+        context(place, &tenants.of_files(), live_path)
     }
 }
 
@@ -190,50 +142,32 @@ impl Pattern {
         matches_parts(&self.components, &parts)
     }
 
-    /// Adds the directories that can hold a match.
-    fn leaves(&self, fs: &dyn Fs, directories: &mut Directories, leaves: &mut HashSet<PathBuf>) {
-        self.descend(fs, directories, &self.base, &self.components, 0, leaves);
+    fn role(&self, directory: &Path) -> Role {
+        let Ok(rest) = directory.strip_prefix(&self.base) else { return Role::default() };
+        let parts: Vec<&OsStr> = rest.iter().collect();
+        if parts.len() > DEPTH_MAX {
+            return Role::default();
+        }
+        role_of(&self.components, &parts)
     }
+}
 
-    fn descend(
-        &self,
-        fs: &dyn Fs,
-        directories: &mut Directories,
-        directory: &Path,
-        components: &[Option<GlobMatcher>],
-        depth: usize,
-        leaves: &mut HashSet<PathBuf>,
-    ) {
-        let [first, rest @ ..] = components else { return };
-        if rest.is_empty() {
-            leaves.insert(directory.to_path_buf());
-            return;
+/// What a directory is to the components that are left when its own are `parts`.
+fn role_of(components: &[Option<GlobMatcher>], parts: &[&OsStr]) -> Role {
+    match (components, parts) {
+        ([], _) => Role::default(),
+        ([Some(_)], []) => Role { is_inner: false, is_leaf: true },
+        ([Some(_), ..], []) => Role { is_inner: true, is_leaf: false },
+        // Either nothing stands for the `**`, or a directory in this one does.
+        ([None, rest @ ..], []) => Role { is_inner: true, is_leaf: false }.or(role_of(rest, parts)),
+        ([None, rest @ ..], [_, deeper @ ..]) => {
+            role_of(rest, parts).or(role_of(components, deeper))
         }
-        if first.is_none() {
-            // Nothing stands for the `**`.
-            self.descend(fs, directories, directory, rest, depth, leaves);
-        }
-        if depth >= DEPTH_MAX {
-            return;
-        }
-        for name in directories.names(fs, directory).to_vec() {
-            if first.as_ref().is_some_and(|matcher| !matcher.is_match(&name)) {
-                continue;
-            }
-            let path = directory.join(&name);
-            let is_directory = match fs.stat(&path) {
-                Ok(stat) => stat.kind == FileKind::Directory,
-                Err(error) => {
-                    // `**` takes any name: what it may not enter is not what somebody asked for.
-                    if first.is_some() {
-                        directories.refusals.failed(&path, &error);
-                    }
-                    false
-                }
-            };
-            if is_directory {
-                let next = if first.is_none() { components } else { rest };
-                self.descend(fs, directories, &path, next, depth + 1, leaves);
+        ([Some(matcher), rest @ ..], [part, deeper @ ..]) => {
+            if matcher.is_match(part) {
+                role_of(rest, deeper)
+            } else {
+                Role::default()
             }
         }
     }
@@ -256,7 +190,9 @@ fn matches_parts(components: &[Option<GlobMatcher>], parts: &[&OsStr]) -> bool {
 fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
     let path = live_path.as_os_str().to_owned().into_vec();
     let id = ContextId::of(&[b"file", place.cluster.as_bytes(), place.host.as_bytes(), &path]);
-    let mut attributes = Vec::with_capacity(4);
+    // As many as there are: there may be very many contexts.
+    let named = [&place.cluster, &place.node].iter().filter(|it| !it.is_empty()).count();
+    let mut attributes = Vec::with_capacity(named + 2);
     if !place.cluster.is_empty() {
         attributes.push(Attribute::text(key::K8S_CLUSTER_NAME, &*place.cluster));
     }
@@ -288,6 +224,27 @@ mod tests {
         assert!(takes("/var/log/**", "/var/log/a/b/app.txt"));
         assert!(takes("/var/log/{a,b}.log", "/var/log/b.log"));
         assert!(!takes("/var/log/*.log", "/var/lag/app.log"));
+    }
+
+    #[test]
+    fn directories_are_walked_only_where_they_can_hold_a_match() {
+        let cases = [
+            ("/var/log/*.log", "/var/log", false, true),
+            ("/var/log/*.log", "/var/log/sub.log", false, false),
+            ("/var/log/*/app.log", "/var/log", true, false),
+            ("/var/log/*/app.log", "/var/log/sub", false, true),
+            ("/var/log/a*/app.log", "/var/log/sub", false, false),
+            ("/var/log/**/*.log", "/var/log", true, true),
+            ("/var/log/**/*.log", "/var/log/a/b", true, true),
+            ("/var/log/**/x/*.log", "/var/log/a", true, false),
+            ("/var/log/**/x/*.log", "/var/log/a/x", true, true),
+            ("/var/log/*.log", "/var", false, false),
+        ];
+        for (glob, directory, is_inner, is_leaf) in cases {
+            let selection = FileSelection::new(&[glob.to_owned()], GlobSet::empty()).unwrap();
+            let role = selection.role(Path::new(directory));
+            assert_eq!(role, Role { is_inner, is_leaf }, "{glob} {directory}");
+        }
     }
 
     #[test]

@@ -6,12 +6,10 @@
 //! count: each stands for one generation for ever, whereas `app.log.1` is another one every time.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use super::rotation::{self, Suffix};
-use crate::fs::FileId;
 
 /// Files whose removal is yet to be heard of.
 ///
@@ -22,40 +20,37 @@ const GONE_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Missed {
     /// Rotated files that looks showed and show no more.
-    gone: VecDeque<PathBuf>,
-    /// Live files that looks showed, and show neither as live nor rotated any more.
-    nameless: VecDeque<FileId>,
+    gone: VecDeque<OsString>,
+    /// Keys of live files that looks showed, and show neither as live nor rotated any more.
+    nameless: VecDeque<u64>,
 }
 
-/// A file as a look showed it.
-pub(super) type Told = (PathBuf, FileId, u64);
-
 impl Missed {
-    /// Another look shows `now` where the last one showed `before`.
-    pub(super) fn compare(&mut self, before: &[Told], now: &[Told]) {
-        // A look in the middle of a renaming shows a file under neither name, and the next one does.
-        self.nameless.retain(|id| !now.iter().any(|(_, other, _)| other == id));
-        for (path, id, _) in before {
-            if now.iter().any(|(_, other, _)| other == id) {
-                continue;
-            }
-            if is_dated(path) {
-                keep(&mut self.gone, path.clone());
-            } else if path.file_name().is_none_or(|it| rotation::split(it.as_bytes()).is_none()) {
-                keep(&mut self.nameless, *id);
-            }
+    /// A rotated file that a look showed is there no more.
+    pub(super) fn gone(&mut self, name: &OsStr) {
+        if is_dated(name) && !self.gone.iter().any(|it| it == name) {
+            keep(&mut self.gone, name.to_owned());
         }
     }
 
-    /// A file of the chain was removed: whether that was a generation that nobody saw. Asked after
-    /// the look that comes of hearing it.
-    pub(super) fn removed(&mut self, path: &Path) -> bool {
-        if let Some(index) = self.gone.iter().position(|it| it == path) {
+    /// Another look shows other files, where the live one of the last was `live`.
+    pub(super) fn look(&mut self, live: u64, is_there: impl Fn(u64) -> bool) {
+        // A look in the middle of a renaming shows a file under neither name, and the next one does.
+        self.nameless.retain(|it| !is_there(*it));
+        if live != 0 && !is_there(live) {
+            keep(&mut self.nameless, live);
+        }
+    }
+
+    /// A file of the chain is not there that no look showed: whether that was a generation that nobody
+    /// saw. Asked after the look that comes of hearing it.
+    pub(super) fn removed(&mut self, name: &OsStr) -> bool {
+        if let Some(index) = self.gone.iter().position(|it| it == name) {
             self.gone.remove(index);
             return false;
         }
         // A live file that was removed under its own name is a nameless one, too.
-        self.nameless.pop_front().is_none() && is_dated(path)
+        self.nameless.pop_front().is_none() && is_dated(name)
     }
 }
 
@@ -66,71 +61,64 @@ fn keep<T>(few: &mut VecDeque<T>, one: T) {
     few.push_back(one);
 }
 
-/// The live file's name, if `path` is a rotated file whose name no other generation will have.
-pub(super) fn dated_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.as_bytes();
+/// Whether it is a rotated file whose name no other generation will have.
+fn is_dated(name: &OsStr) -> bool {
+    let name = name.as_bytes();
     // A generation is compressed under its plain name with a suffix; the plain one stands for it.
-    match rotation::split(name).filter(|_| !name.ends_with(b".gz"))? {
-        (base, Suffix::Date(_)) => Some(path.with_file_name(OsStr::from_bytes(base))),
-        (_, Suffix::Number(_)) => None,
-    }
-}
-
-fn is_dated(path: &Path) -> bool {
-    dated_of(path).is_some()
+    let plain = rotation::split(name).filter(|_| !name.ends_with(b".gz"));
+    matches!(plain, Some((_, Suffix::Date(_))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(names: &[(&str, u64)]) -> Vec<Told> {
-        let id = |inode| FileId { device: 1, inode, birth_ns: 0 };
-        names.iter().map(|(name, inode)| (PathBuf::from(name), id(*inode), 0)).collect()
-    }
+    const FIRST: &str = "0.log.20260102-000001";
+    const SECOND: &str = "0.log.20260102-000002";
 
-    const FIRST: &str = "/0.log.20260102-000001";
-    const SECOND: &str = "/0.log.20260102-000002";
-    const THIRD: &str = "/0.log.20260102-000003";
+    fn removed(missed: &mut Missed, name: &str) -> bool {
+        missed.removed(OsStr::new(name))
+    }
 
     #[test]
     fn a_rotated_file_that_no_look_showed_was_missed() {
         let mut missed = Missed::default();
-        missed.compare(&told(&[("/0.log", 1)]), &told(&[(THIRD, 3), ("/0.log", 4)]));
+        missed.look(1, |it| [3, 4].contains(&it));
         // One of these was the live file that is held open, whichever is heard of first.
-        assert!(!missed.removed(Path::new(FIRST)));
-        assert!(missed.removed(Path::new(SECOND)));
+        assert!(!removed(&mut missed, FIRST));
+        assert!(removed(&mut missed, SECOND));
     }
 
     #[test]
     fn a_rotated_file_that_was_shown_once_was_not_missed() {
         let mut missed = Missed::default();
-        missed.compare(&told(&[(FIRST, 1), ("/0.log", 2)]), &told(&[(SECOND, 2), ("/0.log", 3)]));
-        assert!(!missed.removed(Path::new(FIRST)));
+        missed.gone(OsStr::new(FIRST));
+        missed.look(2, |it| [2, 3].contains(&it));
+        assert!(!removed(&mut missed, FIRST));
     }
 
     #[test]
     fn a_look_in_the_middle_of_a_renaming_hides_nothing() {
         let mut missed = Missed::default();
-        missed.compare(&told(&[("/0.log", 1)]), &told(&[("/0.log", 2)]));
-        missed.compare(&told(&[("/0.log", 2)]), &told(&[(FIRST, 1), ("/0.log", 2)]));
-        assert!(missed.removed(Path::new(SECOND)));
+        missed.look(1, |it| it == 2);
+        missed.look(2, |it| [1, 2].contains(&it));
+        assert!(removed(&mut missed, SECOND));
     }
 
     #[test]
     fn a_live_file_that_was_removed_stands_for_no_rotated_one() {
         let mut missed = Missed::default();
-        missed.compare(&told(&[("/0.log", 1)]), &told(&[("/0.log", 2)]));
-        assert!(!missed.removed(Path::new("/0.log")));
-        assert!(missed.removed(Path::new(FIRST)));
+        missed.look(1, |it| it == 2);
+        assert!(!removed(&mut missed, "0.log"));
+        assert!(removed(&mut missed, FIRST));
     }
 
     #[test]
     fn names_that_come_again_say_nothing() {
         let mut missed = Missed::default();
-        assert!(!missed.removed(Path::new("/app.log.4")));
-        assert!(!missed.removed(Path::new("/0.log.20260102-000001.gz")));
-        assert!(!missed.removed(Path::new("/0.log.20260102-000001.tmp")));
-        assert!(!missed.removed(Path::new("/0.log")));
+        for name in ["app.log.4", "0.log.20260102-000001.gz", "0.log.20260102-000001.tmp", "0.log"]
+        {
+            assert!(!removed(&mut missed, name), "{name}");
+        }
     }
 }

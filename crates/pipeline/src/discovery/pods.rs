@@ -4,7 +4,6 @@
 //! is the number of restarts before. Namespace and pod names hold no underscore (RFC 1123), so the
 //! first two underscores separate. Identity comes from the path alone: no API is asked.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,11 +12,8 @@ use std::sync::Arc;
 use flow::{Attribute, Context, ContextId, attribute as key};
 use globset::GlobSet;
 
-use super::directories::Directories;
-use super::rotation::{self, Suffix};
-use super::{Found, Place, TenantMap};
-use crate::fs::{Fs, Printable};
-use crate::source::SeenFile;
+use super::{Place, Role, TenantMap, rotation};
+use crate::fs::Printable;
 
 /// Names to take and names to leave.
 #[derive(Debug, Clone, Default)]
@@ -84,89 +80,59 @@ impl PodSelection {
         self.namespaces.takes(&pod.namespace) && self.pods.takes(&pod.pod)
     }
 
-    /// All selected chains that are there now; with `only`, those in or below these directories.
-    pub(super) fn find(
+    /// What this directory can hold: the root pods, a pod containers, a container files.
+    pub(super) fn role(&self, directory: &Path) -> Role {
+        let inner = Role { is_inner: true, is_leaf: false };
+        let Ok(rest) = directory.strip_prefix(&self.root) else { return Role::default() };
+        let mut parts = rest.iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (None, _, _) => inner,
+            (Some(pod), None, _) if self.pod(pod).is_some() => inner,
+            (Some(pod), Some(container), None) if self.container(container).is_some() => {
+                let is_leaf = self.pod(pod).is_some();
+                Role { is_inner: false, is_leaf }
+            }
+            _ => Role::default(),
+        }
+    }
+
+    fn pod(&self, name: &OsStr) -> Option<PodPath> {
+        PodPath::parse(name).filter(|pod| self.takes(pod))
+    }
+
+    fn container<'a>(&self, name: &'a OsStr) -> Option<&'a str> {
+        name.to_str().filter(|it| self.containers.takes(it))
+    }
+
+    /// The context of a live file of a container.
+    pub(super) fn context(
         &self,
-        fs: &dyn Fs,
-        directories: &mut Directories,
         place: &Place,
         tenants: &TenantMap,
-        only: Option<&HashSet<PathBuf>>,
-    ) -> Vec<Found> {
-        let mut found = Vec::new();
-        let is_wanted = |path: &Path| only.is_none_or(|only| only.contains(path));
-        let all_pods = is_wanted(&self.root);
-        let pod_names = directories.names(fs, &self.root).to_vec();
-        for pod_name in pod_names {
-            let Some(pod) = PodPath::parse(&pod_name).filter(|pod| self.takes(pod)) else {
-                continue;
-            };
-            let pod_directory = self.root.join(&pod_name);
-            let below =
-                |only: &HashSet<PathBuf>| only.iter().any(|it| it.starts_with(&pod_directory));
-            if !all_pods && !only.is_none_or(below) {
-                continue;
-            }
-            let container_names = directories.names(fs, &pod_directory).to_vec();
-            for container in container_names {
-                let Some(container) = container.to_str().filter(|it| self.containers.takes(it))
-                else {
-                    continue;
-                };
-                let directory = pod_directory.join(container);
-                let tenant = tenants.of_namespace(&pod.namespace);
-                let names = directories.names(fs, &directory).to_vec();
-                for (restart, files) in restarts(fs, directories, &directory, &names) {
-                    let live_path = directory.join(format!("{restart}.log"));
-                    let make = || context(place, &pod, container, restart, &tenant, &live_path);
-                    let context = directories.context(&live_path, make);
-                    found.push(Found { live_path, context, files });
-                }
-            }
-        }
-        found
+        live_path: &Path,
+    ) -> Option<Context> {
+        let mut parts = live_path.strip_prefix(&self.root).ok()?.iter();
+        let pod = self.pod(parts.next()?)?;
+        let container = self.container(parts.next()?)?;
+        let restart = restart(parts.next()?)?;
+        let tenant = tenants.of_namespace(&pod.namespace);
+        Some(context(place, &pod, container, restart, &tenant, live_path))
     }
 }
 
-/// The files of each restart of a container, oldest generation first.
-fn restarts(
-    fs: &dyn Fs,
-    directories: &mut Directories,
-    directory: &Path,
-    names: &[std::ffi::OsString],
-) -> Vec<(u32, Vec<SeenFile>)> {
-    let mut members: Vec<(u32, Option<Suffix<'_>>, &OsStr)> = Vec::new();
-    for name in names {
-        let bytes = name.as_bytes();
-        let (base, suffix) = match rotation::split(bytes) {
-            Some((base, suffix)) => (base, Some(suffix)),
-            None => (bytes, None),
-        };
-        let restart = base.strip_suffix(b".log").and_then(|it| std::str::from_utf8(it).ok());
-        if let Some(restart) = restart.and_then(|it| it.parse().ok()) {
-            members.push((restart, suffix, name));
-        }
-    }
-    members.sort_by(|one, other| {
-        one.0.cmp(&other.0).then_with(|| match (one.1, other.1) {
-            // A compressed file after the one it was made of.
-            (Some(first), Some(second)) => {
-                rotation::oldest_first(first, second).then_with(|| one.2.len().cmp(&other.2.len()))
-            }
-            // The live file comes last.
-            (one, other) => one.is_none().cmp(&other.is_none()),
-        })
-    });
-    let mut restarts: Vec<(u32, Vec<SeenFile>)> = Vec::new();
-    for (restart, _, name) in members {
-        let Some(file) = directories.refusals.file(fs, directory.join(name)) else { continue };
-        match restarts.last_mut().filter(|(last, _)| *last == restart) {
-            Some((_, files)) => files.push(file),
-            None => restarts.push((restart, vec![file])),
-        }
-    }
-    restarts.iter_mut().for_each(|(_, files)| rotation::drop_packed_twins(files));
-    restarts
+/// Name of the live file of the restart that the file is of.
+pub(super) fn chain(name: &OsStr) -> Option<&OsStr> {
+    let bytes = name.as_bytes();
+    let base = OsStr::from_bytes(rotation::split(bytes).map_or(bytes, |(base, _)| base));
+    restart(base).map(|_| base)
+}
+
+/// `N` of `N.log`.
+fn restart(name: &OsStr) -> Option<u32> {
+    let number = name.to_str()?.strip_suffix(".log")?;
+    // One name for one number.
+    let is_plain = number == "0" || !number.starts_with(['0', '+']);
+    number.parse().ok().filter(|_| is_plain)
 }
 
 fn context(

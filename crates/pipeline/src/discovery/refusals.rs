@@ -29,17 +29,15 @@ struct Known {
 }
 
 impl Refusals {
-    /// A scan begins.
+    /// A scan of everything begins.
     pub(super) fn begin(&mut self) {
         self.known.values_mut().for_each(|it| it.is_met = false);
         self.linked_files = 0;
     }
 
-    /// A scan ended. After a partial one, what was not met may merely not have been looked at.
-    pub(super) fn end(&mut self, is_partial: bool) {
-        if !is_partial {
-            self.known.retain(|_, it| it.is_met);
-        }
+    /// A scan of everything ended: what it did not meet is not there any more.
+    pub(super) fn end(&mut self) {
+        self.known.retain(|_, it| it.is_met);
     }
 
     /// How many paths are refused.
@@ -47,7 +45,8 @@ impl Refusals {
         self.known.values().filter(|it| !it.why.is_empty()).count()
     }
 
-    /// Files of this scan that links led to: no watch hears when they are written to.
+    /// Files that links led to since the last scan of everything began: no watch hears when they are
+    /// written to.
     pub(super) fn linked_files(&self) -> usize {
         self.linked_files
     }

@@ -4,6 +4,7 @@
 //! append `.gz` when they compress. Names only propose: what a generation *is*, its identity decides.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::source::SeenFile;
@@ -68,6 +69,18 @@ pub fn drop_packed_twins(files: &mut Vec<SeenFile>) {
         bytes(packed) > bytes(plain)
             && packed_name.as_bytes().strip_suffix(PACKED) == Some(plain_name.as_bytes())
     });
+}
+
+/// Older before newer, and a compressed file after the one that it was made of, by their names.
+#[must_use]
+pub fn order(one: &OsStr, other: &OsStr) -> Ordering {
+    match (split(one.as_bytes()), split(other.as_bytes())) {
+        (Some((_, first)), Some((_, second))) => {
+            oldest_first(first, second).then_with(|| one.len().cmp(&other.len()))
+        }
+        // One without a suffix is live.
+        (first, second) => first.is_none().cmp(&second.is_none()),
+    }
 }
 
 /// Older before newer.

@@ -48,14 +48,15 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
     };
     let clock = Arc::new(SystemClock);
     let watch = with_watch.then(|| {
-        let watch = InotifyWatch::new(clock.clone(), parker.unparker().clone()).unwrap();
+        let watch = InotifyWatch::new(clock.clone(), parker.unparker().clone());
         Box::new(watch) as Box<dyn Watch>
     });
     let interval_ns = if with_watch { 3_600_000_000_000 } else { 0 };
     let place = Place { host: "host".to_owned(), ..Place::default() };
     let meter = Arc::new(Meter::default());
     let rules = vec![rule];
-    let discovery = Discovery::new(clock, watch, rules, place, vec![door], meter, interval_ns);
+    let discovery =
+        Discovery::new(clock, watch, rules, place, vec![door], meter, interval_ns, u64::MAX);
     Bed { discovery, commands, parker, root }
 }
 
@@ -109,10 +110,10 @@ fn rotated_files_are_generations_of_the_live_one() {
         looks,
         [vec!["app.log.3.gz", "app.log.2", "app.log.1", "app.log"], vec!["other.log"]]
     );
-    bed.discovery.tick();
+    bed.discovery.scan(Scan::Polled);
     assert!(heard(&bed).is_empty(), "nothing changed, so nobody is told anything");
     fs::remove_file(bed.root.path().join("other.log")).unwrap();
-    bed.discovery.tick();
+    bed.discovery.scan(Scan::Polled);
     assert_eq!(heard(&bed), [Vec::<String>::new()]);
 }
 
@@ -164,4 +165,211 @@ fn a_watch_hears_of_a_new_directory_a_new_file_and_a_write() {
     wait(&mut bed, &["0.log.20260101-000000", "0.log"]);
     fs::remove_dir_all(container.parent().unwrap()).unwrap();
     wait(&mut bed, &[]);
+}
+
+/// The host's file system, and what was asked of it.
+#[derive(Debug)]
+struct CountingFs {
+    host: Arc<dyn Fs>,
+    asked: std::sync::atomic::AtomicU64,
+}
+
+impl CountingFs {
+    fn asked(&self) -> u64 {
+        self.asked.swap(0, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Fs for CountingFs {
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> std::io::Result<()> {
+        self.host.list(dir, &mut |name| {
+            self.count();
+            each(name);
+        })
+    }
+
+    fn stat(&self, path: &Path) -> std::io::Result<crate::fs::Stat> {
+        self.count();
+        self.host.stat(path)
+    }
+
+    fn open(&self, path: &Path) -> std::io::Result<Box<dyn crate::fs::LogFile>> {
+        self.host.open(path)
+    }
+}
+
+/// What one change costs among so many files and directories, in calls of the file system.
+fn cost_of_changes(count: usize) -> Vec<u64> {
+    let mut bed = bed(pods, true);
+    let fs = &mut bed.discovery.rules[0].fs;
+    let asked = Arc::new(CountingFs { host: Arc::clone(fs), asked: 0.into() });
+    *fs = asked.clone();
+    let container = bed.root.path().join("shop_web-0_uid-1/nginx");
+    fs::create_dir_all(&container).unwrap();
+    for number in 0..count {
+        fs::write(container.join(format!("{number}.log")), "one\n").unwrap();
+        fs::create_dir_all(bed.root.path().join(format!("shop_pod-{number}_uid/a"))).unwrap();
+    }
+    bed.discovery.tick();
+    assert_eq!(heard(&bed).len(), count);
+    let new_pod = bed.root.path().join("shop_new_uid/nginx");
+    let rename = |from: &str, to: &str| fs::rename(container.join(from), container.join(to));
+    let append = |name: &str| {
+        let mut file = fs::OpenOptions::new().append(true).open(container.join(name)).unwrap();
+        std::io::Write::write_all(&mut file, b"two\n").unwrap();
+    };
+    let steps: [(&dyn Fn(), &[&str]); 5] = [
+        (&|| append("7.log"), &["poke"]),
+        (&|| rename("7.log", "7.log.20260101-000000").unwrap(), &["7.log.20260101-000000"]),
+        (
+            &|| fs::write(container.join("7.log"), "three\n").unwrap(),
+            &["7.log.20260101-000000", "7.log"],
+        ),
+        (&|| fs::remove_file(container.join("8.log")).unwrap(), &[]),
+        (
+            &|| {
+                fs::create_dir_all(&new_pod).unwrap();
+                fs::write(new_pod.join("0.log"), "new\n").unwrap();
+            },
+            &["0.log"],
+        ),
+    ];
+    asked.asked();
+    steps
+        .map(|(step, want)| {
+            step();
+            let mut cost = 0;
+            for _ in 0..1000 {
+                bed.parker.park_timeout(Duration::from_millis(10));
+                bed.discovery.tick();
+                cost += asked.asked();
+                if heard(&bed).iter().any(|it| it == want) {
+                    return cost;
+                }
+            }
+            panic!("never heard of {want:?}");
+        })
+        .to_vec()
+}
+
+#[test]
+fn a12_a_change_costs_the_same_among_ten_files_and_among_a_thousand() {
+    let (few, many) = (cost_of_changes(10), cost_of_changes(1000));
+    // The numbers of calls vary with what is heard together; they do not grow with the files.
+    assert!(few.iter().chain(&many).all(|it| *it <= 40), "{few:?} {many:?}");
+}
+
+#[test]
+fn c11_a_directory_that_cannot_be_watched_is_polled_and_watched_again_when_possible() {
+    #[derive(Debug)]
+    struct Limited {
+        inner: InotifyWatch,
+        is_full: Arc<std::sync::atomic::AtomicBool>,
+    }
+    impl Watch for Limited {
+        fn add(&mut self, directory: &Path) -> Result<(), crate::watch::WatchError> {
+            let is_full = self.is_full.load(std::sync::atomic::Ordering::Relaxed);
+            // What is not there cannot be watched either.
+            self.inner.add(if is_full { Path::new("/nowhere") } else { directory })
+        }
+        fn remove(&mut self, directory: &Path) {
+            self.inner.remove(directory);
+        }
+        fn take(&mut self) -> Changes {
+            self.inner.take()
+        }
+    }
+    let mut bed = bed(pods, false);
+    let is_full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let inner = InotifyWatch::new(Arc::new(SystemClock), bed.parker.unparker().clone());
+    bed.discovery.outlet.watch = Some(Box::new(Limited { inner, is_full: is_full.clone() }));
+    let container = bed.root.path().join("shop_web-0_uid-1/nginx");
+    fs::create_dir_all(&container).unwrap();
+    fs::write(container.join("0.log"), "one\n").unwrap();
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["0.log"]]);
+    let unwatched = |bed: &Bed| bed.discovery.outlet.meter.unwatched_directories.get();
+    assert_eq!(unwatched(&bed), 3, "root, pod and container");
+    fs::write(container.join("1.log"), "polled\n").unwrap();
+    bed.discovery.scan(Scan::Polled);
+    assert_eq!(heard(&bed), [["1.log"]], "found by polling");
+    is_full.store(false, std::sync::atomic::Ordering::Relaxed);
+    bed.discovery.timetable.forget_retry();
+    bed.discovery.tick();
+    assert_eq!(unwatched(&bed), 0);
+    fs::write(container.join("2.log"), "watched\n").unwrap();
+    for _ in 0..1000 {
+        bed.parker.park_timeout(Duration::from_millis(10));
+        let changes = bed.discovery.outlet.watch.as_mut().unwrap().take();
+        bed.discovery.hear(&changes);
+        if heard(&bed).iter().any(|it| it == &["2.log"]) {
+            return;
+        }
+    }
+    panic!("never heard of 2.log");
+}
+
+#[test]
+fn c11_lost_events_are_made_good_by_looking_at_everything() {
+    #[derive(Debug)]
+    struct Lossy;
+    impl Watch for Lossy {
+        fn add(&mut self, _directory: &Path) -> Result<(), crate::watch::WatchError> {
+            Ok(())
+        }
+        fn remove(&mut self, _directory: &Path) {}
+        fn take(&mut self) -> Changes {
+            Changes { is_incomplete: true, ..Changes::default() }
+        }
+    }
+    let mut bed = bed(files, true);
+    bed.discovery.outlet.watch = Some(Box::new(Lossy));
+    fs::write(bed.root.path().join("a.log"), "one\n").unwrap();
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["a.log"]]);
+    fs::write(bed.root.path().join("a.log"), "one and more\n").unwrap();
+    fs::write(bed.root.path().join("b.log"), "new\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    bed.discovery.tick();
+    let mut looks = heard(&bed);
+    looks.sort();
+    assert_eq!(looks, [["a.log"], ["b.log"]]);
+    assert_eq!(bed.discovery.outlet.meter.watch_overflows.get(), 2);
+}
+
+#[test]
+fn a11_a_renamed_directory_is_another_place_and_is_still_watched() {
+    let mut bed = bed(pods, true);
+    let (one, other) = ("shop_web-0_uid-1", "shop_web-0_uid-2");
+    fs::create_dir_all(bed.root.path().join(one).join("nginx")).unwrap();
+    fs::write(bed.root.path().join(one).join("nginx/0.log"), "one\n").unwrap();
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["0.log"]]);
+    fs::rename(bed.root.path().join(one), bed.root.path().join(other)).unwrap();
+    let mut looks = Vec::new();
+    for _ in 0..1000 {
+        bed.parker.park_timeout(Duration::from_millis(10));
+        bed.discovery.tick();
+        looks.extend(heard(&bed));
+        if looks.len() == 2 {
+            break;
+        }
+    }
+    looks.sort();
+    assert_eq!(looks, [vec![], vec!["0.log".to_owned()]], "one is gone, the other is there");
+    let path = bed.root.path().join(other).join("nginx/0.log");
+    let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, b"two\n").unwrap();
+    for _ in 0..1000 {
+        bed.parker.park_timeout(Duration::from_millis(10));
+        bed.discovery.tick();
+        if heard(&bed) == [["poke"]] {
+            return;
+        }
+    }
+    panic!("the renamed directory is not watched");
 }

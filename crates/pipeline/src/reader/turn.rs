@@ -134,10 +134,6 @@ impl Reader {
     }
 
     fn wait(&mut self, index: SourceIndex, until_ns: Option<u64>) {
-        let Some(slot) = &mut self.slots[index] else { return };
-        if self.parts.meter.open_files.get() > self.parts.open_files_max {
-            slot.source.close_idle();
-        }
         self.tell_forgotten(index);
         self.settle_files(index);
         if let Some(until_ns) = until_ns {

@@ -7,12 +7,20 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use flow::{HEAD_BYTES_MAX, PLACE_BYTES_MAX, Position};
+use flow::{GapReason, HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position};
 
 use super::generation::Generation;
-use super::{SeenFile, Source};
-use crate::fs::{self, Fs, LogFile};
+use super::look::{Look, Turn};
+use super::{Missing, SeenFile, Source};
+use crate::fs::{self, Defect, Fs, GzipFile, LogFile, Printable, Stat};
+
+/// How long a copy of a file that was cut may turn up: longer than scans are apart.
+pub(super) const COPY_NS: u64 = 2_000_000_000;
+
+/// How long a compressed file may be incomplete without growing: its writer has gone.
+pub(super) const INCOMPLETE_NS: u64 = 10_000_000_000;
 
 /// What holds a generation's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +101,20 @@ impl Source {
         file: &SeenFile,
         files: &[SeenFile],
     ) -> io::Result<NewFile> {
-        let head = fs::gzip_head(&*fs.open(&file.path)?)?;
+        let opened = fs.open(&file.path)?;
+        let head = fs::gzip_head(&*opened)?;
+        let bytes = GzipFile::new(opened, 0, Arc::default()).stat()?.size;
         let is_same = |it: &Position| !it.head.is_empty() && it.head.matches(&head);
         let is_lost = |it: &Generation| files.iter().all(|file| file.stat.id != it.id);
         let unpacked = file.path.with_extension("");
         let candidates = || {
             let all = self.generations.iter().enumerate();
-            all.filter(|(_, it)| is_lost(it) && is_same(&it.position()))
+            // Of one that was never open there is no fingerprint; its length must do.
+            let is_fresh = |it: &Generation| {
+                it.offset == 0 && it.head.is_empty() && it.file.is_none() && it.size <= bytes
+            };
+            let begins_so = |it: &Generation| begins_with(it, &head);
+            all.filter(move |(_, it)| is_lost(it) && (is_fresh(it) || begins_so(it)))
         };
         let by_name = candidates().find(|(_, it)| it.path == unpacked);
         if let Some((index, _)) = by_name.or_else(|| candidates().next()) {
@@ -120,6 +135,16 @@ impl Source {
     pub(super) fn index_of(&self, file: &SeenFile) -> Option<usize> {
         self.generations.iter().position(|it| it.id == file.stat.id)
     }
+}
+
+/// Whether a generation begins as `head` does, as far as is known.
+fn begins_with(generation: &Generation, head: &[u8]) -> bool {
+    let mut known = generation.head;
+    if let (true, Some(file)) = (known.is_empty(), &generation.file) {
+        // Nothing was read of it yet, and can be.
+        known = head_of(&**file).map_or(known, |bytes| Head::of(&bytes));
+    }
+    !known.is_empty() && known.matches(head)
 }
 
 /// Whether a file that begins with `head` holds what was read up to that position.
@@ -178,4 +203,48 @@ fn has_place(file: &dyn LogFile, position: &Position) -> bool {
     let is_long_enough = file.stat().is_ok_and(|stat| stat.size >= position.offset);
     let read = file.read_at(&mut bytes[..len], begin).unwrap_or(0);
     is_long_enough && position.place.matches(&bytes[..read])
+}
+
+/// What was cut before it was read may be in a copy; after a while, nothing is.
+pub(super) fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> Turn {
+    let until_ns = since_ns + COPY_NS;
+    if now_ns < until_ns {
+        return Turn::Later(until_ns);
+    }
+    let bytes = generation.size.saturating_sub(generation.offset);
+    generation.skip_to(generation.size);
+    generation.done_since_ns = Some(now_ns);
+    if bytes == 0 {
+        return Turn::Done;
+    }
+    Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))
+}
+
+/// A copy was read to its end; what to do if that is not the end of what it is a copy of.
+pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) -> Option<Turn> {
+    let path = Printable(&generation.path);
+    let Some(defect) = generation.file.as_ref().and_then(|file| file.defect()) else {
+        // What was written between copying and cutting is in neither.
+        let is_packed = is_packed(&generation.path);
+        let seen = if is_packed { 0 } else { generation.size };
+        let bytes = seen.saturating_sub(generation.offset.max(stat.size));
+        generation.skip_to(seen.max(generation.offset));
+        generation.done_since_ns.get_or_insert(now_ns);
+        if is_packed {
+            generation.file = None;
+        }
+        let missing = Missing { reason: GapReason::Truncated, bytes };
+        return (bytes > 0).then_some(Turn::Act(Look::Gap(missing)));
+    };
+    let since_ns = *generation.defect_since_ns.get_or_insert(now_ns);
+    let until_ns = since_ns.saturating_add(INCOMPLETE_NS);
+    if defect == Defect::Cut && now_ns < until_ns {
+        return Some(Turn::Wait(Some(until_ns)));
+    }
+    tracing::warn!(%path, ?defect, "compressed file ends too early; the rest is unreadable");
+    generation.skip_to(generation.offset);
+    generation.done_since_ns.get_or_insert(now_ns);
+    generation.file = None;
+    // How much is missing, nobody can know.
+    Some(Turn::Act(Look::Gap(Missing { reason: GapReason::Unreadable, bytes: 0 })))
 }

@@ -167,6 +167,7 @@ impl Generation {
     pub fn read_before(seen: &SeenFile) -> Generation {
         let mut generation = Generation::new(seen, 0);
         generation.offset = generation.size;
+        generation.has_news = false;
         generation.done_since_ns = Some(0);
         generation
     }
@@ -230,6 +231,17 @@ impl Generation {
         Position { generation: self.key, offset: self.offset, head: self.head, place: self.place }
     }
 
+    /// Holds the open file of its carrier.
+    pub fn hold(&mut self, file: Box<dyn LogFile>) -> &dyn LogFile {
+        let file: Box<dyn LogFile> = if is_packed(&self.path) {
+            let inflaters = Arc::clone(&self.inflaters);
+            Box::new(GzipFile::new(file, self.offset, inflaters))
+        } else {
+            file
+        };
+        &**self.file.insert(file)
+    }
+
     /// Opens the file if it is not open, and makes sure that the path still leads to this inode.
     ///
     /// # Errors
@@ -245,12 +257,7 @@ impl Generation {
                         "another file is there now",
                     ));
                 }
-                if is_packed(&self.path) {
-                    let inflaters = Arc::clone(&self.inflaters);
-                    Box::new(GzipFile::new(file, self.offset, inflaters))
-                } else {
-                    file
-                }
+                return Ok(self.hold(file));
             }
         };
         Ok(&**self.file.insert(file))

@@ -3,7 +3,7 @@
 use flow::GapReason;
 
 use super::{Generation, Missing, SeenFile, Source, generation_key};
-use crate::fs::LogFile;
+use crate::fs::{FileId, LogFile};
 use crate::pins::Pin;
 
 /// How many files of a chain there are and were.
@@ -32,11 +32,16 @@ impl Source {
             let now = it.file.as_ref().filter(|_| is_inode(it)).map(|file| file.stat());
             now.is_some_and(|now| now.is_ok_and(|now| now.id == id))
         })?;
+        self.follow_copy_up(index, id);
+        Some(index)
+    }
+
+    /// The file that is open has another identity now, and is the same.
+    pub(super) fn follow_copy_up(&mut self, index: usize, id: FileId) {
         let generation = &mut self.generations[index];
         self.forgotten.push((self.cursor, generation.key));
         generation.id = id;
         generation.key = generation_key(id, generation.incarnation);
-        Some(index)
     }
 
     /// Holds a file that was opened elsewhere, if it is one of the chain's and could not be opened.
@@ -44,7 +49,7 @@ impl Source {
         let Ok(stat) = file.stat() else { return };
         let is_it = |it: &&mut Generation| it.id == stat.id && it.file.is_none();
         if let Some(generation) = self.generations.iter_mut().find(is_it) {
-            generation.file = Some(file);
+            generation.hold(file);
         }
     }
 

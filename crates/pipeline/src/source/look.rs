@@ -5,10 +5,11 @@ use std::io;
 
 use flow::GapReason;
 
+use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, lost};
 use super::generation::Generation;
 use super::{Carrier, Missing, Source, Vanished};
 use crate::frame::Tail;
-use crate::fs::{Defect, Fs, Printable, Refusal, Stat};
+use crate::fs::{Defect, Fs, Printable, Refusal};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +138,11 @@ impl Source {
             return Ok(lost(generation, since_ns, now_ns));
         }
         let stat = generation.open(fs)?.stat()?;
+        let is_original = generation.carrier == Carrier::Original;
+        if is_original && stat.id != generation.id && stat.id.inode == generation.id.inode {
+            self.follow_copy_up(index, stat.id);
+        }
+        let generation = &mut self.generations[index];
         generation.has_news = false;
         if generation.carrier == Carrier::Original {
             if stat.size < generation.offset {
@@ -329,12 +335,6 @@ const TURN_NS: u64 = 20_000_000;
 /// How long a file that has no name any more may turn up under another: a look or two.
 const MOVED_NS: u64 = 1_000_000_000;
 
-/// How long a copy of a file that was cut may turn up: longer than scans are apart.
-const COPY_NS: u64 = 2_000_000_000;
-
-/// How long a compressed file may be incomplete without growing: its writer has gone.
-const INCOMPLETE_NS: u64 = 10_000_000_000;
-
 /// What one generation's turn comes to.
 pub(super) enum Turn {
     Act(Look),
@@ -361,50 +361,6 @@ fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u64) -> Look
     let path = Printable(&generation.path);
     tracing::warn!(%path, bytes, %reason, "gone before it was read");
     Look::Gap(Missing { reason, bytes })
-}
-
-/// What was cut before it was read may be in a copy; after a while, nothing is.
-fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> Turn {
-    let until_ns = since_ns + COPY_NS;
-    if now_ns < until_ns {
-        return Turn::Later(until_ns);
-    }
-    let bytes = generation.size.saturating_sub(generation.offset);
-    generation.skip_to(generation.size);
-    generation.done_since_ns = Some(now_ns);
-    if bytes == 0 {
-        return Turn::Done;
-    }
-    Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))
-}
-
-/// A copy was read to its end; what to do if that is not the end of what it is a copy of.
-fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) -> Option<Turn> {
-    let path = Printable(&generation.path);
-    let Some(defect) = generation.file.as_ref().and_then(|file| file.defect()) else {
-        // What was written between copying and cutting is in neither.
-        let is_packed = super::carrier::is_packed(&generation.path);
-        let seen = if is_packed { 0 } else { generation.size };
-        let bytes = seen.saturating_sub(generation.offset.max(stat.size));
-        generation.skip_to(seen.max(generation.offset));
-        generation.done_since_ns.get_or_insert(now_ns);
-        if is_packed {
-            generation.file = None;
-        }
-        let missing = Missing { reason: GapReason::Truncated, bytes };
-        return (bytes > 0).then_some(Turn::Act(Look::Gap(missing)));
-    };
-    let since_ns = *generation.defect_since_ns.get_or_insert(now_ns);
-    let until_ns = since_ns.saturating_add(INCOMPLETE_NS);
-    if defect == Defect::Cut && now_ns < until_ns {
-        return Some(Turn::Wait(Some(until_ns)));
-    }
-    tracing::warn!(%path, ?defect, "compressed file ends too early; the rest is unreadable");
-    generation.skip_to(generation.offset);
-    generation.done_since_ns.get_or_insert(now_ns);
-    generation.file = None;
-    // How much is missing, nobody can know.
-    Some(Turn::Act(Look::Gap(Missing { reason: GapReason::Unreadable, bytes: 0 })))
 }
 
 fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -49,7 +49,7 @@ impl Source {
             new.rotate_right(1);
         }
         for place in new {
-            self.take_in(fs, files, place, start_at);
+            self.take_in(fs, files, place, start_at, is_first);
         }
         if is_first {
             self.expect_newest(files, now_ns);
@@ -66,7 +66,14 @@ impl Source {
     }
 
     /// Takes in a file that is not known by identity.
-    fn take_in(&mut self, fs: &dyn Fs, files: &[SeenFile], place: usize, start_at: StartAt) {
+    fn take_in(
+        &mut self,
+        fs: &dyn Fs,
+        files: &[SeenFile],
+        place: usize,
+        start_at: StartAt,
+        is_first: bool,
+    ) {
         let file = &files[place];
         if let Some(of) = self.generations.iter_mut().find(|it| it.is_copied_by(file)) {
             // An empty one looks like a copy of anything: it is compared again as it grows.
@@ -89,13 +96,13 @@ impl Source {
                 self.orphans.retain(|it| it.generation != position.generation);
                 Generation::resumed_in_copy(file, position)
             }
-            NewFile::ReadBefore => {
+            NewFile::ReadBefore if is_first => {
                 let path = Printable(&file.path);
                 tracing::info!(%path, "older than what was read before: taken as read");
                 Generation::read_before(file)
             }
             NewFile::Generation if start_at == StartAt::End => Generation::left_out(fs, file),
-            NewFile::Generation => {
+            NewFile::Generation | NewFile::ReadBefore => {
                 let from = self.insert_from();
                 return self.insert(fs, Generation::new(file, 0), &files[..place], from);
             }
@@ -114,9 +121,15 @@ impl Source {
         generation.inflaters = Arc::clone(&self.inflaters);
         let newest_known = before.iter().filter_map(|it| self.index_of(it)).max();
         let index = newest_known.map_or(0, |index| index + 1).max(from);
+        // Most chains have one generation, and there may be very many chains.
+        self.generations.reserve_exact(1);
         self.generations.insert(index, generation);
         // What cannot be opened now is tried again when it is its turn.
-        drop(self.generations[index].open(fs));
+        let generation = &mut self.generations[index];
+        let is_done = generation.done_since_ns.is_some();
+        if !is_done && self.open_max > 0 && generation.open(fs).is_ok() {
+            self.open_max -= 1;
+        }
     }
 
     /// Where a file goes on that was read before the start, and which incarnation of its inode it was.

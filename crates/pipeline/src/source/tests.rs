@@ -96,12 +96,16 @@ impl Bed {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    fn look(&mut self, names: &[&str]) {
+    fn seen(&self, names: &[&str]) -> Vec<SeenFile> {
         let seen = |name: &&str| {
             let path = self.directory.path().join(name);
             SeenFile { stat: everything().stat(&path).unwrap(), path }
         };
-        let files: Vec<SeenFile> = names.iter().map(seen).collect();
+        names.iter().map(seen).collect()
+    }
+
+    fn look(&mut self, names: &[&str]) {
+        let files = self.seen(names);
         let fs = Arc::clone(&self.source.spec.fs);
         self.source.reconcile(&*fs, &files, StartAt::Beginning, self.now_ns);
     }

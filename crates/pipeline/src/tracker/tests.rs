@@ -1,7 +1,7 @@
 //! The watermark moves over the gap-free prefix only.
 
 use crossbeam::channel::{Sender, bounded};
-use flow::{AckSender, ContextId, Ledger, Span, Ticket, ack_channel};
+use flow::{AckSender, ContextId, Ledger, Position, Span, Ticket, ack_channel};
 
 use super::*;
 
@@ -116,8 +116,27 @@ fn a_generation_is_forgotten_only_when_nothing_refers_to_it() {
     bed.ack(0, 0, 10);
     bed.commands.send(TrackerCommand::Forget { source: SourceId(0), cursor: 20, key: 5 }).unwrap();
     bed.tracker.store_now();
-    assert!(bed.tracker.contexts[&CONTEXT].entry.known.position(5).is_some());
+    assert!(bed.tracker.contexts[&CONTEXT].known.position(5).is_some());
     bed.ack(0, 10, 20);
     bed.tracker.store_now();
     assert!(bed.stored().unwrap().position(5).is_none());
+}
+
+#[test]
+fn a12_what_rests_is_kept_in_the_store_alone_and_goes_on_from_there() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 0, 10);
+    bed.tracker.store_now();
+    assert!(bed.tracker.contexts.is_empty(), "nothing of it waits");
+    bed.ack(0, 20, 30);
+    bed.tracker.store_now();
+    assert_eq!(bed.tracker.contexts.len(), 1, "an early ack waits");
+    bed.ack(0, 10, 20);
+    bed.tracker.store_now();
+    assert!(bed.tracker.contexts.is_empty() && bed.tracker.sources.len() == 1);
+    bed.commands.send(TrackerCommand::Close { source: SourceId(0), cursor: 30 }).unwrap();
+    bed.tracker.store_now();
+    assert!(bed.tracker.contexts.is_empty() && bed.tracker.sources.is_empty());
+    assert_eq!(bed.stored().unwrap().cursor, 30);
 }

@@ -80,7 +80,7 @@ pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<C
     };
     let clock = world.clock();
     let (place, meter) = (Place::default(), Arc::new(Meter::default()));
-    let discovery = Discovery::new(clock, None, vec![rule], place, vec![door], meter, 0);
+    let discovery = Discovery::new(clock, None, vec![rule], place, vec![door], meter, 0, u64::MAX);
     (discovery, commands)
 }
 

@@ -170,7 +170,7 @@ impl Bed for SourceBed {
 
     fn close_idle(&mut self) {
         if let Some(source) = self.agent.as_mut().and_then(|it| it.source.as_mut()) {
-            source.close_idle();
+            source.close_named();
         }
     }
 

@@ -105,6 +105,47 @@ fn a3_a_generation_compressed_while_it_is_read_goes_on_where_it_was() {
 }
 
 #[test]
+fn a3_a_generation_compressed_before_anything_was_read_of_it_is_delivered_once() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.1", &lines(0, 10));
+    bed.append("a.log", &lines(10, 20));
+    bed.look(&["a.log.1", "a.log"]);
+    bed.source.generations[0].file = None;
+    bed.compress("a.log.1");
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 20));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a3_a_generation_compressed_while_it_is_open_and_unread_is_delivered_once() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.1", &lines(0, 10));
+    bed.append("a.log", &lines(10, 20));
+    bed.look(&["a.log.1", "a.log"]);
+    bed.compress("a.log.1");
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 20));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a3_what_was_compressed_before_the_first_start_is_left_out_by_start_at_end() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.1", &lines(0, 10));
+    bed.compress("a.log.1");
+    bed.append("a.log", &lines(10, 20));
+    let files = bed.seen(&["a.log.1.gz", "a.log"]);
+    let fs = Arc::clone(&bed.source.spec.fs);
+    bed.source.reconcile(&*fs, &files, StartAt::End, bed.now_ns);
+    assert!(bed.run().is_empty());
+    bed.append("a.log", &lines(20, 30));
+    assert_eq!(bed.run(), bodies(20, 30));
+}
+
+#[test]
 fn a2_generations_that_were_compressed_before_they_were_seen_are_read_in_order() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", &lines(0, 10));

@@ -1,0 +1,135 @@
+//! Look: what is in one directory, and which files one chain has, told to the readers if it changed.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use super::folder::{Chain, Folder, fingerprint, join, live_key};
+use super::walk::Around;
+use crate::fs::{FileKind, LogFile, Stat};
+use crate::source::SeenFile;
+
+/// Lists a directory and tells of its chains; returns the directories in it that can hold files.
+pub(super) fn list(
+    around: &mut Around<'_>,
+    directory: &Path,
+    folder: &mut Folder,
+    stat: Stat,
+) -> io::Result<BTreeSet<OsString>> {
+    let selection = &around.rule.selection;
+    let role = selection.role(directory);
+    let mut names: Vec<OsString> = Vec::new();
+    folder.modified_ns = None;
+    let before = folder.clear();
+    let listed = around.fs.list(directory, &mut |name| {
+        if role.is_leaf
+            && let Some(base) = selection.chain(directory, name)
+        {
+            folder.note(base, name, true);
+        }
+        if role.is_inner && selection.role(&join(directory, name)).is_some() {
+            names.push(name.to_owned());
+        }
+    });
+    listed?;
+    folder.modified_ns = Some(stat.modified_ns);
+    folder.compare(&before);
+    let children = names.into_iter().filter(|it| is_directory(around, &join(directory, it)));
+    let children = children.collect();
+    let is_small = folder.chains.len() <= SMALL_MAX;
+    folder.chains.retain(|base, chain| look(around, directory, base, chain, is_small, Vec::new()));
+    Ok(children)
+}
+
+fn is_directory(around: &mut Around<'_>, path: &Path) -> bool {
+    match around.fs.stat(path) {
+        Ok(stat) => stat.kind == FileKind::Directory,
+        Err(error) => {
+            // `**` takes any name: what it may not enter is not what somebody asked for.
+            if !around.rule.selection.takes_any_depth() {
+                around.outlet.refusals.failed(path, &error);
+            }
+            false
+        }
+    }
+}
+
+/// The files of a chain that are there now.
+///
+/// Where the live file is another one, or a file is not there that was, more may have been renamed by
+/// now than what was heard of: the directory is listed, so that an older generation is not found after a
+/// younger one was read.
+fn files_of(
+    around: &mut Around<'_>,
+    directory: &Path,
+    base: &OsStr,
+    chain: &mut Chain,
+    is_small: bool,
+) -> Vec<SeenFile> {
+    let mut look =
+        |chain: &Chain| chain.files(around.fs, &mut around.outlet.refusals, directory, base);
+    let (mut files, mut is_complete) = look(chain);
+    let mut listed = None;
+    for _ in 0..LISTS_MAX {
+        let live = live_key(&files, base);
+        let is_settled = chain.is_live_as_told(&files, base) || listed == Some(live);
+        if !is_small || is_complete && is_settled {
+            break;
+        }
+        listed = Some(live);
+        let selection = &around.rule.selection;
+        let before = chain.clear();
+        let outcome = around.fs.list(directory, &mut |name| {
+            if selection.chain(directory, name) == Some(base) {
+                chain.note(base, name, true);
+            }
+        });
+        if outcome.is_err() {
+            break;
+        }
+        chain.compare(&before);
+        (files, is_complete) = look(chain);
+    }
+    files
+}
+
+/// How often a directory is listed again while its files are renamed.
+const LISTS_MAX: usize = 4;
+
+/// Most chains of a directory that is listed again for the sake of one of them.
+pub(super) const SMALL_MAX: usize = 256;
+
+/// Looks at the files of a chain, and tells a reader if they changed; returns whether there are any.
+pub(super) fn look(
+    around: &mut Around<'_>,
+    directory: &Path,
+    base: &OsStr,
+    chain: &mut Chain,
+    is_small: bool,
+    mut opened: Vec<Box<dyn LogFile>>,
+) -> bool {
+    let files = files_of(around, directory, base, chain, is_small);
+    if files.is_empty() {
+        if chain.told != 0 {
+            around.outlet.gone(around.rule, chain.context);
+        }
+        return false;
+    }
+    let told = fingerprint(&files);
+    if told != chain.told {
+        let rule = around.rule;
+        let live_path = join(directory, base);
+        let context = rule.selection.context(&around.outlet.place, &rule.tenants, &live_path);
+        if let Some(context) = context {
+            chain.context = context.id;
+            if chain.told == 0 && opened.is_empty() && around.outlet.may_open(0) {
+                opened.extend(files.iter().filter_map(|it| around.fs.open(&it.path).ok()));
+            }
+            if around.outlet.found(around.number, rule, context, &files, opened) {
+                chain.tell(&files, base, told);
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,174 @@
+//! Outlet: what all LogConfigs' walks have in common: the watch, and the way to the readers.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flow::{Context, ContextId};
+
+use super::refusals::Refusals;
+use super::{Place, ReaderDoor, Rule};
+use crate::fs::LogFile;
+use crate::meter::Meter;
+use crate::reader::Command;
+use crate::source::{SeenFile, SourceSpec};
+use crate::watch::Watch;
+
+/// Files that are opened at once on the way to their readers.
+const OPENED_MAX: u64 = 64;
+
+/// The watch, and the way to the readers.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) watch: Option<Box<dyn Watch>>,
+    pub(super) place: Place,
+    pub(super) readers: Vec<ReaderDoor>,
+    pub(super) meter: Arc<Meter>,
+    /// What was refused.
+    pub(super) refusals: Refusals,
+    /// Above this many open log files, none is opened here.
+    open_files_max: u64,
+    /// The first scan is not over.
+    pub(super) is_initial: bool,
+    /// Directories that could not be watched are tried again in this look.
+    pub(super) is_retry: bool,
+    pub(super) now_unix_ns: i64,
+    /// How many walks have each watched directory.
+    watched: HashMap<PathBuf, u32>,
+    /// Which rule has a chain; not kept if there is but one rule.
+    owners: Option<HashMap<ContextId, usize>>,
+    /// Directories that could not be watched, since all were.
+    refused: u64,
+}
+
+impl Outlet {
+    pub(super) fn new(
+        watch: Option<Box<dyn Watch>>,
+        place: Place,
+        readers: Vec<ReaderDoor>,
+        meter: Arc<Meter>,
+        rules: usize,
+        open_files_max: u64,
+    ) -> Outlet {
+        Outlet {
+            watch,
+            place,
+            readers,
+            meter,
+            refusals: Refusals::default(),
+            open_files_max,
+            is_initial: true,
+            is_retry: false,
+            now_unix_ns: 0,
+            watched: HashMap::new(),
+            owners: (rules > 1).then(HashMap::new),
+            refused: 0,
+        }
+    }
+
+    /// Whether a new file may be opened here, for its reader, beside so many that were.
+    ///
+    /// At the start there are many files, and no hurry; and where descriptors are short, those that
+    /// are on their way must not take what readers have left.
+    pub(super) fn may_open(&self, opened: u64) -> bool {
+        let in_use = self.meter.open_files.get() + opened;
+        !self.is_initial && opened < OPENED_MAX && in_use < self.open_files_max
+    }
+
+    /// Hears of changes in `directory` from now on, if that is possible.
+    pub(super) fn watch(&mut self, directory: &Path) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        match watch.add(directory) {
+            Ok(()) => {
+                *self.watched.entry(directory.to_path_buf()).or_default() += 1;
+                true
+            }
+            Err(error) => {
+                self.refused += 1;
+                if self.refused.is_power_of_two() {
+                    let refused = self.refused;
+                    tracing::warn!(%error, refused, "cannot be watched; looked at every scan instead");
+                }
+                false
+            }
+        }
+    }
+
+    /// One walk has no interest in `directory` any more.
+    pub(super) fn unwatch(&mut self, directory: &Path) {
+        let Some(count) = self.watched.get_mut(directory) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.watched.remove(directory);
+            if let Some(watch) = &mut self.watch {
+                watch.remove(directory);
+            }
+        }
+    }
+
+    /// So many directories are there and cannot be watched.
+    pub(super) fn count_unwatched(&mut self, count: usize) {
+        self.meter.unwatched_directories.set(count as u64);
+        if count == 0 && self.refused > 0 {
+            self.refused = 0;
+            tracing::info!("all directories are watched again");
+        }
+    }
+
+    /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
+    pub(super) fn found(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        context: Context,
+        files: &[SeenFile],
+        opened: Vec<Box<dyn LogFile>>,
+    ) -> bool {
+        let id = context.id;
+        if let Some(owners) = &mut self.owners {
+            let owner = *owners.entry(id).or_insert(number);
+            if owner != number {
+                if self.is_initial {
+                    let second = &rule.name;
+                    tracing::warn!(%context, %second, "selected twice; the first LogConfig has it");
+                }
+                return false;
+            }
+        }
+        let is_initial = self.is_initial;
+        let (spec, files) = (spec(rule, context), files.to_vec());
+        self.send(id, Command::Look { spec, files, opened, is_initial });
+        true
+    }
+
+    /// Tells a reader of a chain whose last file is gone.
+    pub(super) fn gone(&mut self, rule: &Rule, id: ContextId) {
+        if let Some(owners) = &mut self.owners {
+            owners.remove(&id);
+        }
+        // Only the id matters: the reader knows the rest.
+        let context = Context { id, tenant: Arc::from(""), attributes: Vec::new() };
+        let spec = spec(rule, context);
+        let (files, opened) = (Vec::new(), Vec::new());
+        self.send(id, Command::Look { spec, files, opened, is_initial: false });
+    }
+
+    pub(super) fn send(&self, context: ContextId, command: Command) {
+        let readers = self.readers.len() as u128;
+        let index = usize::try_from(context.0 % readers).expect("below the number of readers");
+        let reader = &self.readers[index];
+        // Waits for a reader that is behind; a dead one ends the data plane anyway.
+        drop(reader.commands.send(command));
+        reader.unparker.unpark();
+    }
+}
+
+fn spec(rule: &Rule, context: Context) -> SourceSpec {
+    SourceSpec {
+        context: Arc::new(context),
+        rule: Arc::clone(&rule.name),
+        sink: rule.sink,
+        options: Arc::clone(&rule.options),
+        fs: Arc::clone(&rule.fs),
+    }
+}

@@ -1,0 +1,296 @@
+//! Walk: the directories of one LogConfig, looked at as far as something changed.
+//!
+//! A name that was heard of costs a look at its chain, and nothing beside it, however many files are
+//! in its directory. A directory is watched *before* it is listed, so nothing falls between. One that
+//! cannot be watched is looked at every scan instead, and it alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Rule;
+use super::folder::{Folder, join};
+use super::look::{SMALL_MAX, list, look};
+use super::outlet::Outlet;
+use crate::fs::{FileKind, Fs, LogFile, Printable, Stat};
+use crate::reader::Command;
+
+/// An unwatched directory changed so recently is listed again, in nanoseconds.
+///
+/// 2 s: time stamps are coarse, so a change right after a listing may bear the same one.
+const RECENT_NS: i64 = 2_000_000_000;
+
+/// The directories of one LogConfig.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    folders: HashMap<PathBuf, Folder>,
+    /// Directories of whose changes nothing tells.
+    polled: BTreeMap<PathBuf, Why>,
+}
+
+/// Why a directory is looked at every scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Looking begins there, and it is not there yet.
+    Missing,
+    /// It cannot be listed.
+    Forbidden,
+    /// It cannot be watched.
+    Unwatched,
+}
+
+/// How far to look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    /// At each file, for its size, even in directories that did not change.
+    pub(super) files: bool,
+    /// In directories that were known before, too.
+    pub(super) below: bool,
+}
+
+/// What a walk works with.
+pub(super) struct Around<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) rule: &'a Rule,
+    /// Number of the rule.
+    pub(super) number: usize,
+    pub(super) outlet: &'a mut Outlet,
+}
+
+/// What was heard, and is to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    /// Chains, by their directory and the live file's name; and their new files, opened at once, since
+    /// they may be gone before their reader looks.
+    chains: BTreeMap<(PathBuf, OsString), Vec<Box<dyn LogFile>>>,
+    /// How many were opened.
+    opened: u64,
+    /// Files of chains that are not there, and that no look showed: directory, live file's name, name.
+    unseen: Vec<(PathBuf, OsString, OsString)>,
+}
+
+impl Walk {
+    /// Looks at everything.
+    pub(super) fn sweep(&mut self, around: &mut Around<'_>, files: bool) {
+        for root in around.rule.selection.roots() {
+            self.visit(around, &root, Effort { files, below: true });
+        }
+    }
+
+    /// Looks at the directories that nothing tells about.
+    pub(super) fn poll(&mut self, around: &mut Around<'_>) {
+        let polled: Vec<PathBuf> = self.polled.keys().cloned().collect();
+        for directory in polled {
+            self.visit(around, &directory, Effort { files: true, below: false });
+        }
+    }
+
+    /// Whether any directory has to be looked at every scan.
+    pub(super) fn has_polled(&self) -> bool {
+        !self.polled.is_empty()
+    }
+
+    /// How many directories are there and not watched.
+    pub(super) fn unwatched(&self) -> usize {
+        self.polled.values().filter(|it| **it == Why::Unwatched).count()
+    }
+
+    /// `path` appeared, is gone, or is another thing now.
+    pub(super) fn changed(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let selection = &around.rule.selection;
+        let is_known = self.folders.contains_key(path);
+        if is_known || (self.folders.contains_key(parent) && selection.role(path).is_some()) {
+            if let Some(folder) = self.folders.get_mut(path).filter(|it| it.is_watched) {
+                // The watch went with the directory, if that went.
+                folder.is_watched = false;
+                folder.id = None;
+                around.outlet.unwatch(path);
+            }
+            self.visit(around, path, Effort { files: true, below: true });
+            let is_there = self.folders.contains_key(path);
+            if let Some(folder) = self.folders.get_mut(parent) {
+                if is_there {
+                    folder.children.insert(name.to_owned());
+                } else {
+                    folder.children.remove(name);
+                }
+            }
+        }
+        let Some(folder) = self.folders.get_mut(parent) else { return };
+        let Some(base) = around.rule.selection.chain(parent, name) else { return };
+        let is_there = around.outlet.refusals.file(around.fs, path.to_path_buf()).is_some();
+        let was_there = folder.has(base, name);
+        folder.note(base, name, is_there);
+        let chain = (parent.to_path_buf(), base.to_owned());
+        if !is_there && !was_there {
+            stale.unseen.push((parent.to_path_buf(), base.to_owned(), name.to_owned()));
+        }
+        let opened = stale.chains.entry(chain).or_default();
+        if is_there && !was_there && around.outlet.may_open(stale.opened) {
+            opened.extend(around.fs.open(path).ok());
+            stale.opened += 1;
+        }
+    }
+
+    /// `path` was written to.
+    pub(super) fn written(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let Some(folder) = self.folders.get(parent) else { return };
+        let Some(base) = around.rule.selection.chain(parent, name) else { return };
+        // What was written to may have another name by now: its reader is told in any case.
+        if let Some(chain) = folder.chains.get(base).filter(|it| it.told != 0) {
+            around.outlet.send(chain.context, Command::Poke(chain.context));
+        }
+        if !folder.has(base, name) {
+            self.changed(around, path, stale);
+        }
+    }
+
+    /// Looks at chains of which something was heard.
+    pub(super) fn refresh(
+        &mut self,
+        around: &mut Around<'_>,
+        stale: Stale,
+        removed: &HashSet<PathBuf>,
+    ) {
+        let mut directories: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut empty: Vec<(PathBuf, OsString)> = Vec::new();
+        for ((directory, base), opened) in stale.chains {
+            let Some(folder) = self.folders.get_mut(&directory) else { continue };
+            let is_small = folder.chains.len() <= SMALL_MAX;
+            let Some(chain) = folder.chains.get_mut(base.as_os_str()) else { continue };
+            if !look(around, &directory, &base, chain, is_small, opened) {
+                empty.push((directory.clone(), base));
+            }
+            directories.insert(directory);
+        }
+        for (directory, base, name) in stale.unseen {
+            if removed.contains(&join(&directory, &name)) {
+                self.missed(around, &directory, &base, &name);
+            }
+        }
+        for (directory, base) in empty {
+            let folder = self.folders.get_mut(&directory);
+            folder.into_iter().for_each(|it| drop(it.chains.remove(base.as_os_str())));
+        }
+        // What was heard needs no listing; what was not is found by the next scan of all files.
+        for directory in directories {
+            let folder = self.folders.get_mut(&directory).filter(|it| it.is_watched);
+            if let (Some(folder), Ok(stat)) = (folder, around.fs.stat(&directory)) {
+                folder.modified_ns = folder.modified_ns.map(|_| stat.modified_ns);
+            }
+        }
+    }
+
+    /// Tells the reader if a file came and went that no look ever showed.
+    fn missed(&mut self, around: &mut Around<'_>, directory: &Path, base: &OsStr, name: &OsStr) {
+        let folder = self.folders.get_mut(directory);
+        let chain = folder.and_then(|it| it.chains.get_mut(base)).filter(|it| it.told != 0);
+        let Some(chain) = chain else { return };
+        let path = join(directory, name);
+        // What was compressed is there still, under another name.
+        let mut compressed = path.clone().into_os_string();
+        compressed.push(".gz");
+        let is_there = |path: &Path| around.fs.stat(path).is_ok();
+        if chain.missed().removed(name) && !is_there(Path::new(&compressed)) && !is_there(&path) {
+            tracing::warn!(path = %Printable(&path), "rotated and removed before it was seen");
+            around.outlet.send(chain.context, Command::Missed(chain.context));
+        }
+    }
+
+    /// Looks at a directory, and at new ones in it.
+    fn visit(&mut self, around: &mut Around<'_>, directory: &Path, effort: Effort) {
+        if around.rule.selection.role(directory).is_none() {
+            return;
+        }
+        let stat = match around.fs.stat(directory) {
+            Ok(stat) if stat.kind == FileKind::Directory => stat,
+            Ok(_) => return self.lost(around, directory, &io::ErrorKind::NotADirectory.into()),
+            Err(error) => return self.lost(around, directory, &error),
+        };
+        around.outlet.refusals.passed(directory);
+        // Taken out, so that others can be looked at meanwhile.
+        let mut folder = self.folders.remove(directory).unwrap_or_default();
+        follow(around, directory, &mut folder, stat);
+        let is_recent = !folder.is_watched
+            && around.outlet.now_unix_ns.saturating_sub(stat.modified_ns) < RECENT_NS;
+        let mut children: Vec<OsString> = Vec::new();
+        if effort.files || is_recent || folder.modified_ns != Some(stat.modified_ns) {
+            match list(around, directory, &mut folder, stat) {
+                Ok(names) => {
+                    let is_old = |it: &OsString| folder.children.contains(it);
+                    children =
+                        names.iter().filter(|it| effort.below || !is_old(it)).cloned().collect();
+                    let old = std::mem::replace(&mut folder.children, names);
+                    for gone in old.difference(&folder.children) {
+                        self.forget(around, &join(directory, gone));
+                    }
+                }
+                Err(error) => {
+                    self.folders.insert(directory.to_path_buf(), folder);
+                    return self.lost(around, directory, &error);
+                }
+            }
+        } else if effort.below {
+            children.extend(folder.children.iter().cloned());
+        }
+        if folder.is_watched {
+            self.polled.remove(directory);
+        } else {
+            self.polled.insert(directory.to_path_buf(), Why::Unwatched);
+        }
+        self.folders.insert(directory.to_path_buf(), folder);
+        for child in children {
+            self.visit(around, &join(directory, &child), effort);
+        }
+    }
+
+    /// A directory cannot be looked at.
+    fn lost(&mut self, around: &mut Around<'_>, directory: &Path, error: &io::Error) {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        if matches!(error.kind(), NotFound | NotADirectory) {
+            self.forget(around, directory);
+            if around.rule.selection.roots().iter().any(|it| it == directory) {
+                self.polled.insert(directory.to_path_buf(), Why::Missing);
+            }
+            return;
+        }
+        // What is in it may well be there: a listing that fails is no proof of the contrary.
+        self.polled.insert(directory.to_path_buf(), Why::Forbidden);
+        around.outlet.refusals.failed(directory, error);
+    }
+
+    /// A directory is gone, and all that was in it.
+    fn forget(&mut self, around: &mut Around<'_>, directory: &Path) {
+        self.polled.remove(directory);
+        let Some(folder) = self.folders.remove(directory) else { return };
+        if folder.is_watched {
+            around.outlet.unwatch(directory);
+        }
+        for child in &folder.children {
+            self.forget(around, &join(directory, child));
+        }
+        for chain in folder.chains.values().filter(|it| it.told != 0) {
+            around.outlet.gone(around.rule, chain.context);
+        }
+    }
+}
+
+/// Makes sure that the directory is watched, if it can be; else it must be listed.
+fn follow(around: &mut Around<'_>, directory: &Path, folder: &mut Folder, stat: Stat) {
+    let is_new = folder.id != Some(stat.id);
+    if is_new {
+        if folder.is_watched {
+            around.outlet.unwatch(directory);
+            folder.is_watched = false;
+        }
+        folder.id = Some(stat.id);
+        folder.modified_ns = None;
+    }
+    if !folder.is_watched && (is_new || around.outlet.is_retry) && around.outlet.watch(directory) {
+        folder.is_watched = true;
+        folder.modified_ns = None;
+    }
+}

@@ -1,0 +1,101 @@
+//! Admit: what a look at a chain's files means to the reader: a new source, or news of one it has.
+
+use std::sync::Arc;
+
+use flow::SourceId;
+
+use super::gather::Gather;
+use super::{Reader, Slot};
+use crate::schedule::{LaneIndex, SourceIndex};
+use crate::source::{Known, SeenFile, Source, SourceSpec, StartAt};
+use crate::tracker::TrackerCommand;
+
+/// How long a source waits for a generation that was known before and is not there, in nanoseconds.
+///
+/// 200 ms: a directory may be listed while files in it are renamed, and then one may not be seen;
+/// discovery hears of it within a few milliseconds.
+const UNSEEN_HOLD_NS: u64 = 200_000_000;
+
+impl Reader {
+    pub(super) fn look(
+        &mut self,
+        spec: SourceSpec,
+        files: &[SeenFile],
+        is_initial: bool,
+        now_ns: u64,
+    ) {
+        let context = spec.context.id;
+        let (index, known, start_at, is_new) = match self.by_context.get(&context) {
+            Some(&index) => (index, Known::new(0), StartAt::Beginning, false),
+            None if files.is_empty() => return,
+            None => {
+                let known = self.parts.memory.recall(context, spec.sink);
+                let start_at = if is_initial && known.is_none() {
+                    spec.options.start_at
+                } else {
+                    StartAt::Beginning
+                };
+                let known = known.unwrap_or_else(|| Known::new(self.new_epoch()));
+                (self.open(spec, &known, now_ns), known, start_at, true)
+            }
+        };
+        let Some(slot) = &mut self.slots[index] else { return };
+        // A new file is opened at once, unless that takes more descriptors than there may be.
+        let room = self.parts.open_files_max.saturating_sub(self.parts.meter.open_files.get());
+        let source = &mut slot.source;
+        source.open_max = u32::try_from(room).unwrap_or(u32::MAX);
+        let fs = Arc::clone(&source.spec.fs);
+        source.reconcile(&*fs, files, start_at, now_ns);
+        if is_new {
+            if source.misses_newest() {
+                // Being renamed in this moment, or removed long ago: the look after this one tells.
+                source.hold_until(now_ns + UNSEEN_HOLD_NS);
+            }
+            // What `startAt: end` leaves out is left out after a restart too.
+            let known = if start_at == StartAt::End { source.known() } else { known };
+            let (source, meter) = (source.id, Arc::clone(&source.meter));
+            self.tell_tracker(TrackerCommand::Open { source, context, known, meter });
+        }
+        self.settle_files(index);
+        self.hold(index, now_ns);
+        self.make_ready(index);
+    }
+
+    /// An epoch larger than any before: the wall clock, in seconds.
+    fn new_epoch(&self) -> u32 {
+        let seconds = self.parts.clock.unix_ns() / 1_000_000_000;
+        u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn open(&mut self, spec: SourceSpec, known: &Known, now_ns: u64) -> SourceIndex {
+        let id = SourceId(self.next_id);
+        self.next_id += self.parts.id_step;
+        let meter = self.parts.meter.tenant(&spec.context.tenant);
+        meter.sources.add(1);
+        let lane = self.lane_for(&spec);
+        let context = spec.context.id;
+        let mut source = Source::new(id, spec, meter, known);
+        source.seen_ns = now_ns;
+        source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
+        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[index] = Some(slot);
+        self.by_context.insert(context, index);
+        index
+    }
+
+    fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
+        let key = self.parts.lanes.key(&spec.context.tenant, spec.sink, spec.context.id);
+        if let Some(index) = self.gathers.iter().position(|it| it.key == key) {
+            return index;
+        }
+        let lane = self.parts.lanes.open(&key);
+        let budget = self.parts.budgets.of(&key.tenant);
+        let sink = &self.parts.sinks[key.sink];
+        self.gathers.push(Gather::new(key, lane, budget, sink.limits));
+        self.schedule.add_lane()
+    }
+}

@@ -1,0 +1,105 @@
+//! Tracked: one context whose watermark moves, or waits for acks.
+
+use std::collections::BTreeMap;
+
+use flow::{Acked, Position, SourceId};
+
+use crate::source::Known;
+
+/// One context whose watermark moves, or waits for acks.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    /// The end of the acknowledged, gap-free prefix.
+    pub(super) known: Known,
+    /// Acknowledged before what precedes them.
+    early: BTreeMap<u64, (u64, Vec<Position>)>,
+    forget: Vec<(u64, u64)>,
+    pub(super) is_dirty: bool,
+    /// Sources of it that ended, and the cursors at which they did.
+    pub(super) closing: Vec<(SourceId, u64)>,
+    /// A source of it has not ended.
+    is_open: bool,
+}
+
+impl Tracked {
+    pub(super) fn new(known: Known, is_dirty: bool) -> Tracked {
+        Tracked {
+            known,
+            early: BTreeMap::new(),
+            forget: Vec::new(),
+            is_dirty,
+            closing: Vec::new(),
+            is_open: true,
+        }
+    }
+
+    /// Its chain came back.
+    pub(super) fn reopen(&mut self) {
+        self.is_open = true;
+    }
+
+    /// One of its sources ended.
+    pub(super) fn close(&mut self, source: SourceId, cursor: u64) {
+        self.closing.push((source, cursor));
+        self.is_open = false;
+        self.is_dirty = true;
+    }
+
+    /// A generation is done with, once everything before `cursor` is acknowledged.
+    pub(super) fn forget(&mut self, cursor: u64, key: u64) {
+        self.forget.push((cursor, key));
+        self.forget_reached();
+    }
+
+    pub(super) fn acknowledge(&mut self, acked: Acked) {
+        let known = &mut self.known;
+        if acked.span.begin != known.cursor {
+            assert!(acked.span.begin > known.cursor, "{} was acknowledged twice", acked.span);
+            self.early.insert(acked.span.begin, (acked.span.end, acked.positions));
+            return;
+        }
+        self.advance(acked.span.end, &acked.positions);
+        while let Some((end, positions)) = self.early.remove(&self.known.cursor) {
+            self.advance(end, &positions);
+        }
+        self.forget_reached();
+    }
+
+    fn advance(&mut self, end: u64, positions: &[Position]) {
+        let known = &mut self.known;
+        known.cursor = end;
+        known.is_new = false;
+        self.is_dirty = true;
+        for position in positions {
+            known.move_to(*position);
+        }
+    }
+
+    /// Drops the generations that nothing un-acknowledged refers to any more.
+    fn forget_reached(&mut self) {
+        let cursor = self.known.cursor;
+        let (reached, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.forget).into_iter().partition(|(at, _)| *at <= cursor);
+        self.forget = waiting;
+        if !reached.is_empty() {
+            let generations = &mut self.known.generations;
+            generations.retain(|it| !reached.iter().any(|(_, key)| *key == it.generation));
+            self.is_dirty = true;
+        }
+    }
+
+    /// Whether its sources ended and everything is acknowledged.
+    pub(super) fn is_finished(&self) -> bool {
+        !self.is_open && self.are_closed_acknowledged()
+    }
+
+    /// Whether nothing is to be remembered beside what the store has, once that has it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_waiting = !self.early.is_empty() || !self.forget.is_empty();
+        !self.is_dirty && !is_waiting && (self.closing.is_empty() || self.is_finished())
+    }
+
+    fn are_closed_acknowledged(&self) -> bool {
+        self.closing.iter().all(|(_, cursor)| self.known.cursor >= *cursor)
+    }
+}
