@@ -3,7 +3,9 @@
 //! A file grown by `truncate`, a writer that keeps its offset over a copytruncate, and a power cut
 //! all leave bytes that read as NUL. They are no record: what stands before them is read, and they
 //! are waited for as long as an unfinished line is, since a file system or a writer may still fill
-//! them. What is a hole then is declared as a gap, and what is stored is delivered as bytes.
+//! them. What is a hole then is declared as a gap, and what is stored is delivered as bytes. A hole at the
+//! end of a file that is written to is waited for as long as it is the end: there are writers that make
+//! files longer beforehand, and fill them without telling anybody.
 //!
 //! The ordinary read pays for this with one glance per block: a hole begins at a block's border, so
 //! that a NUL there, at the first byte or at the last, is what makes the file system be asked.
@@ -21,6 +23,8 @@ use crate::fs::{Fs, LogFile};
 const BLOCK_BYTES: usize = 1024;
 /// First pause before NULs are looked at again; each further one is as long as all before.
 const FIRST_PAUSE_NS: u64 = 100_000_000;
+/// Pause between looks at a hole at the end: what is written by a mapping of memory makes no event.
+const LAST_PAUSE_NS: u64 = 1_000_000_000;
 /// How much is read at once to find the end of a run of NULs, in bytes.
 const STEP_BYTES: usize = 4096;
 /// Steps over holes and stored NULs in one look. What is stored around a hole belongs to it as far
@@ -99,12 +103,14 @@ impl Holes {
 }
 
 impl Source {
-    /// What to do about the NULs that the last read stopped at; `None` if it did not.
+    /// What to do about the NULs that the last read stopped at; `None` if it did not. `is_final` says that
+    /// nobody writes to the file any more.
     pub(super) fn look_at_nuls(
         &mut self,
         fs: &dyn Fs,
         index: usize,
         size: u64,
+        is_final: bool,
         now_ns: u64,
     ) -> io::Result<Option<Turn>> {
         let options = &self.spec.options;
@@ -133,6 +139,11 @@ impl Source {
             Nuls::Stored => {
                 generation.holes.settled = size;
                 Turn::read(unread, Tail::Deliver, false)
+            }
+            Nuls::Hole(end) if end >= size && !is_final => {
+                let look_ns = now_ns + LAST_PAUSE_NS;
+                generation.holes.pending = Some(Pending { look_ns, ..pending });
+                Turn::Wait(Some(look_ns))
             }
             Nuls::Hole(end) => {
                 let bytes = generation.skip_hole(end);

@@ -178,7 +178,9 @@ impl Source {
         }
         let generation = &mut self.generations[index];
         generation.size = generation.size.max(stat.size);
-        if let Some(turn) = self.look_at_nuls(fs, index, stat.size, now_ns)? {
+        if let Some(turn) =
+            self.look_at_nuls(fs, index, stat.size, is_followed || is_over, now_ns)?
+        {
             return Ok(turn);
         }
         let generation = &mut self.generations[index];
