@@ -88,7 +88,7 @@ fn an_agent_that_is_stopped_and_continued_loses_and_doubles_nothing() {
     let writer = Writer::start(&rotating(&bed));
     for _ in 0..PAUSES {
         sleep_ms(u64::from(random.below(300)));
-        agent.signal(Signal::STOP);
+        agent.freeze();
         sleep_ms(u64::from(random.below(700)));
         agent.signal(Signal::CONT);
     }

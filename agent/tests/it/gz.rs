@@ -131,7 +131,7 @@ fn a9_files_compressed_while_the_agent_stands_still_are_read_in_order() {
     let mut container = container(&bed);
     let agent = Agent::start(&bed);
     wait_for_lines(&bed, &container);
-    agent.signal(Signal::STOP);
+    agent.freeze();
     for _ in 0..4 {
         container.write(50);
         container.rotate();

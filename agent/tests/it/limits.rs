@@ -87,7 +87,7 @@ fn c11_after_an_overflow_of_events_everything_is_looked_at() {
     bed.wait_for_bodies(&["one"]);
     let queued = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
     let queued: u32 = queued.trim().parse().unwrap();
-    agent.signal(Signal::STOP);
+    agent.freeze();
     // Other files, so that the kernel merges nothing; of the last ones it tells nothing any more.
     for number in 0..=queued / 2 {
         let path = bed.log(format!("noise-{}", number % 100));

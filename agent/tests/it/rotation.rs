@@ -125,7 +125,7 @@ fn a2_rotation_every_fifth_of_a_second_with_five_files_kept_loses_and_doubles_no
 fn a2_several_rotations_while_the_agent_stands_still_are_read_in_order() {
     let bed = Bed::new();
     let (agent, mut container) = agent_and_container(&bed);
-    agent.signal(Signal::STOP);
+    agent.freeze();
     // As many as are kept: nothing that was not seen is removed.
     for _ in 0..4 {
         container.write(50);
@@ -143,7 +143,7 @@ fn a2_several_rotations_while_the_agent_stands_still_are_read_in_order() {
 fn a2_generations_that_came_and_went_while_the_agent_stood_still_are_declared() {
     let bed = Bed::new();
     let (agent, mut container) = agent_and_container(&bed);
-    agent.signal(Signal::STOP);
+    agent.freeze();
     // Of eight rotated files four are kept; the first was open, so three are lost.
     for _ in 0..8 {
         container.write(50);
@@ -191,7 +191,7 @@ fn a2_a_closed_file_that_was_written_to_and_rotated_away_is_declared() {
     bed.wait_for_records(90);
     let live = container.live();
     wait_until("closed", || is_open(agent.pid(), &live), |it| !it);
-    agent.signal(Signal::STOP);
+    agent.freeze();
     for _ in 0..5 {
         container.write(50);
         container.rotate();

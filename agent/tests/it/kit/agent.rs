@@ -10,7 +10,7 @@ use benches::exposition::{Exposition, fetch};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Bed, LOGFERRY, get, wait_for};
+use super::{Bed, LOGFERRY, get, wait_for, wait_until};
 
 /// A running `logferry run`; killed when dropped.
 #[derive(Debug)]
@@ -87,6 +87,17 @@ impl Agent {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("is our child");
+    }
+
+    /// SIGSTOP; returns once every thread stands still, which takes a moment.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = || std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let is_still = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|it| it.trim_start().starts_with('T'))
+        };
+        wait_until("stopped", || tasks().flatten().all(is_still), |it| *it);
     }
 
     /// SIGKILL.
