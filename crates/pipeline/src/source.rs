@@ -252,10 +252,14 @@ impl Source {
 
     /// The span of a gap of `bytes`, and where the chain stands after it.
     pub fn gap(&mut self, bytes: u64) -> (Span, Vec<Position>) {
-        let positions = self.generations.get(self.current).map(Generation::position);
+        let of_gap = self.generations.get(self.current);
+        // A restart must know that what the inode of a cut generation holds now is another one.
+        let is_lost = of_gap.is_some_and(|it| matches!(it.carrier, Carrier::Lost(_)));
+        let next = self.generations.get(self.current + 1).filter(|_| is_lost);
+        let positions = of_gap.into_iter().chain(next).map(Generation::position).collect();
         // What comes next does not belong to what came before the gap.
         self.states = Streams::default();
-        (self.advance(bytes), positions.into_iter().collect())
+        (self.advance(bytes), positions)
     }
 
     /// What to remember when the source is closed while the data plane lives on.

@@ -180,7 +180,7 @@ impl Check {
     }
 
     fn gap(&mut self, delivery: &Delivery, reason: GapReason) -> Result<(), String> {
-        let [position] = delivery.positions[..] else {
+        let [position, ..] = delivery.positions[..] else {
             return Err("a gap of no generation".into());
         };
         let number = *self.by_key.get(&position.generation).ok_or("a generation of no file")?;

@@ -71,23 +71,26 @@ fn files_of(
         |chain: &Chain| chain.files(around.fs, &mut around.outlet.refusals, directory, base);
     let (mut files, mut is_complete) = look(chain);
     let mut listed = None;
-    for _ in 0..LISTS_MAX {
+    for lists in 0..LISTS_MAX {
         let live = live_key(&files, base);
         let is_settled = chain.is_live_as_told(&files, base) || listed == Some(live);
-        if !is_small || is_complete && is_settled {
+        // What is there and refused stays incomplete.
+        if !is_small || is_settled && (is_complete || lists > 1) {
             break;
         }
         listed = Some(live);
         let selection = &around.rule.selection;
-        let before = chain.clear();
+        let mut names = Vec::new();
         let outcome = around.fs.list(directory, &mut |name| {
             if selection.chain(directory, name) == Some(base) {
-                chain.note(base, name, true);
+                names.push(name.to_owned());
             }
         });
         if outcome.is_err() {
             break;
         }
+        let before = chain.clear();
+        names.iter().for_each(|name| chain.note(base, name, true));
         chain.compare(&before);
         (files, is_complete) = look(chain);
     }

@@ -2,7 +2,7 @@
 
 use flow::GapReason;
 
-use super::{Generation, Missing, SeenFile, Source, generation_key};
+use super::{Carrier, Generation, Missing, SeenFile, Source, generation_key};
 use crate::fs::{FileId, LogFile};
 use crate::pins::Pin;
 
@@ -123,6 +123,10 @@ impl Source {
             let Some(Ok(stat)) = generation.file.as_ref().map(|file| file.stat()) else { continue };
             if stat.links > 0 {
                 continue;
+            }
+            if generation.carrier == Carrier::Original {
+                // Seen is owed.
+                generation.size = generation.size.max(stat.size);
             }
             let since_ns = *generation.unlinked_since_ns.get_or_insert(now_ns);
             let is_read = stat.size <= generation.offset;

@@ -167,7 +167,9 @@ impl Source {
             }
             generation.size = generation.offset;
             let is_done = generation.done_since_ns.is_some();
-            return Ok(if is_done { Turn::Done } else { Turn::Wait(None) });
+            // Nothing tells of writes to a file without a name.
+            let look_ns = generation.is_gone.then_some(now_ns + LATE_LOOK_NS);
+            return Ok(if is_done { Turn::Done } else { Turn::Wait(look_ns) });
         }
         let is_same = generation.is_same(fs);
         if is_same.is_err() {

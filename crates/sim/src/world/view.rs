@@ -1,5 +1,6 @@
 //! View: the world as the pipeline sees it, through its own traits. Notes what the pipeline was told.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -14,6 +15,8 @@ use crate::EPOCH_UNIX_NS;
 struct Handle {
     world: World,
     index: usize,
+    /// It was asked once what it is.
+    is_identified: Cell<bool>,
 }
 
 impl Fs for World {
@@ -47,7 +50,7 @@ impl Fs for World {
             return Err(kind.into());
         }
         state.files[index].handles += 1;
-        Ok(Box::new(Handle { world: self.clone(), index }))
+        Ok(Box::new(Handle { world: self.clone(), index, is_identified: Cell::new(false) }))
     }
 }
 
@@ -70,7 +73,13 @@ impl LogFile for Handle {
     }
 
     fn stat(&self) -> io::Result<Stat> {
-        Ok(self.world.lock().tell(self.index))
+        let mut state = self.world.lock();
+        // The first question is which file it is: a name may lead to another one by now, and then the
+        // answer says nothing of the one that was looked for.
+        if self.is_identified.replace(true) {
+            return Ok(state.tell(self.index));
+        }
+        Ok(state.stat(self.index))
     }
 }
 
@@ -84,11 +93,16 @@ impl Drop for Handle {
 impl State {
     /// Tells the pipeline of a file, and notes what.
     fn tell(&mut self, index: usize) -> Stat {
+        let life = self.files[index].now_mut();
+        life.tell(life.len());
+        self.stat(index)
+    }
+
+    fn stat(&mut self, index: usize) -> Stat {
         let file = &mut self.files[index];
         let (id, links, modified_ns) = (file.id, file.links, unix_ns(file.modified_ns));
-        let life = file.now_mut();
-        life.tell(life.len());
-        Stat { id, kind: FileKind::Regular, size: life.len(), modified_ns, links, is_linked: false }
+        let size = file.now_mut().len();
+        Stat { id, kind: FileKind::Regular, size, modified_ns, links, is_linked: false }
     }
 }
 

@@ -178,3 +178,84 @@ fn a_name_that_leads_to_another_file_by_now_says_nothing_of_the_one_that_had_it(
     let mut bed = ReaderBed::new(Format::Cri);
     run(&mut bed, Format::Cri, &steps).unwrap();
 }
+
+#[test]
+fn late_writes_to_a_removed_file_are_read_while_the_next_one_is_empty() {
+    let steps = [
+        Step::Scan,
+        line(),
+        Step::Scan,
+        Step::Rotate,
+        Step::DeleteOldest,
+        Step::Scan,
+        Step::Wait(1),
+        Step::Reopen,
+        Step::Scan,
+        Step::Work(2),
+        Step::AppendLate(vec![LINE], 0),
+    ];
+    let mut bed = ReaderBed::new(Format::Cri);
+    run(&mut bed, Format::Cri, &steps).unwrap();
+}
+
+#[test]
+fn a_name_of_before_a_rotation_tells_nothing_of_the_file_that_has_it_now() {
+    let steps = [
+        Step::Recreate,
+        Step::Rotate,
+        Step::Reopen,
+        Step::Rotate,
+        Step::Recreate,
+        Step::Scan,
+        line(),
+        Step::Work(2),
+        Step::Rotate,
+        Step::Look,
+        Step::Work(1),
+        line(),
+        Step::Work(1),
+        Step::Truncate,
+    ];
+    let mut bed = ReaderBed::new(Format::Plain);
+    run(&mut bed, Format::Plain, &steps).unwrap();
+}
+
+#[test]
+fn what_was_seen_of_a_removed_file_when_its_size_was_asked_is_owed() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        line(),
+        Step::Work(1),
+        Step::Rotate,
+        line(),
+        Step::DeleteOldest,
+        Step::Work(1),
+        Step::Scan,
+        line(),
+        Step::Work(1),
+        Step::Truncate,
+    ];
+    let mut bed = ReaderBed::new(Format::Cri);
+    run(&mut bed, Format::Cri, &steps).unwrap();
+}
+
+#[test]
+fn a_file_cut_before_it_was_read_begins_anew_after_a_restart_too() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Truncate,
+        Step::AppendLate(vec![LINE], 0),
+        Step::ShortenReads(Some(1)),
+        Step::Look,
+        Step::Wait(5000000000),
+        line(),
+        line(),
+        Step::Look,
+        Step::Store,
+        Step::Kill(0),
+    ];
+    check(Format::Cri, &steps);
+}

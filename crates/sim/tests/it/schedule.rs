@@ -1,6 +1,7 @@
 //! Schedules: random steps of writers, rotators, faults and the agent, and what must come of them.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use pipeline::frame::Format;
 use sim::Verdict;
@@ -120,11 +121,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How many schedules: `SIM_CASES`, or few enough for every day.
+/// How many schedules: `SIM_CASES` of them, each time others; or few enough for every day, and the same.
 fn config() -> ProptestConfig {
-    let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(400);
+    let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok());
     ProptestConfig {
-        cases,
+        cases: cases.unwrap_or(400),
+        rng_seed: cases.map_or(RngSeed::Fixed(1), |_| RngSeed::Random),
         max_shrink_iters: 20_000,
         failure_persistence: None,
         ..ProptestConfig::default()
