@@ -14,7 +14,7 @@ mod gzip;
 mod host;
 mod printable;
 mod reach;
-pub use gzip::{Defect, GzipFile, Inflaters, head as gzip_head};
+pub use gzip::{Defect, GZIP_SUFFIX, GzipFile, Inflaters};
 pub use host::HostFs;
 pub use printable::Printable;
 pub use reach::{Reach, Refusal};

@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::rotation::{self, Suffix};
+use crate::fs::GZIP_SUFFIX;
 
 /// Files whose removal is yet to be heard of.
 ///
@@ -65,7 +66,7 @@ fn keep<T>(few: &mut VecDeque<T>, one: T) {
 fn is_dated(name: &OsStr) -> bool {
     let name = name.as_bytes();
     // A generation is compressed under its plain name with a suffix; the plain one stands for it.
-    let plain = rotation::split(name).filter(|_| !name.ends_with(b".gz"));
+    let plain = rotation::split(name).filter(|_| !name.ends_with(GZIP_SUFFIX.as_bytes()));
     matches!(plain, Some((_, Suffix::Date(_))))
 }
 

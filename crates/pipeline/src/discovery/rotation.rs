@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::fs::GZIP_SUFFIX;
 use crate::source::SeenFile;
 
 /// A rotation suffix, for ordering generations.
@@ -21,15 +22,13 @@ pub enum Suffix<'a> {
 /// Most digits of a counter; a longer run of digits is a date.
 const NUMBER_DIGITS_MAX: usize = 5;
 
-/// What a compressed file's name ends in.
-const PACKED: &[u8] = b".gz";
 /// What the name of a file ends in that is being made, or was left over.
 const TEMPORARY: &[u8] = b".tmp";
 
 /// Splits a rotated file's name, compressed or not, into the live file's name and the suffix.
 #[must_use]
 pub fn split(name: &[u8]) -> Option<(&[u8], Suffix<'_>)> {
-    let name = name.strip_suffix(PACKED).unwrap_or(name);
+    let name = name.strip_suffix(GZIP_SUFFIX.as_bytes()).unwrap_or(name);
     for (at, _) in name.iter().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'-')) {
         let (base, suffix) = (&name[..at], &name[at + 1..]);
         let is_dated = suffix
@@ -63,11 +62,9 @@ pub fn is_unfinished(name: &[u8]) -> bool {
 ///
 /// `files` are sorted, so that one follows the other.
 pub fn drop_packed_twins(files: &mut Vec<SeenFile>) {
-    let bytes = |it: &SeenFile| it.path.as_os_str().as_bytes().len();
     files.dedup_by(|packed, plain| {
-        let (packed_name, plain_name) = (packed.path.as_os_str(), plain.path.as_os_str());
-        bytes(packed) > bytes(plain)
-            && packed_name.as_bytes().strip_suffix(PACKED) == Some(plain_name.as_bytes())
+        let packed = packed.path.as_os_str().as_bytes();
+        packed.strip_suffix(GZIP_SUFFIX.as_bytes()) == Some(plain.path.as_os_str().as_bytes())
     });
 }
 

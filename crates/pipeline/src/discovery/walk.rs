@@ -13,7 +13,7 @@ use super::Rule;
 use super::folder::{Folder, join};
 use super::look::{SMALL_MAX, list, look};
 use super::outlet::Outlet;
-use crate::fs::{FileKind, Fs, LogFile, Printable, Stat};
+use crate::fs::{FileKind, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
 use crate::reader::Command;
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
@@ -192,7 +192,7 @@ impl Walk {
         let path = join(directory, name);
         // What was compressed is there still, under another name.
         let mut compressed = path.clone().into_os_string();
-        compressed.push(".gz");
+        compressed.push(GZIP_SUFFIX);
         let is_there = |path: &Path| around.fs.stat(path).is_ok();
         if chain.missed().removed(name) && !is_there(Path::new(&compressed)) && !is_there(&path) {
             tracing::warn!(path = %Printable(&path), "rotated and removed before it was seen");

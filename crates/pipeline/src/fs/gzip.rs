@@ -15,6 +15,9 @@ use flow::HEAD_BYTES_MAX;
 
 use super::{LogFile, Stat};
 
+/// What a compressed file's name ends in. Rotators have agreed on it.
+pub const GZIP_SUFFIX: &str = ".gz";
+
 /// Compressed bytes read at a time.
 const INPUT_BYTES: usize = 16 << 10;
 /// Content kept of the last read, in bytes: what framing leaves is less, but for very long lines.
@@ -204,15 +207,6 @@ impl State {
 
 fn is_to_be_continued<T>(outcome: &io::Result<T>) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
-}
-
-/// The first bytes of compressed content, at most [`HEAD_BYTES_MAX`].
-///
-/// # Errors
-/// As `pread`.
-pub fn head(file: &dyn LogFile) -> io::Result<Vec<u8>> {
-    let mut state = State::default();
-    state.head(file).map(<[u8]>::to_vec)
 }
 
 /// A place in compressed content.

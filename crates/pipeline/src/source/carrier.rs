@@ -14,7 +14,7 @@ use flow::{GapReason, HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position};
 use super::generation::Generation;
 use super::look::{Look, Turn};
 use super::{Missing, SeenFile, Source};
-use crate::fs::{self, Defect, Fs, GzipFile, LogFile, Printable, Stat};
+use crate::fs::{Defect, Fs, GZIP_SUFFIX, GzipFile, LogFile, Printable, Stat};
 
 /// How long a copy of a file that was cut may turn up: longer than scans are apart.
 pub(super) const COPY_NS: u64 = 2_000_000_000;
@@ -47,9 +47,9 @@ pub(super) enum NewFile {
     ReadBefore,
 }
 
-/// Whether a file is compressed. Its name tells: rotators have agreed on it.
+/// Whether a file is compressed. Its name tells.
 pub(super) fn is_packed(path: &Path) -> bool {
-    path.as_os_str().as_bytes().ends_with(b".gz")
+    path.as_os_str().as_bytes().ends_with(GZIP_SUFFIX.as_bytes())
 }
 
 /// How much at the end of a copy is compared with the original, in bytes.
@@ -101,9 +101,9 @@ impl Source {
         file: &SeenFile,
         files: &[SeenFile],
     ) -> io::Result<NewFile> {
-        let opened = fs.open(&file.path)?;
-        let head = fs::gzip_head(&*opened)?;
-        let bytes = GzipFile::new(opened, 0, Arc::default()).stat()?.size;
+        let packed = GzipFile::new(fs.open(&file.path)?, 0, Arc::default());
+        let head = head_of(&packed)?;
+        let bytes = packed.stat()?.size;
         let is_same = |it: &Position| !it.head.is_empty() && it.head.matches(&head);
         let is_lost = |it: &Generation| files.iter().all(|file| file.stat.id != it.id);
         let unpacked = file.path.with_extension("");
@@ -237,7 +237,7 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
         return (bytes > 0).then_some(Turn::Act(Look::Gap(missing)));
     };
     let since_ns = *generation.defect_since_ns.get_or_insert(now_ns);
-    let until_ns = since_ns.saturating_add(INCOMPLETE_NS);
+    let until_ns = since_ns + INCOMPLETE_NS;
     if defect == Defect::Cut && now_ns < until_ns {
         return Some(Turn::Wait(Some(until_ns)));
     }

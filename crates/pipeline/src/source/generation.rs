@@ -28,7 +28,7 @@ pub struct Generation {
     pub copy: Option<Box<SeenFile>>,
     /// Turns to inflate, for compressed carriers.
     pub inflaters: Arc<Inflaters>,
-    /// Since when its carrier is known to end too early; the end of time once that was declared.
+    /// Since when its carrier is known to end too early.
     pub defect_since_ns: Option<u64>,
     /// Where it was last seen.
     pub path: PathBuf,

@@ -144,7 +144,7 @@ impl Source {
         }
         let generation = &mut self.generations[index];
         generation.has_news = false;
-        if generation.carrier == Carrier::Original {
+        if is_original {
             if stat.size < generation.offset {
                 return Ok(self.cut(fs, index, stat.size, now_ns));
             }
@@ -159,11 +159,8 @@ impl Source {
                 return Ok(turn);
             }
             generation.tail = None;
-            if is_followed && generation.done_since_ns.is_none() {
-                generation.done_since_ns = Some(now_ns);
-            }
-            if is_over && generation.done_since_ns.is_none() {
-                generation.done_since_ns = Some(now_ns);
+            if is_followed || is_over {
+                generation.done_since_ns.get_or_insert(now_ns);
             }
             generation.size = generation.offset;
             let is_done = generation.done_since_ns.is_some();

@@ -166,9 +166,7 @@ impl Source {
     /// A file that is the live one again, such as one that a link leads to again, comes last again:
     /// what took its place meanwhile has no name any more, and is read to its end before.
     fn put_live_last(&mut self, live: Option<&SeenFile>) {
-        let index =
-            live.and_then(|live| self.generations.iter().position(|it| it.id == live.stat.id));
-        let Some(index) = index else { return };
+        let Some(index) = live.and_then(|live| self.index_of(live)) else { return };
         let is_back = self.generations[index].gone_since_ns.is_some();
         let took_its_place =
             |it: &Generation| it.is_gone && it.path == self.generations[index].path;
