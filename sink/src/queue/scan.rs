@@ -259,6 +259,10 @@ impl Scan {
                 Ok(Look::Again)
             }
             Step::Bad { why, next: None, file_bytes } => {
+                if segment.len()? != file_bytes {
+                    // It was being written: nothing that is there now explains what was seen.
+                    return Ok(Look::Again);
+                }
                 let left = file_bytes - offset;
                 if let Some(trailer) = segment.trailer()? {
                     if trailer.index_offset == offset {
