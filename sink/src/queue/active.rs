@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Context, ContextId, Payload, SinkError};
+use flow::{ContextId, Payload, SinkError};
 use rustix::io::Errno;
 
 use super::batch_frame::encode_batch;
@@ -33,8 +33,7 @@ pub(super) struct Active {
     /// Up to here the bytes are safe.
     pub(super) synced_end: u64,
     pub(super) index: SegmentIndex,
-    /// The contexts described in this segment, as they were described last.
-    pub(super) contexts: HashMap<ContextId, Arc<Context>>,
+    pub(super) descriptions: Descriptions,
 }
 
 impl Active {
@@ -66,7 +65,7 @@ impl Active {
             end: SEGMENT_HEADER_BYTES as u64,
             synced_end: 0,
             index: SegmentIndex::default(),
-            contexts: HashMap::new(),
+            descriptions: Descriptions::default(),
         })
     }
 
@@ -92,16 +91,18 @@ impl Active {
         for header in &payload.headers {
             let context = &header.context;
             let known = frames.contexts.get(&context.id).map(|(known, _)| known);
-            let known = known.or_else(|| self.contexts.get(&context.id));
-            if known.is_some_and(|known| Arc::ptr_eq(known, context) || known == context) {
+            let number = || self.index.number_of(context.id);
+            let known = known.copied().or_else(|| self.descriptions.of(number()?));
+            let start = begin_frame(out);
+            let description = encode_context(context, out);
+            if known == Some(description) {
+                out.truncate(start);
                 continue;
             }
-            let start = begin_frame(out);
-            encode_context(context, out);
             let offset = self.end + start as u64;
             let place = FramePlace { stamp: self.stamp, offset };
             finish_frame(out, start, FrameKind::Context, place, &[]);
-            frames.contexts.insert(context.id, (Arc::clone(context), offset));
+            frames.contexts.insert(context.id, (description, offset));
         }
         let start = begin_frame(out);
         encode_batch(payload, out);
@@ -120,9 +121,8 @@ impl Active {
         disk: &dyn Disk,
     ) -> Result<(), SinkError> {
         self.write(head, &payload.block, disk)?;
-        for (id, (context, offset)) in frames.contexts {
-            self.index.describe(id, offset);
-            self.contexts.insert(id, context);
+        for (id, (description, offset)) in frames.contexts {
+            self.descriptions.note(self.index.describe(id, offset), description);
         }
         for (number, header) in payload.headers.iter().enumerate() {
             let section = Gathered::from(header);
@@ -146,6 +146,7 @@ impl Active {
         if written.is_err() {
             // Sealing is tried again later, maybe after more was appended.
             self.index.renumber();
+            self.descriptions = Descriptions::default();
         }
         written
     }
@@ -163,10 +164,32 @@ impl Active {
     }
 }
 
+/// How the contexts of a segment were described last: checksums, by number in the index. One that is not
+/// known is described again.
+#[derive(Debug, Default)]
+pub(super) struct Descriptions {
+    checksums: Vec<u64>,
+}
+
+impl Descriptions {
+    fn of(&self, number: u32) -> Option<u64> {
+        self.checksums.get(number as usize).copied()
+    }
+
+    pub(super) fn note(&mut self, number: u32, checksum: u64) {
+        let number = number as usize;
+        if self.checksums.len() <= number {
+            self.checksums.resize(number + 1, 0);
+        }
+        self.checksums[number] = checksum;
+    }
+}
+
 /// What [`Active::encode`] made, to be taken into the index once it is written.
 #[derive(Debug, Default)]
 pub(super) struct NewFrames {
-    contexts: HashMap<ContextId, (Arc<Context>, u64)>,
+    /// Checksum of the description, and where it stands.
+    contexts: HashMap<ContextId, (u64, u64)>,
     batch_offset: u64,
 }
 

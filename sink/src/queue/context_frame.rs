@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use flow::{Attribute, AttributeValue, Context, ContextId};
+use flow::{Attribute, AttributeValue, Context, ContextId, checksum};
 
 use super::format::{Fields, Malformed, Put, len_u32};
 use super::limits::{CONTEXT_ATTRIBUTES_MAX, HEADER_PART_BYTES_MAX, TENANT_BYTES_MAX};
@@ -45,8 +45,9 @@ pub(super) fn check_context(context: &Context) -> Result<(), &'static str> {
     }
 }
 
-/// Appends the header part that describes `context`, which was checked before.
-pub(super) fn encode_context(context: &Context, out: &mut Vec<u8>) {
+/// Appends the header part that describes `context`, which was checked before; returns its checksum.
+pub(super) fn encode_context(context: &Context, out: &mut Vec<u8>) -> u64 {
+    let start = out.len();
     out.put_u128(context.id.0);
     out.put_u16(len_u16(context.tenant.len()));
     out.put_u32(len_u32(context.attributes.len()));
@@ -66,6 +67,7 @@ pub(super) fn encode_context(context: &Context, out: &mut Vec<u8>) {
             }
         }
     }
+    checksum(&out[start..])
 }
 
 /// Reads what [`encode_context`] wrote.

@@ -73,7 +73,8 @@ pub(super) struct IndexEntry {
     pub(super) records: u32,
     first_position: u32,
     positions: u16,
-    pub(super) marks: Marks,
+    /// Code of its marks.
+    marks: u8,
     pub(super) gap: Option<GapReason>,
 }
 
@@ -139,10 +140,16 @@ impl SegmentIndex {
             || self.positions.len() + positions > SEGMENT_POSITIONS_MAX
     }
 
-    /// A context is described at `offset`.
-    pub(super) fn describe(&mut self, context: ContextId, offset: u64) {
+    /// A context is described at `offset`; returns its number.
+    pub(super) fn describe(&mut self, context: ContextId, offset: u64) -> u32 {
         let number = self.number(context);
         self.contexts[number as usize].1 = offset;
+        number
+    }
+
+    /// Number of a context, while gathering.
+    pub(super) fn number_of(&self, context: ContextId) -> Option<u32> {
+        self.numbers.get(&context).copied()
     }
 
     fn number(&mut self, context: ContextId) -> u32 {
@@ -171,7 +178,7 @@ impl SegmentIndex {
             records: section.records,
             first_position,
             positions: u16::try_from(section.positions.len()).expect("checked before"),
-            marks: section.marks,
+            marks: marks_code(section.marks),
             gap: section.gap,
         });
     }
@@ -297,7 +304,7 @@ fn encode_entry(entry: &IndexEntry, out: &mut Vec<u8>) {
     out.put_u32(entry.records);
     out.put_u32(entry.first_position);
     out.put_u16(entry.positions);
-    out.put_u8(marks_code(entry.marks));
+    out.put_u8(entry.marks);
     out.put_u8(entry.gap.map_or(0, GapReason::code));
 }
 
@@ -311,7 +318,7 @@ fn decode_entry(fields: &mut Fields<'_>, head: &IndexHead) -> Result<IndexEntry,
         records: fields.u32()?,
         first_position: fields.u32()?,
         positions: fields.u16()?,
-        marks: decode_marks(fields.u8()?)?,
+        marks: marks_code(decode_marks(fields.u8()?)?),
         gap: decode_gap(fields.u8()?)?,
     };
     let positions_end = u64::from(entry.first_position) + u64::from(entry.positions);

@@ -5,14 +5,12 @@
 //! stays is synced before anybody may take it for kept, since the process that wrote it may have died
 //! before it could.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Context, ContextId};
-
-use super::active::Active;
+use super::active::{Active, Descriptions};
+use super::context_frame::encode_context;
 use super::disk::Disk;
 use super::frame::FrameKind;
 use super::index::{IndexHead, SegmentIndex};
@@ -150,7 +148,7 @@ struct Opening<'a> {
 #[derive(Default)]
 struct Walked {
     index: SegmentIndex,
-    contexts: HashMap<ContextId, Arc<Context>>,
+    descriptions: Descriptions,
     /// There is a good frame, of any kind.
     holds_frames: bool,
     /// Where the good part ends, if the file goes on behind it, and why it ends there.
@@ -240,7 +238,7 @@ impl Opening<'_> {
             end: walked.end,
             synced_end: walked.end,
             index: walked.index,
-            contexts: walked.contexts,
+            descriptions: walked.descriptions,
         };
         let is_closed = !self.is_last;
         if is_closed {
@@ -276,9 +274,12 @@ fn walk_to_end(mut walk: Walk) -> std::io::Result<Walked> {
             Step::Frame(frame) => {
                 walked.end = frame.end;
                 match gather(&mut walked.index, &frame) {
-                    Ok(context) => {
-                        walked.contexts.extend(context.map(|it| (it.id, Arc::new(it))));
+                    Ok(Some(context)) => {
+                        let checksum = encode_context(&context, &mut Vec::new());
+                        let number = walked.index.number_of(context.id);
+                        number.into_iter().for_each(|it| walked.descriptions.note(it, checksum));
                     }
+                    Ok(None) => {}
                     Err(why) => {
                         let bytes = frame.end - frame.offset;
                         walked.damages.push((frame.offset, bytes, why.to_string()));
