@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -251,17 +251,15 @@ impl CheckpointStore {
 
     fn write_file(&mut self, sequence: u64) -> io::Result<()> {
         let parts = self.contexts.iter().map(|(id, it)| (*id, &it.known, it.updated_unix_seconds));
-        let mut bytes = format::header(sequence);
-        bytes.extend_from_slice(&format::frame(format::Kind::Snapshot, parts));
         let temporary = self.directory.join(format!("{NAME_PREFIX}tmp"));
         let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
-        let mut file = options.open(&temporary)?;
-        file.write_all(&bytes)?;
+        let file = options.open(&temporary)?;
+        let bytes = format::write_snapshot(&file, sequence, parts)?;
         file.sync_all()?;
         std::fs::rename(&temporary, self.path(sequence))?;
         File::open(&self.directory)?.sync_all()?;
         self.file = Some(file);
-        self.bytes = bytes.len() as u64;
+        self.bytes = bytes;
         self.snapshot_bytes = self.bytes;
         Ok(())
     }

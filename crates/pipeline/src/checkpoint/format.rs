@@ -1,6 +1,11 @@
 //! Bytes of a checkpoint file. All integers are little-endian; `docs/FORMAT.md` is the document.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 use flow::{ContextId, Head, Place, Position, checksum};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{Entry, Parts};
 use crate::source::Known;
@@ -14,6 +19,8 @@ pub(super) const HEADER_BYTES: usize = 28;
 const FRAME_HEADER_BYTES: usize = 24;
 /// Bytes of an entry with one generation, and some more.
 const ENTRY_BYTES: usize = 80;
+/// How much of a snapshot is written at once, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 /// Largest frame that is believed, in bytes: far more than a node's contexts need.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
@@ -74,13 +81,57 @@ pub(super) fn frame<'a>(kind: Kind, entries: impl ExactSizeIterator<Item = Parts
     let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + entries.len() * ENTRY_BYTES);
     bytes.resize(FRAME_HEADER_BYTES, 0);
     entries.for_each(|entry| write_entry(entry, &mut bytes));
-    let body_bytes = (bytes.len() - FRAME_HEADER_BYTES) as u64;
-    bytes[..4].copy_from_slice(&(kind as u32).to_le_bytes());
-    bytes[4..8].copy_from_slice(&entries_count.to_le_bytes());
-    bytes[8..16].copy_from_slice(&body_bytes.to_le_bytes());
-    let sum = checksum(&bytes[FRAME_HEADER_BYTES..]) ^ checksum(&bytes[..16]);
-    bytes[16..FRAME_HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    let body = &bytes[FRAME_HEADER_BYTES..];
+    let header = frame_header(kind, entries_count, body.len() as u64, checksum(body));
+    bytes[..FRAME_HEADER_BYTES].copy_from_slice(&header);
     bytes
+}
+
+/// Writes a file of a header and a snapshot, piece by piece: there may be very many entries. Returns
+/// its length.
+pub(super) fn write_snapshot<'a>(
+    file: &File,
+    sequence: u64,
+    entries: impl ExactSizeIterator<Item = Parts<'a>>,
+) -> io::Result<u64> {
+    let entries_count = count(entries.len());
+    let begin = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
+    let mut end = begin;
+    let mut sum = Xxh3::new();
+    let mut piece = Vec::with_capacity(PIECE_BYTES + ENTRY_BYTES);
+    let mut flush = |piece: &mut Vec<u8>| {
+        file.write_all_at(piece, end)?;
+        sum.update(piece);
+        end += piece.len() as u64;
+        piece.clear();
+        io::Result::Ok(())
+    };
+    for entry in entries {
+        write_entry(entry, &mut piece);
+        if piece.len() >= PIECE_BYTES {
+            flush(&mut piece)?;
+        }
+    }
+    flush(&mut piece)?;
+    let mut head = header(sequence);
+    head.extend_from_slice(&frame_header(Kind::Snapshot, entries_count, end - begin, sum.digest()));
+    file.write_all_at(&head, 0)?;
+    Ok(end)
+}
+
+fn frame_header(
+    kind: Kind,
+    entries: u32,
+    body_bytes: u64,
+    body_sum: u64,
+) -> [u8; FRAME_HEADER_BYTES] {
+    let mut header = [0; FRAME_HEADER_BYTES];
+    header[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+    header[4..8].copy_from_slice(&entries.to_le_bytes());
+    header[8..16].copy_from_slice(&body_bytes.to_le_bytes());
+    let sum = body_sum ^ checksum(&header[..16]);
+    header[16..].copy_from_slice(&sum.to_le_bytes());
+    header
 }
 
 /// Reads the frame that `bytes` begin with; returns its kind, its entries and its length.
