@@ -1,11 +1,10 @@
 //! logferry: the log collection agent, and the commands that look into its queue.
 
-#![forbid(unsafe_code)]
-
 use std::process::ExitCode;
 
 use clap::Parser;
 
+mod allocator;
 mod cli;
 mod command;
 mod exit;

@@ -8,11 +8,12 @@ use super::load;
 use crate::cli::RunOptions;
 use crate::exit::{Failure, Outcome};
 use crate::supervise::{Signals, Supervisor};
-use crate::{place, supervise};
+use crate::{allocator, place, supervise};
 
 pub(crate) fn run(options: &RunOptions) -> Outcome {
     let settings = load(&options.config.paths)?;
     supervise::start_log(settings.agent.log);
+    allocator::give_back_what_is_freed();
     place::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
