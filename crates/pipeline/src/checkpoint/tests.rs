@@ -52,6 +52,22 @@ fn a_context_that_is_open_is_kept_however_long_it_does_not_change() {
 }
 
 #[test]
+fn a_snapshot_of_many_pieces_is_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+    let entries: Vec<Entry> = (0..5000u64).map(|it| entry(u128::from(it), it)).collect();
+    store.store(entries.clone(), NOW, true, HashSet::new).unwrap();
+    store.store(vec![entry(5000, 1)], NOW, false, HashSet::new).unwrap();
+    drop(store);
+    let loaded = reopen(directory.path());
+    assert_eq!(loaded.entries.len(), 5001);
+    let mut found = loaded.entries;
+    found.sort_unstable_by_key(|it| it.context.0);
+    assert_eq!(found[..5000], entries);
+    assert!(loaded.damage.is_empty());
+}
+
+#[test]
 fn the_last_entry_of_each_context_is_found_again() {
     let (directory, _) = sample();
     let loaded = reopen(directory.path());
