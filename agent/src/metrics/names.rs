@@ -39,6 +39,7 @@ pub(crate) const PAYLOAD_BYTES: &str = "logferry_payload_bytes_total";
 pub(crate) const RETRIES: &str = "logferry_retries_total";
 pub(crate) const LANES_RETRYING: &str = "logferry_lanes_retrying";
 pub(crate) const OPEN_FILES: &str = "logferry_open_files";
+pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
 pub(crate) const REFUSED_PATHS: &str = "logferry_refused_paths";
@@ -67,7 +68,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 38] = [
+pub(crate) const ALL: [Metric; 39] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -108,6 +109,7 @@ pub(crate) const ALL: [Metric; 38] = [
     gauge(QUEUE_SEGMENTS, "sink, tenant", "segments in the embedded queue"),
     gauge(QUEUE_UNSYNCED_BYTES, "sink, tenant", "bytes of the embedded queue not synced yet"),
     gauge(OPEN_FILES, "", "log files held open"),
+    gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
     counter(READ_ERRORS, "", "errors of opening or reading log files, each try counted"),
     gauge(

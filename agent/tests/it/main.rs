@@ -25,6 +25,7 @@ mod lock;
 mod permission;
 mod pinned;
 mod reload;
+mod resting;
 mod safety;
 mod state;
 mod store;

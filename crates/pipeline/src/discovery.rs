@@ -9,14 +9,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Receiver, Sender};
 use crossbeam::sync::Unparker;
 use flow::{Clock, Context};
 
 use crate::Tick;
 use crate::fs::Fs;
 use crate::meter::Meter;
-use crate::reader::Command;
+use crate::reader::{Ask, Command};
 use crate::source::SourceOptions;
 use crate::watch::{Changes, Watch};
 
@@ -147,10 +147,34 @@ pub struct ReaderDoor {
     pub unparker: Unparker,
 }
 
+/// What discovery works with.
+#[derive(Debug)]
+pub struct DiscoveryParts {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Hears of changes; without one, all is found by scans.
+    pub watch: Option<Box<dyn Watch>>,
+    /// What to look for.
+    pub rules: Vec<Rule>,
+    /// Where this agent runs.
+    pub place: Place,
+    /// Who reads what is found.
+    pub readers: Vec<ReaderDoor>,
+    /// From readers, and from who wants to know of chains.
+    pub asks: Receiver<Ask>,
+    /// Counts.
+    pub meter: Arc<Meter>,
+    /// How far scans are apart, in nanoseconds.
+    pub scan_interval_ns: u64,
+    /// Above this many open log files, none is opened here.
+    pub open_files_max: u64,
+}
+
 /// Finds chains.
 #[derive(Debug)]
 pub struct Discovery {
     clock: Arc<dyn Clock>,
+    asks: Receiver<Ask>,
     rules: Vec<Rule>,
     /// By rule.
     walks: Vec<Walk>,
@@ -159,39 +183,39 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// A discovery that has not looked at anything yet. Without a watch it only scans.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the world it works in")]
+    /// A discovery that has not looked at anything yet.
     #[must_use]
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        watch: Option<Box<dyn Watch>>,
-        rules: Vec<Rule>,
-        place: Place,
-        readers: Vec<ReaderDoor>,
-        meter: Arc<Meter>,
-        scan_interval_ns: u64,
-        open_files_max: u64,
-    ) -> Discovery {
+    pub fn new(parts: DiscoveryParts) -> Discovery {
+        let rules = parts.rules;
         Discovery {
-            clock,
+            clock: Arc::clone(&parts.clock),
+            asks: parts.asks,
             walks: rules.iter().map(|_| Walk::default()).collect(),
-            outlet: Outlet::new(watch, place, readers, meter, rules.len(), open_files_max),
+            outlet: Outlet::new(
+                parts.clock,
+                parts.watch,
+                parts.place,
+                parts.readers,
+                parts.meter,
+                rules.len(),
+                parts.open_files_max,
+            ),
             rules,
-            timetable: Timetable::new(scan_interval_ns),
+            timetable: Timetable::new(parts.scan_interval_ns),
         }
     }
 
-    /// Passes on what the watch heard; scans if it is time.
+    /// Passes on what the watch heard, and what it is asked for; scans if it is time.
     pub fn tick(&mut self) -> Tick {
         let begin_ns = self.clock.monotonic_ns();
-        self.outlet.now_unix_ns = self.clock.unix_ns();
         let changes = self.outlet.watch.as_mut().map_or_else(Changes::default, |it| it.take());
         if changes.is_incomplete {
             self.outlet.meter.watch_overflows.add(1);
             tracing::warn!("watch events were lost; looking at everything");
             self.timetable.hurry(begin_ns);
         }
-        self.hear(&changes);
+        let asked = self.take_asks();
+        self.hear(&changes, &asked);
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
             let end_ns = self.clock.monotonic_ns();
@@ -207,15 +231,34 @@ impl Discovery {
         Tick::Idle(Some(changes.halfway_until_ns.map_or(next_ns, |until_ns| until_ns.min(next_ns))))
     }
 
-    /// Looks at what changed, and at nothing else.
-    fn hear(&mut self, changes: &Changes) {
-        if changes.named.is_empty() && changes.written.is_empty() {
+    /// Takes what there is, and no more: readers go on asking. Returns the files to look at.
+    fn take_asks(&mut self) -> Vec<PathBuf> {
+        let mut asked = Vec::new();
+        for _ in 0..self.asks.len() {
+            match self.asks.try_recv() {
+                Ok(Ask::Look(path)) => asked.push(path),
+                Ok(Ask::Chains(contexts, sender)) => {
+                    let mut chains = Vec::new();
+                    self.walk(|walk, around| walk.chains(around, &contexts, &mut chains));
+                    // The asker may have gone; then nobody misses the answer.
+                    drop(sender.try_send(chains));
+                }
+                Err(_) => break,
+            }
+        }
+        asked
+    }
+
+    /// Looks at what changed and at what was asked for, and at nothing else.
+    fn hear(&mut self, changes: &Changes, asked: &[PathBuf]) {
+        if changes.named.is_empty() && changes.written.is_empty() && asked.is_empty() {
             return;
         }
         self.walk(|walk, around| {
             let mut stale = Stale::default();
             // What was written to first: it may have another name, or none, by what was heard later.
             changes.written.iter().for_each(|path| walk.written(around, path, &mut stale));
+            asked.iter().for_each(|path| walk.asked(around, path, &mut stale));
             changes.named.iter().for_each(|path| walk.changed(around, path, &mut stale));
             walk.refresh(around, stale, &changes.removed);
         });

@@ -117,6 +117,8 @@ pub struct Meter {
     sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkMeter>>>,
     /// Descriptors of log files held open.
     pub open_files: Count,
+    /// Sources of which only where they stand is kept.
+    pub resting_sources: Count,
     /// Bytes copied to join or unescape records.
     pub copied_bytes: Count,
     /// Errors of opening or reading files.

@@ -16,22 +16,23 @@ use flow::{AckSender, Ledger, ReadBack, ack_channel};
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointStore, Damage};
-use crate::discovery::{Discovery, ReaderDoor};
+use crate::discovery::{Discovery, DiscoveryParts, ReaderDoor};
 use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::memory::Memory;
 use crate::pins::Pins;
-use crate::reader::{Command, Reader, ReaderParts, ReaderSink};
+use crate::reader::{DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use crate::shipper::Shipper;
-use crate::source::SourceReport;
 use crate::tracker::{Tracker, TrackerCommand};
 use crate::watch::{InotifyWatch, Watch};
 
 mod plan;
+mod report;
 mod run;
 mod threads;
 
 pub use plan::{PlanePlan, ShipperMaker, SinkPlan, StartError, World};
+pub use report::Reporter;
 use run::Flags;
 use threads::Threads;
 
@@ -53,7 +54,7 @@ pub struct DataPlane {
     budgets: Arc<Budgets>,
     readers: Vec<ReaderDoor>,
     shippers: Vec<Unparker>,
-    discovery: Unparker,
+    discovery: DiscoveryDoor,
     reader_threads: Vec<JoinHandle<()>>,
     shipper_threads: Vec<JoinHandle<()>>,
     discovery_thread: JoinHandle<()>,
@@ -65,7 +66,7 @@ pub struct DataPlane {
 }
 
 /// Commands that may wait for a reader.
-const COMMANDS_MAX: usize = 8192;
+const COMMANDS_MAX: usize = 1024;
 /// Commands that may wait for the tracker.
 const TRACKER_COMMANDS_MAX: usize = 8192;
 /// Lanes that may wait for a shipper.
@@ -108,6 +109,8 @@ impl DataPlane {
         let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
         let pins = Arc::new(Pins::new(plan.pinned_bytes_max));
+        let discovery_parker = Parker::new();
+        let (discovery_door, asks) = DiscoveryDoor::new(discovery_parker.unparker().clone());
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());
         for (number, parker) in reader_parkers.into_iter().enumerate() {
             let (sender, receiver) = bounded(COMMANDS_MAX);
@@ -115,6 +118,7 @@ impl DataPlane {
             let reader = Reader::new(ReaderParts {
                 clock: Arc::clone(&world.clock),
                 commands: receiver,
+                discovery: discovery_door.clone(),
                 tracker: tracker_commands.clone(),
                 lanes: Arc::clone(&lanes),
                 budgets: Arc::clone(&budgets),
@@ -133,19 +137,18 @@ impl DataPlane {
             reader_threads.push(threads.spawn_reader(number, reader, parker)?);
         }
 
-        let parker = Parker::new();
-        let discovery_unparker = parker.unparker().clone();
-        let discovery = Discovery::new(
-            Arc::clone(&world.clock),
-            Some(watch(&world, &discovery_unparker)),
-            plan.rules,
-            plan.place,
-            readers.clone(),
-            Arc::clone(&world.meter),
-            plan.scan_interval_ns,
-            plan.open_files_max,
-        );
-        let discovery_thread = threads.spawn_discovery(discovery, parker)?;
+        let discovery = Discovery::new(DiscoveryParts {
+            clock: Arc::clone(&world.clock),
+            watch: Some(watch(&world, &discovery_door.unparker)),
+            rules: plan.rules,
+            place: plan.place,
+            readers: readers.clone(),
+            asks,
+            meter: Arc::clone(&world.meter),
+            scan_interval_ns: plan.scan_interval_ns,
+            open_files_max: plan.open_files_max,
+        });
+        let discovery_thread = threads.spawn_discovery(discovery, discovery_parker)?;
         let tracker_thread = threads.spawn_tracker(tracker)?;
         Ok(DataPlane {
             world,
@@ -154,7 +157,7 @@ impl DataPlane {
             budgets,
             readers,
             shippers: shipping.unparkers,
-            discovery: discovery_unparker,
+            discovery: discovery_door,
             reader_threads,
             shipper_threads: shipping.threads,
             discovery_thread,
@@ -189,7 +192,7 @@ impl DataPlane {
     /// A way to ask where every source stands, apart from the plane.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter { readers: self.readers.clone(), flags: Arc::clone(&self.flags) }
+        Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags))
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
@@ -214,12 +217,12 @@ impl DataPlane {
             }
         };
         self.flags.stop_discovery.store(true, Ordering::Release);
-        self.discovery.unpark();
+        self.discovery.unparker.unpark();
         self.flags.stop_readers.store(true, Ordering::Release);
         wait(&self.reader_threads, &|| self.readers.iter().for_each(|it| it.unparker.unpark()));
         self.flags.stop_shippers.store(true, Ordering::Release);
         wait(&self.shipper_threads, &|| self.shippers.iter().for_each(Unparker::unpark));
-        wait(std::slice::from_ref(&self.discovery_thread), &|| self.discovery.unpark());
+        wait(std::slice::from_ref(&self.discovery_thread), &|| self.discovery.unparker.unpark());
         self.flags.stop_tracker.store(true, Ordering::Release);
         drop(self.tracker_doors);
         wait(std::slice::from_ref(&self.tracker_thread), &|| {});
@@ -280,42 +283,10 @@ impl Shipping {
     }
 }
 
-/// Asks readers where their sources stand.
-#[derive(Debug, Clone)]
-pub struct Reporter {
-    readers: Vec<ReaderDoor>,
-    flags: Arc<Flags>,
-}
-
-impl Reporter {
-    /// Whether the first scan has been passed on to the readers.
-    #[must_use]
-    pub fn is_scanned(&self) -> bool {
-        self.flags.is_scanned.load(Ordering::Acquire)
-    }
-
-    /// Where every source stands; without those of a reader that does not answer in time.
-    #[must_use]
-    pub fn report(&self) -> Vec<SourceReport> {
-        let mut reports = Vec::new();
-        for reader in &self.readers {
-            let (sender, receiver) = bounded(1);
-            if reader.commands.try_send(Command::Report(sender)).is_err() {
-                continue;
-            }
-            reader.unparker.unpark();
-            reports.extend(receiver.recv_timeout(REPORT_TIMEOUT).unwrap_or_default());
-        }
-        reports
-    }
-}
-
 /// How long after the deadline a thread that hangs in a system call is waited for, in nanoseconds.
 const HUNG_NS: u64 = 2_000_000_000;
 /// How often a stop looks whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(1);
-/// How long a report waits for a reader.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Largest buffer worth keeping: twice the largest batch, since encoding adds to it.
 fn buffer_bytes_max(sinks: &[ReaderSink]) -> usize {

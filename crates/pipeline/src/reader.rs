@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
@@ -16,51 +17,32 @@ use crate::Tick;
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
-use crate::fs::LogFile;
 use crate::lane::LaneDirectory;
 use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::pins::Pins;
 use crate::schedule::{LaneIndex, Schedule, SourceIndex};
-use crate::source::{SeenFile, Source, SourceReport, SourceSpec};
+use crate::source::Source;
 use crate::tracker::TrackerCommand;
 
 mod admit;
+mod command;
 mod gather;
 mod hold;
 mod open_ring;
 mod pack;
+mod rest;
 mod settle;
 mod turn;
+pub use command::{Ask, ChainFiles, Command, DiscoveryDoor, ReaderReport};
 pub use gather::BatchLimits;
 use gather::Gather;
 use hold::Holds;
 use open_ring::OpenRing;
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
+use rest::Seat;
 use turn::next_tick;
-
-/// What discovery tells a reader.
-#[derive(Debug)]
-pub enum Command {
-    /// The files of a chain, oldest first, the live one last; none if the chain is gone.
-    Look {
-        /// The chain.
-        spec: SourceSpec,
-        /// Its files.
-        files: Vec<SeenFile>,
-        /// Those that are new, open already: a moment later they may be gone.
-        opened: Vec<Box<dyn LogFile>>,
-        /// Seen in the first scan after the start.
-        is_initial: bool,
-    },
-    /// Something was written to the chain.
-    Poke(ContextId),
-    /// A generation of the chain came and went that no look ever showed.
-    Missed(ContextId),
-    /// Where do the sources stand?
-    Report(Sender<Vec<SourceReport>>),
-}
 
 /// What a reader works with.
 #[derive(Debug)]
@@ -69,6 +51,8 @@ pub struct ReaderParts {
     pub clock: Arc<dyn Clock>,
     /// From discovery and control.
     pub commands: Receiver<Command>,
+    /// To discovery.
+    pub discovery: DiscoveryDoor,
     /// To the ack tracker.
     pub tracker: Sender<TrackerCommand>,
     /// Lanes to shippers.
@@ -122,9 +106,10 @@ pub struct Reader {
     parts: ReaderParts,
     /// What is being read and framed; its bytes stay with this thread.
     chunk: Chunk,
-    slots: Vec<Option<Slot>>,
+    /// Sources that are awake; boxed, as there may have been very many.
+    slots: Vec<Option<Box<Slot>>>,
     free: Vec<SourceIndex>,
-    by_context: HashMap<ContextId, SourceIndex>,
+    by_context: HashMap<ContextId, Seat>,
     next_id: u32,
     schedule: Schedule,
     timers: BinaryHeap<Reverse<(u64, SourceIndex)>>,
@@ -133,6 +118,8 @@ pub struct Reader {
     /// By sink.
     packers: Vec<Packer>,
     holds: Holds,
+    /// The last look was one of the first scan.
+    is_starting: bool,
     is_stopping: bool,
 }
 
@@ -183,6 +170,7 @@ impl Reader {
             gathers: Vec::new(),
             holds: Holds::default(),
             open: OpenRing::default(),
+            is_starting: false,
             is_stopping: false,
         }
     }
@@ -207,8 +195,11 @@ impl Reader {
                 self.schedule.block(lane, index);
                 continue;
             }
-            // A new file is opened between two reads: it may be gone after many.
-            worked |= self.turn(lane, index, now_ns) | self.take_commands(now_ns);
+            worked |= self.turn(lane, index, now_ns);
+            if !self.is_starting || self.schedule.ready_count() < TURNS_MAX {
+                // A new file is opened between two reads: it may be gone after many.
+                worked |= self.take_commands(now_ns);
+            }
         }
         let is_idle = self.schedule.is_idle() || self.is_stopping;
         for gather in &mut self.gathers {
@@ -249,25 +240,28 @@ impl Reader {
             let Ok(command) = self.parts.commands.try_recv() else { break };
             worked = true;
             match command {
-                Command::Look { spec, files, opened, is_initial } => {
+                Command::Look { spec, files, seen_ns, opened, is_initial } => {
                     let context = spec.context.id;
-                    self.look(spec, &files, is_initial, now_ns);
+                    self.look(spec, &files, seen_ns, is_initial, now_ns);
                     self.adopt(context, opened);
+                    self.is_starting = is_initial;
+                    if is_initial && self.schedule.ready_count() >= TURNS_MAX {
+                        // Files that were there before are in no hurry: what is known is read first,
+                        // so that few are awake at a time.
+                        break;
+                    }
                 }
-                Command::Poke(context) => self.poke(context, now_ns),
+                Command::Poke { context, path } => self.poke(context, path, now_ns),
                 Command::Missed(context) => self.missed(context),
-                Command::Report(sender) => {
-                    let slots = self.slots.iter().flatten();
-                    // The asker may have gone; then nobody misses the answer.
-                    drop(sender.try_send(slots.map(|it| it.source.report()).collect()));
-                }
+                // The asker may have gone; then nobody misses the answer.
+                Command::Report(sender) => drop(sender.try_send(self.report())),
             }
         }
         worked
     }
 
-    fn poke(&mut self, context: ContextId, now_ns: u64) {
-        let Some(&index) = self.by_context.get(&context) else { return };
+    fn poke(&mut self, context: ContextId, path: PathBuf, now_ns: u64) {
+        let Some(index) = self.awake_or_ask(context, path, now_ns) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
         slot.source.note_written();
         if slot.is_ready {
@@ -327,5 +321,6 @@ impl Drop for Reader {
             slot.source.forget_gauges();
             self.parts.meter.open_files.sub(slot.open_files as u64);
         }
+        self.forget_resting();
     }
 }

@@ -16,6 +16,7 @@ pub struct Schedule {
     lanes: Vec<LaneTurns>,
     /// Lanes with ready sources, in turn.
     ring: VecDeque<LaneIndex>,
+    ready: usize,
     quantum_bytes: i64,
 }
 
@@ -43,6 +44,7 @@ impl Schedule {
 
     /// A source of the lane has something to do. Must not be called twice before its turn.
     pub fn ready(&mut self, lane: LaneIndex, source: SourceIndex) {
+        self.ready += 1;
         let turns = &mut self.lanes[lane];
         turns.sources.push_back(source);
         if !turns.is_in_ring {
@@ -69,6 +71,7 @@ impl Schedule {
             if turns.deficit_bytes <= 0 {
                 turns.deficit_bytes += self.quantum_bytes;
             }
+            self.ready -= 1;
             return turns.sources.pop_front().map(|source| (lane, source));
         }
         None
@@ -88,11 +91,18 @@ impl Schedule {
         let turns = &mut self.lanes[lane];
         turns.is_blocked = true;
         turns.sources.push_front(source);
+        self.ready += 1;
     }
 
     /// Blocked lanes are tried again.
     pub fn unblock_all(&mut self) {
         self.lanes.iter_mut().for_each(|turns| turns.is_blocked = false);
+    }
+
+    /// How many sources are ready, those of blocked lanes too.
+    #[must_use]
+    pub fn ready_count(&self) -> usize {
+        self.ready
     }
 
     /// Whether nobody is ready in a lane that is not blocked.

@@ -23,6 +23,7 @@ mod identity;
 mod look;
 mod read;
 mod reconcile;
+mod rest;
 mod resume;
 mod waiting;
 
@@ -31,6 +32,7 @@ pub use generation::Generation;
 pub use identity::generation_key;
 pub use look::Look;
 pub use read::ReadOutcome;
+pub use rest::Resting;
 pub use resume::Known;
 use waiting::Waiting;
 

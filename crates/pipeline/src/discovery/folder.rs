@@ -36,7 +36,8 @@ pub(super) struct Folder {
 pub(super) struct Chain {
     /// Whose; of no meaning before the readers were told.
     pub(super) context: ContextId,
-    /// Fingerprint of the files as last told to a reader; 0 if it was never told.
+    /// Fingerprint of the files as last told to a reader; 0 if it was never told, [`TELL_AGAIN`] if it
+    /// must be told whatever they are.
     pub(super) told: u64,
     has_live: bool,
     /// Key of the live file as last told; 0 if there was none.
@@ -168,6 +169,13 @@ impl Chain {
         self.told = fingerprint;
     }
 
+    /// The reader is told of its files again, even if they do not change.
+    pub(super) fn tell_again(&mut self) {
+        if self.told != 0 {
+            self.told = TELL_AGAIN;
+        }
+    }
+
     /// What came and went.
     pub(super) fn missed(&mut self) -> &mut Missed {
         self.missed.get_or_insert_default()
@@ -184,7 +192,10 @@ pub(super) fn live_key(files: &[SeenFile], base: &OsStr) -> u64 {
     files.last().filter(|it| it.path.file_name() == Some(base)).map_or(0, key)
 }
 
-/// A fingerprint of names, identities and sizes; never 0.
+/// A fingerprint of no files: a reader was told of the chain, and must be told again.
+const TELL_AGAIN: u64 = 1;
+
+/// A fingerprint of names, identities, sizes and times of change; never 0 or [`TELL_AGAIN`].
 pub(super) fn fingerprint(files: &[SeenFile]) -> u64 {
     let mut hash = Xxh3::new();
     for file in files {
@@ -196,8 +207,9 @@ pub(super) fn fingerprint(files: &[SeenFile]) -> u64 {
         hash.update(&id.inode.to_le_bytes());
         hash.update(&id.birth_ns.to_le_bytes());
         hash.update(&file.stat.size.to_le_bytes());
+        hash.update(&file.stat.modified_ns.to_le_bytes());
     }
-    hash.digest().max(1)
+    hash.digest().max(TELL_AGAIN + 1)
 }
 
 /// The path of `name`, in as many bytes as it has: it is kept as long as the file is read.

@@ -112,26 +112,25 @@ pub(super) fn look(
     is_small: bool,
     mut opened: Vec<Box<dyn LogFile>>,
 ) -> bool {
+    let seen_ns = around.outlet.clock.monotonic_ns();
     let files = files_of(around, directory, base, chain, is_small);
+    let live_path = join(directory, base);
     if files.is_empty() {
         if chain.told != 0 {
-            around.outlet.gone(around.rule, chain.context);
+            around.outlet.gone(around.rule, &live_path);
         }
         return false;
     }
     let told = fingerprint(&files);
-    if told != chain.told {
-        let rule = around.rule;
-        let live_path = join(directory, base);
-        let context = rule.selection.context(&around.outlet.place, &rule.tenants, &live_path);
-        if let Some(context) = context {
-            chain.context = context.id;
-            if chain.told == 0 && opened.is_empty() && around.outlet.may_open(0) {
-                opened.extend(files.iter().filter_map(|it| around.fs.open(&it.path).ok()));
-            }
-            if around.outlet.found(around.number, rule, context, &files, opened) {
-                chain.tell(&files, base, told);
-            }
+    if told != chain.told
+        && let Some(spec) = around.outlet.spec(around.rule, &live_path)
+    {
+        chain.context = spec.context.id;
+        if chain.told == 0 && opened.is_empty() && around.outlet.may_open(0) {
+            opened.extend(files.iter().filter_map(|it| around.fs.open(&it.path).ok()));
+        }
+        if around.outlet.found(around.number, spec, &files, seen_ns, opened) {
+            chain.tell(&files, base, told);
         }
     }
     true

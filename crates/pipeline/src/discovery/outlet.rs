@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Context, ContextId};
+use flow::{Clock, ContextId};
 
 use super::refusals::Refusals;
 use super::{Place, ReaderDoor, Rule};
@@ -20,6 +20,7 @@ const OPENED_MAX: u64 = 64;
 /// The watch, and the way to the readers.
 #[derive(Debug)]
 pub(super) struct Outlet {
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) watch: Option<Box<dyn Watch>>,
     pub(super) place: Place,
     pub(super) readers: Vec<ReaderDoor>,
@@ -32,7 +33,6 @@ pub(super) struct Outlet {
     pub(super) is_initial: bool,
     /// Directories that could not be watched are tried again in this look.
     pub(super) is_retry: bool,
-    pub(super) now_unix_ns: i64,
     /// How many walks have each watched directory.
     watched: HashMap<PathBuf, u32>,
     /// Which rule has a chain; not kept if there is but one rule.
@@ -43,6 +43,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(
+        clock: Arc<dyn Clock>,
         watch: Option<Box<dyn Watch>>,
         place: Place,
         readers: Vec<ReaderDoor>,
@@ -51,6 +52,7 @@ impl Outlet {
         open_files_max: u64,
     ) -> Outlet {
         Outlet {
+            clock,
             watch,
             place,
             readers,
@@ -59,7 +61,6 @@ impl Outlet {
             open_files_max,
             is_initial: true,
             is_retry: false,
-            now_unix_ns: 0,
             watched: HashMap::new(),
             owners: (rules > 1).then(HashMap::new),
             refused: 0,
@@ -115,42 +116,53 @@ impl Outlet {
         }
     }
 
+    /// The chain of that live file.
+    pub(super) fn spec(&self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
+        let context = rule.selection.context(&self.place, &rule.tenants, live_path)?;
+        Some(SourceSpec {
+            context: Arc::new(context),
+            rule: Arc::clone(&rule.name),
+            sink: rule.sink,
+            options: Arc::clone(&rule.options),
+            fs: Arc::clone(&rule.fs),
+        })
+    }
+
     /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
     pub(super) fn found(
         &mut self,
         number: usize,
-        rule: &Rule,
-        context: Context,
+        spec: SourceSpec,
         files: &[SeenFile],
+        seen_ns: u64,
         opened: Vec<Box<dyn LogFile>>,
     ) -> bool {
-        let id = context.id;
+        let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
             let owner = *owners.entry(id).or_insert(number);
             if owner != number {
                 if self.is_initial {
-                    let second = &rule.name;
+                    let (context, second) = (&spec.context, &spec.rule);
                     tracing::warn!(%context, %second, "selected twice; the first LogConfig has it");
                 }
                 return false;
             }
         }
         let is_initial = self.is_initial;
-        let (spec, files) = (spec(rule, context), files.to_vec());
-        self.send(id, Command::Look { spec, files, opened, is_initial });
+        self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
     }
 
     /// Tells a reader of a chain whose last file is gone.
-    pub(super) fn gone(&mut self, rule: &Rule, id: ContextId) {
+    pub(super) fn gone(&mut self, rule: &Rule, live_path: &Path) {
+        let Some(spec) = self.spec(rule, live_path) else { return };
+        let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
             owners.remove(&id);
         }
-        // Only the id matters: the reader knows the rest.
-        let context = Context { id, tenant: Arc::from(""), attributes: Vec::new() };
-        let spec = spec(rule, context);
+        let seen_ns = self.clock.monotonic_ns();
         let (files, opened) = (Vec::new(), Vec::new());
-        self.send(id, Command::Look { spec, files, opened, is_initial: false });
+        self.send(id, Command::Look { spec, files, seen_ns, opened, is_initial: false });
     }
 
     pub(super) fn send(&self, context: ContextId, command: Command) {
@@ -160,15 +172,5 @@ impl Outlet {
         // Waits for a reader that is behind; a dead one ends the data plane anyway.
         drop(reader.commands.send(command));
         reader.unparker.unpark();
-    }
-}
-
-fn spec(rule: &Rule, context: Context) -> SourceSpec {
-    SourceSpec {
-        context: Arc::new(context),
-        rule: Arc::clone(&rule.name),
-        sink: rule.sink,
-        options: Arc::clone(&rule.options),
-        fs: Arc::clone(&rule.fs),
     }
 }

@@ -10,12 +10,14 @@ use globset::GlobSet;
 
 use super::*;
 use crate::fs::{HostFs, Reach};
-use crate::source::StartAt;
+use crate::reader::DiscoveryDoor;
+use crate::source::{SourceSpec, StartAt};
 use crate::watch::InotifyWatch;
 
 struct Bed {
     discovery: Discovery,
     commands: Receiver<Command>,
+    ask_door: DiscoveryDoor,
     parker: Parker,
     root: tempfile::TempDir,
 }
@@ -55,9 +57,19 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
     let place = Place { host: "host".to_owned(), ..Place::default() };
     let meter = Arc::new(Meter::default());
     let rules = vec![rule];
-    let discovery =
-        Discovery::new(clock, watch, rules, place, vec![door], meter, interval_ns, u64::MAX);
-    Bed { discovery, commands, parker, root }
+    let (ask_door, asks) = DiscoveryDoor::new(parker.unparker().clone());
+    let discovery = Discovery::new(DiscoveryParts {
+        clock,
+        watch,
+        rules,
+        place,
+        readers: vec![door],
+        asks,
+        meter,
+        scan_interval_ns: interval_ns,
+        open_files_max: u64::MAX,
+    });
+    Bed { discovery, commands, ask_door, parker, root }
 }
 
 fn files(root: &Path) -> Selection {
@@ -87,7 +99,7 @@ fn heard(bed: &Bed) -> Vec<Vec<String>> {
                     .map(|it| it.path.file_name().unwrap().to_str().unwrap().to_owned())
                     .collect(),
             ),
-            Command::Poke(_) => heard.push(vec!["poke".to_owned()]),
+            Command::Poke { .. } => heard.push(vec!["poke".to_owned()]),
             Command::Missed(_) => heard.push(vec!["missed".to_owned()]),
             _ => unreachable!(),
         }
@@ -305,7 +317,7 @@ fn c11_a_directory_that_cannot_be_watched_is_polled_and_watched_again_when_possi
     for _ in 0..1000 {
         bed.parker.park_timeout(Duration::from_millis(10));
         let changes = bed.discovery.outlet.watch.as_mut().unwrap().take();
-        bed.discovery.hear(&changes);
+        bed.discovery.hear(&changes, &[]);
         if heard(&bed).iter().any(|it| it == &["2.log"]) {
             return;
         }
@@ -372,4 +384,41 @@ fn a11_a_renamed_directory_is_another_place_and_is_still_watched() {
         }
     }
     panic!("the renamed directory is not watched");
+}
+
+#[test]
+fn a_chain_that_is_asked_for_is_told_again_and_no_other() {
+    let mut bed = bed(files, true);
+    for name in ["a.log", "a.log.1", "b.log"] {
+        fs::write(bed.root.path().join(name), name).unwrap();
+    }
+    bed.discovery.tick();
+    assert_eq!(heard(&bed).len(), 2);
+    bed.ask_door.ask(Ask::Look(bed.root.path().join("a.log.1")));
+    bed.ask_door.ask(Ask::Look(bed.root.path().join("unknown.log")));
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["a.log.1", "a.log"]]);
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn chains_are_shown_to_who_asks_by_context() {
+    let mut bed = bed(files, false);
+    for name in ["a.log", "a.log.1", "b.log"] {
+        fs::write(bed.root.path().join(name), name).unwrap();
+    }
+    bed.discovery.tick();
+    let is_a = |spec: &SourceSpec| spec.context.to_string().ends_with("/a.log");
+    let contexts = bed.commands.try_iter().filter_map(|command| match command {
+        Command::Look { spec, .. } => is_a(&spec).then_some(spec.context.id),
+        _ => None,
+    });
+    let (sender, answer) = bounded(1);
+    bed.ask_door.ask(Ask::Chains(contexts.collect(), sender));
+    bed.discovery.tick();
+    let chains = answer.try_recv().unwrap();
+    let [(spec, files)] = &*chains else { panic!("{chains:?}") };
+    assert!(is_a(spec));
+    assert_eq!(files.len(), 2);
 }

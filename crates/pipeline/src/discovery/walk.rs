@@ -9,12 +9,14 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use flow::ContextId;
+
 use super::Rule;
-use super::folder::{Folder, join};
+use super::folder::{Chain, Folder, join};
 use super::look::{SMALL_MAX, list, look};
 use super::outlet::Outlet;
 use crate::fs::{FileKind, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
-use crate::reader::Command;
+use crate::reader::{ChainFiles, Command};
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
 ///
@@ -125,6 +127,8 @@ impl Walk {
         folder.note(base, name, is_there);
         let chain = (parent.to_path_buf(), base.to_owned());
         if !is_there && !was_there {
+            // Its reader may have to know that it was missed, and so must be awake.
+            folder.chains.get_mut(base).into_iter().for_each(Chain::tell_again);
             stale.unseen.push((parent.to_path_buf(), base.to_owned(), name.to_owned()));
         }
         let opened = stale.chains.entry(chain).or_default();
@@ -141,10 +145,41 @@ impl Walk {
         let Some(base) = around.rule.selection.chain(parent, name) else { return };
         // What was written to may have another name by now: its reader is told in any case.
         if let Some(chain) = folder.chains.get(base).filter(|it| it.told != 0) {
-            around.outlet.send(chain.context, Command::Poke(chain.context));
+            let (context, path) = (chain.context, path.to_path_buf());
+            around.outlet.send(context, Command::Poke { context, path });
         }
         if !folder.has(base, name) {
             self.changed(around, path, stale);
+        }
+    }
+
+    /// A reader asks for the files of the chain that `path` is of.
+    pub(super) fn asked(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let Some(folder) = self.folders.get_mut(parent) else { return };
+        let Some(base) = around.rule.selection.chain(parent, name) else { return };
+        let Some(chain) = folder.chains.get_mut(base).filter(|it| it.told != 0) else { return };
+        chain.tell_again();
+        stale.chains.entry((parent.to_path_buf(), base.to_owned())).or_default();
+    }
+
+    /// The chains of these contexts, and their files now.
+    pub(super) fn chains(
+        &mut self,
+        around: &mut Around<'_>,
+        contexts: &HashSet<ContextId>,
+        chains: &mut Vec<ChainFiles>,
+    ) {
+        for (directory, folder) in &self.folders {
+            for (base, chain) in &folder.chains {
+                if chain.told == 0 || !contexts.contains(&chain.context) {
+                    continue;
+                }
+                let refusals = &mut around.outlet.refusals;
+                let (files, _) = chain.files(around.fs, refusals, directory, base);
+                let spec = around.outlet.spec(around.rule, &join(directory, base));
+                chains.extend(spec.map(|spec| (spec, files)));
+            }
         }
     }
 
@@ -215,7 +250,7 @@ impl Walk {
         let mut folder = self.folders.remove(directory).unwrap_or_default();
         follow(around, directory, &mut folder, stat);
         let is_recent = !folder.is_watched
-            && around.outlet.now_unix_ns.saturating_sub(stat.modified_ns) < RECENT_NS;
+            && around.outlet.clock.unix_ns().saturating_sub(stat.modified_ns) < RECENT_NS;
         let mut children: Vec<OsString> = Vec::new();
         if effort.files || is_recent || folder.modified_ns != Some(stat.modified_ns) {
             match list(around, directory, &mut folder, stat) {
@@ -272,8 +307,8 @@ impl Walk {
         for child in &folder.children {
             self.forget(around, &join(directory, child));
         }
-        for chain in folder.chains.values().filter(|it| it.told != 0) {
-            around.outlet.gone(around.rule, chain.context);
+        for (base, _) in folder.chains.iter().filter(|(_, chain)| chain.told != 0) {
+            around.outlet.gone(around.rule, &join(directory, base));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use flow::SourceId;
 
+use super::Reader;
 use super::gather::Gather;
-use super::{Reader, Slot};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Known, SeenFile, Source, SourceSpec, StartAt};
 use crate::tracker::TrackerCommand;
@@ -21,22 +21,26 @@ impl Reader {
         &mut self,
         spec: SourceSpec,
         files: &[SeenFile],
+        seen_ns: u64,
         is_initial: bool,
         now_ns: u64,
     ) {
         let context = spec.context.id;
-        let (index, known, start_at, is_new) = match self.by_context.get(&context) {
-            Some(&index) => (index, Known::new(0), StartAt::Beginning, false),
+        self.wake(&spec, files, now_ns);
+        let mut start_at = StartAt::Beginning;
+        let mut new = None;
+        let index = match self.awake(context) {
+            Some(index) => index,
             None if files.is_empty() => return,
             None => {
                 let known = self.parts.memory.recall(context, spec.sink);
-                let start_at = if is_initial && known.is_none() {
-                    spec.options.start_at
-                } else {
-                    StartAt::Beginning
-                };
+                if is_initial && known.is_none() {
+                    start_at = spec.options.start_at;
+                }
                 let known = known.unwrap_or_else(|| Known::new(self.new_epoch()));
-                (self.open(spec, &known, now_ns), known, start_at, true)
+                let index = self.open(spec, &known, now_ns);
+                new = Some(known);
+                index
             }
         };
         let Some(slot) = &mut self.slots[index] else { return };
@@ -45,8 +49,8 @@ impl Reader {
         let source = &mut slot.source;
         source.open_max = u32::try_from(room).unwrap_or(u32::MAX);
         let fs = Arc::clone(&source.spec.fs);
-        source.reconcile(&*fs, files, start_at, now_ns);
-        if is_new {
+        source.reconcile(&*fs, files, seen_ns, start_at, now_ns);
+        if let Some(known) = new {
             if source.misses_newest() {
                 // Being renamed in this moment, or removed long ago: the look after this one tells.
                 source.hold_until(now_ns + UNSEEN_HOLD_NS);
@@ -56,9 +60,9 @@ impl Reader {
             let (source, meter) = (source.id, Arc::clone(&source.meter));
             self.tell_tracker(TrackerCommand::Open { source, context, known, meter });
         }
+        self.make_ready(index);
         self.settle_files(index);
         self.hold(index, now_ns);
-        self.make_ready(index);
     }
 
     /// An epoch larger than any before: the wall clock, in seconds.
@@ -73,18 +77,10 @@ impl Reader {
         let meter = self.parts.meter.tenant(&spec.context.tenant);
         meter.sources.add(1);
         let lane = self.lane_for(&spec);
-        let context = spec.context.id;
         let mut source = Source::new(id, spec, meter, known);
         source.seen_ns = now_ns;
         source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
-        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Some(slot);
-        self.by_context.insert(context, index);
-        index
+        self.seat(source, lane)
     }
 
     fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {

@@ -28,13 +28,18 @@ impl Holds {
     pub(super) fn due_ns(&self) -> Option<u64> {
         (!self.sources.is_empty()).then_some(self.next_look_ns)
     }
+
+    /// Whether the source may hold removed files.
+    pub(super) fn has(&self, index: SourceIndex) -> bool {
+        self.sources.contains(&index)
+    }
 }
 
 impl Reader {
     /// A look at the directory may have shown that files of the source were removed.
     pub(super) fn hold(&mut self, index: SourceIndex, now_ns: u64) {
         let may_pin = self.slots[index].as_ref().is_some_and(|slot| slot.source.may_pin());
-        if !may_pin || self.holds.sources.contains(&index) {
+        if !may_pin || self.holds.has(index) {
             return;
         }
         self.count_pins(index, now_ns);
@@ -61,15 +66,16 @@ impl Reader {
 
     /// Files that discovery opened are held in place of those that could not be opened any more.
     pub(super) fn adopt(&mut self, context: ContextId, opened: Vec<Box<dyn LogFile>>) {
-        let Some(&index) = self.by_context.get(&context) else { return };
+        let Some(index) = self.awake(context) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
         opened.into_iter().for_each(|file| slot.source.adopt(file));
         self.settle_files(index);
     }
 
-    /// A generation of the chain came and went that no look ever showed.
+    /// A generation of the chain came and went that no look ever showed. A look came before, and so the
+    /// source is awake.
     pub(super) fn missed(&mut self, context: ContextId) {
-        let Some(&index) = self.by_context.get(&context) else { return };
+        let Some(index) = self.awake(context) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
         slot.source.note_missed();
         self.make_ready(index);

@@ -37,6 +37,8 @@ impl Reader {
             slot.open_files = open_files;
             if open_files > 0 {
                 self.open.put(index);
+            } else {
+                self.rest(index);
             }
         }
     }

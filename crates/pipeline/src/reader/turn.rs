@@ -134,11 +134,11 @@ impl Reader {
     }
 
     fn wait(&mut self, index: SourceIndex, until_ns: Option<u64>) {
-        self.tell_forgotten(index);
-        self.settle_files(index);
         if let Some(until_ns) = until_ns {
             self.wake_at(index, until_ns);
         }
+        self.tell_forgotten(index);
+        self.settle_files(index);
     }
 
     pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {

@@ -22,6 +22,9 @@ pub(super) const COPY_NS: u64 = 2_000_000_000;
 /// How long a compressed file may be incomplete without growing: its writer has gone.
 pub(super) const INCOMPLETE_NS: u64 = 10_000_000_000;
 
+/// How many bytes of a file's beginning tell it from others at least: half a time stamp.
+const HEAD_BYTES_MIN: u64 = 16;
+
 /// What holds a generation's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
@@ -79,15 +82,14 @@ impl Source {
             return Ok(NewFile::Generation);
         }
         let head = head_of(&*opened)?;
-        let is_same = |it: &Position| holds(&*opened, &head, it);
-        let lost = self
-            .generations
-            .iter()
-            .position(|it| matches!(it.carrier, Carrier::Lost(_)) && is_same(&it.position()));
+        let is_same = |it: &Position, size| holds(&*opened, &head, it, size);
+        let lost = self.generations.iter().position(|it| {
+            matches!(it.carrier, Carrier::Lost(_)) && is_same(&it.position(), it.size)
+        });
         if let Some(index) = lost {
             return Ok(NewFile::CarrierOf(index));
         }
-        if let Some(orphan) = self.orphans.iter().find(|it| is_same(it)) {
+        if let Some(orphan) = self.orphans.iter().find(|it| is_same(it, it.offset)) {
             return Ok(NewFile::Resumed(*orphan));
         }
         let live = files.last().and_then(|live| self.index_of(live));
@@ -104,7 +106,7 @@ impl Source {
         let packed = GzipFile::new(fs.open(&file.path)?, 0, Arc::default());
         let head = head_of(&packed)?;
         let bytes = packed.stat()?.size;
-        let is_same = |it: &Position| !it.head.is_empty() && it.head.matches(&head);
+        let is_same = |it: &Position| tells(it.head, it.offset) && it.head.matches(&head);
         let is_lost = |it: &Generation| files.iter().all(|file| file.stat.id != it.id);
         let unpacked = file.path.with_extension("");
         let candidates = || {
@@ -144,12 +146,20 @@ fn begins_with(generation: &Generation, head: &[u8]) -> bool {
         // Nothing was read of it yet, and can be.
         known = head_of(&**file).map_or(known, |bytes| Head::of(&bytes));
     }
-    !known.is_empty() && known.matches(head)
+    tells(known, generation.size) && known.matches(head)
 }
 
-/// Whether a file that begins with `head` holds what was read up to that position.
-fn holds(file: &dyn LogFile, head: &[u8], position: &Position) -> bool {
-    !position.head.is_empty() && position.head.matches(head) && has_place(file, position)
+/// Whether the head of content of that length tells it from others: one of few bytes does not, unless
+/// there were no more.
+fn tells(head: Head, size: u64) -> bool {
+    !head.is_empty() && u64::from(head.len) >= size.min(HEAD_BYTES_MIN)
+}
+
+/// Whether a file that begins with `head` holds what was read up to that position of content of that
+/// length.
+fn holds(file: &dyn LogFile, head: &[u8], position: &Position, size: u64) -> bool {
+    let is_known = tells(position.head, size) && position.head.matches(head);
+    is_known && has_place(file, position)
 }
 
 /// Whether `file` is a copy of the live one: it says what was read of that, or what that says now up to
@@ -168,7 +178,7 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
         if source.stat()?.id != live.id || copy.stat()?.id != file.stat.id {
             return Ok(false);
         }
-        if holds(&*copy, &head_of(&*copy)?, &live.position()) {
+        if holds(&*copy, &head_of(&*copy)?, &live.position(), live.size) {
             return Ok(true);
         }
         let bytes = copy.stat()?.size.min(source.stat()?.size);

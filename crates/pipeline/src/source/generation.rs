@@ -53,6 +53,10 @@ pub struct Generation {
     pub offset: u64,
     /// Largest size seen of this incarnation.
     pub size: u64,
+    /// When its own size was last asked for: what a look showed before says nothing new.
+    pub stat_ns: u64,
+    /// Its time of change when its content was last known to be the same; 0 if it must be looked at.
+    pub modified_ns: i64,
     /// It came, or was written to, since it was last looked into.
     pub has_news: bool,
     /// `size` is of the content that `head` is of: not so after a restart, until it was looked at.
@@ -112,6 +116,8 @@ impl Generation {
             missed_before: 0,
             offset: 0,
             size: if is_packed(&seen.path) { 0 } else { seen.stat.size },
+            stat_ns: 0,
+            modified_ns: seen.stat.modified_ns,
             // It is there, and nobody has looked into it.
             has_news: true,
             is_checked: true,
@@ -150,6 +156,7 @@ impl Generation {
         // A file that was cut while nobody looked: `look` finds out, and starts over.
         generation.size = generation.size.max(position.offset);
         generation.is_checked = false;
+        generation.modified_ns = 0;
         generation
     }
 
@@ -186,11 +193,12 @@ impl Generation {
         generation
     }
 
-    /// A look at the directory showed its file.
-    pub fn see(&mut self, seen: &SeenFile) {
+    /// A look at the directory showed its file at that time.
+    pub fn see(&mut self, seen: &SeenFile, seen_ns: u64) {
         self.is_gone = false;
         self.path.clone_from(&seen.path);
-        if !is_packed(&seen.path) {
+        if !is_packed(&seen.path) && seen_ns > self.stat_ns {
+            self.has_news |= seen.stat.modified_ns != self.modified_ns;
             self.size = self.size.max(seen.stat.size);
         }
     }
@@ -276,6 +284,7 @@ impl Generation {
         next.inflaters = Arc::clone(&self.inflaters);
         next.is_gone = self.is_gone;
         next.file = self.file.take();
+        next.stat_ns = now_ns;
         // What a restart remembers of the size is what was read: more may have been there.
         self.size = if self.is_checked { self.size } else { self.offset };
         self.tail = None;

@@ -9,14 +9,15 @@ use crate::pins::Pin;
 /// How many files of a chain there are and were.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Files {
-    now: usize,
+    now: u32,
     /// Most seen at once. A rotation that keeps so many removes the oldest to make room.
-    max: usize,
+    max: u32,
 }
 
 impl Source {
     /// Notes how many files a look showed.
     pub(super) fn note_files(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.files.now = count;
         self.files.max = self.files.max.max(count);
     }

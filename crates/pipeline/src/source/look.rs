@@ -138,6 +138,7 @@ impl Source {
             return Ok(lost(generation, since_ns, now_ns));
         }
         let stat = generation.open(fs)?.stat()?;
+        generation.stat_ns = now_ns;
         let is_original = generation.carrier == Carrier::Original;
         if is_original && stat.id != generation.id && stat.id.inode == generation.id.inode {
             self.follow_copy_up(index, stat.id);
@@ -152,7 +153,15 @@ impl Source {
                 return self.shrunk(fs, index, stat.size, now_ns);
             }
         }
+        let is_touched = is_original && stat.modified_ns != generation.modified_ns;
         if stat.size <= generation.offset {
+            if is_touched {
+                // It may have been written anew, to the very same length.
+                if !generation.is_same(fs)? {
+                    return Ok(self.cut(fs, index, stat.size, now_ns));
+                }
+                generation.modified_ns = stat.modified_ns;
+            }
             if generation.carrier == Carrier::Copy
                 && let Some(turn) = end_of_copy(generation, stat, now_ns)
             {
@@ -176,6 +185,7 @@ impl Source {
             return Ok(self.cut(fs, index, stat.size, now_ns));
         }
         let generation = &mut self.generations[index];
+        generation.modified_ns = stat.modified_ns;
         generation.size = generation.size.max(stat.size);
         if let Some(turn) =
             self.look_at_nuls(fs, index, stat.size, is_followed || is_over, now_ns)?
@@ -225,13 +235,15 @@ impl Source {
         if stat.size <= next.offset || next.is_checked && stat.size < next.size {
             return 0;
         }
-        // If it was cut, that shows when it is its turn, too. What goes on inside of a line cannot follow
-        // a whole one.
-        if !next.is_same(fs).unwrap_or(false) || next.starts_mid_line(fs, format) {
+        // If it was cut, that shows when it is its turn, too.
+        let is_same = next.is_same(fs);
+        if matches!(is_same, Ok(false)) {
             return 0;
         }
         next.size = next.size.max(stat.size);
-        stat.size - next.offset
+        // What goes on inside of a line cannot follow a whole one.
+        let is_bridge = is_same.is_ok() && !next.starts_mid_line(fs, format);
+        if is_bridge { stat.size - next.offset } else { 0 }
     }
 
     /// The file was cut and begun anew under its name.

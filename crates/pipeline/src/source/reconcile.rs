@@ -21,12 +21,19 @@ const INCARNATIONS_MAX: u32 = 64;
 const ORPHANS_MAX: usize = 32;
 
 impl Source {
-    /// Takes in the files that a look showed, oldest first, the live one last.
+    /// Takes in the files that a look showed at `seen_ns`, oldest first, the live one last.
     ///
     /// Files already known are found by identity, whatever they are called now; a copy of one is
     /// found by what it says. A new file is opened at once, so that it can be read even if its name
     /// is gone a moment later. `start_at` only concerns files of which nothing is known.
-    pub fn reconcile(&mut self, fs: &dyn Fs, files: &[SeenFile], start_at: StartAt, now_ns: u64) {
+    pub fn reconcile(
+        &mut self,
+        fs: &dyn Fs,
+        files: &[SeenFile],
+        seen_ns: u64,
+        start_at: StartAt,
+        now_ns: u64,
+    ) {
         let is_first = self.generations.is_empty();
         self.note_files(files.len());
         for generation in &mut self.generations {
@@ -36,7 +43,7 @@ impl Source {
         let mut new: Vec<usize> = Vec::new();
         for (place, file) in files.iter().enumerate() {
             if let Some(index) = self.index_of(file).or_else(|| self.copied_up(file)) {
-                self.generations[index].see(file);
+                self.generations[index].see(file, seen_ns);
             } else if let Some((incarnation, position)) = self.take_orphan(file) {
                 let generation = Generation::resumed(file, incarnation, position);
                 self.insert(fs, generation, &files[..place], 0);

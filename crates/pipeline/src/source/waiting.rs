@@ -25,6 +25,11 @@ struct Since {
 }
 
 impl Waiting {
+    /// Whether no group waits.
+    pub(super) fn is_empty(&self) -> bool {
+        STREAMS.into_iter().all(|stream| self.groups.get(stream).is_none())
+    }
+
     /// Takes note of what framing found behind `cursor`: where the last lines of open groups begin.
     pub(super) fn note(&mut self, cursor: u64, found: &Streams<Option<u32>>, now_ns: u64) {
         for stream in STREAMS {

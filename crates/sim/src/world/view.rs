@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
+use flow::HEAD_BYTES_MAX;
 use pipeline::fs::{FileKind, Fs, LogFile, Stat};
 
 use super::{State, World};
@@ -68,7 +69,10 @@ impl LogFile for Handle {
         let count = bytes.len().min(buffer.len()).min(short);
         buffer[..count].copy_from_slice(&bytes[..count]);
         life.is_met |= offset == 0 && count > 0 && count < short;
-        life.tell((from + count) as u64);
+        // Who looks at how a file begins asks what it is, not how much it holds.
+        if offset > 0 || buffer.len() > HEAD_BYTES_MAX {
+            life.tell((from + count) as u64);
+        }
         Ok(count)
     }
 

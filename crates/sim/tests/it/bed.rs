@@ -8,11 +8,11 @@ use crossbeam::sync::Parker;
 use flow::{PersistedSpan, RecordFlags};
 use globset::GlobSet;
 use pipeline::discovery::{
-    Discovery, FileSelection, Place, ReaderDoor, Rule, Selection, TenantMap,
+    Discovery, DiscoveryParts, FileSelection, Place, ReaderDoor, Rule, Selection, TenantMap,
 };
 use pipeline::frame::Format;
 use pipeline::meter::Meter;
-use pipeline::reader::Command;
+use pipeline::reader::{Command, DiscoveryDoor};
 use pipeline::source::{Known, SourceOptions, StartAt};
 use sim::{Delivery, Verdict, World};
 
@@ -55,7 +55,10 @@ pub(crate) trait Bed {
 }
 
 /// A discovery of the one context, and what it finds.
-pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>) {
+pub(crate) fn discovery(
+    world: &World,
+    format: Format,
+) -> (Discovery, Receiver<Command>, DiscoveryDoor) {
     let (sender, commands) = bounded(1000);
     let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
     let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
@@ -80,8 +83,19 @@ pub(crate) fn discovery(world: &World, format: Format) -> (Discovery, Receiver<C
     };
     let clock = world.clock();
     let (place, meter) = (Place::default(), Arc::new(Meter::default()));
-    let discovery = Discovery::new(clock, None, vec![rule], place, vec![door], meter, 0, u64::MAX);
-    (discovery, commands)
+    let (asker, asks) = DiscoveryDoor::new(Parker::new().unparker().clone());
+    let discovery = Discovery::new(DiscoveryParts {
+        clock,
+        watch: None,
+        rules: vec![rule],
+        place,
+        readers: vec![door],
+        asks,
+        meter,
+        scan_interval_ns: 0,
+        open_files_max: u64::MAX,
+    });
+    (discovery, commands, asker)
 }
 
 /// What a start knows, from checkpoint and queue.

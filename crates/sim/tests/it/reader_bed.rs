@@ -1,6 +1,7 @@
 //! Reader bed: the real discovery and the real reader over a world, ticked by hand. Payloads go to a
 //! queue that takes them when it is told to.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -25,6 +26,7 @@ use pipeline::source::Known;
 use pipeline::tracker::TrackerCommand;
 use sim::{Delivery, EPOCH_UNIX_NS, Model, Verdict, World, check};
 
+use crate::actor::DIRECTORY;
 use crate::bed::{
     Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
 };
@@ -102,11 +104,14 @@ pub(crate) struct ReaderBed {
     held: Arc<Mutex<Vec<PersistedSpan>>>,
     checkpoint: Known,
     forgotten: Vec<(u64, u64)>,
+    open_files_max: u64,
 }
 
 impl ReaderBed {
-    pub(crate) fn new(format: Format) -> ReaderBed {
+    /// One that keeps so many files open; with none, its source rests whenever it can.
+    pub(crate) fn new(format: Format, open_files_max: u64) -> ReaderBed {
         ReaderBed {
+            open_files_max,
             world: World::new(),
             model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },
             agent: None,
@@ -120,7 +125,7 @@ impl ReaderBed {
     }
 
     fn start(&self) -> Agent {
-        let (discovery, found) = discovery(&self.world, self.model.format);
+        let (discovery, found, asker) = discovery(&self.world, self.model.format);
         let (commands, for_reader) = bounded(1000);
         let (tracker_sender, tracker) = bounded(1000);
         let (lane_sender, new_lanes) = bounded(10);
@@ -140,6 +145,7 @@ impl ReaderBed {
         let reader = Reader::new(ReaderParts {
             clock: self.world.clock(),
             commands: for_reader,
+            discovery: asker,
             tracker: tracker_sender,
             lanes: Arc::new(LaneDirectory::new(vec![vec![door]])),
             budgets: Arc::new(Budgets::new(0, spec, std::collections::HashMap::new())),
@@ -150,7 +156,7 @@ impl ReaderBed {
             memory: Arc::new(Memory::new(entries.into_iter().collect(), vec![Some(read_back)])),
             sinks: vec![sink],
             doorbell: Doorbell::new(unparker),
-            open_files_max: 1,
+            open_files_max: self.open_files_max,
             pins: Arc::new(Pins::new(u64::MAX)),
             first_id: 0,
             id_step: 1,
@@ -224,7 +230,8 @@ impl Bed for ReaderBed {
     /// The watch hears of a change.
     fn look(&mut self) {
         if let (Some(agent), Some(context)) = (&self.agent, self.context) {
-            agent.commands.send(Command::Poke(context)).expect("the reader is there");
+            let path = Path::new(DIRECTORY).join("a.log");
+            agent.commands.send(Command::Poke { context, path }).expect("the reader is there");
         }
     }
 

@@ -22,6 +22,12 @@ fn check(format: Format, steps: &[Step]) {
     }
 }
 
+fn check_reader(format: Format, open_files_max: u64, steps: &[Step]) {
+    if let Err(why) = run(&mut ReaderBed::new(format, open_files_max), format, steps) {
+        panic!("{why}");
+    }
+}
+
 #[test]
 fn a_head_that_is_read_in_part_is_no_other_head() {
     let steps =
@@ -155,7 +161,7 @@ fn a_removed_file_that_is_cut_and_written_anew_is_read_before_it_is_let_go() {
 fn both_beds_deliver_what_was_written() {
     let steps = [line(), Step::Scan, Step::Rotate, Step::Reopen, Step::Append(vec![LONG, LINE], 0)];
     let beds: [Box<dyn Bed>; 2] =
-        [Box::new(SourceBed::new(Format::Plain)), Box::new(ReaderBed::new(Format::Plain))];
+        [Box::new(SourceBed::new(Format::Plain)), Box::new(ReaderBed::new(Format::Plain, 1))];
     for mut bed in beds {
         let verdict = run(&mut *bed, Format::Plain, &steps).unwrap();
         assert_eq!((verdict.records, verdict.bytes, verdict.gap_bytes), (3, 8 + 158 + 8, 0));
@@ -175,8 +181,7 @@ fn a_name_that_leads_to_another_file_by_now_says_nothing_of_the_one_that_had_it(
         Step::Work(1),
         Step::Truncate,
     ];
-    let mut bed = ReaderBed::new(Format::Cri);
-    run(&mut bed, Format::Cri, &steps).unwrap();
+    check_reader(Format::Cri, 1, &steps);
 }
 
 #[test]
@@ -194,8 +199,7 @@ fn late_writes_to_a_removed_file_are_read_while_the_next_one_is_empty() {
         Step::Work(2),
         Step::AppendLate(vec![LINE], 0),
     ];
-    let mut bed = ReaderBed::new(Format::Cri);
-    run(&mut bed, Format::Cri, &steps).unwrap();
+    check_reader(Format::Cri, 1, &steps);
 }
 
 #[test]
@@ -216,8 +220,7 @@ fn a_name_of_before_a_rotation_tells_nothing_of_the_file_that_has_it_now() {
         Step::Work(1),
         Step::Truncate,
     ];
-    let mut bed = ReaderBed::new(Format::Plain);
-    run(&mut bed, Format::Plain, &steps).unwrap();
+    check_reader(Format::Plain, 1, &steps);
 }
 
 #[test]
@@ -237,8 +240,7 @@ fn what_was_seen_of_a_removed_file_when_its_size_was_asked_is_owed() {
         Step::Work(1),
         Step::Truncate,
     ];
-    let mut bed = ReaderBed::new(Format::Cri);
-    run(&mut bed, Format::Cri, &steps).unwrap();
+    check_reader(Format::Cri, 1, &steps);
 }
 
 #[test]
@@ -258,4 +260,65 @@ fn a_file_cut_before_it_was_read_begins_anew_after_a_restart_too() {
         Step::Kill(0),
     ];
     check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_look_from_before_a_cut_tells_nothing_of_what_came_after() {
+    let steps = [line(), Step::Scan, line(), Step::Scan, Step::Truncate, Step::Truncate];
+    check_reader(Format::Plain, 0, &steps);
+}
+
+#[test]
+fn what_is_seen_of_the_next_generation_is_owed_even_if_nothing_is_joined() {
+    let (long, two) = (Text { len: 7849, ..LINE }, Text { len: 4055, ..LINE });
+    let steps = [
+        Step::Reopen,
+        Step::Rotate,
+        Step::Reopen,
+        Step::Append(vec![long, Text { len: 26, ..LINE }, Text { len: 7, ..LINE }], 0),
+        Step::Scan,
+        Step::AppendLate(vec![PART], 0),
+        Step::Append(vec![PART, two], 0),
+        Step::Work(3),
+        Step::AppendLate(vec![PART], 0),
+        line(),
+        Step::Work(2),
+        Step::Truncate,
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn what_is_cut_and_grows_to_the_same_length_is_another_content() {
+    let text = |len| Text { len, ..LINE };
+    let steps = [
+        Step::Append(vec![text(6)], 0),
+        Step::Append(vec![text(27), text(39), text(31)], 0),
+        Step::Scan,
+        Step::Work(1),
+        Step::Rotate,
+        Step::Truncate,
+        Step::Reopen,
+        Step::AppendLate(vec![text(30), text(39)], 0),
+        Step::AppendLate(vec![text(25), text(9)], 0),
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_file_of_which_one_byte_is_known_is_not_found_again_in_every_other() {
+    let steps = [
+        Step::ShortenReads(Some(1)),
+        Step::Append(vec![Text { len: 28, ..LINE }], 0),
+        Step::Scan,
+        Step::Truncate,
+        line(),
+        Step::Work(1),
+        Step::Recreate,
+        line(),
+        Step::Rotate,
+        line(),
+        Step::Reopen,
+    ];
+    check_reader(Format::Cri, 0, &steps);
 }

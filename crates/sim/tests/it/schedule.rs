@@ -45,6 +45,8 @@ pub(crate) fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<V
     let world = bed.world().clone();
     let mut actor = Actor::new(world.clone(), format);
     for step in steps {
+        // Nothing happens at the same time as something else.
+        world.clock().advance(1);
         match step {
             Step::Append(texts, cut) => actor.append(texts, *cut),
             Step::AppendLate(texts, cut) => actor.append_late(texts, *cut),
@@ -149,14 +151,16 @@ proptest! {
     #[test]
     fn a_reader_delivers_plain_lines_as_the_model_does(
         steps in prop::collection::vec(step(), 1..60),
+        open_files_max in 0..2u64,
     ) {
-        run(&mut ReaderBed::new(Format::Plain), Format::Plain, &steps).map_err(TestCaseError::fail)?;
+        run(&mut ReaderBed::new(Format::Plain, open_files_max), Format::Plain, &steps).map_err(TestCaseError::fail)?;
     }
 
     #[test]
     fn a_reader_delivers_container_lines_as_the_model_does(
         steps in prop::collection::vec(step(), 1..60),
+        open_files_max in 0..2u64,
     ) {
-        run(&mut ReaderBed::new(Format::Cri), Format::Cri, &steps).map_err(TestCaseError::fail)?;
+        run(&mut ReaderBed::new(Format::Cri, open_files_max), Format::Cri, &steps).map_err(TestCaseError::fail)?;
     }
 }

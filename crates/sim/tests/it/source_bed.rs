@@ -54,7 +54,7 @@ impl SourceBed {
     }
 
     fn start(&self) -> Agent {
-        let (discovery, commands) = discovery(&self.world, self.model.format);
+        let (discovery, commands, _) = discovery(&self.world, self.model.format);
         Agent { discovery, commands, source: None, next: None }
     }
 
@@ -142,7 +142,7 @@ impl Bed for SourceBed {
         let Some(agent) = &mut self.agent else { return };
         agent.discovery.tick();
         for command in agent.commands.try_iter() {
-            let Command::Look { spec, files, .. } = command else { continue };
+            let Command::Look { spec, files, seen_ns, .. } = command else { continue };
             if agent.source.is_none() && files.is_empty() {
                 continue;
             }
@@ -150,7 +150,7 @@ impl Bed for SourceBed {
                 let known = resume(&self.checkpoint, &self.queue);
                 Source::new(SourceId(0), spec, Arc::default(), &known)
             });
-            source.reconcile(&self.world, &files, StartAt::Beginning, now_ns);
+            source.reconcile(&self.world, &files, seen_ns, StartAt::Beginning, now_ns);
         }
     }
 

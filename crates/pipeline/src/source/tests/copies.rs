@@ -139,7 +139,7 @@ fn a3_what_was_compressed_before_the_first_start_is_left_out_by_start_at_end() {
     bed.append("a.log", &lines(10, 20));
     let files = bed.seen(&["a.log.1.gz", "a.log"]);
     let fs = Arc::clone(&bed.source.spec.fs);
-    bed.source.reconcile(&*fs, &files, StartAt::End, bed.now_ns);
+    bed.source.reconcile(&*fs, &files, u64::MAX, StartAt::End, bed.now_ns);
     assert!(bed.run().is_empty());
     bed.append("a.log", &lines(20, 30));
     assert_eq!(bed.run(), bodies(20, 30));

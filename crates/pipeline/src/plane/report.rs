@@ -1,0 +1,79 @@
+//! Report: where every source stands, asked for apart from the plane.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam::channel::bounded;
+use flow::ContextId;
+
+use super::run::Flags;
+use crate::discovery::ReaderDoor;
+use crate::reader::{Ask, ChainFiles, Command, DiscoveryDoor};
+use crate::source::{Resting, Source, SourceReport, StartAt};
+
+/// How long a report waits for a reader, or for discovery.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Asks readers where their sources stand.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    readers: Vec<ReaderDoor>,
+    discovery: DiscoveryDoor,
+    flags: Arc<Flags>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        readers: Vec<ReaderDoor>,
+        discovery: DiscoveryDoor,
+        flags: Arc<Flags>,
+    ) -> Reporter {
+        Reporter { readers, discovery, flags }
+    }
+
+    /// Whether the first scan has been passed on to the readers.
+    #[must_use]
+    pub fn is_scanned(&self) -> bool {
+        self.flags.is_scanned.load(Ordering::Acquire)
+    }
+
+    /// Where every source stands; without those of which nobody answers in time.
+    #[must_use]
+    pub fn report(&self) -> Vec<SourceReport> {
+        let mut reports = Vec::new();
+        let mut resting = HashMap::new();
+        for reader in &self.readers {
+            let (sender, receiver) = bounded(1);
+            if reader.commands.try_send(Command::Report(sender)).is_err() {
+                continue;
+            }
+            reader.unparker.unpark();
+            let report = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
+            reports.extend(report.awake);
+            resting.extend(report.resting);
+        }
+        reports.extend(self.report_resting(resting));
+        reports
+    }
+
+    /// What their reports would be if they were awake, and knew of their files.
+    fn report_resting(&self, mut resting: HashMap<ContextId, Resting>) -> Vec<SourceReport> {
+        if resting.is_empty() {
+            return Vec::new();
+        }
+        let (sender, receiver) = bounded(1);
+        self.discovery.ask(Ask::Chains(resting.keys().copied().collect(), sender));
+        let chains = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
+        let report = |(spec, files): ChainFiles| {
+            let resting = resting.remove(&spec.context.id)?;
+            let fs = Arc::clone(&spec.fs);
+            let mut source = Source::wake(resting, spec, &files, Arc::default(), Arc::default());
+            source.open_max = 0;
+            source.reconcile(&*fs, &files, u64::MAX, StartAt::Beginning, 0);
+            Some(source.report())
+        };
+        chains.into_iter().filter_map(report).collect()
+    }
+}

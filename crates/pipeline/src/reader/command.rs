@@ -1,0 +1,88 @@
+//! Command: what discovery tells a reader, and what it is asked for.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::sync::Unparker;
+use flow::ContextId;
+
+use crate::fs::LogFile;
+use crate::source::{Resting, SeenFile, SourceReport, SourceSpec};
+
+/// What discovery tells a reader.
+#[derive(Debug)]
+pub enum Command {
+    /// The files of a chain, oldest first, the live one last; none if the chain is gone.
+    Look {
+        /// The chain.
+        spec: SourceSpec,
+        /// Its files.
+        files: Vec<SeenFile>,
+        /// Monotonic time from before they were looked at.
+        seen_ns: u64,
+        /// Those that are new, open already: a moment later they may be gone.
+        opened: Vec<Box<dyn LogFile>>,
+        /// Seen in the first scan after the start.
+        is_initial: bool,
+    },
+    /// Something was written to the chain.
+    Poke {
+        /// The chain.
+        context: ContextId,
+        /// Which file of it.
+        path: PathBuf,
+    },
+    /// A generation of the chain came and went that no look ever showed.
+    Missed(ContextId),
+    /// Where do the sources stand?
+    Report(Sender<ReaderReport>),
+}
+
+/// Where a reader's sources stand.
+#[derive(Debug, Default)]
+pub struct ReaderReport {
+    /// Those that are awake.
+    pub awake: Vec<SourceReport>,
+    /// Those that rest: of their files, only discovery knows.
+    pub resting: Vec<(ContextId, Resting)>,
+}
+
+/// What discovery is asked for.
+#[derive(Debug)]
+pub enum Ask {
+    /// A look at the chain that this file is of, although nothing may have changed since the last: its
+    /// source rests, and was written to.
+    Look(PathBuf),
+    /// The chains of these contexts, and their files now.
+    Chains(HashSet<ContextId>, Sender<Vec<ChainFiles>>),
+}
+
+/// A chain and its files, oldest first.
+pub type ChainFiles = (SourceSpec, Vec<SeenFile>);
+
+/// Discovery's end for questions.
+#[derive(Debug, Clone)]
+pub struct DiscoveryDoor {
+    asks: Sender<Ask>,
+    /// Wakes discovery.
+    pub unparker: Unparker,
+}
+
+impl DiscoveryDoor {
+    /// A door, and what comes in by it.
+    ///
+    /// Who asks never waits, as discovery may be waiting for just that one.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "one question at most for each source at rest")]
+    pub fn new(unparker: Unparker) -> (DiscoveryDoor, Receiver<Ask>) {
+        let (asks, asked) = unbounded();
+        (DiscoveryDoor { asks, unparker }, asked)
+    }
+
+    /// Asks. If discovery died, the data plane ends anyway.
+    pub fn ask(&self, ask: Ask) {
+        drop(self.asks.send(ask));
+        self.unparker.unpark();
+    }
+}
