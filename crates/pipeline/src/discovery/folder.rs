@@ -40,6 +40,8 @@ pub(super) struct Chain {
     /// must be told whatever they are.
     pub(super) told: u64,
     has_live: bool,
+    /// Fingerprint of which file had which name, as last told.
+    told_names: u32,
     /// Key of the live file as last told; 0 if there was none.
     live: u64,
     /// What came and went, once something did.
@@ -95,6 +97,7 @@ impl Chain {
             context: ContextId(0),
             told: 0,
             has_live: false,
+            told_names: 0,
             live: 0,
             missed: None,
             rotated: Box::default(),
@@ -120,9 +123,9 @@ impl Chain {
         self.rotated = rotated.into_boxed_slice();
     }
 
-    /// Whether these files have the live one that the readers were told of.
-    pub(super) fn is_live_as_told(&self, files: &[SeenFile], base: &OsStr) -> bool {
-        self.told != 0 && live_key(files, base) == self.live
+    /// Whether these are the files that the readers were told of, under the same names.
+    pub(super) fn is_named_as_told(&self, files: &[SeenFile]) -> bool {
+        self.told != 0 && names(files) == self.told_names
     }
 
     /// It is without files, until [`Chain::note`] says otherwise. Returns the rotated ones.
@@ -166,6 +169,7 @@ impl Chain {
             self.missed().look(live, is_there);
         }
         self.live = live_key(files, base);
+        self.told_names = names(files);
         self.told = fingerprint;
     }
 
@@ -188,24 +192,36 @@ fn key(file: &SeenFile) -> u64 {
 }
 
 /// Key of the live file; 0 if there is none.
-pub(super) fn live_key(files: &[SeenFile], base: &OsStr) -> u64 {
+fn live_key(files: &[SeenFile], base: &OsStr) -> u64 {
     files.last().filter(|it| it.path.file_name() == Some(base)).map_or(0, key)
 }
 
 /// A fingerprint of no files: a reader was told of the chain, and must be told again.
 const TELL_AGAIN: u64 = 1;
 
+/// A fingerprint of which file has which name.
+#[expect(clippy::cast_possible_truncation, reason = "a part of a hash")]
+pub(super) fn names(files: &[SeenFile]) -> u32 {
+    let mut hash = Xxh3::new();
+    files.iter().for_each(|file| hash_name(file, &mut hash));
+    hash.digest() as u32
+}
+
+fn hash_name(file: &SeenFile, hash: &mut Xxh3) {
+    let name = file.path.file_name().unwrap_or_default().as_bytes();
+    let id = file.stat.id;
+    hash.update(&(name.len() as u64).to_le_bytes());
+    hash.update(name);
+    hash.update(&id.device.to_le_bytes());
+    hash.update(&id.inode.to_le_bytes());
+    hash.update(&id.birth_ns.to_le_bytes());
+}
+
 /// A fingerprint of names, identities, sizes and times of change; never 0 or [`TELL_AGAIN`].
 pub(super) fn fingerprint(files: &[SeenFile]) -> u64 {
     let mut hash = Xxh3::new();
     for file in files {
-        let name = file.path.file_name().unwrap_or_default().as_bytes();
-        let id = file.stat.id;
-        hash.update(&(name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update(&id.device.to_le_bytes());
-        hash.update(&id.inode.to_le_bytes());
-        hash.update(&id.birth_ns.to_le_bytes());
+        hash_name(file, &mut hash);
         hash.update(&file.stat.size.to_le_bytes());
         hash.update(&file.stat.modified_ns.to_le_bytes());
     }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use super::folder::{Chain, Folder, fingerprint, join, live_key};
+use super::folder::{Chain, Folder, fingerprint, join, names};
 use super::walk::Around;
 use crate::fs::{FileKind, LogFile, Stat};
 use crate::source::SeenFile;
@@ -57,8 +57,8 @@ fn is_directory(around: &mut Around<'_>, path: &Path) -> bool {
 
 /// The files of a chain that are there now.
 ///
-/// Where the live file is another one, or a file is not there that was, more may have been renamed by
-/// now than what was heard of: the directory is listed, so that an older generation is not found after a
+/// Where a name leads to another file than was told, or a file is not there that was, more may have been
+/// renamed by now than what was heard of: the directory is listed, so that an older generation is not found after a
 /// younger one was read.
 fn files_of(
     around: &mut Around<'_>,
@@ -72,25 +72,25 @@ fn files_of(
     let (mut files, mut is_complete) = look(chain);
     let mut listed = None;
     for lists in 0..LISTS_MAX {
-        let live = live_key(&files, base);
-        let is_settled = chain.is_live_as_told(&files, base) || listed == Some(live);
+        let named = names(&files);
+        let is_settled = chain.is_named_as_told(&files) || listed == Some(named);
         // What is there and refused stays incomplete.
         if !is_small || is_settled && (is_complete || lists > 1) {
             break;
         }
-        listed = Some(live);
+        listed = Some(named);
         let selection = &around.rule.selection;
-        let mut names = Vec::new();
+        let mut listing = Vec::new();
         let outcome = around.fs.list(directory, &mut |name| {
             if selection.chain(directory, name) == Some(base) {
-                names.push(name.to_owned());
+                listing.push(name.to_owned());
             }
         });
         if outcome.is_err() {
             break;
         }
         let before = chain.clear();
-        names.iter().for_each(|name| chain.note(base, name, true));
+        listing.iter().for_each(|name| chain.note(base, name, true));
         chain.compare(&before);
         (files, is_complete) = look(chain);
     }

@@ -22,8 +22,8 @@ pub(super) const COPY_NS: u64 = 2_000_000_000;
 /// How long a compressed file may be incomplete without growing: its writer has gone.
 pub(super) const INCOMPLETE_NS: u64 = 10_000_000_000;
 
-/// How many bytes of a file's beginning tell it from others at least: half a time stamp.
-const HEAD_BYTES_MIN: u64 = 16;
+/// How many bytes of a file's beginning tell it from others at least: a time stamp and some words.
+const HEAD_BYTES_MIN: u64 = PLACE_BYTES_MAX as u64;
 
 /// What holds a generation's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

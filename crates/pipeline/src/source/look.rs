@@ -216,7 +216,7 @@ impl Source {
             return Ok(Turn::read(pending, Tail::Deliver, false));
         }
         // The missing part may stand in the next generation, now or in a moment.
-        if is_followed && self.unread_of_next(fs, index) > tail.bridged_bytes {
+        if is_followed && self.unread_of_next(fs, index, now_ns) > tail.bridged_bytes {
             return Ok(Turn::read(pending, Tail::Wait, true));
         }
         if is_due(tail.group_due_ns) {
@@ -228,16 +228,17 @@ impl Source {
 
     /// What a bridge would read: what is there now, whatever was seen before. An error of the next
     /// generation is none of this one; it shows when it is the next one's turn.
-    fn unread_of_next(&mut self, fs: &dyn Fs, index: usize) -> u64 {
+    fn unread_of_next(&mut self, fs: &dyn Fs, index: usize, now_ns: u64) -> u64 {
         let format = self.spec.options.format;
         let Some(next) = self.generations.get_mut(index + 1) else { return 0 };
         let Ok(stat) = next.open(fs).and_then(|file| file.stat()) else { return 0 };
         if stat.size <= next.offset || next.is_checked && stat.size < next.size {
             return 0;
         }
-        // If it was cut, that shows when it is its turn, too.
         let is_same = next.is_same(fs);
         if matches!(is_same, Ok(false)) {
+            // What was seen of both contents is owed, even if it is gone when it is their turn.
+            self.cut(fs, index + 1, stat.size, now_ns);
             return 0;
         }
         next.size = next.size.max(stat.size);

@@ -306,7 +306,22 @@ fn what_is_cut_and_grows_to_the_same_length_is_another_content() {
 }
 
 #[test]
-fn a_file_of_which_one_byte_is_known_is_not_found_again_in_every_other() {
+fn a_file_of_which_little_is_known_is_not_found_again_in_every_other() {
+    let steps = [
+        line(),
+        Step::ShortenReads(Some(16)),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Unlink,
+        Step::Truncate,
+        Step::Reopen,
+        Step::Work(1),
+        Step::Rotate,
+        Step::Reopen,
+        Step::AppendLate(vec![LINE], 0),
+    ];
+    check_reader(Format::Cri, 1, &steps);
     let steps = [
         Step::ShortenReads(Some(1)),
         Step::Append(vec![Text { len: 28, ..LINE }], 0),
@@ -321,4 +336,43 @@ fn a_file_of_which_one_byte_is_known_is_not_found_again_in_every_other() {
         Step::Reopen,
     ];
     check_reader(Format::Cri, 0, &steps);
+}
+
+#[test]
+fn a_cut_of_the_next_generation_is_noticed_before_it_is_its_turn() {
+    let steps = [
+        Step::Reopen,
+        Step::Rotate,
+        Step::Reopen,
+        line(),
+        Step::Scan,
+        Step::Look,
+        Step::AppendLate(vec![PART], 0),
+        Step::Truncate,
+        line(),
+        Step::Work(2),
+        Step::CloseIdle,
+        Step::Recreate,
+    ];
+    check(Format::Cri, &steps);
+}
+
+#[test]
+fn a_generation_at_rest_is_found_again_after_two_rotations() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Work(2),
+        Step::Rotate,
+        Step::Reopen,
+        Step::Look,
+        Step::Rotate,
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(LATE_NS),
+        Step::Reopen,
+        Step::Rotate,
+    ];
+    check_reader(Format::Plain, 0, &steps);
 }
