@@ -8,18 +8,18 @@
 //! layout. Owned by the tracker's thread.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flow::ContextId;
-use rustix::fs::FlockOperation;
 
 use crate::source::Known;
 
+mod disk;
 mod format;
 mod load;
+use disk::HostState;
+pub use disk::{StateDisk, StateFile};
 pub use format::VERSION as FORMAT_VERSION;
 pub use load::{Damage, Loaded};
 
@@ -60,10 +60,10 @@ const GROWTH_MAX: u64 = 4;
 /// … and larger than this, in bytes: small ones are not worth the two fsyncs.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
 
-/// Name of the lock file.
-const LOCK_NAME: &str = "LOCK";
 /// What the names of checkpoint files begin with; a sequence number follows.
 const NAME_PREFIX: &str = "checkpoint.";
+/// Name of a file that is not whole yet.
+const TEMPORARY_NAME: &str = "checkpoint.tmp";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,13 @@ pub enum OpenError {
         /// Its format version.
         version: u32,
     },
+}
+
+impl OpenError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+        let path = path.to_path_buf();
+        move |source| OpenError::Io { path, source }
+    }
 }
 
 /// A checkpoint that was not stored; the one before is still good.
@@ -126,16 +133,14 @@ impl Stored {
 /// The checkpoint of one state directory.
 #[derive(Debug)]
 pub struct CheckpointStore {
-    directory: PathBuf,
+    disk: Box<dyn StateDisk>,
     contexts: HashMap<ContextId, Stored>,
     sequence: u64,
     /// The file being appended to; `None` after an error, and then a new one is begun.
-    file: Option<File>,
+    file: Option<Box<dyn StateFile>>,
     /// Length of what is known to be good.
     bytes: u64,
     snapshot_bytes: u64,
-    /// Held for its lock.
-    _lock: File,
 }
 
 impl CheckpointStore {
@@ -147,24 +152,28 @@ impl CheckpointStore {
         directory: &Path,
         now_unix_seconds: i64,
     ) -> Result<(CheckpointStore, Loaded), OpenError> {
-        let io_error = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| OpenError::Io { path, source }
-        };
-        std::fs::create_dir_all(directory).map_err(io_error(directory))?;
-        let lock = lock(directory)?;
-        let loaded = load::load(directory)?;
+        CheckpointStore::open_on(Box::new(HostState::open(directory)?), now_unix_seconds)
+    }
+
+    /// Reads the last checkpoint of a folder that is this process's alone, and begins a new file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open_on(
+        disk: Box<dyn StateDisk>,
+        now_unix_seconds: i64,
+    ) -> Result<(CheckpointStore, Loaded), OpenError> {
+        let loaded = load::load(&*disk)?;
         let mut contexts: HashMap<ContextId, Stored> =
             loaded.entries.iter().cloned().map(Stored::new).collect();
         contexts.retain(|_, it| it.is_kept(now_unix_seconds));
         let mut store = CheckpointStore {
-            directory: directory.to_path_buf(),
+            disk,
             contexts,
             sequence: loaded.last_sequence,
             file: None,
             bytes: 0,
             snapshot_bytes: 0,
-            _lock: lock,
         };
         // A full disk is no reason not to start: shipping goes on, and storing is tried again.
         if let Err(error) = store.begin_file() {
@@ -218,22 +227,20 @@ impl CheckpointStore {
     }
 
     fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(self.sequence);
-        let Some(file) = &mut self.file else { unreachable!("store begins a file first") };
+        let Some(file) = &self.file else { unreachable!("store begins a file first") };
         // By offset: after a failed write the file's own position is somewhere in the middle.
-        let written = file.write_all_at(frame, self.bytes);
-        if let Err(source) = written {
+        if let Err(source) = file.write_at(frame, self.bytes) {
             // What was written of the frame goes; without that, later frames would stand behind a
             // torn one and be lost with it.
-            if file.set_len(self.bytes).is_err() {
+            if file.cut(self.bytes).is_err() {
                 self.file = None;
             }
-            return Err(StoreError { path, source });
+            return Err(self.failed(self.sequence, source));
         }
-        if let Err(source) = file.sync_data() {
+        if let Err(source) = file.sync() {
             // Nobody knows what is on the disk now: this file is not touched again.
             self.file = None;
-            return Err(StoreError { path, source });
+            return Err(self.failed(self.sequence, source));
         }
         self.bytes += frame.len() as u64;
         Ok(())
@@ -242,8 +249,7 @@ impl CheckpointStore {
     /// Writes everything known to a new file.
     fn begin_file(&mut self) -> Result<(), StoreError> {
         let sequence = self.sequence + 1;
-        let path = self.path(sequence);
-        self.write_file(sequence).map_err(|source| StoreError { path: path.clone(), source })?;
+        self.write_file(sequence).map_err(|source| self.failed(sequence, source))?;
         self.sequence = sequence;
         self.remove_old();
         Ok(())
@@ -251,13 +257,11 @@ impl CheckpointStore {
 
     fn write_file(&mut self, sequence: u64) -> io::Result<()> {
         let parts = self.contexts.iter().map(|(id, it)| (*id, &it.known, it.updated_unix_seconds));
-        let temporary = self.directory.join(format!("{NAME_PREFIX}tmp"));
-        let options = OpenOptions::new().write(true).create(true).truncate(true).clone();
-        let file = options.open(&temporary)?;
-        let bytes = format::write_snapshot(&file, sequence, parts)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, self.path(sequence))?;
-        File::open(&self.directory)?.sync_all()?;
+        let file = self.disk.create(TEMPORARY_NAME)?;
+        let bytes = format::write_snapshot(&*file, sequence, parts)?;
+        file.sync()?;
+        self.disk.rename(TEMPORARY_NAME, &name(sequence))?;
+        self.disk.sync_names()?;
         self.file = Some(file);
         self.bytes = bytes;
         self.snapshot_bytes = self.bytes;
@@ -266,27 +270,21 @@ impl CheckpointStore {
 
     /// Keeps this file and the one before it.
     fn remove_old(&self) {
-        let Ok(sequences) = load::sequences(&self.directory) else { return };
-        for sequence in sequences.into_iter().filter(|it| it + 1 < self.sequence) {
+        let Ok(names) = self.disk.names() else { return };
+        for sequence in load::sequences(&names).into_iter().filter(|it| it + 1 < self.sequence) {
             // One that stays is removed next time.
-            drop(std::fs::remove_file(self.path(sequence)));
+            drop(self.disk.remove(&name(sequence)));
         }
     }
 
-    fn path(&self, sequence: u64) -> PathBuf {
-        load::path(&self.directory, sequence)
+    fn failed(&self, sequence: u64, source: io::Error) -> StoreError {
+        StoreError { path: self.disk.path(&name(sequence)), source }
     }
 }
 
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_NAME);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|source| OpenError::Io { path: path.clone(), source })?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(directory.to_path_buf())),
-        Err(error) => Err(OpenError::Io { path, source: error.into() }),
-    }
+/// Name of the checkpoint file with this number.
+fn name(sequence: u64) -> String {
+    format!("{NAME_PREFIX}{sequence:016x}")
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Bytes of a checkpoint file. All integers are little-endian; `docs/FORMAT.md` is the document.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use flow::{ContextId, Head, Place, Position, checksum};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Entry, Parts};
+use super::{Entry, Parts, StateFile};
 use crate::source::Known;
 
 const MAGIC: [u8; 8] = *b"LFCKPT\r\n";
@@ -90,7 +88,7 @@ pub(super) fn frame<'a>(kind: Kind, entries: impl ExactSizeIterator<Item = Parts
 /// Writes a file of a header and a snapshot, piece by piece: there may be very many entries. Returns
 /// its length.
 pub(super) fn write_snapshot<'a>(
-    file: &File,
+    file: &dyn StateFile,
     sequence: u64,
     entries: impl ExactSizeIterator<Item = Parts<'a>>,
 ) -> io::Result<u64> {
@@ -100,7 +98,7 @@ pub(super) fn write_snapshot<'a>(
     let mut sum = Xxh3::new();
     let mut piece = Vec::with_capacity(PIECE_BYTES + ENTRY_BYTES);
     let mut flush = |piece: &mut Vec<u8>| {
-        file.write_all_at(piece, end)?;
+        file.write_at(piece, end)?;
         sum.update(piece);
         end += piece.len() as u64;
         piece.clear();
@@ -115,7 +113,7 @@ pub(super) fn write_snapshot<'a>(
     flush(&mut piece)?;
     let mut head = header(sequence);
     head.extend_from_slice(&frame_header(Kind::Snapshot, entries_count, end - begin, sum.digest()));
-    file.write_all_at(&head, 0)?;
+    file.write_at(&head, 0)?;
     Ok(end)
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flow::ContextId;
 
 use super::format::{self, FrameError, HEADER_BYTES, HeaderError, Kind};
-use super::{Entry, NAME_PREFIX, OpenError};
+use super::{Entry, NAME_PREFIX, OpenError, StateDisk, name};
 
 /// Something that is wrong with a checkpoint file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +47,12 @@ const DAMAGED: &str =
 const NONE_LEFT: &str = "no whole checkpoint is left; going on from what the queue holds, and from \
                          the beginning of each file where the queue holds nothing";
 
-/// Reads the newest whole checkpoint of `directory`.
+/// Reads the newest whole checkpoint of the folder.
 ///
 /// # Errors
 /// If the directory cannot be read, or a file is of a later version.
-pub(super) fn load(directory: &Path) -> Result<Loaded, OpenError> {
-    let io_error = |path: &Path, source| OpenError::Io { path: path.to_path_buf(), source };
-    let mut sequences = sequences(directory).map_err(|error| io_error(directory, error))?;
+pub(super) fn load(disk: &dyn StateDisk) -> Result<Loaded, OpenError> {
+    let mut sequences = sequences(&disk.names().map_err(OpenError::io(&disk.path("")))?);
     sequences.sort_unstable();
     let mut loaded = Loaded {
         is_new: sequences.is_empty(),
@@ -62,8 +60,8 @@ pub(super) fn load(directory: &Path) -> Result<Loaded, OpenError> {
         ..Loaded::default()
     };
     for sequence in sequences.into_iter().rev() {
-        let path = path(directory, sequence);
-        let bytes = std::fs::read(&path).map_err(|error| io_error(&path, error))?;
+        let path = disk.path(&name(sequence));
+        let bytes = disk.read(&name(sequence)).map_err(OpenError::io(&path))?;
         match read_file(&bytes) {
             Ok((entries, damage)) => {
                 loaded.entries = entries;
@@ -78,7 +76,7 @@ pub(super) fn load(directory: &Path) -> Result<Loaded, OpenError> {
         }
     }
     if !loaded.is_new {
-        let path = directory.to_path_buf();
+        let path = disk.path("");
         loaded.damage.push(Damage { path, offset: 0, what: NONE_LEFT });
     }
     Ok(loaded)
@@ -121,18 +119,8 @@ fn read_file(bytes: &[u8]) -> Result<FileContent, FileError> {
     Ok((entries.into_values().collect(), damage))
 }
 
-/// Numbers of the checkpoint files in `directory`, in no order.
-pub(super) fn sequences(directory: &Path) -> io::Result<Vec<u64>> {
-    let mut sequences = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(NAME_PREFIX));
-        sequences.extend(number.and_then(|number| u64::from_str_radix(number, 16).ok()));
-    }
-    Ok(sequences)
-}
-
-/// Path of the checkpoint file with this number.
-pub(super) fn path(directory: &Path, sequence: u64) -> PathBuf {
-    directory.join(format!("{NAME_PREFIX}{sequence:016x}"))
+/// The numbers of the checkpoint files among these names.
+pub(super) fn sequences(names: &[String]) -> Vec<u64> {
+    let number = |name: &String| u64::from_str_radix(name.strip_prefix(NAME_PREFIX)?, 16).ok();
+    names.iter().filter_map(number).collect()
 }
