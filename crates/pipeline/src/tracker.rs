@@ -48,6 +48,8 @@ pub enum TrackerCommand {
         source: SourceId,
         /// Cursor at which it ended.
         cursor: u64,
+        /// A section that says so is on its way; its ack is the last one of the source.
+        has_end: bool,
     },
 }
 
@@ -183,8 +185,8 @@ impl Tracker {
             TrackerCommand::Forget { source, cursor, key } => {
                 self.change(source, |it| it.forget(cursor, key));
             }
-            TrackerCommand::Close { source, cursor } => {
-                self.change(source, |it| it.close(source, cursor));
+            TrackerCommand::Close { source, cursor, has_end } => {
+                self.change(source, |it| it.close(source, cursor, has_end));
             }
         }
     }
@@ -243,8 +245,11 @@ impl Tracker {
         if let Some(reason) = acked.gap {
             meter.gaps[usize::from(reason.code())].add(1);
         }
-        // An empty span only carried marks, or a gap whose size nobody can know.
+        // An empty span only carried the end, or a gap whose size nobody can know.
         if acked.span.is_empty() {
+            if acked.gap.is_none() {
+                self.change(acked.source, |tracked| tracked.end(acked.source));
+            }
             return;
         }
         count(meter, &acked);
@@ -290,8 +295,8 @@ impl Tracker {
             tracked.is_dirty = false;
             if tracked.is_at_rest() {
                 if tracked.is_finished() {
-                    for (source, _) in &tracked.closing {
-                        self.sources.remove(source);
+                    for closing in &tracked.closing {
+                        self.sources.remove(&closing.source);
                     }
                 }
                 self.contexts.remove(&context);

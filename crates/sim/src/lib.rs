@@ -2,7 +2,8 @@
 //!
 //! [`World`] is a file system that keeps everything ever written to it. [`Model`] is the reference
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
-//! a world with what the world knows and the model says. Nothing here runs in production.
+//! a world with what the world knows and the model says. [`SimQueue`] and [`SimDisk`] are the queue and
+//! the folder of checkpoints, with all that can go wrong. Nothing here runs in production.
 
 #![forbid(unsafe_code)]
 
@@ -10,9 +11,13 @@ mod check;
 mod clock;
 mod model;
 mod order;
+mod queue;
+mod state_disk;
 mod world;
 
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use model::{Line, Model, Run, Whole, mend};
+pub use queue::{Mode, SimQueue, Stored};
+pub use state_disk::{DiskFault, SimDisk};
 pub use world::{End, File, Life, Lost, World, Writer};

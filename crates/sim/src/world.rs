@@ -65,6 +65,12 @@ impl World {
         World { clock: Arc::default(), state: Arc::default() }
     }
 
+    /// An empty one, at the same time as others.
+    #[must_use]
+    pub fn with_clock(clock: Arc<SimClock>) -> World {
+        World { clock, state: Arc::default() }
+    }
+
     /// Its time.
     #[must_use]
     pub fn clock(&self) -> Arc<SimClock> {
@@ -199,8 +205,17 @@ impl World {
 
     /// The agent dies with `agent`, all that holds descriptors: what it was told is forgotten.
     pub fn kill<T>(&self, agent: T) {
-        self.change().0.is_dying = true;
+        World::kill_in(std::slice::from_ref(self), agent);
+    }
+
+    /// As [`World::kill`], of an agent that reads more than one world.
+    pub fn kill_in<T>(worlds: &[World], agent: T) {
+        worlds.iter().for_each(|it| it.change().0.is_dying = true);
         drop(agent);
+        worlds.iter().for_each(World::bury);
+    }
+
+    fn bury(&self) {
         let mut state = self.lock();
         state.is_dying = false;
         let at_ns = self.clock.now_ns();

@@ -153,16 +153,20 @@ impl Reader {
 
     /// The chain is gone and was read to the end: says so in the queue, and closes the source.
     fn end(&mut self, lane: LaneIndex, index: SourceIndex) {
+        self.tell_forgotten(index);
         let Some(slot) = &mut self.slots[index] else { return };
         let (span, _) = slot.source.gap(0);
-        if !slot.source.is_first {
+        let has_end = !slot.source.is_first;
+        // Before the end is on its way, so that the tracker hears of it before its ack.
+        let (source, cursor) = (slot.source.id, slot.source.cursor);
+        self.tell_tracker(TrackerCommand::Close { source, cursor, has_end });
+        if has_end {
             let (content, framed) = (Content::End, Framed::default());
             let positions = Vec::new();
             let piece = Piece { span, positions, content, framed, gap: None, is_last: true };
             self.push(lane, index, piece, None);
         }
         self.schedule.spent(lane, 0);
-        self.tell_forgotten(index);
         let Some(slot) = self.slots[index].take() else { return };
         let source = slot.source;
         self.parts.meter.open_files.sub(slot.open_files as u64);
@@ -171,7 +175,6 @@ impl Reader {
         source.meter.sources.sub(1);
         self.by_context.remove(&source.context_id());
         self.parts.memory.keep(source.context_id(), source.known());
-        self.tell_tracker(TrackerCommand::Close { source: source.id, cursor: source.cursor });
         self.free.push(index);
     }
 

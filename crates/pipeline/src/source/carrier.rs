@@ -89,7 +89,9 @@ impl Source {
         if let Some(index) = lost {
             return Ok(NewFile::CarrierOf(index));
         }
-        if let Some(orphan) = self.orphans.iter().find(|it| is_same(it, it.offset)) {
+        // Of one of which nothing was read, all is read anyway.
+        let was_read = |it: &&Position| it.offset > 0 && is_same(it, it.offset);
+        if let Some(orphan) = self.orphans.iter().find(was_read) {
             return Ok(NewFile::Resumed(*orphan));
         }
         let live = files.last().and_then(|live| self.index_of(live));

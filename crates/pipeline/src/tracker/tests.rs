@@ -100,7 +100,9 @@ fn a_hole_is_never_stored_as_delivered() {
 fn a_chain_that_comes_back_goes_on_with_the_old_watermark() {
     let mut bed = bed();
     bed.open(0, 0);
-    bed.commands.send(TrackerCommand::Close { source: SourceId(0), cursor: 20 }).unwrap();
+    bed.commands
+        .send(TrackerCommand::Close { source: SourceId(0), cursor: 20, has_end: false })
+        .unwrap();
     bed.open(1, 20);
     bed.ack(1, 20, 30);
     bed.tracker.store_now();
@@ -135,8 +137,25 @@ fn a12_what_rests_is_kept_in_the_store_alone_and_goes_on_from_there() {
     bed.ack(0, 10, 20);
     bed.tracker.store_now();
     assert!(bed.tracker.contexts.is_empty() && bed.tracker.sources.len() == 1);
-    bed.commands.send(TrackerCommand::Close { source: SourceId(0), cursor: 30 }).unwrap();
+    bed.commands
+        .send(TrackerCommand::Close { source: SourceId(0), cursor: 30, has_end: false })
+        .unwrap();
     bed.tracker.store_now();
     assert!(bed.tracker.contexts.is_empty() && bed.tracker.sources.is_empty());
     assert_eq!(bed.stored().unwrap().cursor, 30);
+}
+
+#[test]
+fn a_source_that_ended_is_known_until_its_end_is_acknowledged() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 0, 20);
+    bed.commands
+        .send(TrackerCommand::Close { source: SourceId(0), cursor: 20, has_end: true })
+        .unwrap();
+    bed.tracker.store_now();
+    assert_eq!(bed.tracker.sources.len(), 1, "its end is on its way");
+    bed.ack(0, 20, 20);
+    bed.tracker.store_now();
+    assert!(bed.tracker.sources.is_empty() && bed.tracker.contexts.is_empty());
 }

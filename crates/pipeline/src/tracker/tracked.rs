@@ -15,10 +15,18 @@ pub(super) struct Tracked {
     early: BTreeMap<u64, (u64, Vec<Position>)>,
     forget: Vec<(u64, u64)>,
     pub(super) is_dirty: bool,
-    /// Sources of it that ended, and the cursors at which they did.
-    pub(super) closing: Vec<(SourceId, u64)>,
+    /// Sources of it that ended.
+    pub(super) closing: Vec<Closing>,
     /// A source of it has not ended.
     is_open: bool,
+}
+
+/// A source that ended.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) source: SourceId,
+    cursor: u64,
+    awaits_end: bool,
 }
 
 impl Tracked {
@@ -38,10 +46,18 @@ impl Tracked {
         self.is_open = true;
     }
 
-    /// One of its sources ended.
-    pub(super) fn close(&mut self, source: SourceId, cursor: u64) {
-        self.closing.push((source, cursor));
+    /// One of its sources ended at that cursor; with `awaits_end` there is an ack to come.
+    pub(super) fn close(&mut self, source: SourceId, cursor: u64, awaits_end: bool) {
+        self.closing.push(Closing { source, cursor, awaits_end });
         self.is_open = false;
+        self.is_dirty = true;
+    }
+
+    /// The end of one of its sources is acknowledged.
+    pub(super) fn end(&mut self, source: SourceId) {
+        for closing in self.closing.iter_mut().filter(|it| it.source == source) {
+            closing.awaits_end = false;
+        }
         self.is_dirty = true;
     }
 
@@ -100,6 +116,6 @@ impl Tracked {
     }
 
     fn are_closed_acknowledged(&self) -> bool {
-        self.closing.iter().all(|(_, cursor)| self.known.cursor >= *cursor)
+        self.closing.iter().all(|it| !it.awaits_end && self.known.cursor >= it.cursor)
     }
 }

@@ -1,9 +1,12 @@
 //! Actor: who writes and rotates, as programs, logrotate and the kubelet do.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use pipeline::frame::Format;
 use sim::{World, Writer};
+
+use crate::schedule::Step;
 
 /// Where the files of the one context are.
 pub(crate) const DIRECTORY: &str = "/logs";
@@ -29,6 +32,7 @@ pub(crate) struct Text {
 #[derive(Debug)]
 pub(crate) struct Actor {
     world: World,
+    directory: PathBuf,
     format: Format,
     writer: Option<Open>,
     /// The writer of the generation before, which has not noticed the rotation.
@@ -45,33 +49,63 @@ struct Open {
 
 impl Actor {
     pub(crate) fn new(world: World, format: Format) -> Actor {
-        world.make_directory(Path::new(DIRECTORY));
-        Actor { world, format, writer: None, late: None, lines: 0 }
+        Actor::new_in(Path::new(DIRECTORY), world, format)
     }
 
-    fn live() -> PathBuf {
-        Path::new(DIRECTORY).join("a.log")
+    /// One whose files are in that directory.
+    pub(crate) fn new_in(directory: &Path, world: World, format: Format) -> Actor {
+        world.make_directory(directory);
+        let directory = directory.to_path_buf();
+        Actor { world, directory, format, writer: None, late: None, lines: 0 }
     }
 
-    fn rotated(number: usize) -> PathBuf {
-        Path::new(DIRECTORY).join(format!("a.log.{number}"))
+    /// Does what a step says of files.
+    pub(crate) fn step(&mut self, step: &Step) {
+        match step {
+            Step::Append(texts, cut) => self.append(texts, *cut),
+            Step::AppendLate(texts, cut) => self.append_late(texts, *cut),
+            Step::CloseLate => self.close_late(),
+            Step::Rotate => self.rotate(),
+            Step::Reopen => self.reopen(),
+            Step::RenameBack => self.rename_back(),
+            Step::DeleteOldest => self.delete_oldest(),
+            Step::Recreate => self.recreate(),
+            Step::Unlink => self.unlink(),
+            Step::Truncate => self.truncate(),
+            Step::RefuseOpens(is_on) => {
+                self.world.refuse_opens(is_on.then_some(ErrorKind::PermissionDenied));
+            }
+            Step::RefuseReads(is_on) => {
+                self.world.refuse_reads(is_on.then_some(ErrorKind::Other));
+            }
+            Step::ShortenReads(bytes_max) => self.world.shorten_reads(*bytes_max),
+            _ => unreachable!("that happens to the agent"),
+        }
+    }
+
+    fn live(&self) -> PathBuf {
+        self.directory.join("a.log")
+    }
+
+    fn rotated(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("a.log.{number}"))
     }
 
     /// Highest number in use.
     fn oldest(&self) -> usize {
-        (1..).find(|number| self.world.content(&Self::rotated(*number)).is_err()).unwrap_or(1) - 1
+        (1..).find(|number| self.world.content(&self.rotated(*number)).is_err()).unwrap_or(1) - 1
     }
 
     fn is_live_there(&self) -> bool {
-        self.world.content(&Self::live()).is_ok()
+        self.world.content(&self.live()).is_ok()
     }
 
     /// The writer opens the live file, unless it has it open.
-    pub(crate) fn reopen(&mut self) {
+    fn reopen(&mut self) {
         if self.writer.is_some() && self.is_live_there() {
             return;
         }
-        let writer = self.world.open_writer(&Self::live()).expect("the directory is there");
+        let writer = self.world.open_writer(&self.live()).expect("the directory is there");
         let old = self.writer.replace(Open { writer, rest: Vec::new() });
         if old.is_some() {
             self.late = old;
@@ -79,7 +113,7 @@ impl Actor {
     }
 
     /// Lines, of the last of which `cut` bytes wait for the next time.
-    pub(crate) fn append(&mut self, texts: &[Text], cut: usize) {
+    fn append(&mut self, texts: &[Text], cut: usize) {
         if self.writer.is_none() {
             self.reopen();
         }
@@ -88,7 +122,7 @@ impl Actor {
     }
 
     /// As [`Actor::append`], to the generation before.
-    pub(crate) fn append_late(&mut self, texts: &[Text], cut: usize) {
+    fn append_late(&mut self, texts: &[Text], cut: usize) {
         let (format, lines) = (self.format, &mut self.lines);
         if let Some(late) = &mut self.late {
             write(late, format, lines, texts, cut);
@@ -96,30 +130,30 @@ impl Actor {
     }
 
     /// The old generation's writer ends.
-    pub(crate) fn close_late(&mut self) {
+    fn close_late(&mut self) {
         self.late = None;
     }
 
     /// Renames all generations; the writer does not notice.
-    pub(crate) fn rotate(&mut self) {
+    fn rotate(&mut self) {
         if !self.is_live_there() {
             return;
         }
         for number in (1..=self.oldest()).rev() {
-            self.rename(&Self::rotated(number), &Self::rotated(number + 1));
+            self.rename(&self.rotated(number), &self.rotated(number + 1));
         }
-        self.rename(&Self::live(), &Self::rotated(1));
+        self.rename(&self.live(), &self.rotated(1));
     }
 
     /// Takes the last rotation back, as the kubelet does if the runtime does not reopen.
-    pub(crate) fn rename_back(&mut self) {
+    fn rename_back(&mut self) {
         if !self.is_live_there() && self.oldest() > 0 {
-            self.rename(&Self::rotated(1), &Self::live());
+            self.rename(&self.rotated(1), &self.live());
             for number in 2.. {
-                if self.world.content(&Self::rotated(number)).is_err() {
+                if self.world.content(&self.rotated(number)).is_err() {
                     break;
                 }
-                self.rename(&Self::rotated(number), &Self::rotated(number - 1));
+                self.rename(&self.rotated(number), &self.rotated(number - 1));
             }
         }
     }
@@ -129,31 +163,31 @@ impl Actor {
     }
 
     /// Removes the oldest rotated generation.
-    pub(crate) fn delete_oldest(&mut self) {
+    fn delete_oldest(&mut self) {
         let oldest = self.oldest();
         if oldest > 0 {
-            self.world.unlink(&Self::rotated(oldest)).expect("it is there");
+            self.world.unlink(&self.rotated(oldest)).expect("it is there");
         }
     }
 
     /// Removes the live file and makes it anew; its inode number may be the same.
-    pub(crate) fn recreate(&mut self) {
+    fn recreate(&mut self) {
         if self.is_live_there() {
-            self.world.unlink(&Self::live()).expect("it is there");
+            self.world.unlink(&self.live()).expect("it is there");
         }
         self.writer = None;
         self.reopen();
     }
 
     /// Removes the live file; its writer does not notice.
-    pub(crate) fn unlink(&mut self) {
+    fn unlink(&mut self) {
         if self.is_live_there() {
-            self.world.unlink(&Self::live()).expect("it is there");
+            self.world.unlink(&self.live()).expect("it is there");
         }
     }
 
     /// Cuts what the writer has open to nothing.
-    pub(crate) fn truncate(&mut self) {
+    fn truncate(&mut self) {
         if let Some(open) = &mut self.writer {
             open.writer.truncate(0);
             open.rest.clear();

@@ -2,6 +2,8 @@
 
 mod actor;
 mod bed;
+mod node;
+mod node_schedule;
 mod reader_bed;
 mod regressions;
 mod schedule;

@@ -48,16 +48,6 @@ pub(crate) fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<V
         // Nothing happens at the same time as something else.
         world.clock().advance(1);
         match step {
-            Step::Append(texts, cut) => actor.append(texts, *cut),
-            Step::AppendLate(texts, cut) => actor.append_late(texts, *cut),
-            Step::CloseLate => actor.close_late(),
-            Step::Rotate => actor.rotate(),
-            Step::Reopen => actor.reopen(),
-            Step::RenameBack => actor.rename_back(),
-            Step::DeleteOldest => actor.delete_oldest(),
-            Step::Recreate => actor.recreate(),
-            Step::Unlink => actor.unlink(),
-            Step::Truncate => actor.truncate(),
             Step::Scan => bed.scan(),
             Step::Look => bed.look(),
             Step::Work(times) => {
@@ -70,13 +60,7 @@ pub(crate) fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<V
             Step::Store => bed.store(),
             Step::Kill(lost) => bed.kill(*lost),
             Step::Wait(time_ns) => world.clock().advance(*time_ns),
-            Step::RefuseOpens(is_on) => {
-                world.refuse_opens(is_on.then_some(std::io::ErrorKind::PermissionDenied));
-            }
-            Step::RefuseReads(is_on) => {
-                world.refuse_reads(is_on.then_some(std::io::ErrorKind::Other));
-            }
-            Step::ShortenReads(bytes_max) => world.shorten_reads(*bytes_max),
+            step => actor.step(step),
         }
     }
     world.refuse_opens(None);
@@ -96,8 +80,8 @@ fn cut() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(0usize), 1 => 1..40usize]
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
+/// What happens to files.
+pub(crate) fn world_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (texts(), cut()).prop_map(|(texts, cut)| Step::Append(texts, cut)),
         3 => (texts(), cut()).prop_map(|(texts, cut)| Step::AppendLate(texts, cut)),
@@ -109,6 +93,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Recreate),
         1 => Just(Step::Unlink),
         1 => Just(Step::Truncate),
+        1 => any::<bool>().prop_map(Step::RefuseOpens),
+        1 => any::<bool>().prop_map(Step::RefuseReads),
+        1 => prop::option::of(1..200usize).prop_map(Step::ShortenReads),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
+    prop_oneof![
+        34 => world_step(),
         8 => Just(Step::Scan),
         3 => Just(Step::Look),
         8 => (1..8usize).prop_map(Step::Work),
@@ -117,14 +111,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Store),
         1 => (0..4usize).prop_map(Step::Kill),
         3 => time.prop_map(Step::Wait),
-        1 => any::<bool>().prop_map(Step::RefuseOpens),
-        1 => any::<bool>().prop_map(Step::RefuseReads),
-        1 => prop::option::of(1..200usize).prop_map(Step::ShortenReads),
     ]
 }
 
 /// How many schedules: `SIM_CASES` of them, each time others; or few enough for every day, and the same.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let cases = std::env::var("SIM_CASES").ok().and_then(|it| it.parse().ok());
     ProptestConfig {
         cases: cases.unwrap_or(400),

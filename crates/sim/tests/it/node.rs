@@ -1,0 +1,460 @@
+//! Node: a whole data plane over two worlds, ticked by hand in any order: discovery, reader, shipper,
+//! tracker and checkpoint, with a queue and a disk that fail. What must hold is looked at after every
+//! step.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam::channel::{Sender, bounded};
+use crossbeam::sync::Parker;
+use flow::{AckSender, ContextId, Ledger, RecordFlags, ack_channel};
+use globset::GlobSet;
+use pipeline::Tick;
+use pipeline::budgets::{BudgetSpec, Budgets};
+use pipeline::buffers::Buffers;
+use pipeline::checkpoint::CheckpointStore;
+use pipeline::discovery::{
+    Discovery, DiscoveryParts, FileSelection, Place, ReaderDoor, Rule, Selection, TenantMap,
+};
+use pipeline::doorbell::Doorbell;
+use pipeline::frame::Format;
+use pipeline::lane::{LaneDirectory, ShipperDoor};
+use pipeline::memory::Memory;
+use pipeline::meter::{Meter, Observe};
+use pipeline::pins::Pins;
+use pipeline::reader::{BatchLimits, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
+use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
+use pipeline::source::{SourceOptions, StartAt};
+use pipeline::tracker::Tracker;
+use sim::{
+    Delivery, EPOCH_UNIX_NS, Mode, Model, SimClock, SimDisk, SimQueue, Stored, World, check,
+};
+
+use crate::bed::{CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
+
+/// Streams of logs, each in a world of its own.
+pub(crate) const STREAMS: usize = 2;
+/// Memory of each tenant, in bytes.
+const MEMORY_BYTES_MAX: usize = 16 * CHUNK_BYTES;
+/// Commands and messages that may wait: more than one schedule makes.
+const WAITING_MAX: usize = 1000;
+
+/// Which part of the node has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Discovery,
+    Reader,
+    Shipper,
+    Tracker,
+}
+
+const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker];
+
+/// A data plane that runs.
+#[derive(Debug)]
+struct Plane {
+    discovery: Discovery,
+    commands: Sender<Command>,
+    reader: Reader,
+    shipper: Shipper,
+    tracker: Tracker,
+    acks: AckSender,
+    ledger: Arc<Ledger>,
+    budgets: Arc<Budgets>,
+}
+
+/// Nobody wants to know how long it took.
+#[derive(Debug)]
+struct Deaf;
+
+impl Observe for Deaf {
+    fn acknowledged(&self, _latency_ns: u64) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) worlds: Vec<World>,
+    clock: Arc<SimClock>,
+    format: Format,
+    open_files_max: u64,
+    pub(crate) queue: SimQueue,
+    pub(crate) disk: SimDisk,
+    meter: Arc<Meter>,
+    plane: Option<Plane>,
+    /// How many planes there were.
+    planes: u32,
+    /// By section in the queue: number of the plane that wrote it.
+    written_by: Vec<u32>,
+    /// What a checkpoint said last: epoch and cursor.
+    checkpoint: HashMap<ContextId, (u32, u64)>,
+    checkpoint_steps: u64,
+}
+
+/// Where the files of a stream are.
+pub(crate) fn directory(stream: usize) -> PathBuf {
+    PathBuf::from(format!("/logs{stream}"))
+}
+
+impl Node {
+    pub(crate) fn new(format: Format, open_files_max: u64) -> Node {
+        let clock = Arc::new(SimClock::default());
+        Node {
+            worlds: (0..STREAMS).map(|_| World::with_clock(Arc::clone(&clock))).collect(),
+            clock,
+            format,
+            open_files_max,
+            queue: SimQueue::default(),
+            disk: SimDisk::default(),
+            meter: Arc::default(),
+            plane: None,
+            planes: 0,
+            written_by: Vec::new(),
+            checkpoint: HashMap::new(),
+            checkpoint_steps: 0,
+        }
+    }
+
+    fn rule(&self, stream: usize) -> Rule {
+        let glob = directory(stream).join("*.log").display().to_string();
+        let options = SourceOptions {
+            format: Some(self.format),
+            start_at: StartAt::Beginning,
+            line_bytes_max: LINE_BYTES_MAX,
+            flush_timeout_ns: FLUSH_NS,
+            late_writes_ns: LATE_NS,
+            skip: RecordFlags::NONE,
+            linger_ns: 0,
+            multiline: None,
+        };
+        let fixed = Some(Arc::from(format!("tenant-{stream}")));
+        Rule {
+            name: Arc::from(format!("rule-{stream}")),
+            selection: Selection::Files(
+                FileSelection::new(&[glob], GlobSet::empty()).expect("a glob"),
+            ),
+            tenants: TenantMap { fixed, by_namespace: Vec::new() },
+            sink: 0,
+            options: Arc::new(options),
+            fs: Arc::new(self.worlds[stream].clone()),
+        }
+    }
+
+    /// Starts a data plane, as the agent does; the disk may fail meanwhile.
+    fn start(&mut self) -> Option<Plane> {
+        let clock: Arc<SimClock> = Arc::clone(&self.clock);
+        let unparker = Parker::new().unparker().clone();
+        let opened = CheckpointStore::open_on(Box::new(self.disk.clone()), self.unix_seconds());
+        let (store, loaded) = opened.ok()?;
+        let (acks, acked) = ack_channel();
+        let (tracker_sender, tracker_commands) = bounded(WAITING_MAX);
+        let tracker = Tracker::new(
+            acked,
+            tracker_commands,
+            clock.clone(),
+            store,
+            0,
+            Arc::clone(&self.meter),
+            Arc::new(Deaf),
+        );
+        let (commands, for_reader) = bounded(WAITING_MAX);
+        let (lane_sender, new_lanes) = bounded(WAITING_MAX);
+        let lanes = LaneDirectory::new(vec![vec![ShipperDoor {
+            lanes: lane_sender,
+            unparker: unparker.clone(),
+        }]]);
+        let spec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: MEMORY_BYTES_MAX };
+        let budgets = Arc::new(Budgets::new(0, spec, HashMap::new()));
+        let buffers = Arc::new(Buffers::new(CHUNK_BYTES));
+        let (asker, asks) = DiscoveryDoor::new(unparker.clone());
+        let ledger = Arc::new(Ledger::default());
+        let queue = self.queue.clone();
+        let reader = Reader::new(ReaderParts {
+            clock: clock.clone(),
+            commands: for_reader,
+            discovery: asker,
+            tracker: tracker_sender,
+            lanes: Arc::new(lanes),
+            budgets: Arc::clone(&budgets),
+            chunk_bytes: CHUNK_BYTES,
+            buffers: Arc::clone(&buffers),
+            ledger: Arc::clone(&ledger),
+            meter: Arc::clone(&self.meter),
+            memory: Arc::new(Memory::new(loaded.entries, vec![Some(self.queue.read_back())])),
+            sinks: vec![ReaderSink {
+                limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
+                encode: Arc::new(move || queue.encoder()),
+                compress: Arc::new(SimQueue::compressor),
+            }],
+            doorbell: Doorbell::new(unparker.clone()),
+            open_files_max: self.open_files_max,
+            pins: Arc::new(Pins::new(u64::MAX)),
+            first_id: 0,
+            id_step: 1,
+        });
+        let discovery = Discovery::new(DiscoveryParts {
+            clock: clock.clone(),
+            watch: None,
+            rules: (0..STREAMS).map(|stream| self.rule(stream)).collect(),
+            place: Place::default(),
+            readers: vec![ReaderDoor { commands: commands.clone(), unparker: unparker.clone() }],
+            asks,
+            meter: Arc::clone(&self.meter),
+            scan_interval_ns: 0,
+            open_files_max: u64::MAX,
+        });
+        let retry = RetryPolicy { first_ns: 1, max_ns: 1_000 };
+        let shipper = Shipper::new(
+            Arc::from("queue"),
+            ShipperParts { sink: self.queue.sink(acks.clone()), retry },
+            new_lanes,
+            clock,
+            self.meter.sink(&Arc::from("queue")),
+            vec![Doorbell::new(unparker)],
+            buffers,
+        );
+        Some(Plane { discovery, commands, reader, shipper, tracker, acks, ledger, budgets })
+    }
+
+    fn unix_seconds(&self) -> i64 {
+        EPOCH_UNIX_NS.saturating_add_unsigned(self.clock.now_ns()) / 1_000_000_000
+    }
+
+    fn running(&mut self) -> Option<&mut Plane> {
+        if self.plane.is_none() {
+            self.plane = self.start();
+        }
+        self.plane.as_mut()
+    }
+
+    /// One turn of a stage; returns whether it has more to do now.
+    pub(crate) fn tick(&mut self, stage: Stage) -> bool {
+        let now_ns = self.clock.now_ns();
+        let Some(plane) = self.running() else { return true };
+        let tick = match stage {
+            Stage::Discovery => plane.discovery.tick(),
+            Stage::Reader => plane.reader.tick(),
+            Stage::Shipper => plane.shipper.tick(),
+            Stage::Tracker => plane.tracker.tick(),
+        };
+        let is_broken = plane.shipper.broken().is_some() || plane.ledger.dropped() > 0;
+        if is_broken {
+            self.end_plane(0);
+            return true;
+        }
+        match tick {
+            Tick::Busy => true,
+            // A scan is always due, as nothing is watched.
+            Tick::Idle(_) if stage == Stage::Discovery => false,
+            Tick::Idle(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
+        }
+    }
+
+    /// The watch heard that the live file of a stream was written to.
+    pub(crate) fn hear(&mut self, stream: usize) {
+        let path = directory(stream).join("a.log");
+        let context = self.context(stream);
+        if let (Some(plane), Some(context)) = (&self.plane, context) {
+            plane.commands.send(Command::Poke { context, path }).expect("the reader is there");
+        }
+    }
+
+    fn context(&self, stream: usize) -> Option<ContextId> {
+        let tenant = format!("tenant-{stream}");
+        self.queue.look(|stored| {
+            let own = stored.iter().find(|it| *it.header.context.tenant == *tenant);
+            own.map(|it| it.header.context.id)
+        })
+    }
+
+    /// The queue makes some of what it holds safe, and says so.
+    pub(crate) fn settle(&mut self, payloads: usize) {
+        if let Some(plane) = &self.plane {
+            self.queue.settle(payloads, &plane.acks);
+        }
+    }
+
+    /// The plane ends as it does when its sink is broken: the next one goes on from what is stored. So
+    /// many sections stay in the queue that were not acknowledged.
+    pub(crate) fn end_plane(&mut self, kept: usize) {
+        self.note_writers();
+        let Some(plane) = self.plane.take() else { return };
+        World::kill_in(&self.worlds, plane);
+        self.meter.tenants().iter().for_each(|(_, it)| it.forget_in_flight());
+        self.queue.lose(kept);
+        self.written_by.truncate(self.queue.len());
+        self.planes += 1;
+    }
+
+    /// The agent is killed; the machine, too, if the power is cut.
+    pub(crate) fn kill(&mut self, kept: usize, power: Option<(usize, bool)>) {
+        self.end_plane(kept);
+        if let Some((torn, names_kept)) = power {
+            self.disk.cut_power(torn, names_kept);
+            // What was stored last may not have been safe.
+            self.checkpoint.clear();
+        }
+        self.disk.revive();
+    }
+
+    /// The agent is asked to end, and does; nothing may be read again then.
+    pub(crate) fn stop(&mut self) {
+        self.queue.set_mode(Mode::Safe);
+        let Some(plane) = &mut self.plane else { return };
+        plane.reader.stop();
+        for _ in 0..10_000 {
+            plane.reader.tick();
+            plane.shipper.tick();
+            self.clock.advance(1_000);
+            if plane.reader.is_stopped() && plane.shipper.is_empty() {
+                break;
+            }
+        }
+        plane.shipper.flush(u64::MAX);
+        plane.tracker.store_now();
+        self.end_plane(0);
+    }
+
+    fn note_writers(&mut self) {
+        let planes = self.planes;
+        self.written_by.resize(self.queue.len(), planes);
+    }
+
+    /// What must hold at any time.
+    pub(crate) fn look(&mut self) -> Result<(), String> {
+        if self.disk.is_dead() {
+            // The process died at a step to the disk.
+            self.kill(0, None);
+        }
+        self.note_writers();
+        self.look_at_checkpoint()?;
+        let Some(plane) = &self.plane else { return Ok(()) };
+        // I5: memory is bounded.
+        for (tenant, bytes) in plane.budgets.used() {
+            if bytes > MEMORY_BYTES_MAX {
+                return Err(format!("{tenant} has {bytes} bytes of memory"));
+            }
+        }
+        // I9: what was read is accounted for, or on its way.
+        for (tenant, meter) in self.meter.tenants() {
+            let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
+            let safe = self.queue.look(|stored| {
+                let is_own = |it: &&Stored| it.header.context.tenant == tenant && it.is_safe;
+                stored.iter().filter(is_own).map(|it| it.header.span.bytes()).sum::<u64>()
+            });
+            if accounted > read || accounted > safe {
+                return Err(format!(
+                    "I9: {tenant}: {read} bytes read, {accounted} accounted for, {safe} are safe"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// I4: a stored checkpoint is never ahead of what is safe in the queue, and never moves back.
+    fn look_at_checkpoint(&mut self) -> Result<(), String> {
+        if self.disk.steps() == self.checkpoint_steps {
+            return Ok(());
+        }
+        self.checkpoint_steps = self.disk.steps();
+        let opened = CheckpointStore::open_on(Box::new(self.disk.copy()), self.unix_seconds());
+        let (_, loaded) = opened.map_err(|error| error.to_string())?;
+        for entry in loaded.entries {
+            let (epoch, cursor) = (entry.known.epoch, entry.known.cursor);
+            let safe = self.queue.look(|stored| {
+                let is_own = |it: &&Stored| {
+                    let header = &it.header;
+                    header.context.id == entry.context && header.epoch == epoch && it.is_safe
+                };
+                stored.iter().filter(is_own).map(|it| it.header.span.end).max().unwrap_or(0)
+            });
+            if cursor > safe {
+                return Err(format!("I4: a checkpoint at {cursor}, and {safe} is safe"));
+            }
+            let before = self.checkpoint.insert(entry.context, (epoch, cursor));
+            if before.is_some_and(|before| before > (epoch, cursor)) {
+                return Err(format!("I4: a checkpoint went back from {before:?} to {cursor}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I7: once nothing fails any more, everything is delivered; and then I1 to I3: all of it, once, in
+    /// order.
+    pub(crate) fn verdict(&mut self) -> Result<(), String> {
+        self.queue.set_mode(Mode::Safe);
+        self.disk.revive();
+        let files: usize = self.worlds.iter().map(|it| it.files().len()).sum();
+        for _ in 0..files + 6 {
+            self.rest()?;
+            self.clock.advance(LATE_NS + FLUSH_NS);
+        }
+        self.note_writers();
+        let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
+        for (stream, world) in self.worlds.iter().enumerate() {
+            let deliveries = self.deliveries(stream);
+            check(world, &model, &deliveries).map_err(|why| format!("stream {stream}: {why}"))?;
+        }
+        // I8: what went wrong was counted.
+        let refused = self.queue.refused();
+        let retries = self.meter.sink(&Arc::from("queue")).retries.get();
+        if refused < retries {
+            return Err(format!("{retries} retries of {refused} refusals"));
+        }
+        for (tenant, meter) in self.meter.tenants() {
+            let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
+            if read != accounted || meter.oldest_unacked_ns().is_some() {
+                return Err(format!("I9: {tenant}: {read} bytes read, {accounted} accounted for"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ticks everything until nothing has anything to do.
+    fn rest(&mut self) -> Result<(), String> {
+        self.tick(Stage::Discovery);
+        for round in 0.. {
+            self.settle(usize::MAX);
+            let mut is_busy = false;
+            for stage in STAGES {
+                is_busy |= self.tick(stage);
+            }
+            self.look()?;
+            let is_empty = self.plane.as_ref().is_some_and(|it| it.shipper.is_empty());
+            if !is_busy && is_empty {
+                return Ok(());
+            }
+            if round > 5_000 {
+                return Err("I7: the node never rests".to_owned());
+            }
+            self.clock.advance(1_000);
+        }
+        Ok(())
+    }
+
+    fn deliveries(&self, stream: usize) -> Vec<Delivery> {
+        let tenant = format!("tenant-{stream}");
+        let mut lives = 0;
+        let mut deliveries = Vec::new();
+        let mut take = |stored: &Stored, plane: u32| {
+            let header = &stored.header;
+            if !header.span.is_empty() {
+                deliveries.push(Delivery {
+                    source: lives + plane,
+                    span: header.span,
+                    at_ns: header.observed_unix_ns.abs_diff(EPOCH_UNIX_NS),
+                    positions: header.positions.clone(),
+                    gap: header.gap,
+                    records: stored.records.clone(),
+                });
+            }
+            lives += u32::from(header.marks.last);
+        };
+        self.queue.look(|all| {
+            let own = all.iter().zip(&self.written_by);
+            let own = own.filter(|(stored, _)| *stored.header.context.tenant == *tenant);
+            own.for_each(|(stored, plane)| take(stored, *plane));
+        });
+        deliveries
+    }
+}
