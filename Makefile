@@ -4,12 +4,13 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint bench clean
+.PHONY: help run build test sim lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
 	@echo 'make build  build the release programs (target/release/logferry)'
 	@echo 'make test   all tests'
+	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
 	@echo 'make clean  remove what was built and downloaded'
@@ -24,6 +25,11 @@ run: build
 test:
 	@scripts/need.sh build test
 	scripts/test.sh
+	scripts/sim.sh
+
+sim:
+	@scripts/need.sh build
+	scripts/sim.sh
 
 lint:
 	@scripts/need.sh build lint

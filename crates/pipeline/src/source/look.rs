@@ -68,7 +68,10 @@ impl Source {
                     wake_ns = earliest(wake_ns, Some(until_ns));
                     is_waiting = true;
                 }
-                Ok(Turn::Wait(until_ns)) => return Look::Wait(earliest(wake_ns, until_ns)),
+                Ok(Turn::Wait(until_ns)) => {
+                    let until_ns = earliest(until_ns, self.watched_behind(index, now_ns));
+                    return Look::Wait(earliest(wake_ns, until_ns));
+                }
                 Err(error) => return self.failed(index, &error, now_ns),
             }
         }
@@ -292,6 +295,17 @@ impl Source {
         // A named file shows its growth in the directory scan.
         generation.file = None;
         None
+    }
+
+    /// Until when files behind this one that have no name any more are looked at again: nothing tells
+    /// that the first bytes are written to one.
+    fn watched_behind(&self, index: usize, now_ns: u64) -> Option<u64> {
+        let late_writes_ns = self.spec.options.late_writes_ns;
+        let is_watched = |it: &Generation| {
+            it.file.is_some() && it.gone_since_ns.is_some_and(|it| now_ns < it + late_writes_ns)
+        };
+        let is_any = self.generations[index + 1..].iter().any(is_watched);
+        is_any.then_some(now_ns + LATE_LOOK_NS)
     }
 
     fn failed(&mut self, index: usize, error: &io::Error, now_ns: u64) -> Look {

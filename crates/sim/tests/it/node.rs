@@ -89,6 +89,9 @@ pub(crate) struct Node {
     /// What a checkpoint said last: epoch and cursor.
     checkpoint: HashMap<ContextId, (u32, u64)>,
     checkpoint_steps: u64,
+    /// What must survive a power cut: as the checkpoint was when it was stored for sure.
+    durable: HashMap<ContextId, (u32, u64)>,
+    stores: u64,
 }
 
 /// Where the files of a stream are.
@@ -112,6 +115,8 @@ impl Node {
             written_by: Vec::new(),
             checkpoint: HashMap::new(),
             checkpoint_steps: 0,
+            durable: HashMap::new(),
+            stores: 0,
         }
     }
 
@@ -291,8 +296,8 @@ impl Node {
         self.end_plane(kept);
         if let Some((torn, names_kept)) = power {
             self.disk.cut_power(torn, names_kept);
-            // What was stored last may not have been safe.
-            self.checkpoint.clear();
+            self.checkpoint.clone_from(&self.durable);
+            self.checkpoint_steps = u64::MAX;
         }
         self.disk.revive();
     }
@@ -357,8 +362,21 @@ impl Node {
             return Ok(());
         }
         self.checkpoint_steps = self.disk.steps();
+        self.look_at_loaded()?;
+        if self.meter.checkpoints.get() > self.stores {
+            self.stores = self.meter.checkpoints.get();
+            self.durable.clone_from(&self.checkpoint);
+        }
+        Ok(())
+    }
+
+    fn look_at_loaded(&mut self) -> Result<(), String> {
         let opened = CheckpointStore::open_on(Box::new(self.disk.copy()), self.unix_seconds());
         let (_, loaded) = opened.map_err(|error| error.to_string())?;
+        let is_there = |context: &ContextId| loaded.entries.iter().any(|it| it.context == *context);
+        if let Some(context) = self.checkpoint.keys().find(|it| !is_there(it)) {
+            return Err(format!("I4: the checkpoint of {context} is gone"));
+        }
         for entry in loaded.entries {
             let (epoch, cursor) = (entry.known.epoch, entry.known.cursor);
             let safe = self.queue.look(|stored| {

@@ -4,6 +4,8 @@ use pipeline::frame::Format;
 
 use crate::actor::Text;
 use crate::bed::{Bed, LATE_NS};
+use crate::node::Stage;
+use crate::node_schedule::{self, NodeStep};
 use crate::reader_bed::ReaderBed;
 use crate::schedule::{Step, run};
 use crate::source_bed::SourceBed;
@@ -24,6 +26,19 @@ fn check(format: Format, steps: &[Step]) {
 
 fn check_reader(format: Format, open_files_max: u64, steps: &[Step]) {
     if let Err(why) = run(&mut ReaderBed::new(format, open_files_max), format, steps) {
+        panic!("{why}");
+    }
+}
+
+const ROUND: NodeStep =
+    NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]);
+
+fn world(stream: usize, step: Step) -> NodeStep {
+    NodeStep::World(stream, step)
+}
+
+fn check_node(format: Format, open_files_max: u64, steps: &[NodeStep]) {
+    if let Err(why) = node_schedule::run(format, open_files_max, steps) {
         panic!("{why}");
     }
 }
@@ -375,4 +390,37 @@ fn a_generation_at_rest_is_found_again_after_two_rotations() {
         Step::Rotate,
     ];
     check_reader(Format::Plain, 0, &steps);
+}
+
+#[test]
+fn the_first_bytes_of_a_file_without_a_name_are_noticed_behind_a_quiet_one() {
+    let steps = [
+        world(1, line()),
+        world(1, Step::Rotate),
+        world(1, Step::Reopen),
+        NodeStep::Tick(Stage::Discovery, 1),
+        NodeStep::Tick(Stage::Reader, 1),
+        world(1, Step::Unlink),
+        ROUND,
+        world(1, line()),
+    ];
+    check_node(Format::Plain, 2, &steps);
+}
+
+#[test]
+fn a_file_of_which_nothing_was_read_is_not_found_again_by_its_first_byte() {
+    let steps = [
+        world(1, Step::ShortenReads(Some(1))),
+        world(1, Step::Append(vec![LONG], 0)),
+        ROUND,
+        world(1, Step::Truncate),
+        world(1, line()),
+        world(1, Step::Recreate),
+        ROUND,
+        world(1, Step::Rotate),
+        NodeStep::Kill(0),
+        world(1, Step::Reopen),
+        world(1, Step::AppendLate(vec![LINE], 0)),
+    ];
+    check_node(Format::Plain, 1, &steps);
 }
