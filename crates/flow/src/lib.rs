@@ -16,6 +16,7 @@ mod context;
 mod cursor;
 mod fingerprint;
 mod gap;
+mod mutant;
 mod payload;
 mod record;
 mod section;
@@ -30,6 +31,7 @@ pub use context::{Attribute, AttributeValue, Context, ContextId, ParseContextIdE
 pub use cursor::{Position, Span};
 pub use fingerprint::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place};
 pub use gap::{Gap, GapReason};
+pub use mutant::is_mutant;
 pub use payload::{Codec, Encoding, Payload, PayloadHeader};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};

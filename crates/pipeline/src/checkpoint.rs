@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use flow::ContextId;
+use flow::{ContextId, is_mutant};
 
 use crate::source::Known;
 
@@ -232,10 +232,16 @@ impl CheckpointStore {
         if let Err(source) = file.write_at(frame, self.bytes) {
             // What was written of the frame goes; without that, later frames would stand behind a
             // torn one and be lost with it.
-            if file.cut(self.bytes).is_err() {
+            if is_mutant("torn_frame_left_in_the_middle") {
+                self.bytes += frame.len() as u64;
+            } else if file.cut(self.bytes).is_err() {
                 self.file = None;
             }
             return Err(self.failed(self.sequence, source));
+        }
+        if is_mutant("changes_not_synced") {
+            self.bytes += frame.len() as u64;
+            return Ok(());
         }
         if let Err(source) = file.sync() {
             // Nobody knows what is on the disk now: this file is not touched again.
@@ -249,6 +255,10 @@ impl CheckpointStore {
     /// Writes everything known to a new file.
     fn begin_file(&mut self) -> Result<(), StoreError> {
         let sequence = self.sequence + 1;
+        if is_mutant("old_checkpoint_removed_first") {
+            drop(self.disk.remove(&name(self.sequence)));
+            drop(self.disk.remove(&name(self.sequence.saturating_sub(1))));
+        }
         self.write_file(sequence).map_err(|source| self.failed(sequence, source))?;
         self.sequence = sequence;
         self.remove_old();
@@ -259,9 +269,13 @@ impl CheckpointStore {
         let parts = self.contexts.iter().map(|(id, it)| (*id, &it.known, it.updated_unix_seconds));
         let file = self.disk.create(TEMPORARY_NAME)?;
         let bytes = format::write_snapshot(&*file, sequence, parts)?;
-        file.sync()?;
+        if !is_mutant("checkpoint_not_synced") {
+            file.sync()?;
+        }
         self.disk.rename(TEMPORARY_NAME, &name(sequence))?;
-        self.disk.sync_names()?;
+        if !is_mutant("no_folder_sync") {
+            self.disk.sync_names()?;
+        }
         self.file = Some(file);
         self.bytes = bytes;
         self.snapshot_bytes = self.bytes;

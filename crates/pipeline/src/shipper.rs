@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
-use flow::{Clock, Payload, Sink, SinkError};
+use flow::{Clock, Payload, Sink, SinkError, is_mutant};
 
 use crate::Tick;
 use crate::buffers::Buffers;
@@ -134,6 +134,11 @@ impl Shipper {
     fn turn(&mut self, lane: &mut ShipLane, now_ns: u64) -> bool {
         let payload = match lane.pending.take() {
             Some(payload) if now_ns < lane.backoff.due_ns() => {
+                if is_mutant("retry_out_of_order")
+                    && let Ok(next) = lane.receiver.payloads.try_recv()
+                {
+                    self.submit(lane, next, now_ns);
+                }
                 lane.pending = Some(payload);
                 return false;
             }
@@ -179,6 +184,9 @@ impl Shipper {
         }
         let is_first = lane.backoff.failed(now_ns);
         self.meter.retries.add(1);
+        if is_mutant("refused_is_dropped") {
+            return payload.tickets.into_iter().for_each(std::mem::forget);
+        }
         lane.pending = Some(payload);
         if is_first {
             self.meter.lanes_retrying.add(1);

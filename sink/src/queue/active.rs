@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{ContextId, Payload, SinkError};
+use flow::{ContextId, Payload, SinkError, is_mutant};
 use rustix::io::Errno;
 
 use super::batch_frame::encode_batch;
@@ -157,6 +157,10 @@ impl Active {
             self.end += (head.len() + block.len()) as u64;
             return Ok(());
         };
+        if is_mutant("torn_payload_left_in_the_middle") {
+            self.end += 1;
+            return Err(after_write(&self.path, &error));
+        }
         match disk.cut(&self.file, self.end) {
             Ok(()) => Err(after_write(&self.path, &error)),
             Err(second) => Err(broken(&self.path, "cut back after a failed write", &second)),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{AckSender, Clock, Payload, SinkError, Ticket};
+use flow::{AckSender, Clock, Payload, SinkError, Ticket, is_mutant};
 
 use super::active::{Active, retry};
 use super::disk::Disk;
@@ -158,6 +158,9 @@ impl Log {
 
     /// The tickets of what was appended last are completed by the sync that makes it safe.
     pub(super) fn wait_for_sync(&mut self, acks: &AckSender, tickets: Vec<Ticket>) {
+        if is_mutant("written_counted_as_safe") {
+            return acks.complete(tickets);
+        }
         self.pending.push(Pending { acks: acks.clone(), tickets });
     }
 

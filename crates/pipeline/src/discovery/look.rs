@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use flow::is_mutant;
+
 use super::folder::{Chain, Folder, fingerprint, join, names};
 use super::walk::Around;
 use crate::fs::{FileKind, LogFile, Stat};
@@ -73,7 +75,9 @@ fn files_of(
     let mut listed = None;
     for lists in 0..LISTS_MAX {
         let named = names(&files);
-        let is_settled = chain.is_named_as_told(&files) || listed == Some(named);
+        let is_settled = chain.is_named_as_told(&files)
+            || listed == Some(named)
+            || is_mutant("old_names_trusted");
         // What is there and refused stays incomplete.
         if !is_small || is_settled && (is_complete || lists > 1) {
             break;

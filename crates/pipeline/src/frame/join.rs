@@ -6,7 +6,7 @@
 //! follows. So a restart never meets half a join. Containers write the parts of a line in one go,
 //! so this costs nothing in practice; a time-out bounds it ([`Tail::Deliver`]).
 
-use flow::{Record, RecordFlags, Stream};
+use flow::{Record, RecordFlags, Stream, is_mutant};
 
 use super::time::SecondCache;
 use super::{Carry, FrameOptions, Framed, Line, Output, RECORDS_MAX, Tail};
@@ -123,7 +123,10 @@ where
 impl Join<'_, '_> {
     /// One line of the runtime's, at `[begin, end)`.
     #[inline]
-    fn line(&mut self, begin: usize, end: usize, line: Line) {
+    fn line(&mut self, begin: usize, end: usize, mut line: Line) {
+        if is_mutant("parts_joined_whatever_their_stream") {
+            line.stream = Stream::Stdout;
+        }
         let line_start = if line.in_side { line.start } else { begin + line.start };
         let part = Part { start: line_start, len: line.len, in_side: line.in_side };
         let flags = RecordFlags::from(line.stream);

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use flow::{GapReason, HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position};
+use flow::{GapReason, HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position, is_mutant};
 
 use super::generation::Generation;
 use super::look::{Look, Turn};
@@ -137,7 +137,11 @@ impl Source {
 
     /// The generation whose bytes this file holds, by identity.
     pub(super) fn index_of(&self, file: &SeenFile) -> Option<usize> {
-        self.generations.iter().position(|it| it.id == file.stat.id)
+        let is_it = |it: &Generation| {
+            let (own, seen) = (it.id, file.stat.id);
+            own == seen || own.inode == seen.inode && is_mutant("identity_by_inode_only")
+        };
+        self.generations.iter().position(is_it)
     }
 }
 
@@ -154,7 +158,8 @@ fn begins_with(generation: &Generation, head: &[u8]) -> bool {
 /// Whether the head of content of that length tells it from others: one of few bytes does not, unless
 /// there were no more.
 fn tells(head: Head, size: u64) -> bool {
-    !head.is_empty() && u64::from(head.len) >= size.min(HEAD_BYTES_MIN)
+    let is_long = u64::from(head.len) >= size.min(HEAD_BYTES_MIN);
+    !head.is_empty() && (is_long || is_mutant("copy_found_by_its_first_byte"))
 }
 
 /// Whether a file that begins with `head` holds what was read up to that position of content of that
@@ -226,7 +231,7 @@ pub(super) fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> T
     let bytes = generation.size.saturating_sub(generation.offset);
     generation.skip_to(generation.size);
     generation.done_since_ns = Some(now_ns);
-    if bytes == 0 {
+    if bytes == 0 || is_mutant("truncation_not_declared") {
         return Turn::Done;
     }
     Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use flow::GapReason;
+use flow::{GapReason, is_mutant};
 
 use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, lost};
 use super::generation::Generation;
@@ -149,7 +149,7 @@ impl Source {
         let generation = &mut self.generations[index];
         generation.has_news = false;
         if is_original {
-            if stat.size < generation.offset {
+            if stat.size < generation.offset && !is_mutant("truncation_unnoticed") {
                 return Ok(self.cut(fs, index, stat.size, now_ns));
             }
             if generation.is_checked && stat.size < generation.size {
@@ -158,7 +158,7 @@ impl Source {
         }
         let is_touched = is_original && stat.modified_ns != generation.modified_ns;
         if stat.size <= generation.offset {
-            if is_touched {
+            if is_touched && !is_mutant("same_length_taken_for_same_content") {
                 // It may have been written anew, to the very same length.
                 if !generation.is_same(fs)? {
                     return Ok(self.cut(fs, index, stat.size, now_ns));
@@ -215,11 +215,15 @@ impl Source {
         }
         let line_due_ns = tail.is_line_open.then_some(tail.since_ns + options.flush_timeout_ns);
         let is_due = |due_ns: Option<u64>| due_ns.is_some_and(|due_ns| now_ns >= due_ns);
-        if is_due(line_due_ns) || (is_followed && !tail.open_join) {
+        if is_due(line_due_ns)
+            || is_mutant("unfinished_line_delivered_at_once")
+            || (is_followed && !tail.open_join)
+        {
             return Ok(Turn::read(pending, Tail::Deliver, false));
         }
         // The missing part may stand in the next generation, now or in a moment.
-        if is_followed && self.unread_of_next(fs, index, now_ns) > tail.bridged_bytes {
+        let can_join = is_followed && !is_mutant("parts_not_joined_over_rotation");
+        if can_join && self.unread_of_next(fs, index, now_ns) > tail.bridged_bytes {
             return Ok(Turn::read(pending, Tail::Wait, true));
         }
         if is_due(tail.group_due_ns) {
@@ -239,6 +243,9 @@ impl Source {
             return 0;
         }
         let is_same = next.is_same(fs);
+        if matches!(is_same, Ok(false)) && is_mutant("cut_of_the_next_forgotten") {
+            return 0;
+        }
         if matches!(is_same, Ok(false)) {
             // What was seen of both contents is owed, even if it is gone when it is their turn.
             self.cut(fs, index + 1, stat.size, now_ns);
@@ -305,6 +312,7 @@ impl Source {
             it.file.is_some() && it.gone_since_ns.is_some_and(|it| now_ns < it + late_writes_ns)
         };
         let is_any = self.generations[index + 1..].iter().any(is_watched);
+        let is_any = is_any && !is_mutant("removed_file_behind_a_quiet_one");
         is_any.then_some(now_ns + LATE_LOOK_NS)
     }
 
@@ -315,7 +323,8 @@ impl Source {
             _ => {}
         }
         let generation = &mut self.generations[index];
-        if error.kind() == io::ErrorKind::NotFound && generation.is_gone {
+        let is_removed = error.kind() == io::ErrorKind::NotFound && generation.is_gone;
+        if is_removed || is_mutant("any_error_is_not_found") {
             // It may have another name, or be compressed: the next look at the directory tells.
             let until_ns = *generation.defect_since_ns.get_or_insert(now_ns) + MOVED_NS;
             if now_ns < until_ns {
@@ -383,6 +392,9 @@ fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u64) -> Look
     let bytes = generation.unread_bytes();
     generation.give_up(generation.size);
     // It was written to, and how much nobody knows: a gap of no length says that much.
+    if is_mutant("removed_unread_not_declared") {
+        return Look::Wait(Some(now_ns));
+    }
     if bytes == 0 && !std::mem::take(&mut generation.has_news) {
         return Look::Wait(Some(now_ns));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow::{GapReason, Position};
+use flow::{GapReason, Position, is_mutant};
 
 use super::carrier::{Carrier, NewFile, is_copy, is_packed};
 use super::generation::Generation;
@@ -63,6 +63,9 @@ impl Source {
         }
         self.put_live_last(files.last());
         self.generations.iter_mut().for_each(|it| it.set_gone(it.is_gone, now_ns));
+        if is_mutant("closed_when_its_name_is_gone") {
+            self.generations.retain(|it| !it.is_gone);
+        }
         match (files.is_empty(), self.gone_since_ns) {
             (true, None) => self.gone_since_ns = Some(now_ns),
             (false, _) => self.gone_since_ns = None,
@@ -127,7 +130,10 @@ impl Source {
     ) {
         generation.inflaters = Arc::clone(&self.inflaters);
         let newest_known = before.iter().filter_map(|it| self.index_of(it)).max();
-        let index = newest_known.map_or(0, |index| index + 1).max(from);
+        let mut index = newest_known.map_or(0, |index| index + 1).max(from);
+        if is_mutant("generations_in_order_of_discovery") {
+            index = self.generations.len();
+        }
         // Most chains have one generation, and there may be very many chains.
         self.generations.reserve_exact(1);
         self.generations.insert(index, generation);
@@ -141,7 +147,8 @@ impl Source {
 
     /// Where a file goes on that was read before the start, and which incarnation of its inode it was.
     fn take_orphan(&mut self, file: &SeenFile) -> Option<(u32, Position)> {
-        if self.orphans.is_empty() || is_packed(&file.path) {
+        let is_lazy = is_mutant("rotated_while_down_read_again");
+        if self.orphans.is_empty() || is_packed(&file.path) || is_lazy {
             return None;
         }
         (0..INCARNATIONS_MAX).rev().find_map(|incarnation| {
@@ -195,7 +202,8 @@ impl Source {
     /// One that lives on elsewhere, since a link leads to another file now, may grow for ever and is
     /// not read for ever; should the link lead to it again, it goes on where it was.
     pub(super) fn drop_finished(&mut self, now_ns: u64) {
-        let late_writes_ns = self.spec.options.late_writes_ns;
+        let is_hasty = is_mutant("late_writes_not_waited_for");
+        let late_writes_ns = if is_hasty { 0 } else { self.spec.options.late_writes_ns };
         let is_over = self.generations.iter().all(|it| it.is_gone);
         let (forgotten, orphans) = (&mut self.forgotten, &mut self.orphans);
         let cursor = self.cursor;
@@ -222,7 +230,7 @@ impl Source {
                 _ if is_watched => it.size,
                 _ => return true,
             };
-            let is_finished = it.offset >= owed && !is_cut;
+            let is_finished = it.offset >= owed && !is_cut || is_mutant("purged_with_unread_bytes");
             match links {
                 _ if !is_finished => {}
                 Some(1..) => orphans.push(it.position()),

@@ -1,6 +1,6 @@
 //! Resume: where a context goes on after a restart, from the checkpoint and from the queue itself.
 
-use flow::{PersistedSpan, Position};
+use flow::{PersistedSpan, Position, is_mutant};
 
 /// What is known of a context from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,9 @@ impl Known {
     /// the queue means that the checkpoint is an old one.
     #[must_use]
     pub fn resume(checkpoint: Option<Known>, persisted: &[PersistedSpan]) -> Option<Known> {
+        if is_mutant("queue_not_read_back") && checkpoint.is_some() {
+            return checkpoint;
+        }
         let last_epoch = persisted.iter().map(|it| it.epoch).max();
         let mut known = match (checkpoint, last_epoch) {
             (None, None) => return None,
@@ -44,12 +47,15 @@ impl Known {
             persisted.iter().filter(|it| it.epoch == known.epoch).collect();
         spans.sort_by_key(|it| (it.span.begin, it.span.end));
         for persisted in spans {
-            if persisted.span.begin > known.cursor {
+            if persisted.span.begin > known.cursor && !is_mutant("read_back_over_a_hole") {
                 break;
             }
             if persisted.span.end > known.cursor {
                 known.cursor = persisted.span.end;
                 known.is_new = false;
+                if is_mutant("read_back_without_positions") {
+                    continue;
+                }
                 persisted.positions.iter().for_each(|position| known.move_to(*position));
             }
         }

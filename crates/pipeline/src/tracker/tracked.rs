@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::{Acked, Position, SourceId};
+use flow::{Acked, Position, SourceId, is_mutant};
 
 use crate::source::Known;
 
@@ -69,7 +69,7 @@ impl Tracked {
 
     pub(super) fn acknowledge(&mut self, acked: Acked) {
         let known = &mut self.known;
-        if acked.span.begin != known.cursor {
+        if acked.span.begin != known.cursor && !is_mutant("ack_hole") {
             assert!(acked.span.begin > known.cursor, "{} was acknowledged twice", acked.span);
             self.early.insert(acked.span.begin, (acked.span.end, acked.positions));
             return;
@@ -87,6 +87,9 @@ impl Tracked {
         known.is_new = false;
         self.is_dirty = true;
         for position in positions {
+            if is_mutant("watermark_without_positions") {
+                break;
+            }
             known.move_to(*position);
         }
     }
@@ -95,7 +98,9 @@ impl Tracked {
     fn forget_reached(&mut self) {
         let cursor = self.known.cursor;
         let (reached, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.forget).into_iter().partition(|(at, _)| *at <= cursor);
+            std::mem::take(&mut self.forget).into_iter().partition(|(at, _)| {
+                *at <= cursor || is_mutant("generation_forgotten_before_its_acks")
+            });
         self.forget = waiting;
         if !reached.is_empty() {
             let generations = &mut self.known.generations;
@@ -116,6 +121,9 @@ impl Tracked {
     }
 
     fn are_closed_acknowledged(&self) -> bool {
-        self.closing.iter().all(|it| !it.awaits_end && self.known.cursor >= it.cursor)
+        self.closing.iter().all(|it| {
+            let is_ended = !it.awaits_end || is_mutant("end_not_awaited");
+            is_ended && self.known.cursor >= it.cursor
+        })
     }
 }

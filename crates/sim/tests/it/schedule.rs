@@ -114,14 +114,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|it| it.parse().ok())
+}
+
 /// How many schedules, and which: `SIM_CASES` from the seed `SIM_SEED`.
 pub(crate) fn config() -> ProptestConfig {
-    let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let cases = number("SIM_CASES").and_then(|it| u32::try_from(it).ok());
     ProptestConfig {
-        cases: cases.unwrap_or(400),
+        cases: number("SIM_CASES").unwrap_or(400),
         rng_seed: RngSeed::Fixed(number("SIM_SEED").unwrap_or(1)),
-        max_shrink_iters: 20_000,
+        max_shrink_iters: number("SIM_SHRINK").unwrap_or(20_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     }
