@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
+mod every_step;
 mod faults;
 mod fixture;
 mod follow;

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Head, Place, Position, SourceId, attribute, is_mutant};
+use flow::{Head, Place, Position, SourceId, attribute};
 
 use super::hold::Files;
 use super::{Carrier, Generation, Known, SeenFile, Source, SourceSpec};
@@ -115,9 +115,7 @@ impl Source {
 impl Generation {
     fn rest(&self) -> Option<RestingGeneration> {
         let is_over = self.is_gone || self.is_unreadable || self.file.is_some();
-        let is_hasty = is_mutant("rests_with_unread_bytes");
-        let has_more =
-            !is_hasty && self.size != self.offset || self.has_news || self.missed_before > 0;
+        let has_more = self.size != self.offset || self.has_news || self.missed_before > 0;
         let is_waiting = self.tail.is_some()
             || self.holes.is_pending()
             || self.copy.is_some()

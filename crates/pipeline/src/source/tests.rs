@@ -412,6 +412,24 @@ fn a4_truncate_and_regrow_past_the_offset_behind_an_equal_head_is_noticed() {
 }
 
 #[test]
+fn a_look_from_before_a_cut_tells_nothing_of_what_came_after() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one"]);
+    bed.append("a.log", "two\n");
+    // Discovery looks now; its news wait while the reader finds out more.
+    let (files, seen_ns) = (bed.seen(&["a.log"]), bed.now_ns);
+    fs::write(bed.path("a.log"), "").unwrap();
+    bed.now_ns += 1;
+    assert_eq!(bed.run(), [""; 0]);
+    let fs = Arc::clone(&bed.source.spec.fs);
+    bed.source.reconcile(&*fs, &files, seen_ns, StartAt::Beginning, bed.now_ns);
+    assert_eq!(bed.wait(2_000_000_000), [""; 0], "the old length is not of the new content");
+    bed.check_tiling();
+}
+
+#[test]
 fn a4_what_is_written_anew_to_the_same_length_is_read() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", "state: up\n");

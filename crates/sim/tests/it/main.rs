@@ -2,6 +2,7 @@
 
 mod actor;
 mod bed;
+mod every_step;
 mod node;
 mod node_schedule;
 mod reader_bed;

@@ -39,7 +39,21 @@ pub(crate) enum NodeStep {
 
 /// Does the steps, looks at what must hold after each, then waits until everything is quiet, and checks.
 pub(crate) fn run(format: Format, open_files_max: u64, steps: &[NodeStep]) -> Result<(), String> {
+    run_counted(format, open_files_max, steps).0
+}
+
+/// As [`run`]; and how many steps there were to the disk.
+pub(crate) fn run_counted(
+    format: Format,
+    open_files_max: u64,
+    steps: &[NodeStep],
+) -> (Result<(), String>, u64) {
     let mut node = Node::new(format, open_files_max);
+    let outcome = run_on(&mut node, format, steps);
+    (outcome, node.disk.steps())
+}
+
+fn run_on(node: &mut Node, format: Format, steps: &[NodeStep]) -> Result<(), String> {
     let worlds = node.worlds.clone();
     let mut actors: Vec<Actor> = (0..STREAMS)
         .map(|stream| Actor::new_in(&directory(stream), worlds[stream].clone(), format))
