@@ -4,13 +4,15 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test sim lint bench clean
+.PHONY: help run build test sim chaos mutants lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
 	@echo 'make build  build the release programs (target/release/logferry)'
 	@echo 'make test   all tests'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
+	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: kills, full disks, power cuts'
+	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
 	@echo 'make clean  remove what was built and downloaded'
@@ -30,6 +32,14 @@ test:
 sim:
 	@scripts/need.sh build
 	scripts/sim.sh
+
+chaos:
+	@scripts/need.sh build test
+	scripts/chaos.sh
+
+mutants:
+	@scripts/need.sh build test
+	scripts/mutants.py
 
 lint:
 	@scripts/need.sh build lint

@@ -31,9 +31,12 @@ need_build() {
 }
 
 need_test() {
-    # Tests of full disks mount a small tmpfs; tests of permissions step down by setpriv.
+    # Tests of full disks mount a small tmpfs; tests of power cuts, an ext4; tests of permissions step
+    # down by setpriv.
     command -v mount >/dev/null || packages+=(mount)
     command -v setpriv >/dev/null || packages+=(util-linux)
+    command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
+    command -v python3 >/dev/null || packages+=(python3)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2

@@ -66,6 +66,8 @@ pub(crate) fn start_log(settings: LogSettings) {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Look at the configuration now.
+    hangup: Signal,
     /// Heard and ignored: a limit on file sizes is an error of a write, to be retried, and no
     /// reason to die.
     _file_size: Signal,
@@ -77,6 +79,7 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
             _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
@@ -150,6 +153,7 @@ impl Supervisor {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
+                _ = signals.hangup.recv() => self.reload_now(),
                 _ = looks.tick() => {
                     number += 1;
                     self.look(number);
@@ -235,6 +239,13 @@ impl Supervisor {
     }
 
     /// Puts a changed configuration in force; a bad one is said and left.
+    /// Somebody says that the configuration is written: no second look is needed.
+    fn reload_now(&mut self) {
+        tracing::info!("hangup: looking at the configuration");
+        self.seen_fingerprint = Some(Fingerprint::of(&self.paths));
+        self.reload_if_changed();
+    }
+
     fn reload_if_changed(&mut self) {
         let fingerprint = Fingerprint::of(&self.paths);
         if fingerprint == self.fingerprint {

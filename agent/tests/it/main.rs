@@ -17,6 +17,7 @@ mod short_lived;
 mod sinks;
 
 // What must not lose or double anything.
+mod chaos;
 mod copies;
 mod crash;
 mod full_disk;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use benches::load::LoadSpec;
+use rustix::process::Signal;
 
 use crate::kit::{
     Agent, Bed, Writer, append, assert_exact, files, load, queue_sink, rotation, wait_until,
@@ -154,4 +155,20 @@ fn twenty_reloads_under_load_lose_and_double_nothing() {
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
     bed.assert_audit_clean();
+}
+
+#[test]
+fn a_hangup_puts_a_change_in_force_and_ends_nothing() {
+    let bed = Bed::new();
+    bed.configure_files();
+    let mut agent = Agent::start(&bed);
+    append(&bed.log("new.txt"), b"one\n");
+    agent.signal(Signal::HUP);
+    agent.wait_said("hangup: looking at the configuration");
+    bed.configure(&[&bed.agent(""), &queue_sink(""), &files("new", "*.txt", "")]);
+    agent.signal(Signal::HUP);
+    bed.wait_for_bodies(&["one"]);
+    agent.assert_running();
+    assert!((reloads(&agent) - 1.0).abs() < 0.5);
+    agent.stop();
 }

@@ -71,6 +71,11 @@ impl Agent {
         });
     }
 
+    /// Whether it has written `text` to standard error.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.stderr().contains(text)
+    }
+
     /// Waits until it writes `text` to standard error.
     pub(crate) fn wait_said(&self, text: &str) {
         wait_for("said on standard error", || {

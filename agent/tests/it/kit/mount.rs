@@ -28,6 +28,12 @@ impl Mount {
         Mount::at(path, &["-o", "loop", &image])
     }
 
+    /// Mounts again what [`Mount::ext4`] made.
+    pub(crate) fn ext4_again(path: PathBuf) -> Mount {
+        let image = path.with_extension("image").to_string_lossy().into_owned();
+        Mount::at(path, &["-o", "loop", &image])
+    }
+
     /// Mounts `lower` at `path`, so that what is changed there goes to a tmpfs.
     pub(crate) fn overlay(path: PathBuf, lower: &Path, changes: &Tmpfs) -> Mount {
         let (upper, work) = (changes.path().join("upper"), changes.path().join("work"));
