@@ -16,6 +16,7 @@ use crate::fs::{Fs, Inflaters, Stat};
 use crate::meter::TenantMeter;
 
 mod carrier;
+mod failure;
 mod generation;
 mod hold;
 mod holes;
