@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Run, append, body, containers, files, queue_sink, sleep_ms, wait_for, wait_until,
+    Agent, Bed, POD, Run, append, body, containers, files, queue_sink, sleep_ms, wait_for,
+    wait_until,
 };
 
-const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
 const TIME: &str = "2026-01-02T03:04:05.6Z";
 /// containerd splits lines into parts of so many bytes.
 const PART_BYTES: usize = 16 << 10;

@@ -8,19 +8,9 @@ use benches::truth::StreamTruth;
 use rustix::process::Signal;
 
 use crate::kit::{
-    Agent, Bed, Tmpfs, append, assert_exact, files, get, load, queue_sink, sleep_ms, wait_until,
-    write,
+    Agent, Bed, SMALL_QUEUE, Tmpfs, append, assert_exact, files, get, load, queue_sink, sleep_ms,
+    wait_until, write,
 };
-
-/// The embedded queue on `disk`, not compressed.
-const SMALL_QUEUE: &str = "apiVersion: logferry.dev/v1alpha1
-kind: LogSink
-metadata: {name: default}
-spec:
-  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}
-  compression: {codec: none}
-  retry: {max: 200ms}
-";
 
 /// A bed whose queue is on a disk of 3 MiB.
 fn bed_with_small_queue_disk(agent: &str) -> (Bed, Tmpfs) {

@@ -6,9 +6,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::kit::{Agent, Bed, Container, Operation, append, wait_until};
-
-const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
+use crate::kit::{Agent, Bed, Container, Operation, POD, append};
 
 /// A container of a compressing kubelet, with lines of its own.
 fn container(bed: &Bed) -> Container {
@@ -16,13 +14,6 @@ fn container(bed: &Bed) -> Container {
     let mut container = Container::create(&bed.path(POD)).compressing();
     container.write(10);
     container
-}
-
-/// Waits until all lines of the container are there, in order and once.
-fn wait_for_lines(bed: &Bed, container: &Container) {
-    let want = container.bodies();
-    let bodies = wait_until("all lines", || bed.bodies(), |it| it.len() >= want.len());
-    assert_eq!(bodies, want);
 }
 
 /// The folder as a kubelet leaves it that is killed after so many steps of a rotation; there is a
@@ -51,16 +42,16 @@ fn a9_a_kubelet_killed_while_it_compresses_costs_and_doubles_nothing_to_a_runnin
         let bed = Bed::new();
         let mut container = container(&bed);
         let agent = Agent::start(&bed);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         if !kill_kubelet_after(&mut container, steps) {
             assert_eq!(steps, 6, "compress, rename, remove; rename, reopen");
             return;
         }
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         // The next kubelet clears up and goes on.
         container.rotate();
         container.write(10);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         agent.stop();
         bed.assert_audit_clean();
     }
@@ -72,16 +63,16 @@ fn a9_a_kubelet_killed_while_it_compresses_costs_and_doubles_nothing_to_the_next
         let bed = Bed::new();
         let mut container = container(&bed);
         let agent = Agent::start(&bed);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         agent.kill();
         if !kill_kubelet_after(&mut container, steps) {
             return;
         }
         let agent = Agent::start(&bed);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         container.rotate();
         container.write(10);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         agent.stop();
         bed.assert_audit_clean();
     }
@@ -97,7 +88,7 @@ fn a9_plain_and_compressed_of_one_generation_are_delivered_once_at_the_first_sta
             return;
         }
         let agent = Agent::start(&bed);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
         agent.stop();
         bed.assert_audit_clean();
     }
@@ -115,10 +106,10 @@ fn a9_a_temporary_file_that_is_whole_gzip_is_not_read() {
     // Even if it were another's content: what a temporary file holds is nobody's log yet.
     append(temporary.as_ref(), b"torn");
     let agent = Agent::start(&bed);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     fs::remove_file(&rotated).unwrap();
     container.write(5);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }
@@ -130,7 +121,7 @@ fn a9_files_compressed_while_the_agent_stands_still_are_read_in_order() {
     let bed = Bed::new();
     let mut container = container(&bed);
     let agent = Agent::start(&bed);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.freeze();
     for _ in 0..4 {
         container.write(50);
@@ -138,7 +129,7 @@ fn a9_files_compressed_while_the_agent_stands_still_are_read_in_order() {
     }
     container.write(50);
     agent.signal(Signal::CONT);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }

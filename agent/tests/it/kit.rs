@@ -11,8 +11,8 @@ mod mount;
 mod writer;
 
 pub(crate) use agent::{Agent, Run};
-pub(crate) use bed::{Bed, body, containers, files, queue_sink, resource};
-pub(crate) use kubelet::{Container, Operation};
+pub(crate) use bed::{Bed, SMALL_QUEUE, body, containers, files, queue_sink, resource};
+pub(crate) use kubelet::{Container, Operation, POD};
 pub(crate) use mount::{Mount, Tmpfs};
 pub(crate) use writer::{Writer, load, rotation, write};
 

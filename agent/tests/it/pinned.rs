@@ -6,19 +6,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::kit::{Agent, Bed, Container, Run, Tmpfs, containers, sleep_ms, wait_for, wait_until};
+use crate::kit::{
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
+};
 
 const POD: &str = "pods/shop_web-0_u1/app";
-
-/// The embedded queue on a small disk.
-const SMALL_QUEUE: &str = "apiVersion: logferry.dev/v1alpha1
-kind: LogSink
-metadata: {name: default}
-spec:
-  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}
-  compression: {codec: none}
-  retry: {max: 200ms}
-";
 
 /// What may be pinned in these tests, in bytes.
 const PINNED_MAX: u64 = 2 << 20;

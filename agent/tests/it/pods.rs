@@ -11,11 +11,9 @@ use benches::shape::Shape;
 use benches::wrap::Format;
 
 use crate::kit::{
-    Agent, Bed, Writer, append, assert_exact, body, containers, load, now_ns, queue_sink, rotation,
-    sleep_ms, wait_until,
+    Agent, Bed, POD, Writer, append, assert_exact, body, containers, load, now_ns, queue_sink,
+    rotation, sleep_ms, wait_until,
 };
-
-const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
 
 /// A load of pods; long lines come in parts, those of stdout and stderr mixed.
 fn pods_load(bed: &Bed, format: Format, shape: Shape) -> LoadSpec {

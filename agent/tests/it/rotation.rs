@@ -12,11 +12,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Mount, Operation, Tmpfs, Writer, append, assert_exact, body, containers,
-    files, get, load, queue_sink, sleep_ms, wait_until,
+    Agent, Bed, Container, Mount, Operation, POD, Tmpfs, Writer, append, assert_exact, body,
+    containers, files, get, load, queue_sink, sleep_ms, wait_until,
 };
-
-const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
 
 /// A running agent, and a container whose first lines it has delivered.
 fn agent_and_container(bed: &Bed) -> (Agent, Container) {
@@ -24,15 +22,8 @@ fn agent_and_container(bed: &Bed) -> (Agent, Container) {
     let mut container = Container::create(&bed.path(POD));
     container.write(10);
     let agent = Agent::start(bed);
-    wait_for_lines(bed, &container);
+    bed.wait_for_lines(&container);
     (agent, container)
-}
-
-/// Waits until all lines of the container are there, in order and once.
-fn wait_for_lines(bed: &Bed, container: &Container) {
-    let want = container.bodies();
-    let bodies = wait_until("all lines", || bed.bodies(), |it| it.len() >= want.len());
-    assert_eq!(bodies, want);
 }
 
 #[test]
@@ -46,11 +37,11 @@ fn a1_late_writes_for_seconds_after_the_rename_arrive_at_once_and_in_order() {
     for _ in 0..5 {
         sleep_ms(600);
         container.write(3);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
     }
     container.perform(reopen);
     container.write(10);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }
@@ -64,17 +55,17 @@ fn a1_late_writes_are_heard_of_under_the_rotated_name() {
     let mut container = Container::create(&bed.path(POD));
     container.write(1);
     let agent = Agent::start(&bed);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     let plan = container.plan();
     let (reopen, rename) = plan.split_last().unwrap();
     rename.iter().for_each(|it| container.perform(it));
     // Let the looks that the renaming itself causes be over.
     sleep_ms(1_000);
     container.write(1);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     container.perform(reopen);
     container.write(1);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
 }
 
@@ -133,7 +124,7 @@ fn a2_several_rotations_while_the_agent_stands_still_are_read_in_order() {
     }
     container.write(50);
     agent.signal(Signal::CONT);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }
@@ -236,7 +227,7 @@ fn a9_a_kubelet_killed_after_any_step_of_a_rotation_costs_and_doubles_nothing() 
             container.perform(&Operation::Reopen);
         }
         container.write(5);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
     }
     agent.stop();
     bed.assert_audit_clean();
@@ -252,15 +243,15 @@ fn a9_a_file_that_is_renamed_back_is_the_same_generation() {
         rename.iter().for_each(|it| container.perform(it));
         container.write(5);
         if is_noticed {
-            wait_for_lines(&bed, &container);
+            bed.wait_for_lines(&container);
         }
         container.rename_back();
         container.write(5);
-        wait_for_lines(&bed, &container);
+        bed.wait_for_lines(&container);
     }
     container.rotate();
     container.write(5);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }
@@ -274,7 +265,7 @@ fn a9_what_a_killed_kubelet_left_in_a_temporary_file_is_never_read() {
     let temporary = format!("{}.tmp", rotated.display());
     container.perform(&Operation::Compress(rotated, temporary.clone().into()));
     container.write(5);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     assert!(Path::new(&temporary).try_exists().unwrap());
     bed.assert_audit_clean();
@@ -312,7 +303,7 @@ fn a11_a_pod_folder_that_is_renamed_is_followed() {
     container.write(5);
     wait_until("renaming noticed", || sources(&bed), |it| it.contains(r#""gone":true"#));
     container.write(5);
-    wait_for_lines(&bed, &container);
+    bed.wait_for_lines(&container);
     agent.stop();
     bed.assert_audit_clean();
 }

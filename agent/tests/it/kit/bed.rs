@@ -9,7 +9,17 @@ use benches::check::Verdict;
 use benches::truth::StreamTruth;
 use serde_json::Value;
 
-use super::{Agent, Run, free_address, judge, sleep_ms, wait_for};
+use super::{Agent, Container, Run, free_address, judge, sleep_ms, wait_for, wait_until};
+
+/// The embedded queue on a small disk, mounted at `disk`; not compressed.
+pub(crate) const SMALL_QUEUE: &str = "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {name: default}
+spec:
+  queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}
+  compression: {codec: none}
+  retry: {max: 200ms}
+";
 
 /// A folder that is removed in the end, with `agent.yaml`, `logs`, `pods`, `state` and `queue`.
 #[derive(Debug)]
@@ -116,6 +126,13 @@ impl Bed {
     pub(crate) fn wait_for_bodies(&self, want: &[&str]) {
         let records = self.wait_for_records(want.len());
         let bodies: Vec<String> = records.iter().map(body).collect();
+        assert_eq!(bodies, want);
+    }
+
+    /// Waits for all that the container wrote, and nothing else.
+    pub(crate) fn wait_for_lines(&self, container: &Container) {
+        let want = container.bodies();
+        let bodies = wait_until("all lines", || self.bodies(), |it| it.len() >= want.len());
         assert_eq!(bodies, want);
     }
 

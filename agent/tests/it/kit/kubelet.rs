@@ -15,6 +15,9 @@ use flate2::write::GzEncoder;
 /// Second since 1970 that the first rotated file is named after: 2026-01-02T03:04:05Z.
 const FIRST_SECOND: i64 = 1_767_323_045;
 
+/// Folder of a container's logs in a bed, named as the kubelet names it.
+pub(crate) const POD: &str = "pods/shop_web-0_11111111-2222-4333-8444-555555555555/nginx";
+
 /// A container whose runtime writes to `0.log`, and the kubelet that rotates it.
 #[derive(Debug)]
 pub(crate) struct Container {

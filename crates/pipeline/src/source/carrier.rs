@@ -113,9 +113,10 @@ impl Source {
         let unpacked = file.path.with_extension("");
         let candidates = || {
             let all = self.generations.iter().enumerate();
-            // Of one that was never open there is no fingerprint; its length must do.
+            // Of one that was never open, or is empty, there is no fingerprint; its length must do.
             let is_fresh = |it: &Generation| {
-                it.offset == 0 && it.head.is_empty() && it.file.is_none() && it.size <= bytes
+                let is_unknown = it.file.is_none() || it.size == 0 && head.is_empty();
+                it.offset == 0 && it.head.is_empty() && is_unknown && it.size <= bytes
             };
             let begins_so = |it: &Generation| begins_with(it, &head);
             all.filter(move |(_, it)| is_lost(it) && (is_fresh(it) || begins_so(it)))

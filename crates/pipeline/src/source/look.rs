@@ -5,7 +5,7 @@ use std::io;
 
 use flow::{GapReason, is_mutant};
 
-use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, lost};
+use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
 use super::{Carrier, Missing, Source, Vanished};
@@ -105,10 +105,14 @@ impl Source {
     /// bytes written before the writer moved on are not missed.
     fn is_followed(&mut self, fs: &dyn Fs, index: usize) -> bool {
         for later in &mut self.generations[index + 1..] {
+            let is_packed = is_packed(&later.path);
             if later.size == 0
-                && let Ok(stat) = later.open(fs).and_then(|file| file.stat())
+                && let Ok(file) = later.open(fs)
             {
-                later.size = stat.size;
+                // How long a compressed one is, is not known before it was read; but whether it is empty.
+                let is_empty = is_packed && file.read_at(&mut [0], 0).is_ok_and(|len| len == 0);
+                let size = file.stat().map_or(0, |stat| stat.size);
+                later.size = if is_empty { 0 } else { size };
             }
             if later.size > 0 {
                 return true;

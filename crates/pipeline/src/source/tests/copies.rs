@@ -350,3 +350,22 @@ fn a_generation_that_turns_up_after_the_start_goes_on_and_is_no_gap() {
     assert!(bed.wait(3_000_000_000).is_empty());
     bed.check_tiling();
 }
+
+#[test]
+fn a3_an_empty_generation_that_is_compressed_does_not_end_the_live_files_line() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    for names in [&["a.log.1", "a.log"][..], &["a.log"]] {
+        // Held open, and not: then all there is is a new file that is empty inside.
+        bed.append("a.log.1", "");
+        bed.append("a.log", "whole\nbeg");
+        bed.look(names);
+        assert_eq!(bed.run(), ["whole"]);
+        bed.compress("a.log.1");
+        bed.look(&["a.log.1.gz", "a.log"]);
+        assert_eq!(bed.run(), [""; 0], "the line goes on");
+        bed.append("a.log", "un\n");
+        assert_eq!(bed.run(), ["begun"]);
+        bed.check_tiling();
+        bed = Bed::new(Some(Format::Plain));
+    }
+}
