@@ -238,7 +238,6 @@ impl Supervisor {
         self.restart_pause = (self.restart_pause * 2).min(RESTART_MAX);
     }
 
-    /// Puts a changed configuration in force; a bad one is said and left.
     /// Somebody says that the configuration is written: no second look is needed.
     fn reload_now(&mut self) {
         tracing::info!("hangup: looking at the configuration");
@@ -246,6 +245,7 @@ impl Supervisor {
         self.reload_if_changed();
     }
 
+    /// Puts a changed configuration in force; a bad one is said and left.
     fn reload_if_changed(&mut self) {
         let fingerprint = Fingerprint::of(&self.paths);
         if fingerprint == self.fingerprint {

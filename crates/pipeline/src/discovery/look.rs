@@ -60,8 +60,8 @@ fn is_directory(around: &mut Around<'_>, path: &Path) -> bool {
 /// The files of a chain that are there now.
 ///
 /// Where a name leads to another file than was told, or a file is not there that was, more may have been
-/// renamed by now than what was heard of: the directory is listed, so that an older generation is not found after a
-/// younger one was read.
+/// renamed by now than what was heard of: the directory is listed, so that an older generation is not
+/// found after a younger one was read.
 fn files_of(
     around: &mut Around<'_>,
     directory: &Path,

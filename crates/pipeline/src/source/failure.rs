@@ -68,10 +68,10 @@ impl Source {
 pub(super) fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u64) -> Look {
     let bytes = generation.unread_bytes();
     generation.give_up(generation.size);
-    // It was written to, and how much nobody knows: a gap of no length says that much.
     if is_mutant("removed_unread_not_declared") {
         return Look::Wait(Some(now_ns));
     }
+    // It was written to, and how much nobody knows: a gap of no length says that much.
     if bytes == 0 && !std::mem::take(&mut generation.has_news) {
         return Look::Wait(Some(now_ns));
     }

@@ -317,8 +317,7 @@ impl Generation {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let is_head = self.head.matches(head) || is_mutant("head_not_compared");
-        let is_place = is_mutant("place_not_compared") || self.is_same_place(fs, head)?;
-        if !is_head || !is_place {
+        if !is_head || !(is_mutant("place_not_compared") || self.is_same_place(fs, head)?) {
             return Ok(false);
         }
         self.is_checked = true;
