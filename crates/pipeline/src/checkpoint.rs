@@ -210,7 +210,7 @@ impl CheckpointStore {
         is_refresh: bool,
         open: impl FnOnce() -> HashSet<ContextId>,
     ) -> Result<(), StoreError> {
-        let frame = format::frame(format::Kind::Changes, changed.iter().map(Entry::parts));
+        let frame = format::changes(changed.iter().map(Entry::parts));
         self.contexts.extend(changed.into_iter().map(Stored::new));
         let limit = COMPACT_BYTES_MIN.max(self.snapshot_bytes * GROWTH_MAX);
         if is_refresh || self.file.is_none() || self.bytes + frame.len() as u64 > limit {

@@ -173,7 +173,6 @@ pub struct DiscoveryParts {
 /// Finds chains.
 #[derive(Debug)]
 pub struct Discovery {
-    clock: Arc<dyn Clock>,
     asks: Receiver<Ask>,
     rules: Vec<Rule>,
     /// By rule.
@@ -188,7 +187,6 @@ impl Discovery {
     pub fn new(parts: DiscoveryParts) -> Discovery {
         let rules = parts.rules;
         Discovery {
-            clock: Arc::clone(&parts.clock),
             asks: parts.asks,
             walks: rules.iter().map(|_| Walk::default()).collect(),
             outlet: Outlet::new(
@@ -207,7 +205,7 @@ impl Discovery {
 
     /// Passes on what the watch heard, and what it is asked for; scans if it is time.
     pub fn tick(&mut self) -> Tick {
-        let begin_ns = self.clock.monotonic_ns();
+        let begin_ns = self.outlet.clock.monotonic_ns();
         let changes = self.outlet.watch.as_mut().map_or_else(Changes::default, |it| it.take());
         if changes.is_incomplete {
             self.outlet.meter.watch_overflows.add(1);
@@ -218,7 +216,7 @@ impl Discovery {
         self.hear(&changes, &asked);
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
-            let end_ns = self.clock.monotonic_ns();
+            let end_ns = self.outlet.clock.monotonic_ns();
             let refusals = &self.outlet.refusals;
             self.timetable.is_heard = refusals.count() == 0 && refusals.linked_files() == 0;
             self.timetable.done(scan, begin_ns, end_ns);
@@ -266,7 +264,7 @@ impl Discovery {
 
     fn scan(&mut self, scan: Scan) {
         self.outlet.meter.scans.add(1);
-        self.outlet.is_retry = self.timetable.takes_retry(self.clock.monotonic_ns());
+        self.outlet.is_retry = self.timetable.takes_retry(self.outlet.clock.monotonic_ns());
         if scan == Scan::Files {
             self.outlet.refusals.begin();
         }

@@ -73,14 +73,14 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<u64, HeaderError> {
     if version != VERSION { Err(HeaderError::Version(version)) } else { Ok(sequence) }
 }
 
-/// A frame: kind, number of entries, length and checksum, then the entries.
-pub(super) fn frame<'a>(kind: Kind, entries: impl ExactSizeIterator<Item = Parts<'a>>) -> Vec<u8> {
+/// A frame of changes: kind, number of entries, length and checksum, then the entries.
+pub(super) fn changes<'a>(entries: impl ExactSizeIterator<Item = Parts<'a>>) -> Vec<u8> {
     let entries_count = count(entries.len());
     let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + entries.len() * ENTRY_BYTES);
     bytes.resize(FRAME_HEADER_BYTES, 0);
     entries.for_each(|entry| write_entry(entry, &mut bytes));
     let body = &bytes[FRAME_HEADER_BYTES..];
-    let header = frame_header(kind, entries_count, body.len() as u64, checksum(body));
+    let header = frame_header(Kind::Changes, entries_count, body.len() as u64, checksum(body));
     bytes[..FRAME_HEADER_BYTES].copy_from_slice(&header);
     bytes
 }
