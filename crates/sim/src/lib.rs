@@ -18,6 +18,6 @@ mod world;
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use model::{Line, Model, Run, Whole, mend};
-pub use queue::{Mode, SimQueue, Stored};
+pub use queue::{Encoded, Mode, SimQueue, Stored};
 pub use state_disk::{DiskFault, SimDisk};
 pub use world::{End, File, Life, Lost, World, Writer};

@@ -25,13 +25,16 @@ pub enum Mode {
     Breaks(usize),
 }
 
+/// Cursor, flags and body of a record.
+pub type Encoded = (u64, RecordFlags, Vec<u8>);
+
 /// A section in the queue.
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// What is known without opening it.
     pub header: PayloadHeader,
-    /// Cursor, flags and body of each record.
-    pub records: Vec<(u64, RecordFlags, Vec<u8>)>,
+    /// Its records.
+    pub records: Vec<Encoded>,
     /// It survives everything.
     pub is_safe: bool,
 }
@@ -47,7 +50,7 @@ struct State {
     mode: Mode,
     stored: Vec<Stored>,
     /// What was encoded, by number: a block holds the numbers.
-    encoded: Vec<Vec<(u64, RecordFlags, Vec<u8>)>>,
+    encoded: Vec<Vec<Encoded>>,
     /// Payloads that are not safe: how many sections, and their tickets.
     held: VecDeque<(usize, Vec<Ticket>)>,
     refused: u64,
@@ -105,6 +108,12 @@ impl SimQueue {
         state.mode = Mode::Safe;
     }
 
+    /// The records of a section that was encoded into a block.
+    #[must_use]
+    pub fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
+        self.lock().records(header, block)
+    }
+
     /// A sink that writes to it.
     #[must_use]
     pub fn sink(&self, acks: AckSender) -> Box<dyn Sink> {
@@ -135,11 +144,15 @@ impl SimQueue {
 }
 
 impl State {
+    fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
+        let range = header.range.start as usize..header.range.end as usize;
+        let number = block[range].try_into().map(usize::from_le_bytes);
+        self.encoded[number.expect("one number")].clone()
+    }
+
     fn take(&mut self, payload: &Payload, sections: usize, is_safe: bool) {
         for header in payload.headers.iter().take(sections) {
-            let range = header.range.start as usize..header.range.end as usize;
-            let number = payload.block[range].try_into().map(usize::from_le_bytes);
-            let records = self.encoded[number.expect("one number")].clone();
+            let records = self.records(header, &payload.block);
             self.stored.push(Stored { header: header.clone(), records, is_safe });
         }
     }

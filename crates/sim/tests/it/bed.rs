@@ -54,6 +54,20 @@ pub(crate) trait Bed {
     fn verdict(&mut self) -> Result<Verdict, String>;
 }
 
+/// How all beds read.
+pub(crate) fn options(format: Format) -> SourceOptions {
+    SourceOptions {
+        format: Some(format),
+        start_at: StartAt::Beginning,
+        line_bytes_max: LINE_BYTES_MAX,
+        flush_timeout_ns: FLUSH_NS,
+        late_writes_ns: LATE_NS,
+        skip: RecordFlags::NONE,
+        linger_ns: 0,
+        multiline: None,
+    }
+}
+
 /// A discovery of the one context, and what it finds.
 pub(crate) fn discovery(
     world: &World,
@@ -63,22 +77,12 @@ pub(crate) fn discovery(
     let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
     let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
     let selection = FileSelection::new(&[glob], GlobSet::empty()).expect("a glob");
-    let options = SourceOptions {
-        format: Some(format),
-        start_at: StartAt::Beginning,
-        line_bytes_max: LINE_BYTES_MAX,
-        flush_timeout_ns: FLUSH_NS,
-        late_writes_ns: LATE_NS,
-        skip: RecordFlags::NONE,
-        linger_ns: 0,
-        multiline: None,
-    };
     let rule = Rule {
         name: Arc::from("rule"),
         selection: Selection::Files(selection),
         tenants: TenantMap::default(),
         sink: 0,
-        options: Arc::new(options),
+        options: Arc::new(options(format)),
         fs: Arc::new(world.clone()),
     };
     let clock = world.clock();

@@ -1,6 +1,6 @@
 //! Node: a whole data plane over two worlds, ticked by hand in any order: discovery, reader, shipper,
 //! tracker and checkpoint, with a queue and a disk that fail. What must hold is looked at after every
-//! step.
+//! step ([`oracle`]).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::sync::Parker;
-use flow::{AckSender, ContextId, Ledger, RecordFlags, ack_channel};
+use flow::{AckSender, ContextId, Ledger, ack_channel};
 use globset::GlobSet;
 use pipeline::Tick;
 use pipeline::budgets::{BudgetSpec, Budgets};
@@ -25,13 +25,12 @@ use pipeline::meter::{Meter, Observe};
 use pipeline::pins::Pins;
 use pipeline::reader::{BatchLimits, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
-use pipeline::source::{SourceOptions, StartAt};
 use pipeline::tracker::Tracker;
-use sim::{
-    Delivery, EPOCH_UNIX_NS, Mode, Model, SimClock, SimDisk, SimQueue, Stored, World, check,
-};
+use sim::{EPOCH_UNIX_NS, Mode, SimClock, SimDisk, SimQueue, World};
 
-use crate::bed::{CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
+use crate::bed::{CHUNK_BYTES, options};
+
+mod oracle;
 
 /// Streams of logs, each in a world of its own.
 pub(crate) const STREAMS: usize = 2;
@@ -122,16 +121,6 @@ impl Node {
 
     fn rule(&self, stream: usize) -> Rule {
         let glob = directory(stream).join("*.log").display().to_string();
-        let options = SourceOptions {
-            format: Some(self.format),
-            start_at: StartAt::Beginning,
-            line_bytes_max: LINE_BYTES_MAX,
-            flush_timeout_ns: FLUSH_NS,
-            late_writes_ns: LATE_NS,
-            skip: RecordFlags::NONE,
-            linger_ns: 0,
-            multiline: None,
-        };
         let fixed = Some(Arc::from(format!("tenant-{stream}")));
         Rule {
             name: Arc::from(format!("rule-{stream}")),
@@ -140,7 +129,7 @@ impl Node {
             ),
             tenants: TenantMap { fixed, by_namespace: Vec::new() },
             sink: 0,
-            options: Arc::new(options),
+            options: Arc::new(options(self.format)),
             fs: Arc::new(self.worlds[stream].clone()),
         }
     }
@@ -323,156 +312,5 @@ impl Node {
     fn note_writers(&mut self) {
         let planes = self.planes;
         self.written_by.resize(self.queue.len(), planes);
-    }
-
-    /// What must hold at any time.
-    pub(crate) fn look(&mut self) -> Result<(), String> {
-        if self.disk.is_dead() {
-            // The process died at a step to the disk.
-            self.kill(0, None);
-        }
-        self.note_writers();
-        self.look_at_checkpoint()?;
-        let Some(plane) = &self.plane else { return Ok(()) };
-        // I5: memory is bounded.
-        for (tenant, bytes) in plane.budgets.used() {
-            if bytes > MEMORY_BYTES_MAX {
-                return Err(format!("{tenant} has {bytes} bytes of memory"));
-            }
-        }
-        // I9: what was read is accounted for, or on its way.
-        for (tenant, meter) in self.meter.tenants() {
-            let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
-            let safe = self.queue.look(|stored| {
-                let is_own = |it: &&Stored| it.header.context.tenant == tenant && it.is_safe;
-                stored.iter().filter(is_own).map(|it| it.header.span.bytes()).sum::<u64>()
-            });
-            if accounted > read || accounted > safe {
-                return Err(format!(
-                    "I9: {tenant}: {read} bytes read, {accounted} accounted for, {safe} are safe"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// I4: a stored checkpoint is never ahead of what is safe in the queue, and never moves back.
-    fn look_at_checkpoint(&mut self) -> Result<(), String> {
-        if self.disk.steps() == self.checkpoint_steps {
-            return Ok(());
-        }
-        self.checkpoint_steps = self.disk.steps();
-        self.look_at_loaded()?;
-        if self.meter.checkpoints.get() > self.stores {
-            self.stores = self.meter.checkpoints.get();
-            self.durable.clone_from(&self.checkpoint);
-        }
-        Ok(())
-    }
-
-    fn look_at_loaded(&mut self) -> Result<(), String> {
-        let opened = CheckpointStore::open_on(Box::new(self.disk.copy()), self.unix_seconds());
-        let (_, loaded) = opened.map_err(|error| error.to_string())?;
-        let is_there = |context: &ContextId| loaded.entries.iter().any(|it| it.context == *context);
-        if let Some(context) = self.checkpoint.keys().find(|it| !is_there(it)) {
-            return Err(format!("I4: the checkpoint of {context} is gone"));
-        }
-        for entry in loaded.entries {
-            let (epoch, cursor) = (entry.known.epoch, entry.known.cursor);
-            let safe = self.queue.look(|stored| {
-                let is_own = |it: &&Stored| {
-                    let header = &it.header;
-                    header.context.id == entry.context && header.epoch == epoch && it.is_safe
-                };
-                stored.iter().filter(is_own).map(|it| it.header.span.end).max().unwrap_or(0)
-            });
-            if cursor > safe {
-                return Err(format!("I4: a checkpoint at {cursor}, and {safe} is safe"));
-            }
-            let before = self.checkpoint.insert(entry.context, (epoch, cursor));
-            if before.is_some_and(|before| before > (epoch, cursor)) {
-                return Err(format!("I4: a checkpoint went back from {before:?} to {cursor}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// I7: once nothing fails any more, everything is delivered; and then I1 to I3: all of it, once, in
-    /// order.
-    pub(crate) fn verdict(&mut self) -> Result<(), String> {
-        self.queue.set_mode(Mode::Safe);
-        self.disk.revive();
-        let files: usize = self.worlds.iter().map(|it| it.files().len()).sum();
-        for _ in 0..files + 6 {
-            self.rest()?;
-            self.clock.advance(LATE_NS + FLUSH_NS);
-        }
-        self.note_writers();
-        let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
-        for (stream, world) in self.worlds.iter().enumerate() {
-            let deliveries = self.deliveries(stream);
-            check(world, &model, &deliveries).map_err(|why| format!("stream {stream}: {why}"))?;
-        }
-        // I8: what went wrong was counted.
-        let refused = self.queue.refused();
-        let retries = self.meter.sink(&Arc::from("queue")).retries.get();
-        if refused < retries {
-            return Err(format!("{retries} retries of {refused} refusals"));
-        }
-        for (tenant, meter) in self.meter.tenants() {
-            let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
-            if read != accounted || meter.oldest_unacked_ns().is_some() {
-                return Err(format!("I9: {tenant}: {read} bytes read, {accounted} accounted for"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Ticks everything until nothing has anything to do.
-    fn rest(&mut self) -> Result<(), String> {
-        self.tick(Stage::Discovery);
-        for round in 0.. {
-            self.settle(usize::MAX);
-            let mut is_busy = false;
-            for stage in STAGES {
-                is_busy |= self.tick(stage);
-            }
-            self.look()?;
-            let is_empty = self.plane.as_ref().is_some_and(|it| it.shipper.is_empty());
-            if !is_busy && is_empty {
-                return Ok(());
-            }
-            if round > 5_000 {
-                return Err("I7: the node never rests".to_owned());
-            }
-            self.clock.advance(1_000);
-        }
-        Ok(())
-    }
-
-    fn deliveries(&self, stream: usize) -> Vec<Delivery> {
-        let tenant = format!("tenant-{stream}");
-        let mut lives = 0;
-        let mut deliveries = Vec::new();
-        let mut take = |stored: &Stored, plane: u32| {
-            let header = &stored.header;
-            if !header.span.is_empty() {
-                deliveries.push(Delivery {
-                    source: lives + plane,
-                    span: header.span,
-                    at_ns: header.observed_unix_ns.abs_diff(EPOCH_UNIX_NS),
-                    positions: header.positions.clone(),
-                    gap: header.gap,
-                    records: stored.records.clone(),
-                });
-            }
-            lives += u32::from(header.marks.last);
-        };
-        self.queue.look(|all| {
-            let own = all.iter().zip(&self.written_by);
-            let own = own.filter(|(stored, _)| *stored.header.context.tenant == *tenant);
-            own.for_each(|(stored, plane)| take(stored, *plane));
-        });
-        deliveries
     }
 }

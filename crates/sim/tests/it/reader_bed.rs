@@ -6,10 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
-use flow::{
-    Codec, Compress, CompressError, ContextId, Encode, Encoding, Ledger, Payload, PayloadHeader,
-    PersistedSpan, ReadBack, RecordFlags, Section,
-};
+use flow::{ContextId, Ledger, Payload, PayloadHeader, PersistedSpan, ReadBack};
 use pipeline::Tick;
 use pipeline::budgets::{BudgetSpec, Budgets};
 use pipeline::buffers::Buffers;
@@ -24,52 +21,12 @@ use pipeline::pins::Pins;
 use pipeline::reader::{BatchLimits, Command, Reader, ReaderParts, ReaderSink};
 use pipeline::source::Known;
 use pipeline::tracker::TrackerCommand;
-use sim::{Delivery, EPOCH_UNIX_NS, Model, Verdict, World, check};
+use sim::{Delivery, EPOCH_UNIX_NS, Model, SimQueue, Verdict, World, check};
 
 use crate::actor::DIRECTORY;
 use crate::bed::{
     Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
 };
-
-type Records = Vec<(u64, RecordFlags, Vec<u8>)>;
-
-/// What was encoded, by number; a payload holds the numbers.
-#[derive(Debug, Clone, Default)]
-struct Encoded(Arc<Mutex<Vec<Records>>>);
-
-impl Encode for Encoded {
-    fn encoding(&self) -> Encoding {
-        Encoding::JsonLines
-    }
-
-    fn encode(&mut self, section: &Section, out: &mut Vec<u8>) {
-        let mut encoded = self.0.lock().expect("one thread");
-        out.extend_from_slice(&encoded.len().to_le_bytes());
-        let mut records = Vec::new();
-        if let flow::Content::Records { chunk, .. } = &section.content {
-            for it in chunk.records() {
-                let cursor = section.span.begin + u64::from(it.cursor);
-                records.push((cursor, it.flags, chunk.body(it).to_vec()));
-            }
-        }
-        encoded.push(records);
-    }
-}
-
-/// Leaves blocks as they are.
-#[derive(Debug)]
-struct Plain;
-
-impl Compress for Plain {
-    fn codec(&self) -> Codec {
-        Codec::None
-    }
-
-    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
-        out.extend_from_slice(raw);
-        Ok(())
-    }
-}
 
 /// Tells what the queue holds.
 #[derive(Debug)]
@@ -90,7 +47,8 @@ struct Agent {
     tracker: Receiver<TrackerCommand>,
     new_lanes: Receiver<LaneReceiver>,
     lanes: Vec<LaneReceiver>,
-    encoded: Encoded,
+    /// What its readers encode with.
+    encoded: SimQueue,
 }
 
 #[derive(Debug)]
@@ -131,12 +89,12 @@ impl ReaderBed {
         let (lane_sender, new_lanes) = bounded(10);
         let unparker = Parker::new().unparker().clone();
         let door = ShipperDoor { lanes: lane_sender, unparker: unparker.clone() };
-        let encoded = Encoded::default();
+        let encoded = SimQueue::default();
         let for_sink = encoded.clone();
         let sink = ReaderSink {
             limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
-            encode: Arc::new(move || Box::new(for_sink.clone())),
-            compress: Arc::new(|| Box::new(Plain)),
+            encode: Arc::new(move || for_sink.encoder()),
+            compress: Arc::new(SimQueue::compressor),
         };
         let spec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: 16 * CHUNK_BYTES };
         // The context is known once it was met.
@@ -172,9 +130,7 @@ impl ReaderBed {
     }
 
     fn take(&mut self, header: &PayloadHeader, block: &[u8]) {
-        let range = header.range.start as usize..header.range.end as usize;
-        let number = usize::from_le_bytes(block[range].try_into().expect("one number"));
-        let records = self.agent().encoded.0.lock().expect("one thread")[number].clone();
+        let records = self.agent().encoded.records(header, block);
         if !header.span.is_empty() {
             self.queue.push(Delivery {
                 source: self.sources,
