@@ -6,34 +6,24 @@
 //! the times that the machine takes.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use rustix::process::Signal;
 
-use crate::kit::{Agent, Bed, LOGFERRY, Mount, Run, body, files, resource, sleep_ms, wait_for};
+use crate::kit::{Agent, Bed, LOGFERRY, Run, body, files, resource, sleep_ms, wait_for};
+
+mod dice;
+mod disk;
+mod stream;
+use dice::Dice;
+use disk::Disk;
+use stream::{Stream, parse};
 
 /// Schedules of an ordinary test run.
 const SCHEDULES: u64 = 12;
 const STREAMS: usize = 3;
-
-/// Numbers that follow from a seed: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// What was done in all schedules, for the last line.
 #[derive(Debug, Default)]
@@ -41,154 +31,6 @@ struct Totals {
     lines: AtomicU64,
     kills: AtomicU64,
     power_cuts: AtomicU64,
-}
-
-/// One writer and its files.
-struct Stream {
-    number: usize,
-    live: PathBuf,
-    file: File,
-    lines: u64,
-    /// The end of a line that was begun.
-    rest: String,
-    rotated: u32,
-}
-
-impl Stream {
-    fn new(bed: &Bed, number: usize) -> Stream {
-        let live = bed.log(format!("app-{number}.log"));
-        Stream { number, file: appending(&live), live, lines: 0, rest: String::new(), rotated: 0 }
-    }
-
-    fn rotated(&self, number: u32) -> PathBuf {
-        self.live.with_extension(format!("log.{number}"))
-    }
-
-    fn packed(&self, number: u32) -> PathBuf {
-        self.live.with_extension(format!("log.{number}.gz"))
-    }
-
-    /// Lines, the last of which may be written in part.
-    fn write(&mut self, dice: &mut Dice) {
-        let mut text = std::mem::take(&mut self.rest);
-        for _ in 0..=dice.roll(60) {
-            self.lines += 1;
-            let filler = "x".repeat(usize::try_from(dice.roll(300)).expect("small"));
-            writeln!(text, "{}", line(self.number, self.lines, &filler)).expect("memory");
-        }
-        let cut =
-            if dice.roll(3) == 0 { usize::try_from(dice.roll(20)).expect("small") } else { 0 };
-        self.rest = text.split_off(text.len() - cut.min(text.len()));
-        self.file.write_all(text.as_bytes()).expect("the disk of the logs is not full");
-    }
-
-    fn finish_line(&mut self) {
-        let rest = std::mem::take(&mut self.rest);
-        self.file.write_all(rest.as_bytes()).expect("the disk of the logs is not full");
-    }
-
-    /// Renames all files, the oldest first; the writer goes on in the old one until it reopens.
-    fn rotate(&mut self) {
-        for number in (1..=self.rotated).rev() {
-            rename(&self.rotated(number), &self.rotated(number + 1));
-            rename(&self.packed(number), &self.packed(number + 1));
-        }
-        self.rotated += 1;
-        if !rename(&self.live, &self.rotated(1)) {
-            self.reopen();
-        }
-    }
-
-    fn reopen(&mut self) {
-        // A line is not torn over two files.
-        self.finish_line();
-        self.file = appending(&self.live);
-    }
-
-    /// Compresses a rotated file that nobody writes to, as the kubelet does.
-    fn compress(&self, dice: &mut Dice) {
-        let number = 2 + u32::try_from(dice.roll(4)).expect("small");
-        let path = self.rotated(number);
-        let Ok(content) = fs::read(&path) else { return };
-        let temporary = path.with_extension(format!("{number}.gz.tmp"));
-        let mut encoder =
-            GzEncoder::new(File::create(&temporary).expect("ours"), Compression::fast());
-        encoder.write_all(&content).expect("ours");
-        encoder.finish().expect("ours");
-        fs::rename(&temporary, self.packed(number)).expect("ours");
-        fs::remove_file(&path).expect("ours");
-    }
-}
-
-/// Returns whether there was such a file.
-fn rename(from: &Path, to: &Path) -> bool {
-    match fs::rename(from, to) {
-        Ok(()) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => panic!("{}: {error}", from.display()),
-    }
-}
-
-fn appending(path: &Path) -> File {
-    OpenOptions::new().create(true).append(true).open(path).expect("ours")
-}
-
-/// A line that tells its stream and number, and whether it is whole.
-fn line(stream: usize, number: u64, filler: &str) -> String {
-    let text = format!("{stream} {number} {filler}");
-    format!("{text} {:08x}", sum(&text))
-}
-
-fn sum(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Stream and number of a line; `None` if it is not as it was written.
-fn parse(body: &str) -> Option<(usize, u64)> {
-    let (text, check) = body.rsplit_once(' ')?;
-    if u32::from_str_radix(check, 16).ok()? != sum(text) {
-        return None;
-    }
-    let mut parts = text.split(' ');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// The agent's disk: state and queue. Its power can be cut.
-struct Disk {
-    mount: Option<Mount>,
-    path: PathBuf,
-}
-
-impl Disk {
-    fn new(bed: &Bed) -> Disk {
-        let path = bed.path("disk");
-        Disk { mount: Some(Mount::ext4(path.clone())), path }
-    }
-
-    /// Everything that was not synced is gone; who writes gets errors until it is mounted again.
-    fn cut_power(&self) {
-        const CUT: &str = "import fcntl, os, struct, sys
-EXT4_IOC_SHUTDOWN, WITHOUT_FLUSHING_THE_LOG = 0x8004587D, 2
-folder = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.ioctl(folder, EXT4_IOC_SHUTDOWN, struct.pack('I', WITHOUT_FLUSHING_THE_LOG))";
-        let mut command = Command::new("python3");
-        let cut = command.args(["-c", CUT]).arg(&self.path).status();
-        assert!(cut.is_ok_and(|it| it.success()), "the power cannot be cut");
-    }
-
-    fn mount_again(&mut self) {
-        self.mount = None;
-        self.mount = Some(Mount::ext4_again(self.path.clone()));
-    }
-
-    fn fill(&self) {
-        let Ok(mut ballast) = File::create(self.path.join("ballast")) else { return };
-        while ballast.write_all(&[b'x'; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        drop(fs::remove_file(self.path.join("ballast")));
-    }
 }
 
 struct Chaos<'a> {
