@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::fs::LogFile;
@@ -12,17 +12,20 @@ const EIO: i32 = 5;
 /// Longer than any pause between two tries.
 const PAUSE: u64 = 6_000_000_000;
 
-/// The file system, whose reads fail as long as `is_bad`.
+/// No byte is bad.
+const NONE: u64 = u64::MAX;
+
+/// The file system, whose reads fail from the offset `bad_from` on.
 #[derive(Debug)]
 struct Faulty {
     fs: HostFs,
-    is_bad: Arc<AtomicBool>,
+    bad_from: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct FaultyFile {
     file: Box<dyn LogFile>,
-    is_bad: Arc<AtomicBool>,
+    bad_from: Arc<AtomicU64>,
 }
 
 impl Fs for Faulty {
@@ -35,13 +38,13 @@ impl Fs for Faulty {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(FaultyFile { file: self.fs.open(path)?, is_bad: Arc::clone(&self.is_bad) }))
+        Ok(Box::new(FaultyFile { file: self.fs.open(path)?, bad_from: Arc::clone(&self.bad_from) }))
     }
 }
 
 impl LogFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.is_bad.load(Ordering::Relaxed) {
+        if offset >= self.bad_from.load(Ordering::Relaxed) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         self.file.read_at(buffer, offset)
@@ -52,39 +55,39 @@ impl LogFile for FaultyFile {
     }
 }
 
-fn bed() -> (Bed, Arc<AtomicBool>) {
+fn bed() -> (Bed, Arc<AtomicU64>) {
     let mut bed = Bed::new(Some(Format::Plain));
-    let is_bad = Arc::new(AtomicBool::new(false));
-    bed.source.spec.fs = Arc::new(Faulty { fs: everything(), is_bad: Arc::clone(&is_bad) });
-    (bed, is_bad)
+    let bad_from = Arc::new(AtomicU64::new(NONE));
+    bed.source.spec.fs = Arc::new(Faulty { fs: everything(), bad_from: Arc::clone(&bad_from) });
+    (bed, bad_from)
 }
 
 #[test]
 fn c12_a_disk_error_is_tried_again_and_nothing_is_lost_or_doubled() {
-    let (mut bed, is_bad) = bed();
+    let (mut bed, bad_from) = bed();
     bed.append("app.log", "one\n");
     bed.look(&["app.log"]);
     assert_eq!(bed.run(), ["one"]);
     bed.append("app.log", "two\n");
-    is_bad.store(true, Ordering::Relaxed);
+    bad_from.store(0, Ordering::Relaxed);
     for _ in 0..20 {
         let bodies = bed.wait(PAUSE);
         assert!(bodies.iter().all(|it| it == "error Some(5)"), "{bodies:?}");
     }
     assert!(bed.source.report().failures >= 20);
-    is_bad.store(false, Ordering::Relaxed);
+    bad_from.store(NONE, Ordering::Relaxed);
     assert_eq!(bed.wait(PAUSE), ["two"]);
     assert_eq!(bed.source.report().failures, 0);
 }
 
 #[test]
 fn c12_what_gives_errors_until_its_name_is_gone_is_a_gap_and_what_follows_is_read() {
-    let (mut bed, is_bad) = bed();
+    let (mut bed, bad_from) = bed();
     bed.append("app.log", "one\n");
     bed.look(&["app.log"]);
     assert_eq!(bed.run(), ["one"]);
     bed.append("app.log", "never read\n");
-    is_bad.store(true, Ordering::Relaxed);
+    bad_from.store(0, Ordering::Relaxed);
     bed.wait(PAUSE);
     fs::remove_file(bed.path("app.log")).unwrap();
     bed.append("app.log", "new\n");
@@ -95,6 +98,20 @@ fn c12_what_gives_errors_until_its_name_is_gone_is_a_gap_and_what_follows_is_rea
         bodies.retain(|it| it != "error Some(5)");
     }
     assert_eq!(bodies, ["gap unreadable 11"]);
-    is_bad.store(false, Ordering::Relaxed);
+    bad_from.store(NONE, Ordering::Relaxed);
     assert_eq!(bed.wait(PAUSE), ["new"]);
+}
+
+#[test]
+fn an_error_before_the_offset_does_not_hide_that_the_file_begins_otherwise() {
+    let (mut bed, bad_from) = bed();
+    let lines = |letter: &str| format!("{}\n", letter.repeat(99)).repeat(30);
+    bed.append("a.log", &lines("a"));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run().len(), 30);
+    fs::write(bed.path("a.log"), lines("b") + "more\n").unwrap();
+    bad_from.store(2000, Ordering::Relaxed);
+    let bodies = bed.run();
+    assert_eq!((bodies.len(), &*bodies[0]), (31, &*"b".repeat(99)));
+    bed.check_tiling();
 }
