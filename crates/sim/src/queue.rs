@@ -2,6 +2,7 @@
 //! and loses what it did not make safe.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::{
@@ -37,6 +38,8 @@ pub struct Stored {
     pub records: Vec<Encoded>,
     /// It survives everything.
     pub is_safe: bool,
+    /// Whoever waits for it was told, or began after it was safe.
+    pub is_acked: bool,
 }
 
 /// A queue. Clones are the same one.
@@ -51,9 +54,21 @@ struct State {
     stored: Vec<Stored>,
     /// What was encoded, by number: a block holds the numbers.
     encoded: Vec<Vec<Encoded>>,
-    /// Payloads that are not safe: how many sections, and their tickets.
-    held: VecDeque<(usize, Vec<Ticket>)>,
+    /// Payloads that are not safe.
+    held: VecDeque<Waiting>,
+    /// Payloads that are safe, and nobody was told.
+    untold: Vec<Waiting>,
+    /// Whose payloads are refused, whatever the mode.
+    stuck: Option<Arc<str>>,
     refused: u64,
+}
+
+/// A payload that waits for its acknowledgement.
+#[derive(Debug)]
+struct Waiting {
+    /// Its place among all sections.
+    sections: Range<usize>,
+    tickets: Vec<Ticket>,
 }
 
 impl SimQueue {
@@ -85,15 +100,44 @@ impl SimQueue {
         self.lock().mode = mode;
     }
 
+    /// From now on it has no place for the payloads of this tenant; `None`: it has.
+    pub fn refuse(&self, tenant: Option<&str>) {
+        self.lock().stuck = tenant.map(Arc::from);
+    }
+
     /// Makes the oldest payloads that it holds safe, and says so.
     pub fn settle(&self, payloads: usize, acks: &AckSender) {
         for _ in 0..payloads {
             let mut state = self.lock();
-            let Some((sections, tickets)) = state.held.pop_front() else { return };
-            let first = state.stored.iter().position(|it| !it.is_safe).unwrap_or(0);
-            state.stored[first..first + sections].iter_mut().for_each(|it| it.is_safe = true);
-            drop(state);
-            acks.complete(tickets);
+            let Some(payload) = state.make_safe() else { return };
+            state.tell(payload, acks);
+        }
+    }
+
+    /// Makes the oldest payloads that it holds safe, and tells nobody.
+    pub fn make_safe(&self, payloads: usize) {
+        let mut state = self.lock();
+        for _ in 0..payloads {
+            let Some(payload) = state.make_safe() else { return };
+            state.untold.push(payload);
+        }
+    }
+
+    /// Says of one payload that is safe that it is, whatever became of those before it.
+    pub fn acknowledge(&self, number: usize, acks: &AckSender) {
+        let mut state = self.lock();
+        if !state.untold.is_empty() {
+            let number = number % state.untold.len();
+            let payload = state.untold.remove(number);
+            state.tell(payload, acks);
+        }
+    }
+
+    /// Makes everything safe, and says so.
+    pub fn settle_all(&self, acks: &AckSender) {
+        self.make_safe(usize::MAX);
+        while !self.lock().untold.is_empty() {
+            self.acknowledge(0, acks);
         }
     }
 
@@ -102,9 +146,11 @@ impl SimQueue {
     pub fn lose(&self, kept: usize) {
         let mut state = self.lock();
         state.held.clear();
+        state.untold.clear();
         let safe = state.stored.iter().filter(|it| it.is_safe).count();
         state.stored.truncate(safe + kept);
-        state.stored.iter_mut().for_each(|it| it.is_safe = true);
+        // Who comes next reads back what is there.
+        state.stored.iter_mut().for_each(|it| (it.is_safe, it.is_acked) = (true, true));
         state.mode = Mode::Safe;
     }
 
@@ -150,11 +196,31 @@ impl State {
         self.encoded[number.expect("one number")].clone()
     }
 
-    fn take(&mut self, payload: &Payload, sections: usize, is_safe: bool) {
+    fn take(&mut self, payload: &mut Payload, sections: usize) -> Waiting {
+        let first = self.stored.len();
         for header in payload.headers.iter().take(sections) {
-            let records = self.records(header, &payload.block);
-            self.stored.push(Stored { header: header.clone(), records, is_safe });
+            let (records, is_safe, is_acked) =
+                (self.records(header, &payload.block), false, false);
+            self.stored.push(Stored { header: header.clone(), records, is_safe, is_acked });
         }
+        let tickets = std::mem::take(&mut payload.tickets);
+        Waiting { sections: first..self.stored.len(), tickets }
+    }
+
+    /// The oldest payload that is not safe, made safe.
+    fn make_safe(&mut self) -> Option<Waiting> {
+        let payload = self.held.pop_front()?;
+        self.stored[payload.sections.clone()].iter_mut().for_each(|it| it.is_safe = true);
+        Some(payload)
+    }
+
+    fn tell(&mut self, payload: Waiting, acks: &AckSender) {
+        self.stored[payload.sections].iter_mut().for_each(|it| it.is_acked = true);
+        acks.complete(payload.tickets);
+    }
+
+    fn is_stuck(&self, payload: &Payload) -> bool {
+        payload.headers.iter().any(|it| Some(&it.context.tenant) == self.stuck.as_ref())
     }
 }
 
@@ -169,22 +235,21 @@ impl Sink for Writer {
         let mut state = self.queue.lock();
         let sections = payload.headers.len();
         let why = match state.mode {
-            Mode::Safe if state.held.is_empty() => {
-                state.take(&payload, sections, true);
-                drop(state);
-                self.acks.complete(payload.tickets);
-                return Ok(Some(payload.block));
-            }
+            _ if state.is_stuck(&payload) => SinkError::Retry("not from you".to_owned()),
             // In order: not before those that are held.
             Mode::Safe | Mode::Held => {
-                state.take(&payload, sections, false);
-                state.held.push_back((sections, std::mem::take(&mut payload.tickets)));
+                let waiting = state.take(&mut payload, sections);
+                state.held.push_back(waiting);
+                let is_safe = state.mode == Mode::Safe && state.held.len() == 1;
+                drop(state);
+                self.queue.settle(usize::from(is_safe), &self.acks);
                 return Ok(Some(payload.block));
             }
             Mode::Refuses => SinkError::Retry("for now".to_owned()),
             Mode::IsBusy => SinkError::Busy,
             Mode::Breaks(kept) => {
-                state.take(&payload, kept, false);
+                let tickets = state.take(&mut payload, kept).tickets;
+                payload.tickets = tickets;
                 SinkError::Broken("in the middle".to_owned())
             }
         };
@@ -193,7 +258,7 @@ impl Sink for Writer {
     }
 
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
-        self.queue.settle(usize::MAX, &self.acks);
+        self.queue.settle_all(&self.acks);
         Ok(())
     }
 }

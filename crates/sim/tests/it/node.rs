@@ -268,6 +268,13 @@ impl Node {
         }
     }
 
+    /// The queue says of one payload that it is safe, in any order.
+    pub(crate) fn acknowledge(&mut self, number: usize) {
+        if let Some(plane) = &self.plane {
+            self.queue.acknowledge(number, &plane.acks);
+        }
+    }
+
     /// The plane ends as it does when its sink is broken: the next one goes on from what is stored. So
     /// many sections stay in the queue that were not acknowledged.
     pub(crate) fn end_plane(&mut self, kept: usize) {

@@ -24,8 +24,12 @@ pub(crate) enum NodeStep {
     Hear(usize),
     /// The queue behaves so from now on.
     Queue(Mode),
-    /// The queue makes so many payloads safe.
+    /// The queue makes so many payloads safe, and says so.
     Settle(usize),
+    /// The queue makes so many payloads safe, and says nothing.
+    MakeSafe(usize),
+    /// The queue says of one payload that it is safe, of any.
+    Acknowledge(usize),
     /// A step to the disk of checkpoints has a fault, after so many others.
     Disk(u64, DiskFault),
     /// The agent is killed; so many sections that were not acknowledged stay.
@@ -76,6 +80,8 @@ fn run_on(node: &mut Node, format: Format, steps: &[NodeStep]) -> Result<(), Str
             NodeStep::Hear(stream) => node.hear(*stream),
             NodeStep::Queue(mode) => node.queue.set_mode(*mode),
             NodeStep::Settle(payloads) => node.settle(*payloads),
+            NodeStep::MakeSafe(payloads) => node.queue.make_safe(*payloads),
+            NodeStep::Acknowledge(number) => node.acknowledge(*number),
             NodeStep::Disk(steps, fault) => node.disk.fail_after(*steps, *fault),
             NodeStep::Kill(kept) => node.kill(*kept, None),
             NodeStep::PowerCut(kept, torn, names) => node.kill(*kept, Some((*torn, *names))),
@@ -129,7 +135,9 @@ fn node_step() -> impl Strategy<Value = NodeStep> {
         8 => round.prop_shuffle().prop_map(NodeStep::Round),
         4 => (0..STREAMS).prop_map(NodeStep::Hear),
         4 => mode().prop_map(NodeStep::Queue),
-        4 => (1..4usize).prop_map(NodeStep::Settle),
+        3 => (1..4usize).prop_map(NodeStep::Settle),
+        2 => (1..4usize).prop_map(NodeStep::MakeSafe),
+        2 => (0..4usize).prop_map(NodeStep::Acknowledge),
         3 => (0..12u64, disk_fault()).prop_map(|(steps, fault)| NodeStep::Disk(steps, fault)),
         2 => (0..4usize).prop_map(NodeStep::Kill),
         1 => (0..4usize, 0..200usize, any::<bool>())

@@ -64,15 +64,16 @@ impl Node {
         }
         for entry in loaded.entries {
             let (epoch, cursor) = (entry.known.epoch, entry.known.cursor);
-            let safe = self.queue.look(|stored| {
+            let acked = self.queue.look(|stored| {
                 let is_own = |it: &&Stored| {
                     let header = &it.header;
-                    header.context.id == entry.context && header.epoch == epoch && it.is_safe
+                    header.context.id == entry.context && header.epoch == epoch
                 };
-                stored.iter().filter(is_own).map(|it| it.header.span.end).max().unwrap_or(0)
+                let own = stored.iter().filter(is_own).take_while(|it| it.is_acked);
+                own.last().map_or(0, |it| it.header.span.end)
             });
-            if cursor > safe {
-                return Err(format!("I4: a checkpoint at {cursor}, and {safe} is safe"));
+            if cursor > acked {
+                return Err(format!("I4: a checkpoint at {cursor}, acknowledged up to {acked}"));
             }
             let before = self.checkpoint.insert(entry.context, (epoch, cursor));
             if before.is_some_and(|before| before > (epoch, cursor)) {
@@ -117,7 +118,9 @@ impl Node {
     fn rest(&mut self) -> Result<(), String> {
         self.tick(Stage::Discovery);
         for round in 0.. {
-            self.settle(usize::MAX);
+            if let Some(plane) = &self.plane {
+                self.queue.settle_all(&plane.acks);
+            }
             let mut is_busy = false;
             for stage in STAGES {
                 is_busy |= self.tick(stage);
