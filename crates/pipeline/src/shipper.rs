@@ -144,6 +144,9 @@ impl Shipper {
             }
             Some(payload) => payload,
             None => {
+                if is_mutant("stuck_lane_holds_all") && self.meter.lanes_retrying.get() > 0 {
+                    return false;
+                }
                 let Ok(payload) = lane.receiver.payloads.try_recv() else { return false };
                 payload
             }

@@ -187,10 +187,12 @@ impl Check {
         let file = &self.files[number];
         let is_true = match reason {
             GapReason::Truncated => file.life_at(delivery.at_ns) > 0,
-            // Which of them, other files of the chain and the errors before decide; the model does not.
-            GapReason::RemovedUnread | GapReason::RotatedBeforeRead | GapReason::Unreadable => {
-                file.lost.is_some_and(|it| it.at_ns() <= delivery.at_ns)
-            }
+            // Which of them, other files of the chain, the errors before and the other tenants decide; the
+            // model does not.
+            GapReason::RemovedUnread
+            | GapReason::RotatedBeforeRead
+            | GapReason::PinnedBudget
+            | GapReason::Unreadable => file.lost.is_some_and(|it| it.at_ns() <= delivery.at_ns),
             _ => false,
         };
         if !is_true {

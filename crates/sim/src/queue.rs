@@ -199,8 +199,7 @@ impl State {
     fn take(&mut self, payload: &mut Payload, sections: usize) -> Waiting {
         let first = self.stored.len();
         for header in payload.headers.iter().take(sections) {
-            let (records, is_safe, is_acked) =
-                (self.records(header, &payload.block), false, false);
+            let (records, is_safe, is_acked) = (self.records(header, &payload.block), false, false);
             self.stored.push(Stored { header: header.clone(), records, is_safe, is_acked });
         }
         let tickets = std::mem::take(&mut payload.tickets);

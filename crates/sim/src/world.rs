@@ -83,6 +83,13 @@ impl World {
         self.lock().files.clone()
     }
 
+    /// How many descriptors the agent has, but for files that no name leads to.
+    #[must_use]
+    pub fn open_files(&self) -> u64 {
+        let state = self.lock();
+        state.files.iter().filter(|it| it.links > 0).map(|it| it.handles as u64).sum()
+    }
+
     /// The names in `directory` now.
     #[must_use]
     pub fn names(&self, directory: &Path) -> Vec<OsString> {
@@ -291,15 +298,17 @@ impl State {
 
     /// The agent closes a descriptor.
     fn closed(&mut self, index: usize, now_ns: u64) {
-        let is_dying = self.is_dying;
+        let (is_dying, is_readable) = (self.is_dying, self.faults.read.is_none());
         let file = &mut self.files[index];
         file.handles -= 1;
         if file.links == 0 && file.handles == 0 {
             let len = file.now().len();
             file.lost = Some(if is_dying {
                 Lost::Died { at_ns: now_ns }
-            } else {
+            } else if is_readable {
                 Lost::LetGo { at_ns: now_ns, len }
+            } else {
+                Lost::Unheld { at_ns: now_ns }
             });
         }
         self.free_if_unused(index);

@@ -97,7 +97,8 @@ impl Reader {
         let Some(index) = self.holds.sources.iter().copied().find(is_it) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
         let (lane, context) = (slot.lane, Arc::clone(&slot.source.spec.context));
-        if let Some(missing) = slot.source.release(generation) {
+        let fs = Arc::clone(&slot.source.spec.fs);
+        if let Some(missing) = slot.source.release(&*fs, generation) {
             let bytes = missing.bytes;
             tracing::warn!(%context, bytes, "removed files hold too much disk; let go unread");
             self.declare(lane, index, missing);

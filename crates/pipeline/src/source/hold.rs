@@ -3,7 +3,7 @@
 use flow::GapReason;
 
 use super::{Carrier, Generation, Missing, SeenFile, Source, generation_key};
-use crate::fs::{FileId, LogFile};
+use crate::fs::{FileId, Fs, LogFile};
 use crate::pins::Pin;
 
 /// How many files of a chain there are and were.
@@ -140,12 +140,18 @@ impl Source {
     }
 
     /// Lets go of a removed file; what was unread of it is missing.
-    pub fn release(&mut self, key: u64) -> Option<Missing> {
+    ///
+    /// What its writer wrote since it cut the file is another content, and missing as a whole.
+    pub fn release(&mut self, fs: &dyn Fs, key: u64) -> Option<Missing> {
         let index = self.generations.iter().position(|it| it.key == key && it.is_gone)?;
         let generation = &mut self.generations[index];
+        generation.file.as_ref()?;
+        let is_same = generation.is_same(fs).unwrap_or(true);
         let stat = generation.file.take()?.stat();
         let size = stat.map_or(generation.size, |stat| stat.size);
-        let bytes = size.saturating_sub(generation.offset);
+        let is_cut = !is_same || size < generation.offset;
+        let bytes =
+            if is_cut { generation.unread_bytes() + size } else { size - generation.offset };
         generation.give_up(size);
         self.current = index;
         (bytes > 0).then_some(Missing { reason: GapReason::PinnedBudget, bytes })

@@ -183,6 +183,22 @@ fn a1_a_removed_file_is_followed_for_as_long_as_it_is_written_to() {
 }
 
 #[test]
+fn c13_what_was_written_since_a_released_file_was_cut_is_missing_as_a_whole() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    bed.run();
+    let writer = fs::OpenOptions::new().append(true).open(bed.path("a.log")).unwrap();
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.look(&[]);
+    writer.set_len(0).unwrap();
+    (&writer).write_all(b"other than before\n").unwrap();
+    let generation = bed.source.generations[0].key;
+    let missing = bed.source.release(&everything(), generation).unwrap();
+    assert_eq!(missing, Missing { reason: GapReason::PinnedBudget, bytes: 18 });
+}
+
+#[test]
 fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", "one\n");
@@ -198,7 +214,7 @@ fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
     bed.look(&["a.log"]);
     let pins = bed.source.pins(5);
     assert_eq!(pins.iter().map(|it| (it.bytes, it.is_read)).collect::<Vec<_>>(), [(11, false)]);
-    let missing = bed.source.release(pins[0].generation).unwrap();
+    let missing = bed.source.release(&everything(), pins[0].generation).unwrap();
     assert_eq!(missing, Missing { reason: GapReason::PinnedBudget, bytes: 7 });
     let (span, positions) = bed.source.gap(missing.bytes);
     assert_eq!((span, positions[0].offset), (Span::new(4, 11), 11));

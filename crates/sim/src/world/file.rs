@@ -74,7 +74,7 @@ impl Life {
 /// When and how the agent lost the last way to a file: no name, and no descriptor of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
-    /// The last name went while the agent had it not open.
+    /// The last name went while the agent had it not open, or could not read.
     Unheld {
         /// When.
         at_ns: u64,

@@ -8,7 +8,7 @@ use sim::{DiskFault, Mode};
 
 use crate::actor::Text;
 use crate::node::Stage;
-use crate::node_schedule::{NodeStep, run_counted};
+use crate::node_schedule::{NodeStep, Setting, run_counted};
 use crate::schedule::Step;
 
 const ROUND: NodeStep =
@@ -41,7 +41,7 @@ fn scenario() -> Vec<NodeStep> {
 
 #[test]
 fn every_step_to_the_disk_of_checkpoints_may_fail_or_be_the_last() {
-    let (clean, steps) = run_counted(Format::Cri, 2, &scenario());
+    let (clean, steps) = run_counted(Setting::new(Format::Cri, 2), &scenario());
     clean.unwrap_or_else(|why| panic!("{why}"));
     assert!(steps > 30, "{steps} steps");
     let bytes = [0, 1, 23, 60, 100_000];
@@ -55,7 +55,7 @@ fn every_step_to_the_disk_of_checkpoints_may_fail_or_be_the_last() {
                 if let Some((torn, names)) = power {
                     schedule.push(NodeStep::PowerCut(0, torn, names));
                 }
-                let (outcome, _) = run_counted(Format::Cri, 2, &schedule);
+                let (outcome, _) = run_counted(Setting::new(Format::Cri, 2), &schedule);
                 if let Err(why) = outcome {
                     panic!("{fault:?} at step {step} of {steps}, power {power:?}: {why}");
                 }

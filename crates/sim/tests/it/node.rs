@@ -50,6 +50,14 @@ pub(crate) enum Stage {
 
 const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker];
 
+/// What a node may have open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) open_files_max: u64,
+    /// Of removed files, in bytes.
+    pub(crate) pinned_bytes_max: u64,
+}
+
 /// A data plane that runs.
 #[derive(Debug)]
 struct Plane {
@@ -76,7 +84,7 @@ pub(crate) struct Node {
     pub(crate) worlds: Vec<World>,
     clock: Arc<SimClock>,
     format: Format,
-    open_files_max: u64,
+    limits: Limits,
     pub(crate) queue: SimQueue,
     pub(crate) disk: SimDisk,
     meter: Arc<Meter>,
@@ -98,14 +106,19 @@ pub(crate) fn directory(stream: usize) -> PathBuf {
     PathBuf::from(format!("/logs{stream}"))
 }
 
+/// Whose stream it is.
+fn tenant(stream: usize) -> String {
+    format!("tenant-{stream}")
+}
+
 impl Node {
-    pub(crate) fn new(format: Format, open_files_max: u64) -> Node {
+    pub(crate) fn new(format: Format, limits: Limits) -> Node {
         let clock = Arc::new(SimClock::default());
         Node {
             worlds: (0..STREAMS).map(|_| World::with_clock(Arc::clone(&clock))).collect(),
             clock,
             format,
-            open_files_max,
+            limits,
             queue: SimQueue::default(),
             disk: SimDisk::default(),
             meter: Arc::default(),
@@ -121,7 +134,7 @@ impl Node {
 
     fn rule(&self, stream: usize) -> Rule {
         let glob = directory(stream).join("*.log").display().to_string();
-        let fixed = Some(Arc::from(format!("tenant-{stream}")));
+        let fixed = Some(Arc::from(tenant(stream)));
         Rule {
             name: Arc::from(format!("rule-{stream}")),
             selection: Selection::Files(
@@ -181,8 +194,8 @@ impl Node {
                 compress: Arc::new(SimQueue::compressor),
             }],
             doorbell: Doorbell::new(unparker.clone()),
-            open_files_max: self.open_files_max,
-            pins: Arc::new(Pins::new(u64::MAX)),
+            open_files_max: self.limits.open_files_max,
+            pins: Arc::new(Pins::new(self.limits.pinned_bytes_max)),
             first_id: 0,
             id_step: 1,
         });
@@ -195,7 +208,7 @@ impl Node {
             asks,
             meter: Arc::clone(&self.meter),
             scan_interval_ns: 0,
-            open_files_max: u64::MAX,
+            open_files_max: self.limits.open_files_max,
         });
         let retry = RetryPolicy { first_ns: 1, max_ns: 1_000 };
         let shipper = Shipper::new(
@@ -254,7 +267,7 @@ impl Node {
     }
 
     fn context(&self, stream: usize) -> Option<ContextId> {
-        let tenant = format!("tenant-{stream}");
+        let tenant = tenant(stream);
         self.queue.look(|stored| {
             let own = stored.iter().find(|it| *it.header.context.tenant == *tenant);
             own.map(|it| it.header.context.id)

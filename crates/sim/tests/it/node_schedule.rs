@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 
 use pipeline::frame::Format;
-use sim::{DiskFault, Mode};
+use sim::{DiskFault, Mode, World};
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Text};
 use crate::bed::{FLUSH_NS, LATE_NS};
-use crate::node::{Node, STREAMS, Stage, directory};
+use crate::node::{Limits, Node, STREAMS, Stage, directory};
 use crate::schedule::{Step, config, world_step};
 
 /// One thing that happens to a node.
@@ -41,28 +41,40 @@ pub(crate) enum NodeStep {
     Wait(u64),
 }
 
+/// A node before anything happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) format: Format,
+    pub(crate) limits: Limits,
+    /// A tenant that at the end is stuck for a while, beside the other.
+    pub(crate) stuck: Option<usize>,
+}
+
+impl Setting {
+    pub(crate) fn new(format: Format, open_files_max: u64) -> Setting {
+        let limits = Limits { open_files_max, pinned_bytes_max: u64::MAX };
+        Setting { format, limits, stuck: None }
+    }
+}
+
 /// Does the steps, looks at what must hold after each, then waits until everything is quiet, and checks.
-pub(crate) fn run(format: Format, open_files_max: u64, steps: &[NodeStep]) -> Result<(), String> {
-    run_counted(format, open_files_max, steps).0
+pub(crate) fn run(setting: Setting, steps: &[NodeStep]) -> Result<(), String> {
+    run_counted(setting, steps).0
 }
 
 /// As [`run`]; and how many steps there were to the disk.
-pub(crate) fn run_counted(
-    format: Format,
-    open_files_max: u64,
-    steps: &[NodeStep],
-) -> (Result<(), String>, u64) {
-    let mut node = Node::new(format, open_files_max);
-    let outcome = run_on(&mut node, format, steps);
+pub(crate) fn run_counted(setting: Setting, steps: &[NodeStep]) -> (Result<(), String>, u64) {
+    let mut node = Node::new(setting.format, setting.limits);
+    let outcome = run_on(&mut node, setting, steps)
+        .map_err(|why| format!("{why}\n  with {setting:?} after {steps:?}"));
     (outcome, node.disk.steps())
 }
 
-fn run_on(node: &mut Node, format: Format, steps: &[NodeStep]) -> Result<(), String> {
+fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), String> {
     let worlds = node.worlds.clone();
     let mut actors: Vec<Actor> = (0..STREAMS)
-        .map(|stream| Actor::new_in(&directory(stream), worlds[stream].clone(), format))
+        .map(|stream| Actor::new_in(&directory(stream), worlds[stream].clone(), setting.format))
         .collect();
-    let told = |why: String| format!("{why}\n  after {steps:?}");
     for step in steps {
         worlds[0].clock().advance(1);
         match step {
@@ -88,14 +100,31 @@ fn run_on(node: &mut Node, format: Format, steps: &[NodeStep]) -> Result<(), Str
             NodeStep::Stop => node.stop(),
             NodeStep::Wait(time_ns) => worlds[0].clock().advance(*time_ns),
         }
-        node.look().map_err(told)?;
+        node.look()?;
     }
-    for world in &worlds {
-        world.refuse_opens(None);
-        world.refuse_reads(None);
-        world.shorten_reads(None);
+    if let Some(stuck) = setting.stuck {
+        lift_faults(&worlds[1 - stuck]);
+        let text = Text { len: 1000, is_stderr: false, is_partial: false };
+        node.verdict_beside(stuck, || actors[stuck].step(&Step::Append(vec![text; 3], 0)))?;
     }
-    node.verdict().map_err(told)
+    worlds.iter().for_each(lift_faults);
+    node.verdict()
+}
+
+fn lift_faults(world: &World) {
+    world.refuse_opens(None);
+    world.refuse_reads(None);
+    world.shorten_reads(None);
+}
+
+fn setting(format: Format) -> impl Strategy<Value = Setting> {
+    let pinned = prop_oneof![3 => Just(u64::MAX), 1 => 0..3000u64];
+    let stuck = prop::option::weighted(0.2, 0..STREAMS);
+    (0..3u64, pinned, stuck).prop_map(move |(open_files_max, pinned_bytes_max, stuck)| Setting {
+        format,
+        limits: Limits { open_files_max, pinned_bytes_max },
+        stuck,
+    })
 }
 
 fn stage() -> impl Strategy<Value = Stage> {
@@ -152,17 +181,17 @@ proptest! {
 
     #[test]
     fn a_node_delivers_plain_lines_once_whatever_fails(
+        setting in setting(Format::Plain),
         steps in prop::collection::vec(node_step(), 1..80),
-        open_files_max in 0..3u64,
     ) {
-        run(Format::Plain, open_files_max, &steps).map_err(TestCaseError::fail)?;
+        run(setting, &steps).map_err(TestCaseError::fail)?;
     }
 
     #[test]
     fn a_node_delivers_container_lines_once_whatever_fails(
+        setting in setting(Format::Cri),
         steps in prop::collection::vec(node_step(), 1..80),
-        open_files_max in 0..3u64,
     ) {
-        run(Format::Cri, open_files_max, &steps).map_err(TestCaseError::fail)?;
+        run(setting, &steps).map_err(TestCaseError::fail)?;
     }
 }

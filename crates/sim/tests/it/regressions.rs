@@ -5,7 +5,7 @@ use pipeline::frame::Format;
 use crate::actor::Text;
 use crate::bed::{Bed, LATE_NS};
 use crate::node::Stage;
-use crate::node_schedule::{self, NodeStep};
+use crate::node_schedule::{self, NodeStep, Setting};
 use crate::reader_bed::ReaderBed;
 use crate::schedule::{Step, run};
 use crate::source_bed::SourceBed;
@@ -38,7 +38,7 @@ fn world(stream: usize, step: Step) -> NodeStep {
 }
 
 fn check_node(format: Format, open_files_max: u64, steps: &[NodeStep]) {
-    if let Err(why) = node_schedule::run(format, open_files_max, steps) {
+    if let Err(why) = node_schedule::run(Setting::new(format, open_files_max), steps) {
         panic!("{why}");
     }
 }

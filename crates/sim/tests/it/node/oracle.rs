@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use flow::ContextId;
 use pipeline::checkpoint::CheckpointStore;
-use sim::{Delivery, EPOCH_UNIX_NS, Mode, Model, Stored, check};
+use sim::{Delivery, EPOCH_UNIX_NS, Mode, Model, Stored, World, check};
 
-use super::{MEMORY_BYTES_MAX, Node, STAGES, Stage};
+use super::{MEMORY_BYTES_MAX, Node, STAGES, STREAMS, Stage, tenant};
 use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
+
+/// Descriptors beyond the limit, per stream: of the generation that is read and the next, and of one that
+/// was renamed since.
+const OPEN_FILES_EXTRA: u64 = 3;
+/// Rounds between two long waits in which a tenant beside a stuck one has everything delivered.
+const ROUNDS_BESIDE: usize = 30;
 
 impl Node {
     /// What must hold at any time.
@@ -19,7 +25,11 @@ impl Node {
         self.note_writers();
         self.look_at_checkpoint()?;
         let Some(plane) = &self.plane else { return Ok(()) };
-        // I5: memory is bounded.
+        // I5: memory and descriptors are bounded.
+        let open: u64 = self.worlds.iter().map(World::open_files).sum();
+        if open > self.limits.open_files_max + OPEN_FILES_EXTRA * STREAMS as u64 {
+            return Err(format!("I5: {open} files are open"));
+        }
         for (tenant, bytes) in plane.budgets.used() {
             if bytes > MEMORY_BYTES_MAX {
                 return Err(format!("{tenant} has {bytes} bytes of memory"));
@@ -93,11 +103,8 @@ impl Node {
             self.rest()?;
             self.clock.advance(LATE_NS + FLUSH_NS);
         }
-        self.note_writers();
-        let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
-        for (stream, world) in self.worlds.iter().enumerate() {
-            let deliveries = self.deliveries(stream);
-            check(world, &model, &deliveries).map_err(|why| format!("stream {stream}: {why}"))?;
+        for stream in 0..self.worlds.len() {
+            self.check_stream(stream)?;
         }
         // I8: what went wrong was counted.
         let refused = self.queue.refused();
@@ -111,6 +118,43 @@ impl Node {
                 return Err(format!("I9: {tenant}: {read} bytes read, {accounted} accounted for"));
             }
         }
+        Ok(())
+    }
+
+    /// I6: one tenant is stuck and floods, and everything of the other is delivered all the same.
+    pub(crate) fn verdict_beside(
+        &mut self,
+        stuck: usize,
+        mut flood: impl FnMut(),
+    ) -> Result<(), String> {
+        self.queue.set_mode(Mode::Safe);
+        self.disk.revive();
+        self.queue.refuse(Some(&tenant(stuck)));
+        let beside = 1 - stuck;
+        for _ in 0..self.worlds[beside].files().len() + 6 {
+            flood();
+            self.tick(Stage::Discovery);
+            for _ in 0..ROUNDS_BESIDE {
+                self.settle(usize::MAX);
+                for stage in STAGES {
+                    self.tick(stage);
+                }
+                self.look()?;
+                self.clock.advance(1_000);
+            }
+            self.clock.advance(LATE_NS + FLUSH_NS);
+        }
+        self.check_stream(beside).map_err(|why| format!("I6: {why}"))?;
+        self.queue.refuse(None);
+        Ok(())
+    }
+
+    /// I1 to I3 of one stream, once it is quiet.
+    fn check_stream(&mut self, stream: usize) -> Result<(), String> {
+        self.note_writers();
+        let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
+        check(&self.worlds[stream], &model, &self.deliveries(stream))
+            .map_err(|why| format!("stream {stream}: {why}"))?;
         Ok(())
     }
 
@@ -139,7 +183,7 @@ impl Node {
     }
 
     fn deliveries(&self, stream: usize) -> Vec<Delivery> {
-        let tenant = format!("tenant-{stream}");
+        let tenant = tenant(stream);
         let mut lives = 0;
         let mut deliveries = Vec::new();
         let mut take = |stored: &Stored, plane: u32| {
