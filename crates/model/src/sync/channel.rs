@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
+use std::thread::panicking;
 
 pub use crossbeam::channel::{RecvError, SendError, TryRecvError, TrySendError};
 
@@ -131,8 +132,13 @@ impl<T> Clone for Sender<T> {
     }
 }
 
+// After a panic the model is over, and its locks cannot be taken any more.
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        if panicking() {
+            return;
+        }
         self.0.lock().senders -= 1;
         self.0.changed.notify_all();
     }
@@ -140,6 +146,9 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
+        if panicking() {
+            return;
+        }
         let mut inner = self.0.lock();
         inner.has_receiver = false;
         let unheard = std::mem::take(&mut inner.values);
