@@ -4,13 +4,15 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test sim chaos mutants lint bench clean
+.PHONY: help run build test sim model miri chaos mutants lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
 	@echo 'make build  build the release programs (target/release/logferry)'
 	@echo 'make test   all tests'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
+	@echo 'make model  what threads share, in every order in which threads can meet (part of make test)'
+	@echo 'make miri   crates/flow under Miri, MIRI_SEEDS orders of its threads'
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
@@ -32,6 +34,14 @@ test:
 sim:
 	@scripts/need.sh build
 	scripts/sim.sh
+
+model:
+	@scripts/need.sh build
+	scripts/model.sh
+
+miri:
+	@scripts/need.sh build miri
+	scripts/miri.sh
 
 chaos:
 	@scripts/need.sh build test

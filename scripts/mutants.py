@@ -3,7 +3,8 @@
 
 Each bug stands in the code as `is_mutant("name")`. First the simulator has its turn, with SEEDS
 seeds of CASES schedules of each kind; what it does not catch must be caught by a test of the crate.
-With names as arguments only those are run. Prints a table for docs/PROOF.md.
+With names as arguments only those are run, and with `--model` only the tests of crates/model, for
+which that is the whole list of bugs in what threads share. Prints a table for docs/PROOF.md.
 """
 
 import json
@@ -19,8 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 CARGO = os.environ.get("CARGO", "cargo")
 SEEDS = 3
 CASES = 4000
-PACKAGES = ["logferry-sim", "logferry-pipeline", "logferry-flow", "logferry-sink"]
+PACKAGES = ["logferry-sim", "logferry-pipeline", "logferry-flow", "logferry-sink", "logferry-model"]
 TIMEOUT_SECONDS = 120
+# Bugs in what threads share: the model must catch each, whatever else does.
+SHARED = [
+    "reader_sleeps_without_a_second_look", "doorbell_orders_nothing", "discovery_woken_before_the_question",
+    "shipper_woken_before_the_push", "full_lane_drops", "lane_made_after_the_look",
+    "pool_taken_after_the_look", "buffer_kept_after_the_look", "count_read_then_written",
+    "pins_summed_outside_the_lock", "dropped_ticket_is_delivered", "unheard_ticket_not_counted",
+    "written_counted_as_safe", "failed_sync_ignored", "tenant_made_after_the_look",
+    "health_not_asked_under_the_lock", "dirty_without_the_lock", "sync_thread_not_told_to_end",
+]
 
 
 def names():
@@ -32,12 +42,12 @@ def names():
     return list(dict.fromkeys(found))
 
 
-def programs():
-    """The test programs, with the bugs in them: (package, path)."""
+def programs(packages):
+    """The test programs of these packages, with the bugs in them: (package, path)."""
     command = [CARGO, "test", "--release", "--locked", "--no-run", "--message-format=json"]
     command += ["--target-dir", str(ROOT / "target" / "mutants")]
     command += ["--features", "logferry-flow/mutants"]
-    command += [option for package in PACKAGES for option in ("--package", package)]
+    command += [option for package in packages for option in ("--package", package)]
     output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     found = []
     for line in output.splitlines():
@@ -77,29 +87,29 @@ def run(program, directory, mutant, seed):
 
 
 def main():
-    wanted = sys.argv[1:] or names()
-    tests = programs()
-    simulator = [path for package, path in tests if package == "sim" and "/it-" in path][0]
-    others = [(package, path) for package, path in tests if path != simulator]
-    clean = run(simulator, ROOT / "crates/sim", "none", 1)
-    if clean:
-        sys.exit(f"{clean[0]} fails without any mutant")
+    wanted = [name for name in sys.argv[1:] if name != "--model"]
+    is_model = "--model" in sys.argv
+    tests = programs(["logferry-model"] if is_model else PACKAGES)
+    if is_model:
+        wanted = wanted or SHARED
+        simulator, others = None, tests
+    else:
+        wanted = wanted or names()
+        simulator = [path for package, path in tests if package == "sim" and "/it-" in path][0]
+        others = [(package, path) for package, path in tests if path != simulator]
+        clean = run(simulator, ROOT / "crates/sim", "none", 1)
+        if clean:
+            sys.exit(f"{clean[0]} fails without any mutant")
     print("| mutant | caught by | median s |\n|---|---|--:|")
     survived = []
     for mutant in wanted:
-        results = [run(simulator, ROOT / "crates/sim", mutant, seed) for seed in range(1, SEEDS + 1)]
-        caught = [it for it in results if it]
+        caught = [] if is_model else by_simulator(simulator, mutant)
         by, seconds = "", 0.0
         if len(caught) == SEEDS:
             by = caught[0][0]
             seconds = statistics.median(it[1] for it in caught)
         else:
-            for package, path in others:
-                folder = ROOT / ("sink" if package == "sink" else f"crates/{package}")
-                result = run(path, folder, mutant, 1)
-                if result:
-                    by, seconds = f"{package}: {result[0]}", result[1]
-                    break
+            by, seconds = by_others(others, mutant)
             if not by and caught:
                 by = f"{caught[0][0]}, with {len(caught)} of {SEEDS} seeds"
                 seconds = statistics.median(it[1] for it in caught)
@@ -110,6 +120,22 @@ def main():
     print(f"\n{total - len(survived)} of {total} mutants caught")
     if survived:
         sys.exit("survived: " + ", ".join(survived))
+
+
+def by_simulator(simulator, mutant):
+    """What the simulator caught it with, for each seed that did."""
+    results = [run(simulator, ROOT / "crates/sim", mutant, seed) for seed in range(1, SEEDS + 1)]
+    return [it for it in results if it]
+
+
+def by_others(others, mutant):
+    """The first test of a crate that catches it, and after how many seconds; or an empty name."""
+    for package, path in others:
+        folder = ROOT / ("sink" if package == "sink" else f"crates/{package}")
+        result = run(path, folder, mutant, 1)
+        if result:
+            return f"{package}: {result[0]}", result[1]
+    return "", 0.0
 
 
 if __name__ == "__main__":

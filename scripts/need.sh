@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing for: build, test, lint. Does nothing, and asks nobody, if all is there.
+# Installs what is missing for: build, test, lint, miri. Does nothing, and asks nobody, if all is there.
 #
-# usage: scripts/need.sh build|test|lint...
+# usage: scripts/need.sh build|test|lint|miri...
 #
 # Needs Debian or a relative, and root if something is missing. Rust comes from rustup and is not
 # installed here. No daemon of an installed package is started, now or at the next boot.
@@ -51,6 +51,18 @@ need_lint() {
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 }
 
+# Miri is a component of nightly toolchains alone, and not of every one.
+need_miri() {
+    need_rust
+    cargo +nightly miri --version >/dev/null 2>&1 && return
+    if command -v rustup >/dev/null; then
+        rustup toolchain install nightly --profile minimal --component miri,rust-src && return
+    fi
+    echo "need: Miri is NOT HERE and cannot be installed: nothing was run under it" >&2
+    echo "need: rustup toolchain install nightly --component miri,rust-src would do it" >&2
+    exit 1
+}
+
 # Keeps maintainer scripts from starting daemons, as Debian's policy layer provides for; afterwards
 # they are also kept from starting at boot.
 install_quietly() {
@@ -68,8 +80,8 @@ install_quietly() {
 
 for what in "$@"; do
     case $what in
-        build | test | lint) "need_$what" ;;
-        *) echo "need: $what: not one of build, test, lint" >&2; exit 2 ;;
+        build | test | lint | miri) "need_$what" ;;
+        *) echo "need: $what: not one of build, test, lint, miri" >&2; exit 2 ;;
     esac
 done
 

@@ -19,6 +19,7 @@ ARROWS = {
     "logferry-flow": set(),
     "logferry-pipeline": {"logferry-flow"},
     "logferry-sim": {"logferry-flow", "logferry-pipeline"},
+    "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
     "logferry-benches": None,  # anything

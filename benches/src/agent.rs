@@ -16,6 +16,8 @@ use crate::process::{Memory, cpu_ns, memory};
 
 /// Metric that says how many bytes of the source the sink has acknowledged.
 const DELIVERED_BYTES: &str = "logferry_delivered_bytes_total";
+/// Metric that says how many bytes of the source are not read.
+const LAG_BYTES: &str = "logferry_lag_bytes";
 /// Metric that says how many records the sink has acknowledged.
 const DELIVERED_RECORDS: &str = "logferry_delivered_records_total";
 
@@ -110,6 +112,14 @@ impl Bench {
         if self.folder.try_exists()? {
             fs::remove_dir_all(&self.folder)?;
         }
+        self.start_again(input, output)
+    }
+
+    /// Starts an agent with what the last one left in its state and queue.
+    ///
+    /// # Errors
+    /// If folders or process cannot be made.
+    pub fn start_again(&self, input: &InputConfig, output: OutputConfig) -> anyhow::Result<Agent> {
         for folder in [self.folder.join("state"), self.queue()] {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
@@ -156,11 +166,31 @@ impl Agent {
         fetch(self.metrics).map_err(|error| self.failure(&format!("gives no metrics: {error}")))
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     /// Waits until `bytes` of the source are delivered.
     ///
     /// # Errors
     /// If the agent ends, or stops making progress.
     pub fn wait_delivered(&mut self, bytes: u64) -> anyhow::Result<Delivery> {
+        self.wait(bytes, f64::INFINITY)
+    }
+
+    /// Waits until `bytes` of the source are delivered, and as far as the agent knows there are no more.
+    ///
+    /// # Errors
+    /// If the agent ends, or stops making progress.
+    pub fn wait_caught_up(&mut self, bytes: u64) -> anyhow::Result<Delivery> {
+        self.wait(bytes, 0.0)
+    }
+
+    fn wait(&mut self, bytes: u64, lag_bytes_max: f64) -> anyhow::Result<Delivery> {
         let mut best = 0;
         let mut progress_ns = monotonic_ns();
         loop {
@@ -168,7 +198,8 @@ impl Agent {
             // Until it listens there are no metrics; that is no failure yet.
             if let Ok(metrics) = fetch(self.metrics) {
                 let delivered = whole(metrics.sum(DELIVERED_BYTES)).unwrap_or(0);
-                if delivered >= bytes {
+                let lag_bytes = metrics.sum(LAG_BYTES).unwrap_or(0.0);
+                if delivered >= bytes && lag_bytes <= lag_bytes_max {
                     self.memory()?;
                     let records = whole(metrics.sum(DELIVERED_RECORDS));
                     let elapsed_ns = now_ns - self.start_ns;

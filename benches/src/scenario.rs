@@ -2,6 +2,7 @@
 //!
 //! What is promised about each answer is here, in constants: the goals.
 
+mod catch_up;
 mod fast_rotation;
 mod first_line;
 mod idle;
@@ -63,6 +64,8 @@ pub enum Scenario {
     /// Rotation of many files each 200 ms at half of the agent's speed
     #[value(name = "files-rotation")]
     FilesRotation,
+    /// A backlog after a fault: time until nothing is left of it, against full speed
+    CatchUp,
 }
 
 /// How the questions are put.
@@ -111,6 +114,7 @@ impl Scenario {
             Scenario::Files100000 => idle_files::run(settings, &space),
             Scenario::FilesFirstLine => first_line::run(settings, &space),
             Scenario::FilesRotation => fast_rotation::run(settings, &space),
+            Scenario::CatchUp => catch_up::run(settings, &space),
         }
     }
 }

@@ -92,8 +92,9 @@ pub const BATCH_RECORDS: u32 = 65_536;
 pub const BATCH_LINGER: Period = Period::ms(50);
 /// `retry.initial`: a passing fault is over, a restart is not hammered.
 pub const RETRY_INITIAL: Period = Period::ms(100);
-/// `retry.max`: how late a recovery is noticed.
-pub const RETRY_MAX: Period = Period::secs(5);
+/// `retry.max`: how late a recovery is noticed. Today's sinks are local: an attempt at a full disk is two
+/// system calls, while seconds of pause would be more than most backlogs take.
+pub const RETRY_MAX: Period = Period::ms(500);
 
 // ---- LogTenant ----
 

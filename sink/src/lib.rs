@@ -17,4 +17,5 @@ pub mod queue;
 #[cfg(test)]
 mod section_kit;
 pub mod stdout;
+mod sync;
 mod utf8;

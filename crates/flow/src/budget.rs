@@ -6,7 +6,10 @@
 //! chunk, taken by readers and shippers.
 
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::is_mutant;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The pool that all tenants of a node share.
 #[derive(Debug)]
@@ -64,6 +67,10 @@ impl Budget {
             let left = *free - bytes_owed(borrowed);
             if left < 0 {
                 return None;
+            }
+            if is_mutant("pool_taken_after_the_look") {
+                drop(free);
+                free = lock(&self.node.free);
             }
             *free = left;
         }
@@ -208,6 +215,27 @@ mod tests {
         drop(permit);
         assert_eq!((budget.used(), other.used()), (0, 0));
         assert!(other.try_acquire(15).is_some());
+    }
+
+    #[test]
+    fn permits_taken_and_given_back_on_many_threads_leave_nothing_behind() {
+        const THREADS: usize = 3;
+        let node = NodeBudget::new(10);
+        let budgets = [(); 2].map(|()| Budget::new(Arc::clone(&node), 5, 15));
+        std::thread::scope(|scope| {
+            for number in 0..THREADS {
+                let budget = &budgets[number % 2];
+                scope.spawn(move || {
+                    for bytes in 1..=15 {
+                        let Some(mut permit) = budget.try_acquire(bytes) else { continue };
+                        permit.resize(bytes + 3);
+                        permit.resize(1);
+                    }
+                });
+            }
+        });
+        assert_eq!(budgets.each_ref().map(|it| it.used()), [0, 0]);
+        assert!(budgets[0].try_acquire(15).is_some());
     }
 
     #[test]

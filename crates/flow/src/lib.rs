@@ -21,6 +21,7 @@ mod payload;
 mod record;
 mod section;
 mod sink;
+mod sync;
 mod ticket;
 
 pub use budget::{Budget, NodeBudget, Permit};

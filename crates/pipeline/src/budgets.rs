@@ -1,9 +1,11 @@
 //! Budgets: finds or makes the memory budget of a tenant.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use flow::{Budget, NodeBudget, is_mutant};
+
+use crate::sync::Mutex;
 
 /// What a tenant may use, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

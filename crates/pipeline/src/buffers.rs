@@ -3,7 +3,11 @@
 //! A stack: the buffer given back last is the one still in the processor's cache. It holds what one
 //! batch per lane needs in steady state, and no more.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use flow::is_mutant;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Buffers kept, in number.
 ///
@@ -43,6 +47,10 @@ impl Buffers {
         buffer.clear();
         let mut free = self.lock();
         if free.len() < BUFFERS_MAX {
+            if is_mutant("buffer_kept_after_the_look") {
+                drop(free);
+                free = self.lock();
+            }
             free.push(buffer);
         }
     }

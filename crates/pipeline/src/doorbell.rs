@@ -1,9 +1,11 @@
 //! Doorbell: wakes a reader that waits for room, and leaves one that sleeps for other reasons asleep.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam::sync::Unparker;
+use flow::is_mutant;
+
+use crate::sync::Unparker;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// One reader's bell.
 #[derive(Debug, Clone)]
@@ -23,13 +25,23 @@ impl Doorbell {
     /// sleeps: what it waits for may have come in between.
     #[must_use]
     pub fn listen(&self) -> bool {
-        !self.is_waiting.swap(true, Ordering::SeqCst)
+        if is_mutant("reader_sleeps_without_a_second_look") {
+            self.is_waiting.store(true, Ordering::SeqCst);
+            return false;
+        }
+        !self.is_waiting.swap(true, order())
     }
 
     /// Wakes the reader if it waits.
     pub fn ring(&self) {
-        if self.is_waiting.swap(false, Ordering::SeqCst) {
+        if self.is_waiting.swap(false, order()) {
             self.reader.unpark();
         }
     }
+}
+
+/// Whoever comes second sees all that the other did before: the reader the room, or the shipper that
+/// the reader waits.
+fn order() -> Ordering {
+    if is_mutant("doorbell_orders_nothing") { Ordering::Relaxed } else { Ordering::SeqCst }
 }

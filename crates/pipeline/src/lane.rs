@@ -5,11 +5,12 @@
 //! first source does: the directory gives readers the sending end and the shipper the other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
-use crossbeam::sync::Unparker;
-use flow::{ContextId, Payload};
+use flow::{ContextId, Payload, is_mutant};
+
+use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
+use crate::sync::{Mutex, MutexGuard, Unparker};
 
 /// Payloads that may wait in a lane.
 ///
@@ -41,11 +42,17 @@ impl LaneSender {
     /// # Errors
     /// If the lane is full.
     pub fn try_push(&self, payload: Payload) -> Result<(), Box<Payload>> {
+        let is_too_early = is_mutant("shipper_woken_before_the_push");
+        if is_too_early {
+            self.shipper.unpark();
+        }
         match self.payloads.try_send(payload) {
+            Ok(()) if is_too_early => Ok(()),
             Ok(()) => {
                 self.shipper.unpark();
                 Ok(())
             }
+            Err(_) if is_mutant("full_lane_drops") => Ok(()),
             Err(TrySendError::Full(payload) | TrySendError::Disconnected(payload)) => {
                 Err(Box::new(payload))
             }
@@ -99,6 +106,10 @@ impl LaneDirectory {
         let mut lanes = self.lock();
         if let Some(lane) = lanes.get(key) {
             return lane.clone();
+        }
+        if is_mutant("lane_made_after_the_look") {
+            drop(lanes);
+            lanes = self.lock();
         }
         let door = &self.doors[key.sink][key.shard];
         let (sender, payloads) = bounded(LANE_PAYLOADS_MAX);

@@ -26,6 +26,7 @@ pub mod reader;
 pub mod schedule;
 pub mod shipper;
 pub mod source;
+mod sync;
 #[cfg(test)]
 mod test_mount;
 pub mod tracker;

@@ -4,10 +4,12 @@
 //! flight. The control plane turns these into Prometheus metrics when it is scraped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use flow::{GapReason, SourceId};
+use flow::{GapReason, SourceId, is_mutant};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A counter or gauge that one thread writes at a time and any thread reads.
 #[derive(Debug, Default)]
@@ -16,6 +18,9 @@ pub struct Count(AtomicU64);
 impl Count {
     /// Adds.
     pub fn add(&self, amount: u64) {
+        if is_mutant("count_read_then_written") {
+            return self.set(self.get() + amount);
+        }
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 

@@ -5,10 +5,12 @@
 //! asked per look at a file without a name, never per record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use flow::SourceId;
+use flow::{SourceId, is_mutant};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A removed file that is held open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,9 @@ impl Pins {
             held.insert(source, (Arc::clone(tenant), pins));
         }
         let bytes = held.values().flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum();
+        if is_mutant("pins_summed_outside_the_lock") {
+            drop(held);
+        }
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 

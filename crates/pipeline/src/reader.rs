@@ -27,6 +27,7 @@ use crate::tracker::TrackerCommand;
 
 mod admit;
 mod command;
+mod door;
 mod gather;
 mod hold;
 mod open_ring;
@@ -34,7 +35,8 @@ mod pack;
 mod rest;
 mod settle;
 mod turn;
-pub use command::{Ask, ChainFiles, Command, DiscoveryDoor, ReaderReport};
+pub use command::{Ask, ChainFiles, Command, ReaderReport};
+pub use door::DiscoveryDoor;
 pub use gather::BatchLimits;
 use gather::Gather;
 use hold::Holds;

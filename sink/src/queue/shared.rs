@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
-use flow::{Clock, SinkError};
+use flow::{Clock, SinkError, is_mutant};
 
 use super::active::retry;
 use super::disk::Disk;
@@ -13,6 +12,8 @@ use super::lock::WriterLock;
 use super::log::{Log, Surroundings};
 use super::options::QueueOptions;
 use super::sync::{self, Signal};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
 /// Most tenants of one queue: each holds an open file.
 const TENANTS_MAX: usize = 4096;
@@ -69,7 +70,9 @@ impl Shared {
         }
         drop(tenants);
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tenant) = tenants.get(name) {
+        if let Some(tenant) = tenants.get(name)
+            && !is_mutant("tenant_made_after_the_look")
+        {
             return Ok(Arc::clone(tenant));
         }
         if tenants.len() >= TENANTS_MAX {

@@ -6,8 +6,7 @@
 //! failure nothing is completed and nothing synced any more; the queue is broken until it is opened
 //! anew (see "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 
-use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use flow::{SinkError, is_mutant};
 
@@ -15,6 +14,8 @@ use super::active::broken;
 use super::disk::Disk;
 use super::log::Round;
 use super::shared::{Shared, Tenant};
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
 
 /// What the sync thread and those who wait for it tell each other.
 #[derive(Debug, Default)]
@@ -140,7 +141,9 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Signal> {
 pub(super) fn mark_dirty(shared: &Shared) {
     if !shared.dirty.swap(true, Ordering::AcqRel) {
         // The lock keeps the call from falling between the thread's look and its sleep.
-        drop(lock(shared));
+        if !is_mutant("dirty_without_the_lock") {
+            drop(lock(shared));
+        }
         shared.changed.notify_all();
     }
 }

@@ -1,10 +1,9 @@
-//! Command: what discovery tells a reader, and what it is asked for.
+//! Command: what discovery tells a reader, and what it is asked for by [`super::DiscoveryDoor`].
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
-use crossbeam::sync::Unparker;
+use crossbeam::channel::Sender;
 use flow::ContextId;
 
 use crate::fs::LogFile;
@@ -60,29 +59,3 @@ pub enum Ask {
 
 /// A chain and its files, oldest first.
 pub type ChainFiles = (SourceSpec, Vec<SeenFile>);
-
-/// Discovery's end for questions.
-#[derive(Debug, Clone)]
-pub struct DiscoveryDoor {
-    asks: Sender<Ask>,
-    /// Wakes discovery.
-    pub unparker: Unparker,
-}
-
-impl DiscoveryDoor {
-    /// A door, and what comes in by it.
-    ///
-    /// Who asks never waits, as discovery may be waiting for just that one.
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "one question at most for each source at rest")]
-    pub fn new(unparker: Unparker) -> (DiscoveryDoor, Receiver<Ask>) {
-        let (asks, asked) = unbounded();
-        (DiscoveryDoor { asks, unparker }, asked)
-    }
-
-    /// Asks. If discovery died, the data plane ends anyway.
-    pub fn ask(&self, ask: Ask) {
-        drop(self.asks.send(ask));
-        self.unparker.unpark();
-    }
-}
