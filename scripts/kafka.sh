@@ -8,6 +8,8 @@
 # that a broker loads is made with them, by a run of the broker: with it one starts in half the time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Jars in the order of their bytes: Java takes an archive only with the class path it was made with.
+export LC_ALL=C
 
 sums=$PWD/scripts/kafka/jars.sha256
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' scripts/kafka/pom.xml)
@@ -18,7 +20,7 @@ fail() {
     exit 1
 }
 
-for command in java mvn; do
+for command in java mvn openssl; do
     command -v "$command" >/dev/null || fail "$command is missing; as root, scripts/need.sh test installs it"
 done
 
@@ -63,16 +65,28 @@ archive() {
     work=$(mktemp -d)
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$work'" EXIT
-    # An address that no other program uses; any broker that starts and stops will do.
-    local address=127.93.93.93
+    # An address that no other program uses, and every kind of listener: what a broker loads for them counts, too.
+    local address=127.93.93.93 security=org.apache.kafka.common.security
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=broker \
+        -keyout "$work/key" -out "$work/certificate" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl failed"; }
+    cat "$work/key" "$work/certificate" >"$work/both"
     cat >"$work/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@$address:29093
-listeners=PLAIN://$address:29092,CONTROLLER://$address:29093
-listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAIN://$address:29092,CONTROLLER://$address:29093,TLS://$address:29094,SASL://$address:29095
+listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SASL:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
+ssl.keystore.type=PEM
+ssl.keystore.location=$work/both
+ssl.truststore.type=PEM
+ssl.truststore.location=$work/certificate
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl.plain.sasl.jaas.config=$security.plain.PlainLoginModule required;
+listener.name.sasl.scram-sha-256.sasl.jaas.config=$security.scram.ScramLoginModule required;
+listener.name.sasl.scram-sha-512.sasl.jaas.config=$security.scram.ScramLoginModule required;
+listener.name.sasl.oauthbearer.sasl.jaas.config=$security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 offsets.topic.replication.factor=1

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kafka_kit::{Access, Api, Cluster, Fault, Isolation, Line, Rule};
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::Producer as _;
 
 use crate::producer::Producer;
 
@@ -55,9 +56,6 @@ impl Bed {
         let fired = self.proxy().fired();
         self.proxy().add(Rule::new(Api::Produce, fault));
         self.send();
-        for _ in 0..100 {
-            self.producer.inner().poll(Duration::from_millis(10));
-        }
         self.proxy().wait_fired(fired + 1, PATIENCE).unwrap();
     }
 
@@ -106,6 +104,7 @@ fn dropped_answer(bed: &mut Bed) {
 
 fn delay(bed: &mut Bed) {
     bed.meet(Fault::Delay(QUIET * 2));
+    assert_eq!(bed.producer.reports_within(QUIET), 0);
     bed.delivered();
     bed.proxy().set_line(Line::Slow(QUIET));
     bed.send();
@@ -168,5 +167,15 @@ fn error_codes(bed: &mut Bed) {
     let reports = bed.producer.reports(1);
     assert_eq!(reports[0].1, Err(Code::TopicAuthorizationFailed));
     assert_eq!(bed.stored(), i64::try_from(bed.sent).unwrap(), "stored, whatever the code says");
+    // OUT_OF_ORDER_SEQUENCE_NUMBER ends an idempotent producer, INVALID_PRODUCER_EPOCH does not.
+    for (code, told, is_fatal) in
+        [(45, Code::OutOfOrderSequenceNumber, true), (47, Code::InvalidProducerEpoch, false)]
+    {
+        let producer = Producer::new(&bed.cluster.client(&Access::Proxied));
+        producer.deliver("proxy", b"before").unwrap();
+        bed.proxy().add(Rule::error_code("proxy", 0, code));
+        assert_eq!(producer.deliver("proxy", b"refused, and stored"), Err(told));
+        assert_eq!(producer.inner().client().fatal_error().is_some(), is_fatal, "code {code}");
+    }
     assert_eq!(bed.proxy().problems(), [""; 0]);
 }
