@@ -28,6 +28,7 @@ run: build
 
 test:
 	@scripts/need.sh build test
+	@scripts/kafka.sh
 	scripts/test.sh
 	scripts/sim.sh
 

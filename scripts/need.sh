@@ -39,11 +39,25 @@ need_test() {
     command -v python3 >/dev/null || packages+=(python3)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
+    need_librdkafka
+    # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.
+    command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+    command -v mvn >/dev/null || packages+=(maven)
+    command -v openssl >/dev/null || packages+=(openssl)
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
+}
+
+# librdkafka, the Kafka client, is compiled from the C source in its crate, and finds libssl by pkg-config.
+need_librdkafka() {
+    command -v make >/dev/null || packages+=(make)
+    command -v g++ >/dev/null || packages+=(g++)
+    command -v pkg-config >/dev/null || packages+=(pkg-config)
+    [[ -e /usr/include/openssl/ssl.h ]] || packages+=(libssl-dev)
 }
 
 need_lint() {
     need_rust
+    need_librdkafka
     need_component fmt rustfmt
     need_component clippy clippy
     command -v git >/dev/null || packages+=(git)

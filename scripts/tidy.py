@@ -22,10 +22,14 @@ ARROWS = {
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
+    "logferry-kafka-kit": set(),
     "logferry-benches": None,  # anything
 }
 # Which it may depend on in its tests, beside these.
-TEST_ARROWS = {"logferry": {"logferry-benches"}}
+TEST_ARROWS = {
+    "logferry": {"logferry-benches", "logferry-kafka-kit"},
+    "logferry-sink": {"logferry-kafka-kit"},
+}
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.
 FOREIGN = {
     "logferry-flow": {"tokio", "axum", "hyper", "kube", "k8s-openapi"},
