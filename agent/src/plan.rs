@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{
-    CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule, MultilineSettings,
-    Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
+    AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
+    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
@@ -23,11 +23,14 @@ use pipeline::source::{SourceOptions, StartAt};
 use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
 use sink::json_lines::JsonLinesEncoder;
+use sink::kafka::{KafkaProducer, KafkaReadBack, KafkaSink};
 use sink::otlp::OtlpEncoder;
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::stdout::StdoutSink;
 
 use crate::place;
+
+mod kafka;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
     let mut queues = Vec::new();
     let mut sinks = Vec::new();
     for sink in &settings.sinks {
-        let opened = open_sink(sink, agent.shippers, clock, &mut queues);
+        let opened = open_sink(sink, agent, clock, &mut queues);
         sinks.push(opened.with_context(|| format!("LogSink {}", sink.name))?);
     }
     let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
@@ -173,7 +176,7 @@ fn multiline(settings: &MultilineSettings) -> Multiline {
 /// Opens a sink, and makes the makers of its shippers.
 fn open_sink(
     settings: &SinkSettings,
-    shippers: usize,
+    agent: &AgentSettings,
     clock: &Arc<dyn Clock>,
     queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
 ) -> anyhow::Result<SinkPlan> {
@@ -185,6 +188,12 @@ fn open_sink(
             read_back = Some(Box::new(read_back_of(&queue)?));
             queues.push((Arc::clone(&name), Arc::clone(&queue)));
             Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
+        }
+        SinkTarget::Kafka(kafka) => {
+            let config = kafka::config(settings, kafka, agent)?;
+            read_back = Some(Box::new(KafkaReadBack::of(&config)?));
+            let producer = KafkaProducer::open(config, Arc::clone(clock))?;
+            Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)))
         }
         SinkTarget::File(file) => {
             let config = FileConfig {
@@ -210,13 +219,15 @@ fn open_sink(
         crd::Encoding::JsonLines => Arc::new(|| Box::new(JsonLinesEncoder::new())),
     };
     let (codec, level) = match settings.compression {
+        // Kafka's record batches are compressed, not what is in them.
+        _ if matches!(settings.target, SinkTarget::Kafka(_)) => (Codec::None, 0),
         CompressionSettings::Zstd { level } => (Codec::Zstd, level),
         CompressionSettings::Lz4 => (Codec::Lz4, 0),
-        CompressionSettings::None => (Codec::None, 0),
+        CompressionSettings::Snappy | CompressionSettings::None => (Codec::None, 0),
     };
     let compress: CompressMaker = Arc::new(move || sink::compress::make(codec, level));
     let reader = ReaderSink { limits, encode, compress };
-    let shippers = (0..shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
+    let shippers = (0..agent.shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
     Ok(SinkPlan { name, reader, shippers, read_back })
 }
 

@@ -17,6 +17,7 @@ use flow::Clock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
+use sink::kafka::KafkaError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
@@ -133,7 +134,17 @@ impl Supervisor {
             restart_at_ns: 0,
             progress,
         };
-        supervisor.start_plane().map_err(Failure::unusable)?;
+        match supervisor.start_plane() {
+            Ok(()) => {}
+            // Brokers that are away come back.
+            Err(error) if error.chain().any(|it| it.is::<KafkaError>()) => {
+                let problem = format!("{error:#}");
+                tracing::error!(problem, "the data plane did not start; trying again");
+                supervisor.status.now().plane_problem = Some(problem);
+                supervisor.restart_later(supervisor.world.clock.monotonic_ns());
+            }
+            Err(error) => return Err(Failure::unusable(error)),
+        }
         Ok(supervisor)
     }
 

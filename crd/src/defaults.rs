@@ -74,6 +74,10 @@ pub const QUEUE_RETENTION_BYTES: ByteSize = ByteSize::gib(10);
 pub const QUEUE_RETENTION_AGE: Period = Period::days(7);
 /// `queue.syncInterval`: ten syncs a second cost a disk little; nothing is acknowledged before one.
 pub const QUEUE_SYNC_INTERVAL: Period = Period::ms(100);
+/// `kafka.inFlight`: some sixteen batches, enough for a broker far away.
+pub const KAFKA_IN_FLIGHT: ByteSize = ByteSize::mib(8);
+/// `kafka.readBack`: what a busy partition gets in seconds, and a broker gives in a few more.
+pub const KAFKA_READ_BACK: ByteSize = ByteSize::gib(1);
 /// `file.rotateBytes`: opens in any editor.
 pub const FILE_ROTATE_BYTES: ByteSize = ByteSize::mib(100);
 /// `file.keep`: half a gigabyte in all.

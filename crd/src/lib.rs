@@ -30,9 +30,9 @@ pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
 pub use settings::{
     AgentSettings, BatchSettings, CompressionSettings, ContainersSettings, FileSinkSettings,
-    FilesSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings, MultilineRule,
-    MultilineSettings, QueueSettings, ResourceName, RetrySettings, Selector, Settings,
-    SinkSettings, SinkTarget, SourceSettings, TenantSettings,
+    FilesSettings, KafkaSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings,
+    MultilineRule, MultilineSettings, QueueSettings, ResourceName, RetrySettings, SaslSettings,
+    Selector, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings, TlsSettings,
 };
 pub use spec::{
     Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName, TextEncoding,

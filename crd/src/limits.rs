@@ -71,6 +71,10 @@ pub const QUEUE_RETENTION_BYTES: Range<ByteSize> =
 pub const QUEUE_RETENTION_AGE: Range<Period> = Range::new(Period::secs(60), Period::days(3650));
 /// LogSink `queue.syncInterval`.
 pub const QUEUE_SYNC_INTERVAL: Range<Period> = Range::new(Period::ms(0), Period::secs(10));
+/// LogSink `kafka.inFlight`.
+pub const KAFKA_IN_FLIGHT: Range<ByteSize> = Range::new(ByteSize::kib(64), ByteSize::gib(1));
+/// LogSink `kafka.readBack`.
+pub const KAFKA_READ_BACK: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(1024));
 /// LogSink `file.rotateBytes`.
 pub const FILE_ROTATE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(64), ByteSize::gib(1024));
 /// LogSink `file.keep`.

@@ -15,8 +15,8 @@ pub use log_config::{
     MultilineSettings, Selector, SourceSettings,
 };
 pub use sink::{
-    BatchSettings, CompressionSettings, FileSinkSettings, QueueSettings, RetrySettings,
-    SinkSettings, SinkTarget,
+    BatchSettings, CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings,
+    RetrySettings, SaslSettings, SinkSettings, SinkTarget, TlsSettings,
 };
 
 use crate::{Globs, Problems, defaults};

@@ -10,12 +10,14 @@ pub mod decode;
 pub mod file;
 mod gap_text;
 pub mod json_lines;
+pub mod kafka;
 pub mod otlp;
 #[cfg(test)]
 mod payload_kit;
 pub mod queue;
 #[cfg(test)]
 mod section_kit;
+mod spans;
 pub mod stdout;
 mod sync;
 mod utf8;

@@ -21,6 +21,7 @@ mod chaos;
 mod copies;
 mod crash;
 mod full_disk;
+mod kafka;
 mod limits;
 mod lock;
 mod permission;

@@ -39,4 +39,4 @@ pub use section::{Content, Marks, Section};
 pub use sink::{
     Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError,
 };
-pub use ticket::{AckSender, Acked, Ledger, SourceId, Ticket, ack_channel};
+pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};

@@ -78,6 +78,12 @@ pub trait Sink: Send + Debug {
     /// See [`SinkError`]: what the shipper does next depends on the variant.
     fn submit(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>>;
 
+    /// Does what is due apart from any payload, such as sending again; asked between payloads. Returns when
+    /// it wants to be asked again, by the monotonic clock.
+    fn tend(&mut self, _now_ns: u64) -> Option<u64> {
+        None
+    }
+
     /// Makes all that was taken safe and acknowledged, as far as possible before `deadline_ns` of
     /// the monotonic clock. Called at shutdown.
     ///

@@ -81,6 +81,18 @@ impl Drop for Ticket {
 #[derive(Debug, Clone)]
 pub struct AckSender {
     acked: Sender<Vec<Acked>>,
+    stored: StoredMark,
+}
+
+/// Up to when acknowledgements are in a stored checkpoint. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct StoredMark(Arc<AtomicU64>);
+
+impl StoredMark {
+    /// All tickets completed before `at_ns` of the monotonic clock are in a stored checkpoint.
+    pub fn set(&self, at_ns: u64) {
+        self.0.fetch_max(at_ns, Ordering::AcqRel);
+    }
 }
 
 /// How many groups of acks may wait for the ack tracker.
@@ -93,10 +105,22 @@ const ACK_GROUPS_MAX: usize = 4096;
 #[must_use]
 pub fn ack_channel() -> (AckSender, Receiver<Vec<Acked>>) {
     let (acked, receiver) = bounded(ACK_GROUPS_MAX);
-    (AckSender { acked }, receiver)
+    (AckSender { acked, stored: StoredMark::default() }, receiver)
 }
 
 impl AckSender {
+    /// What the ack tracker sets.
+    #[must_use]
+    pub fn stored_mark(&self) -> StoredMark {
+        self.stored.clone()
+    }
+
+    /// Tickets completed before this time of the monotonic clock are in a stored checkpoint; 0 if none is.
+    #[must_use]
+    pub fn stored_ns(&self) -> u64 {
+        self.stored.0.load(Ordering::Acquire)
+    }
+
     /// Says that every span of `tickets` is safely in the queue.
     pub fn complete(&self, tickets: Vec<Ticket>) {
         let ledger = tickets.first().map(|ticket| Arc::clone(&ticket.ledger));

@@ -91,7 +91,8 @@ impl DataPlane {
             plan.checkpoint_interval_ns,
             Arc::clone(&world.meter),
             Arc::clone(&world.observe),
-        );
+        )
+        .marking(acks.stored_mark());
         let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };

@@ -93,7 +93,7 @@ impl Shipper {
             return Tick::Idle(None);
         }
         let now_ns = self.clock.monotonic_ns();
-        let (mut worked, mut wake_ns) = (false, None::<u64>);
+        let (mut worked, mut wake_ns) = (false, self.parts.sink.tend(now_ns));
         for _ in 0..self.lanes.len() {
             let Some(mut lane) = self.lanes.pop_front() else { break };
             worked |= self.turn(&mut lane, now_ns);
@@ -184,6 +184,12 @@ impl Shipper {
     fn refused(&mut self, lane: &mut ShipLane, payload: Payload, why: &SinkError, now_ns: u64) {
         if let SinkError::Broken(reason) = why {
             return self.fail(reason.clone());
+        }
+        if matches!(why, SinkError::Busy) {
+            // That is no failure: a completion is on its way.
+            lane.backoff.busy(now_ns);
+            lane.pending = Some(payload);
+            return;
         }
         let is_first = lane.backoff.failed(now_ns);
         self.meter.retries.add(1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Select};
-use flow::{Acked, Clock, ContextId, SourceId};
+use flow::{Acked, Clock, ContextId, SourceId, StoredMark};
 
 use crate::Tick;
 use crate::checkpoint::{CheckpointStore, Entry};
@@ -73,6 +73,7 @@ pub struct Tracker {
     next_store_ns: u64,
     next_refresh_ns: u64,
     store_failures: u32,
+    stored: StoredMark,
 }
 
 /// A source, as far as the tracker must know it: there is one for each of very many.
@@ -128,13 +129,23 @@ impl Tracker {
             next_store_ns: 0,
             next_refresh_ns,
             store_failures: 0,
+            stored: StoredMark::default(),
         }
+    }
+
+    /// Sinks that have this mark hear which acknowledgements are stored.
+    #[must_use]
+    pub fn marking(self, stored: StoredMark) -> Tracker {
+        Tracker { stored, ..self }
     }
 
     /// Takes acks and commands; stores if it is time.
     pub fn tick(&mut self) -> Tick {
         let now_ns = self.clock.monotonic_ns();
         let worked = self.take(now_ns);
+        if self.dirty.is_empty() {
+            self.stored.set(now_ns);
+        }
         if self.dirty.is_empty() && now_ns < self.next_refresh_ns {
             return if worked { Tick::Busy } else { Tick::Idle(None) };
         }
@@ -288,6 +299,7 @@ impl Tracker {
         if is_refresh {
             self.next_refresh_ns = now_ns + REFRESH_NS;
         }
+        self.stored.set(now_ns);
         self.meter.checkpoints.add(1);
         self.meter.unstored_since_ns.set(0);
         for context in self.dirty.drain() {

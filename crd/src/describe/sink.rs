@@ -1,17 +1,20 @@
 //! A sink's settings as its spec.
 
+use std::path::Path;
+
 use crate::settings::{
-    CompressionSettings, FileSinkSettings, QueueSettings, SinkSettings, SinkTarget,
+    CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings, SinkSettings, SinkTarget,
 };
 use crate::spec::{
-    BatchSpec, BlackholeSpec, CodecName, CompressionSpec, FileSinkSpec, LogSinkSpec, QueueSpec,
-    RetentionSpec, RetrySpec, StdoutSpec,
+    BatchSpec, BlackholeSpec, CodecName, CompressionSpec, FileSinkSpec, KafkaSpec, LogSinkSpec,
+    QueueSpec, RetentionSpec, RetrySpec, SaslSpec, StdoutSpec, TlsSpec,
 };
 use crate::units::{ByteSize, Period};
 
 pub(super) fn spec(sink: &SinkSettings) -> LogSinkSpec {
     let mut spec = LogSinkSpec {
         queue: None,
+        kafka: None,
         file: None,
         stdout: None,
         blackhole: None,
@@ -29,6 +32,7 @@ pub(super) fn spec(sink: &SinkSettings) -> LogSinkSpec {
     };
     match &sink.target {
         SinkTarget::Queue(it) => spec.queue = Some(queue(it)),
+        SinkTarget::Kafka(it) => spec.kafka = Some(kafka(it)),
         SinkTarget::File(it) => spec.file = Some(file(it)),
         SinkTarget::Stdout => spec.stdout = Some(StdoutSpec {}),
         SinkTarget::Blackhole => spec.blackhole = Some(BlackholeSpec {}),
@@ -48,6 +52,26 @@ fn queue(queue: &QueueSettings) -> QueueSpec {
     }
 }
 
+fn kafka(kafka: &KafkaSettings) -> KafkaSpec {
+    let text = |path: &Path| Some(path.to_string_lossy().into_owned());
+    KafkaSpec {
+        brokers: Some(kafka.brokers.clone()),
+        topic: Some(kafka.topic.clone()),
+        in_flight: Some(super::size(kafka.in_flight_bytes)),
+        read_back: Some(ByteSize(kafka.read_back_bytes)),
+        tls: kafka.tls.as_ref().map(|it| TlsSpec {
+            ca_file: it.ca_file.as_deref().and_then(text),
+            certificate_file: it.identity.as_ref().and_then(|it| text(&it.0)),
+            key_file: it.identity.as_ref().and_then(|it| text(&it.1)),
+        }),
+        sasl: kafka.sasl.as_ref().map(|it| SaslSpec {
+            mechanism: Some(it.mechanism),
+            username: Some(it.username.clone()),
+            password_file: text(&it.password_file),
+        }),
+    }
+}
+
 fn file(file: &FileSinkSettings) -> FileSinkSpec {
     FileSinkSpec {
         path: Some(file.path.to_string_lossy().into_owned()),
@@ -60,6 +84,7 @@ fn compression(compression: CompressionSettings) -> CompressionSpec {
     let (codec, level) = match compression {
         CompressionSettings::Zstd { level } => (CodecName::Zstd, Some(level)),
         CompressionSettings::Lz4 => (CodecName::Lz4, None),
+        CompressionSettings::Snappy => (CodecName::Snappy, None),
         CompressionSettings::None => (CodecName::None, None),
     };
     CompressionSpec { codec: Some(codec), level }

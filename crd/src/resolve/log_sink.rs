@@ -11,15 +11,21 @@ use crate::spec::{
 use crate::units::Period;
 use crate::{defaults, limits};
 
+mod kafka;
+
 pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<SinkSettings> {
     let batch = batch(&spec.batch.take().unwrap_or_default(), check);
     let retry = retry(&spec.retry.take().unwrap_or_default(), check);
     let writes_text = spec.file.is_some() || spec.stdout.is_some();
-    let is_queue = spec.queue.is_some();
+    let is_queue = spec.queue.is_some() || spec.kafka.is_some();
+    let is_kafka = spec.kafka.is_some();
     let target = target(&mut spec, check);
     let default_encoding = if writes_text { defaults::TEXT_ENCODING } else { defaults::ENCODING };
     let default_codec = if is_queue { CodecName::Zstd } else { CodecName::None };
     let compression = spec.compression.unwrap_or_default();
+    if compression.codec == Some(CodecName::Snappy) && !is_kafka {
+        check.error("spec.compression.codec", "only for kafka", "write zstd, lz4 or none");
+    }
     let compression = compression_of(&compression, default_codec, writes_text, check);
     Some(SinkSettings {
         name: check.document.name.clone(),
@@ -33,9 +39,10 @@ pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<Si
 
 /// The one target that is written.
 fn target(spec: &mut LogSinkSpec, check: &mut Check<'_>) -> Option<SinkTarget> {
-    let cure = "write exactly one of `queue`, `file`, `stdout: {}` and `blackhole: {}`";
+    let cure = "write exactly one of `queue`, `kafka`, `file`, `stdout: {}` and `blackhole: {}`";
     let written = [
         ("spec.queue", spec.queue.is_some()),
+        ("spec.kafka", spec.kafka.is_some()),
         ("spec.file", spec.file.is_some()),
         ("spec.stdout", spec.stdout.is_some()),
         ("spec.blackhole", spec.blackhole.is_some()),
@@ -49,6 +56,7 @@ fn target(spec: &mut LogSinkSpec, check: &mut Check<'_>) -> Option<SinkTarget> {
     };
     let target = match first {
         "spec.queue" => queue(spec.queue.take()?, check).map(SinkTarget::Queue),
+        "spec.kafka" => kafka::resolve(spec.kafka.take()?, check).map(SinkTarget::Kafka),
         "spec.file" => file(spec.file.take()?, check).map(SinkTarget::File),
         "spec.stdout" => Some(SinkTarget::Stdout),
         _ => Some(SinkTarget::Blackhole),
@@ -142,17 +150,13 @@ fn compression_of(
         if is_known {
             check.error(level_path, "only zstd has levels", "remove it, or write codec: zstd");
         }
-        return if codec == CodecName::Lz4 {
-            CompressionSettings::Lz4
-        } else {
-            CompressionSettings::None
-        };
     }
     match codec {
         CodecName::Zstd => CompressionSettings::Zstd {
             level: check.ranged(level_path, spec.level, defaults::ZSTD_LEVEL, &limits::ZSTD_LEVEL),
         },
         CodecName::Lz4 => CompressionSettings::Lz4,
+        CodecName::Snappy => CompressionSettings::Snappy,
         CodecName::None => CompressionSettings::None,
     }
 }

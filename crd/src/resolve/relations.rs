@@ -85,7 +85,7 @@ fn place_of(sink: &SinkSettings) -> Option<(PathBuf, &'static str)> {
     match &sink.target {
         SinkTarget::Queue(queue) => Some((queue.path.clone(), "spec.queue.path")),
         SinkTarget::File(file) => Some((file.path.clone(), "spec.file.path")),
-        SinkTarget::Stdout | SinkTarget::Blackhole => None,
+        SinkTarget::Kafka(_) | SinkTarget::Stdout | SinkTarget::Blackhole => None,
     }
 }
 

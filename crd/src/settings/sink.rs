@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spec::Encoding;
+use crate::spec::{Encoding, SaslMechanism};
 
 /// Where logs go, and how they are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct SinkSettings {
     pub target: SinkTarget,
     /// How records are written.
     pub encoding: Encoding,
-    /// How blocks are compressed; never for a file or stdout.
+    /// How blocks are compressed, for Kafka its record batches; never for a file or stdout.
     pub compression: CompressionSettings,
     /// When a batch is full.
     pub batch: BatchSettings,
@@ -27,6 +27,8 @@ pub struct SinkSettings {
 pub enum SinkTarget {
     /// The embedded queue.
     Queue(QueueSettings),
+    /// Apache Kafka.
+    Kafka(KafkaSettings),
     /// A file with rotation.
     File(FileSinkSettings),
     /// The agent's standard output.
@@ -50,6 +52,43 @@ pub struct QueueSettings {
     pub sync_interval: Duration,
 }
 
+/// Apache Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port` of some of the brokers; at least one.
+    pub brokers: Vec<String>,
+    /// Where sections go; `${tenant}` and `${namespace}` are filled in. Legal in what is fixed of it.
+    pub topic: String,
+    /// Most that one tenant has on its way, in bytes.
+    pub in_flight_bytes: usize,
+    /// Most that is read back of one partition at the start, in bytes.
+    pub read_back_bytes: u64,
+    /// Encrypted connections.
+    pub tls: Option<TlsSettings>,
+    /// A name and a password.
+    pub sasl: Option<SaslSettings>,
+}
+
+/// Encrypted connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Authorities to trust; `None` for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The agent's own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// A name, and where its password is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslSettings {
+    /// How they are shown.
+    pub mechanism: SaslMechanism,
+    /// The name.
+    pub username: String,
+    /// The file with the password.
+    pub password_file: PathBuf,
+}
+
 /// A file with rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSinkSettings {
@@ -71,6 +110,8 @@ pub enum CompressionSettings {
     },
     /// LZ4.
     Lz4,
+    /// Snappy.
+    Snappy,
     /// Not at all.
     None,
 }

@@ -4,13 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
-/// Kind `LogSink`: exactly one of `queue`, `file`, `stdout` and `blackhole`.
+/// Kind `LogSink`: exactly one of `queue`, `kafka`, `file`, `stdout` and `blackhole`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogSinkSpec {
     /// The embedded queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSpec>,
+    /// Apache Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaSpec>,
     /// A file with rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileSinkSpec>,
@@ -50,6 +53,86 @@ pub struct QueueSpec {
     /// How often it is made safe, and acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_interval: Option<Period>,
+}
+
+/// Apache Kafka, or what speaks its protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaSpec {
+    /// `host:port` of some of the brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<Vec<String>>,
+    /// Where sections go; `${tenant}` and `${namespace}` are filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Most that one tenant has on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<ByteSize>,
+    /// Most that is read back of one partition at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ByteSize>,
+    /// Encrypted connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// A name and a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSpec>,
+}
+
+/// Encrypted connections; brokers' certificates are always verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsSpec {
+    /// Certificates of the authorities to trust, PEM; the system's if it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The agent's own certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<String>,
+    /// Its key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+/// A name and a password.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SaslSpec {
+    /// How they are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<SaslMechanism>,
+    /// The name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// A file with the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
+}
+
+/// A way to show a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SaslMechanism {
+    /// As it is.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// By a challenge, with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// By a challenge, with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// As Kafka calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+            SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// What the embedded queue keeps.
@@ -146,6 +229,8 @@ pub enum CodecName {
     Zstd,
     /// LZ4.
     Lz4,
+    /// Snappy; only for Kafka.
+    Snappy,
     /// Not at all.
     None,
 }

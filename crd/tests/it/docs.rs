@@ -9,7 +9,16 @@ use serde_json::Value;
 type Table = BTreeMap<(String, String), (String, String)>;
 
 /// Fields that have to be written where their parent is.
-const REQUIRED: &[&str] = &["queue.path", "file.path", "source.files.include"];
+const REQUIRED: &[&str] = &[
+    "queue.path",
+    "file.path",
+    "source.files.include",
+    "kafka.brokers",
+    "kafka.topic",
+    "kafka.sasl.mechanism",
+    "kafka.sasl.username",
+    "kafka.sasl.passwordFile",
+];
 /// Fields that are optional and have no default.
 const NO_DEFAULT: &[&str] = &[
     "nodeName",
@@ -19,6 +28,9 @@ const NO_DEFAULT: &[&str] = &[
     "namespaces",
     "stdout",
     "blackhole",
+    "kafka.tls.caFile",
+    "kafka.tls.certificateFile",
+    "kafka.tls.keyFile",
     "multiline.begin",
     "multiline.continue",
     "multiline.end",
@@ -40,6 +52,8 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("queue.retention.bytes", limits::QUEUE_RETENTION_BYTES.to_string()),
         ("queue.retention.age", limits::QUEUE_RETENTION_AGE.to_string()),
         ("queue.syncInterval", limits::QUEUE_SYNC_INTERVAL.to_string()),
+        ("kafka.inFlight", limits::KAFKA_IN_FLIGHT.to_string()),
+        ("kafka.readBack", limits::KAFKA_READ_BACK.to_string()),
         ("file.rotateBytes", limits::FILE_ROTATE_BYTES.to_string()),
         ("file.keep", limits::FILE_KEEP.to_string()),
         ("compression.level", limits::ZSTD_LEVEL.to_string()),
@@ -67,7 +81,9 @@ fn complete() -> Settings {
     let config = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogConfig\n";
     let source = "source: {files: {include: [/srv/";
     let more = format!(
-        "{header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
+        "{header}metadata: {{name: k}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, tls: {{caFile: /a, \
+         certificateFile: /b, keyFile: /c}}, sasl: {{mechanism: PLAIN, username: u, passwordFile: /p}}}}}}\n\
+         {header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\
          {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n"

@@ -13,6 +13,7 @@ use super::index::IndexEntry;
 use super::lookup::Order;
 use super::problem::Problem;
 use super::reader::{QueueReader, ReadError};
+use crate::spans;
 
 /// What a queue held when it was opened.
 #[derive(Debug, Default)]
@@ -55,24 +56,7 @@ impl QueueReadBack {
 
     /// The next section of `context` in queue order.
     fn add(&mut self, context: ContextId, epoch: u32, span: Span, positions: &[Position]) {
-        let spans = self.contexts.entry(context).or_default();
-        match spans.last_mut() {
-            Some(last) if last.epoch == epoch && last.span.end == span.begin => {
-                last.span.end = span.end;
-                for position in positions {
-                    replace(&mut last.positions, *position);
-                }
-            }
-            _ => spans.push(PersistedSpan { epoch, span, positions: positions.to_vec() }),
-        }
-    }
-}
-
-/// The later position of a generation counts.
-fn replace(positions: &mut Vec<Position>, later: Position) {
-    match positions.iter_mut().find(|known| known.generation == later.generation) {
-        Some(known) => *known = later,
-        None => positions.push(later),
+        spans::add(self.contexts.entry(context).or_default(), epoch, span, positions);
     }
 }
 

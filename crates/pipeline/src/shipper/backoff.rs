@@ -1,5 +1,8 @@
 //! Back-off: when a lane tries again. Pure; grows by doubling up to a maximum.
 
+/// Pause while a sink has no room, in nanoseconds: short against what its queue takes to be acknowledged.
+const BUSY_NS: u64 = 2_000_000;
+
 /// How long to wait between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -33,6 +36,11 @@ impl Backoff {
         self.due_ns = now_ns.saturating_add(doubled.min(self.policy.max_ns));
         self.failures += 1;
         self.failures == 1
+    }
+
+    /// Notes that there is no room for a moment.
+    pub(super) fn busy(&mut self, now_ns: u64) {
+        self.due_ns = now_ns.saturating_add(BUSY_NS);
     }
 
     /// Notes a success; returns whether there were failures before.

@@ -1,0 +1,134 @@
+//! Config: what a Kafka sink needs to know, and how librdkafka is told.
+
+use std::path::PathBuf;
+
+use rdkafka::ClientConfig;
+
+use super::topic::TopicTemplate;
+
+/// How Kafka's record batches are compressed; every consumer can read that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard.
+    Zstd {
+        /// 1 to 12.
+        level: i32,
+    },
+    /// LZ4.
+    Lz4,
+    /// Snappy.
+    Snappy,
+    /// Not at all.
+    None,
+}
+
+/// What a Kafka sink needs to know.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `host:port`, comma-separated: some of the brokers.
+    pub brokers: String,
+    /// Where sections go.
+    pub topic: TopicTemplate,
+    /// How record batches are compressed.
+    pub compression: Compression,
+    /// Bytes of payloads that one lane may have on their way.
+    pub in_flight_bytes_max: usize,
+    /// Where the offsets of the last checkpoint are kept: a file of this sink's own.
+    pub offsets: PathBuf,
+    /// Most that is read back of one partition at the start, in bytes.
+    pub read_back_bytes_max: u64,
+    /// Who the client says it is, in the broker's metrics and quotas.
+    pub client_id: String,
+    /// Further properties of librdkafka, such as those of TLS and SASL. They may hold secrets.
+    pub security: Vec<(String, Secret)>,
+}
+
+/// A property's value that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `value` from logs and dumps.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+/// How long nothing may be heard of a request, in milliseconds.
+///
+/// 30 s: a broker that takes longer is taken for gone; what it may have stored is sent again under the
+/// same sequence number, and stored once.
+const SOCKET_TIMEOUT_MS: &str = "30000";
+/// How long a message waits for others of its partition, in milliseconds: sections of quiet contexts that
+/// were read at once share a record batch.
+const LINGER_MS: &str = "10";
+/// Bytes of a record batch before compression; a broker takes 1 MiB of it afterwards if nobody changed that.
+const BATCH_BYTES: &str = "1000000";
+/// Largest message, in bytes: librdkafka's own limit. What a topic takes, its broker says.
+const MESSAGE_BYTES_MAX: &str = "1000000000";
+/// Bytes in librdkafka's queue, in KiB: the lanes' own limits hold before.
+const QUEUE_KBYTES_MAX: &str = "2097151";
+
+impl KafkaConfig {
+    /// What every client of the sink has in common.
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", &self.client_id)
+            .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
+            .set("socket.keepalive.enable", "true");
+        for (key, value) in &self.security {
+            config.set(key, &value.0);
+        }
+        config
+    }
+
+    /// The properties of its producer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // As Java's clients do, so that a consumer that joins topics finds its contexts together.
+            .set("partitioner", "murmur2")
+            // For as long as it takes: what is not stored is still in its file.
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", LINGER_MS)
+            .set("batch.size", BATCH_BYTES)
+            .set("message.max.bytes", MESSAGE_BYTES_MAX)
+            .set("queue.buffering.max.messages", "0")
+            .set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX);
+        let codec = match self.compression {
+            Compression::Zstd { level } => {
+                config.set("compression.level", level.to_string());
+                "zstd"
+            }
+            Compression::Lz4 => "lz4",
+            Compression::Snappy => "snappy",
+            Compression::None => "none",
+        };
+        config.set("compression.codec", codec);
+        config
+    }
+
+    /// The properties of a consumer that reads given partitions, and belongs to no group.
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            // Demanded, and never used: nothing is subscribed to and nothing committed.
+            .set("group.id", "logferry")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_uncommitted");
+        config
+    }
+}
