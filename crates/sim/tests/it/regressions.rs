@@ -1,6 +1,7 @@
 //! Schedules that once went wrong.
 
 use pipeline::frame::Format;
+use sim::SourceBed;
 
 use crate::actor::Text;
 use crate::bed::{Bed, LATE_NS};
@@ -8,7 +9,6 @@ use crate::node::Stage;
 use crate::node_schedule::{self, NodeStep};
 use crate::reader_bed::ReaderBed;
 use crate::schedule::{Step, run};
-use crate::source_bed::SourceBed;
 
 const LINE: Text = Text { len: 0, is_stderr: false, is_partial: false };
 const PART: Text = Text { is_partial: true, ..LINE };

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
+use super::{Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume};
+use crate::{Delivery, Model, Verdict, World, check};
 use crossbeam::channel::Receiver;
 use flow::{Chunk, SourceId};
 use pipeline::discovery::Discovery;
 use pipeline::frame::Format;
 use pipeline::reader::Command;
 use pipeline::source::{Known, Look, Source, StartAt};
-use sim::{Delivery, Model, Verdict, World, check};
-
-use crate::bed::{
-    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
-};
 
 /// An agent in the middle of its work.
 #[derive(Debug)]
@@ -24,8 +21,9 @@ struct Agent {
     next: Option<Look>,
 }
 
+/// The real discovery and the real source of one context, stepped by hand.
 #[derive(Debug)]
-pub(crate) struct SourceBed {
+pub struct SourceBed {
     world: World,
     model: Model,
     agent: Option<Agent>,
@@ -40,7 +38,9 @@ pub(crate) struct SourceBed {
 }
 
 impl SourceBed {
-    pub(crate) fn new(format: Format) -> SourceBed {
+    /// An empty world, and no agent yet.
+    #[must_use]
+    pub fn new(format: Format) -> SourceBed {
         SourceBed {
             world: World::new(),
             model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },

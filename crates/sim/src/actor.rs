@@ -3,13 +3,12 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use pipeline::frame::Format;
-use sim::{World, Writer};
-
 use crate::schedule::Step;
+use crate::{World, Writer};
+use pipeline::frame::Format;
 
 /// Where the files of the one context are.
-pub(crate) const DIRECTORY: &str = "/logs";
+pub const DIRECTORY: &str = "/logs";
 
 /// Bytes at the beginning of a line that no other line begins with: no write is cut within them, so
 /// that no two generations begin with the same bytes. (Those that do are told apart by other tests.)
@@ -19,18 +18,18 @@ fn unique_bytes(format: Format) -> usize {
 
 /// A line to be written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Text {
+pub struct Text {
     /// Length of its filler.
-    pub(crate) len: u16,
+    pub len: u16,
     /// To which stream, in container format.
-    pub(crate) is_stderr: bool,
+    pub is_stderr: bool,
     /// Only a part of a line, in container format.
-    pub(crate) is_partial: bool,
+    pub is_partial: bool,
 }
 
 /// Writes and rotates one chain.
 #[derive(Debug)]
-pub(crate) struct Actor {
+pub struct Actor {
     world: World,
     directory: PathBuf,
     format: Format,
@@ -48,19 +47,21 @@ struct Open {
 }
 
 impl Actor {
-    pub(crate) fn new(world: World, format: Format) -> Actor {
+    /// One whose files are in [`DIRECTORY`].
+    #[must_use]
+    pub fn new(world: World, format: Format) -> Actor {
         Actor::new_in(Path::new(DIRECTORY), world, format)
     }
 
     /// One whose files are in that directory.
-    pub(crate) fn new_in(directory: &Path, world: World, format: Format) -> Actor {
+    pub fn new_in(directory: &Path, world: World, format: Format) -> Actor {
         world.make_directory(directory);
         let directory = directory.to_path_buf();
         Actor { world, directory, format, writer: None, late: None, lines: 0 }
     }
 
     /// Does what a step says of files.
-    pub(crate) fn step(&mut self, step: &Step) {
+    pub fn step(&mut self, step: &Step) {
         match step {
             Step::Append(texts, cut) => self.append(texts, *cut),
             Step::AppendLate(texts, cut) => self.append_late(texts, *cut),

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::actor::DIRECTORY;
+use crate::{Delivery, Verdict, World};
 use crossbeam::channel::{Receiver, bounded};
 use crossbeam::sync::Parker;
 use flow::{PersistedSpan, RecordFlags};
@@ -14,17 +16,23 @@ use pipeline::frame::Format;
 use pipeline::meter::Meter;
 use pipeline::reader::{Command, DiscoveryDoor};
 use pipeline::source::{Known, SourceOptions, StartAt};
-use sim::{Delivery, Verdict, World};
 
-use crate::actor::DIRECTORY;
+mod source;
 
-pub(crate) const FLUSH_NS: u64 = 1_000_000_000;
-pub(crate) const LATE_NS: u64 = 5_000_000_000;
-pub(crate) const LINE_BYTES_MAX: u32 = 200;
-pub(crate) const CHUNK_BYTES: usize = 4096;
+pub use source::SourceBed;
+
+/// How long a line without an end is waited for, in nanoseconds.
+pub const FLUSH_NS: u64 = 1_000_000_000;
+/// How long a rotated file is watched for late writes, in nanoseconds.
+pub const LATE_NS: u64 = 5_000_000_000;
+/// Longest record, in bytes.
+pub const LINE_BYTES_MAX: u32 = 200;
+/// Bytes read at a time.
+pub const CHUNK_BYTES: usize = 4096;
 
 /// An agent over a world, stepped by hand.
-pub(crate) trait Bed {
+pub trait Bed {
+    /// The world that it reads.
     fn world(&self) -> &World;
 
     /// Looks at the directory; starts the agent if it does not run.
@@ -51,11 +59,15 @@ pub(crate) trait Bed {
     fn kill(&mut self, lost: usize);
 
     /// Waits until everything is quiet, and checks what came out.
+    ///
+    /// # Errors
+    /// What is wrong first.
     fn verdict(&mut self) -> Result<Verdict, String>;
 }
 
 /// How all beds read.
-pub(crate) fn options(format: Format) -> SourceOptions {
+#[must_use]
+pub fn options(format: Format) -> SourceOptions {
     SourceOptions {
         format: Some(format),
         start_at: StartAt::Beginning,
@@ -69,10 +81,8 @@ pub(crate) fn options(format: Format) -> SourceOptions {
 }
 
 /// A discovery of the one context, and what it finds.
-pub(crate) fn discovery(
-    world: &World,
-    format: Format,
-) -> (Discovery, Receiver<Command>, DiscoveryDoor) {
+#[must_use]
+pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>, DiscoveryDoor) {
     let (sender, commands) = bounded(1000);
     let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
     let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
@@ -103,7 +113,8 @@ pub(crate) fn discovery(
 }
 
 /// What a start knows, from checkpoint and queue.
-pub(crate) fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
+#[must_use]
+pub fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
     let persisted = queue.iter().map(|it| PersistedSpan {
         epoch: 1,
         span: it.span,
@@ -114,7 +125,7 @@ pub(crate) fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
 }
 
 /// The tracker forgets generations once what is before is safe.
-pub(crate) fn forget(checkpoint: &mut Known, forgotten: &mut Vec<(u64, u64)>) {
+pub fn forget(checkpoint: &mut Known, forgotten: &mut Vec<(u64, u64)>) {
     let cursor = checkpoint.cursor;
     let is_reached = |key| forgotten.iter().any(|it| *it == (it.0, key) && it.0 <= cursor);
     checkpoint.generations.retain(|it| !is_reached(it.generation));
@@ -122,7 +133,7 @@ pub(crate) fn forget(checkpoint: &mut Known, forgotten: &mut Vec<(u64, u64)>) {
 }
 
 /// The queue loses its last sections, but none that the checkpoint counts on.
-pub(crate) fn lose(queue: &mut Vec<Delivery>, checkpoint: &Known, lost: usize) {
+pub fn lose(queue: &mut Vec<Delivery>, checkpoint: &Known, lost: usize) {
     for _ in 0..lost {
         if queue.last().is_some_and(|it| it.span.begin >= checkpoint.cursor) {
             queue.pop();
