@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing for: build, test, lint. Does nothing, and asks nobody, if all is there.
+# Installs what is missing for: build, test, fuzz, lint. Does nothing, and asks nobody, if all is there.
 #
-# usage: scripts/need.sh build|test|lint...
+# usage: scripts/need.sh build|test|fuzz|lint...
 #
 # Needs Debian or a relative, and root if something is missing. Rust comes from rustup and is not
 # installed here. No daemon of an installed package is started, now or at the next boot.
@@ -42,6 +42,12 @@ need_test() {
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
 }
 
+need_fuzz() {
+    # libFuzzer is C++.
+    command -v c++ >/dev/null || packages+=(g++)
+    command -v git >/dev/null || packages+=(git)
+}
+
 need_lint() {
     need_rust
     need_component fmt rustfmt
@@ -68,8 +74,8 @@ install_quietly() {
 
 for what in "$@"; do
     case $what in
-        build | test | lint) "need_$what" ;;
-        *) echo "need: $what: not one of build, test, lint" >&2; exit 2 ;;
+        build | test | fuzz | lint) "need_$what" ;;
+        *) echo "need: $what: not one of build, test, fuzz, lint" >&2; exit 2 ;;
     esac
 done
 

@@ -22,6 +22,7 @@ ARROWS = {
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
     "logferry-benches": None,  # anything
+    "logferry-fuzz": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sim", "logferry-sink"},
 }
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {"logferry": {"logferry-benches"}}
