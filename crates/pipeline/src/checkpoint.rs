@@ -126,7 +126,7 @@ impl Stored {
     }
 
     fn is_kept(&self, now_unix_seconds: i64) -> bool {
-        now_unix_seconds - self.updated_unix_seconds < KEEP_SECONDS
+        now_unix_seconds.saturating_sub(self.updated_unix_seconds) < KEEP_SECONDS
     }
 }
 
@@ -192,7 +192,8 @@ impl CheckpointStore {
     #[must_use]
     pub fn has(&self, context: ContextId, known: &Known, now_unix_seconds: i64) -> bool {
         self.contexts.get(&context).is_some_and(|it| {
-            it.known == *known && now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS / 2
+            let age_seconds = now_unix_seconds.saturating_sub(it.updated_unix_seconds);
+            it.known == *known && age_seconds < KEEP_SECONDS / 2
         })
     }
 
