@@ -50,7 +50,7 @@ for target in "${targets[@]}"; do
     if [[ $outcome = FAILED ]]; then
         status=1
         grep -a -A 8 -E 'panicked at|^==[0-9]+== ?ERROR' "$log" | grep -av '^ *#' >&2 || tail -n 20 "$log" >&2
-        sed -n '/Failing input/,/Reproduce/p' "$log" >&2
+        grep -a -m 1 -E '^[[:space:]]+fuzz/artifacts/' "$log" >&2 || true
     fi
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     coverage=$(sed -n 's/.*cov: \([0-9]*\) ft: \([0-9]*\) .*/\1 edges, \2 features/p' "$log" | tail -n 1)

@@ -71,16 +71,15 @@ fn fault(input: &mut Input<'_>) -> Step {
 /// Lines: mostly short, some longer than a record may be, some longer than is read at a time.
 fn texts(input: &mut Input<'_>) -> Vec<Text> {
     let kind = input.byte();
+    let (is_stderr, has_parts) = (kind & 8 == 8, kind & 16 == 16);
     let text = |_| {
         let how = input.byte();
-        let len = match how & 3 {
-            0 | 1 => how >> 2,
-            2 => how,
-            _ => 0,
+        let len = match how {
+            u8::MAX => 5000,
+            200.. => u16::from(how) * 3,
+            _ => u16::from(how / 4),
         };
-        let len =
-            if how == u8::MAX { 5000 } else { u16::from(len) * if how & 3 == 2 { 3 } else { 1 } };
-        Text { len, is_stderr: kind & 8 == 8, is_partial: how & 4 == 4 && kind & 16 == 16 }
+        Text { len, is_stderr, is_partial: has_parts && how & 1 == 1 }
     };
     (0..usize::from(kind & 3) + 1).map(text).collect()
 }
