@@ -119,8 +119,12 @@ fn zone_seconds(zone: &str) -> Option<i128> {
     }
     let [hours, minutes] = numbers(zone.get(1..)?, ':', [2, 2])?;
     let seconds = hours * 3600 + minutes * 60;
-    let is_east = zone.starts_with('+');
-    (hours <= 23 && minutes <= 59).then_some(if is_east { seconds } else { -seconds })
+    let seconds = match zone.chars().next()? {
+        '+' => seconds,
+        '-' => -seconds,
+        _ => return None,
+    };
+    (hours <= 23 && minutes <= 59).then_some(seconds)
 }
 
 /// Numbers of just so many digits.
