@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test sim model miri chaos mutants lint bench clean
+.PHONY: help run build test sim model miri chaos mutants fuzz lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
@@ -15,6 +15,7 @@ help:
 	@echo 'make miri   crates/flow under Miri, MIRI_SEEDS orders of its threads'
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
+	@echo 'make fuzz   fuzzers, FUZZ_SECONDS each (60), or only those of FUZZ_TARGETS'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
 	@echo 'make clean  remove what was built and downloaded'
@@ -51,6 +52,10 @@ chaos:
 mutants:
 	@scripts/need.sh build test
 	scripts/mutants.py
+
+fuzz:
+	@scripts/need.sh build fuzz
+	scripts/fuzz.sh
 
 lint:
 	@scripts/need.sh build lint

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing for: build, test, lint, miri. Does nothing, and asks nobody, if all is there.
+# Installs what is missing for: build, test, fuzz, lint, miri. Does nothing, and asks nobody, if all is there.
 #
-# usage: scripts/need.sh build|test|lint|miri...
+# usage: scripts/need.sh build|test|fuzz|lint|miri...
 #
 # Needs Debian or a relative, and root if something is missing. Rust comes from rustup and is not
 # installed here. No daemon of an installed package is started, now or at the next boot.
@@ -28,6 +28,7 @@ need_build() {
     # zstd's C source is compiled; cc links everything.
     command -v cc >/dev/null || packages+=(gcc)
     [[ -e /usr/include/stdlib.h ]] || packages+=(libc6-dev)
+    need_librdkafka
 }
 
 need_test() {
@@ -39,7 +40,6 @@ need_test() {
     command -v python3 >/dev/null || packages+=(python3)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
-    need_librdkafka
     # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
     command -v mvn >/dev/null || packages+=(maven)
@@ -53,6 +53,12 @@ need_librdkafka() {
     command -v g++ >/dev/null || packages+=(g++)
     command -v pkg-config >/dev/null || packages+=(pkg-config)
     [[ -e /usr/include/openssl/ssl.h ]] || packages+=(libssl-dev)
+}
+
+need_fuzz() {
+    # libFuzzer is C++.
+    command -v c++ >/dev/null || packages+=(g++)
+    command -v git >/dev/null || packages+=(git)
 }
 
 need_lint() {
@@ -94,8 +100,8 @@ install_quietly() {
 
 for what in "$@"; do
     case $what in
-        build | test | lint | miri) "need_$what" ;;
-        *) echo "need: $what: not one of build, test, lint, miri" >&2; exit 2 ;;
+        build | test | fuzz | lint | miri) "need_$what" ;;
+        *) echo "need: $what: not one of build, test, fuzz, lint, miri" >&2; exit 2 ;;
     esac
 done
 

@@ -24,6 +24,7 @@ ARROWS = {
     "logferry-crd": set(),
     "logferry-kafka-kit": set(),
     "logferry-benches": None,  # anything
+    "logferry-fuzz": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sim", "logferry-sink"},
 }
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {

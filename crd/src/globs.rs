@@ -29,12 +29,17 @@ impl Globs {
     ) -> Result<Globs, Vec<(usize, String)>> {
         let mut builder = GlobSetBuilder::new();
         let mut bad = Vec::new();
+        let compile = |text: &str| {
+            let glob = GlobBuilder::new(text).literal_separator(against == Against::Paths).build();
+            glob.map_err(|error| error.kind().to_string())
+        };
         for (index, pattern) in patterns.iter().enumerate() {
-            let glob =
-                GlobBuilder::new(pattern).literal_separator(against == Against::Paths).build();
-            match glob {
+            // Discovery goes from folder to folder: each part of a path is a glob by itself.
+            let mut parts = pattern.split('/').filter(|_| against == Against::Paths);
+            let glob = parts.try_for_each(|part| compile(part).map(drop));
+            match glob.and_then(|()| compile(pattern)) {
                 Ok(glob) => drop(builder.add(glob)),
-                Err(error) => bad.push((index, error.kind().to_string())),
+                Err(why) => bad.push((index, why)),
             }
         }
         if !bad.is_empty() {
@@ -86,7 +91,6 @@ impl Globs {
 fn root(pattern: &str) -> PathBuf {
     let is_literal = |part: &&str| !part.contains(['*', '?', '[', ']', '{', '}', '\\']);
     let folders = pattern.rsplit_once('/').map_or("", |(folders, _)| folders);
-    // Alternates may hold a slash, `/{a/b,c}/x`: the part before it is then not literal either.
     let mut root = PathBuf::from("/");
     root.extend(folders.split('/').filter(|part| !part.is_empty()).take_while(is_literal));
     root
@@ -132,11 +136,20 @@ mod tests {
     #[test]
     fn roots_are_the_literal_folders() {
         let globs =
-            paths(&["/var/log/app/*/x.log", "/var/log/app/y.log", "/{a/b,c}/z", "/srv/[ab]/q"]);
+            paths(&["/var/log/app/*/x.log", "/var/log/app/y.log", "/{a,b}/z", "/srv/[ab]/q"]);
         assert_eq!(globs.roots(), [Path::new("/")]);
         let globs =
             paths(&["/var/log/app/*/x.log", "/var/log/other/y.log", "/var/log/app/b/c.log"]);
         assert_eq!(globs.roots(), [Path::new("/var/log/app"), Path::new("/var/log/other")]);
+    }
+
+    #[test]
+    fn each_part_of_a_path_is_a_glob_by_itself() {
+        for pattern in ["/srv/{a/b,c}.log", "/srv/[a/b].log", "/srv/a\\/b.log"] {
+            let bad = Globs::new(vec![pattern.to_owned()], Against::Paths).unwrap_err();
+            assert_eq!(bad.len(), 1, "{pattern}");
+        }
+        assert_eq!(paths(&["/srv/{a,b}/[cd].log"]).patterns().len(), 1);
     }
 
     #[test]

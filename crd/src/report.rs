@@ -157,6 +157,14 @@ impl Check<'_> {
                 let cure = "begin it with /, such as /var/log/*.log";
                 self.error(&format!("{path}[{index}]"), "not an absolute glob", cure);
                 is_good = false;
+            } else if is_path && pattern.split('/').skip(1).any(|part| matches!(part, "" | ".")) {
+                let cure = "write each folder, and the file, once";
+                self.error(
+                    &format!("{path}[{index}]"),
+                    "an empty part or `.` matches nothing",
+                    cure,
+                );
+                is_good = false;
             }
         }
         match Globs::new(patterns, against) {

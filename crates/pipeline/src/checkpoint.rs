@@ -126,7 +126,7 @@ impl Stored {
     }
 
     fn is_kept(&self, now_unix_seconds: i64) -> bool {
-        now_unix_seconds - self.updated_unix_seconds < KEEP_SECONDS
+        now_unix_seconds.saturating_sub(self.updated_unix_seconds) < KEEP_SECONDS
     }
 }
 
@@ -182,7 +182,7 @@ impl CheckpointStore {
         Ok((store, loaded))
     }
 
-    /// What is stored of a context, or will be with the next call of [`CheckpointStore::store`].
+    /// What is stored of a context, or was to be.
     #[must_use]
     pub fn known(&self, context: ContextId) -> Option<&Known> {
         self.contexts.get(&context).map(|it| &it.known)
@@ -192,7 +192,8 @@ impl CheckpointStore {
     #[must_use]
     pub fn has(&self, context: ContextId, known: &Known, now_unix_seconds: i64) -> bool {
         self.contexts.get(&context).is_some_and(|it| {
-            it.known == *known && now_unix_seconds - it.updated_unix_seconds < KEEP_SECONDS / 2
+            let age_seconds = now_unix_seconds.saturating_sub(it.updated_unix_seconds);
+            it.known == *known && age_seconds < KEEP_SECONDS / 2
         })
     }
 
@@ -202,7 +203,8 @@ impl CheckpointStore {
     /// among those that `open` tells.
     ///
     /// # Errors
-    /// If the file system refuses. The entries are remembered and stored with the next call.
+    /// If the file system refuses. The entries are known from now on, but only a new file is sure to
+    /// have them: whoever changed them gives them again with the next call.
     pub fn store(
         &mut self,
         changed: Vec<Entry>,
@@ -271,6 +273,11 @@ impl CheckpointStore {
         let bytes = format::write_snapshot(&*file, sequence, parts)?;
         if !is_mutant("checkpoint_not_synced") {
             file.sync()?;
+        }
+        // Once it may have its name, it may be the one that counts: nothing goes to the old one any
+        // more, even if what follows fails.
+        if !is_mutant("old_checkpoint_appended_to") {
+            self.file = None;
         }
         self.disk.rename(TEMPORARY_NAME, &name(sequence))?;
         if !is_mutant("no_folder_sync") {

@@ -3,18 +3,24 @@
 //! [`World`] is a file system that keeps everything ever written to it. [`Model`] is the reference
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
 //! a world with what the world knows and the model says. [`SimQueue`] and [`SimDisk`] are the queue and
-//! the folder of checkpoints, with all that can go wrong. Nothing here runs in production.
+//! the folder of checkpoints, with all that can go wrong. A [`schedule`] is what writers, rotators and
+//! the agent do, step by step; a [`Bed`](bed::Bed) is an agent over a world that it is run on. Nothing
+//! here runs in production.
 
 #![forbid(unsafe_code)]
 
+pub mod actor;
+pub mod bed;
 mod check;
 mod clock;
 mod model;
 mod order;
 mod queue;
+pub mod schedule;
 mod state_disk;
 mod world;
 
+pub use bed::SourceBed;
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use model::{Line, Model, Run, Whole, mend};

@@ -172,6 +172,21 @@ fn contexts_that_no_longer_change_are_dropped_in_the_end() {
 }
 
 #[test]
+fn an_entry_of_any_time_is_kept_or_dropped() {
+    for (updated_unix_seconds, is_kept) in [(i64::MIN, false), (i64::MAX, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, _) = CheckpointStore::open(directory.path(), NOW).unwrap();
+        let odd = Entry { updated_unix_seconds, ..entry(1, 10) };
+        store.store(vec![odd.clone()], NOW, false, HashSet::new).unwrap();
+        drop(store);
+        let (store, loaded) = CheckpointStore::open(directory.path(), NOW).unwrap();
+        assert_eq!(loaded.entries, std::slice::from_ref(&odd));
+        assert_eq!(store.known(odd.context).is_some(), is_kept);
+        assert_eq!(store.has(odd.context, &odd.known, NOW), is_kept);
+    }
+}
+
+#[test]
 fn a_full_disk_keeps_the_last_good_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let mount = crate::test_mount::Tmpfs::new(directory.path(), "256k");

@@ -101,7 +101,8 @@ fn unescape_unicode<'a>(text: &'a [u8], side: &mut Vec<u8>) -> Option<&'a [u8]> 
     let (code, rest) = match high {
         0xd800..0xdc00 => {
             let (low, rest) = four_digits(rest.strip_prefix(b"\\u")?)?;
-            (0x1_0000 + ((high - 0xd800) << 10) + low.checked_sub(0xdc00)?, rest)
+            (0xdc00..0xe000).contains(&low).then_some(())?;
+            (0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00), rest)
         }
         _ => (high, rest),
     };
@@ -165,6 +166,7 @@ mod tests {
             r#"{"log":"x\n","stream":"stdin","time":"1970-01-01T00:00:01Z"}"#,
             r#"{"log":"x\n","stream":"stdout""#,
             r#"{"log":"\ud800","stream":"stdout","time":"1970-01-01T00:00:01Z"}"#,
+            r#"{"log":"\ud83d\ufde0","stream":"stdout","time":"1970-01-01T00:00:01Z"}"#,
             r#"{"log":"torn"#,
             "{}",
         ] {

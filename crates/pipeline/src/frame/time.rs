@@ -10,10 +10,17 @@ const FRACTION_DIGITS_MAX: usize = 9;
 const SECOND_LEN: usize = 19;
 
 /// The second that was read last.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct SecondCache {
     text: [u8; SECOND_LEN],
     unix_seconds: i64,
+}
+
+impl Default for SecondCache {
+    /// As if the first second of 1970 had been read: what stands there must be a time.
+    fn default() -> SecondCache {
+        SecondCache { text: *b"1970-01-01T00:00:00", unix_seconds: 0 }
+    }
 }
 
 /// Reads the time stamp at the beginning of `text`, up to the first space.
@@ -237,6 +244,11 @@ mod tests {
         ] {
             assert_eq!(ns(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn nineteen_nuls_are_no_time() {
+        assert_eq!(ns("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0Z"), None);
     }
 
     #[test]

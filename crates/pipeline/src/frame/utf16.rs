@@ -162,16 +162,14 @@ impl Lines<'_, '_> {
         let mut buffer = [0; 4];
         let (mut at, mut flags) = (begin, RecordFlags::SIDE);
         while at < end {
-            let (text, len) = match self.character(at, end) {
-                (Some(character), len) => (character, len),
-                (None, len) => {
-                    flags = flags.with(RecordFlags::BINARY);
-                    (char::REPLACEMENT_CHARACTER, len)
-                }
-            };
+            let (character, len) = self.character(at, end);
+            let text = character.unwrap_or(char::REPLACEMENT_CHARACTER);
             let text = text.encode_utf8(&mut buffer).as_bytes();
             if at > begin && self.output.side.len() - start + text.len() > max {
                 break;
+            }
+            if character.is_none() {
+                flags = flags.with(RecordFlags::BINARY);
             }
             self.output.side.extend_from_slice(text);
             at += len;

@@ -1,11 +1,10 @@
 //! The real tailer against the model, over worlds in memory.
 
-mod actor;
-mod bed;
 mod every_step;
 mod node;
 mod node_schedule;
 mod reader_bed;
 mod regressions;
 mod schedule;
-mod source_bed;
+
+use sim::{actor, bed};

@@ -1,6 +1,13 @@
 //! Schedules that once went wrong.
 
+use std::collections::HashSet;
+use std::io::ErrorKind;
+
+use flow::ContextId;
+use pipeline::checkpoint::{CheckpointStore, Entry};
 use pipeline::frame::Format;
+use pipeline::source::Known;
+use sim::{DiskFault, SimDisk, SourceBed};
 
 use crate::actor::Text;
 use crate::bed::{Bed, LATE_NS};
@@ -8,7 +15,6 @@ use crate::node::Stage;
 use crate::node_schedule::{self, NodeStep, Setting};
 use crate::reader_bed::ReaderBed;
 use crate::schedule::{Step, run};
-use crate::source_bed::SourceBed;
 
 const LINE: Text = Text { len: 0, is_stderr: false, is_partial: false };
 const PART: Text = Text { is_partial: true, ..LINE };
@@ -423,4 +429,21 @@ fn a_file_of_which_nothing_was_read_is_not_found_again_by_its_first_byte() {
         world(1, Step::AppendLate(vec![LINE], 0)),
     ];
     check_node(Format::Plain, 1, &steps);
+}
+
+#[test]
+fn what_is_stored_after_a_new_checkpoint_failed_at_its_name_is_found() {
+    let entry = |cursor| Entry::new(ContextId(1), Known { cursor, ..Known::new(1) });
+    // A new file is made, written twice, synced, renamed, and then its name is synced.
+    for step in 0..6 {
+        let disk = SimDisk::default();
+        let (mut store, _) = CheckpointStore::open_on(Box::new(disk.clone()), 0).unwrap();
+        disk.fail_after(step, DiskFault::Fails(ErrorKind::Other));
+        store.store(vec![entry(10)], 0, true, HashSet::new).unwrap_err();
+        store.store(vec![entry(20)], 0, false, HashSet::new).unwrap();
+        drop(store);
+        let (_, loaded) = CheckpointStore::open_on(Box::new(disk), 0).unwrap();
+        let cursors: Vec<u64> = loaded.entries.iter().map(|it| it.known.cursor).collect();
+        assert_eq!(cursors, [20], "failed at step {step}");
+    }
 }

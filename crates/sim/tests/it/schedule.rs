@@ -4,70 +4,12 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use pipeline::frame::Format;
-use sim::Verdict;
+use sim::SourceBed;
+use sim::actor::Text;
+use sim::bed::{FLUSH_NS, LATE_NS};
+pub(crate) use sim::schedule::{Step, run};
 
-use crate::actor::{Actor, Text};
-use crate::bed::{Bed, FLUSH_NS, LATE_NS};
 use crate::reader_bed::ReaderBed;
-use crate::source_bed::SourceBed;
-
-/// One thing that happens.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Append(Vec<Text>, usize),
-    AppendLate(Vec<Text>, usize),
-    CloseLate,
-    Rotate,
-    Reopen,
-    RenameBack,
-    DeleteOldest,
-    Recreate,
-    Unlink,
-    Truncate,
-    Scan,
-    /// A look for which there is no memory to read; to a reader, a change that the watch heard of.
-    Look,
-    Work(usize),
-    CloseIdle,
-    /// The queue takes so many payloads of a reader's.
-    Ship(usize),
-    Store,
-    /// The agent dies; so many sections were not yet in the queue.
-    Kill(usize),
-    Wait(u64),
-    RefuseOpens(bool),
-    RefuseReads(bool),
-    ShortenReads(Option<usize>),
-}
-
-/// Does the steps, then waits until everything is quiet, and checks.
-pub(crate) fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<Verdict, String> {
-    let world = bed.world().clone();
-    let mut actor = Actor::new(world.clone(), format);
-    for step in steps {
-        // Nothing happens at the same time as something else.
-        world.clock().advance(1);
-        match step {
-            Step::Scan => bed.scan(),
-            Step::Look => bed.look(),
-            Step::Work(times) => {
-                bed.work(*times);
-            }
-            Step::Ship(payloads) => {
-                bed.ship(*payloads);
-            }
-            Step::CloseIdle => bed.close_idle(),
-            Step::Store => bed.store(),
-            Step::Kill(lost) => bed.kill(*lost),
-            Step::Wait(time_ns) => world.clock().advance(*time_ns),
-            step => actor.step(step),
-        }
-    }
-    world.refuse_opens(None);
-    world.refuse_reads(None);
-    world.shorten_reads(None);
-    bed.verdict().map_err(|why| format!("{why}\n  after {steps:?}"))
-}
 
 fn texts() -> impl Strategy<Value = Vec<Text>> {
     let len = prop_oneof![8 => 0..60u16, 1 => 150..700u16, 1 => 4000..9000u16];

@@ -76,6 +76,18 @@ fn b5_surrogates_without_their_other_half_are_replaced_and_flagged() {
 }
 
 #[test]
+fn b5_only_the_part_that_has_the_replaced_character_is_flagged() {
+    for order in ORDERS {
+        let bytes = bytes_of(order, [0x61, 0x62, 0xd800, 0x63, 0xa]);
+        let run = run(order, &bytes, 4, Tail::Wait, Carry::default());
+        assert_eq!(texts(&run), ["ab", "\u{fffd}c"]);
+        let is_binary: Vec<bool> =
+            run.texts.iter().map(|(_, flags)| flags.has(RecordFlags::BINARY)).collect();
+        assert_eq!(is_binary, [false, true]);
+    }
+}
+
+#[test]
 fn b5_a_torn_character_waits_and_half_a_unit_is_delivered_at_last() {
     for order in ORDERS {
         let mut bytes = encode(order, "a🦀");
