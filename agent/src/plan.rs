@@ -191,7 +191,7 @@ fn open_sink(
         }
         SinkTarget::Kafka(kafka) => {
             let config = kafka::config(settings, kafka, agent)?;
-            read_back = Some(Box::new(KafkaReadBack::of(&config)?));
+            read_back = Some(Box::new(KafkaReadBack::of(&config, &**clock)?));
             let producer = KafkaProducer::open(config, Arc::clone(clock))?;
             Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)))
         }

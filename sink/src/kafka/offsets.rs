@@ -114,7 +114,7 @@ impl Offsets {
 
     fn write(&mut self, topics: Table) -> io::Result<()> {
         let stored = Stored { version: VERSION, topics };
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("/"));
         fs::create_dir_all(directory)?;
         let temporary = self.path.with_extension("new");
         let mut file = File::create(&temporary)?;

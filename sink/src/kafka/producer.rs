@@ -26,7 +26,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum KafkaError {
     /// librdkafka refuses its configuration.
     #[error("librdkafka refuses its configuration: {0}")]
-    Config(#[source] ClientError),
+    Config(#[source] Box<ClientError>),
     /// The brokers do not answer, or refuse.
     #[error("{brokers}: {what}: {source}")]
     Brokers {
@@ -35,7 +35,7 @@ pub enum KafkaError {
         /// What for.
         what: String,
         /// What was said.
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// The file of offsets cannot be used.
     #[error("{path}: {source}; without it doubles cannot be told", path = path.display())]
@@ -154,8 +154,10 @@ impl KafkaProducer {
             clock,
         });
         let reports = Reports { shared: Arc::clone(&shared) };
-        let producer =
-            config.producer().create_with_context(reports).map_err(KafkaError::Config)?;
+        let producer = config
+            .producer()
+            .create_with_context(reports)
+            .map_err(|error| KafkaError::Config(Box::new(error)))?;
         Ok(Arc::new(KafkaProducer { producer, shared, config }))
     }
 

@@ -4,9 +4,9 @@
 //! agents wrote there meanwhile, too; nobody asks for that.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use flow::{ContextId, PersistedSpan, ReadBack};
+use flow::{Clock, ContextId, PersistedSpan, ReadBack};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message;
@@ -18,14 +18,19 @@ use super::offsets::Offsets;
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 use crate::spans;
 
-/// Longest wait for the next message.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for the next message, in nanoseconds.
+///
+/// 30 s: as long as a broker may be silent to the producer.
+const SILENCE_NS_MAX: u64 = 30_000_000_000;
 
 /// What the topics held when the agent started.
 #[derive(Debug, Default)]
 pub struct KafkaReadBack {
     contexts: HashMap<ContextId, Vec<PersistedSpan>>,
 }
+
+/// By topic and partition.
+type Ranges = BTreeMap<(String, i32), Range>;
 
 /// A partition that is read.
 #[derive(Debug, Clone, Copy)]
@@ -40,24 +45,25 @@ impl KafkaReadBack {
     ///
     /// # Errors
     /// If the brokers do not answer: without their answer, what is read now may be a double.
-    pub fn of(config: &KafkaConfig) -> Result<KafkaReadBack, KafkaError> {
+    pub fn of(config: &KafkaConfig, clock: &dyn Clock) -> Result<KafkaReadBack, KafkaError> {
         let offsets = Offsets::open(&config.offsets)
             .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
         let mut read_back = KafkaReadBack::default();
         if offsets.stored().is_empty() {
             return Ok(read_back);
         }
-        let consumer: BaseConsumer = config.consumer().create().map_err(KafkaError::Config)?;
+        let consumer: BaseConsumer =
+            config.consumer().create().map_err(|error| KafkaError::Config(Box::new(error)))?;
         let error = |what: &str, source| KafkaError::Brokers {
             brokers: config.brokers.clone(),
             what: what.to_owned(),
-            source,
+            source: Box::new(source),
         };
         let (list, mut ranges) =
             plan(&consumer, offsets.stored()).map_err(|it| error("offsets to read back", it))?;
         consumer.assign(&list).map_err(|it| error("reading back", it))?;
         read_back
-            .read(&consumer, &mut ranges, config.read_back_bytes_max)
+            .read(&consumer, &mut ranges, config.read_back_bytes_max, clock)
             .map_err(|it| error("reading back", it))?;
         Ok(read_back)
     }
@@ -65,13 +71,15 @@ impl KafkaReadBack {
     fn read(
         &mut self,
         consumer: &BaseConsumer,
-        ranges: &mut BTreeMap<(String, i32), Range>,
+        ranges: &mut Ranges,
         bytes_max: u64,
+        clock: &dyn Clock,
     ) -> Result<(), ClientError> {
-        let mut last = Instant::now();
+        let mut last_ns = clock.monotonic_ns();
         // By partition, how many said that they are at their end: whose topic it is, nobody says.
         let mut ended: HashMap<i32, usize> = HashMap::new();
         while !ranges.is_empty() {
+            let is_silent = clock.monotonic_ns() > last_ns + SILENCE_NS_MAX;
             let message = match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => message,
                 // Only control records, which nobody gets to see, stand before the end.
@@ -83,15 +91,15 @@ impl KafkaReadBack {
                     }
                     continue;
                 }
-                Some(Err(error)) if is_passing(&error) && last.elapsed() < SILENCE_MAX => continue,
+                Some(Err(error)) if is_passing(&error) && !is_silent => continue,
                 Some(Err(error)) => return Err(error),
-                None if last.elapsed() < SILENCE_MAX => continue,
+                None if !is_silent => continue,
                 None => {
                     let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
                     return Err(ClientError::MessageConsumption(code));
                 }
             };
-            last = Instant::now();
+            last_ns = clock.monotonic_ns();
             let key = (message.topic().to_owned(), message.partition());
             let Some(range) = ranges.get_mut(&key) else { continue };
             if message.offset() < range.end {
@@ -121,7 +129,7 @@ impl KafkaReadBack {
 fn plan(
     consumer: &BaseConsumer,
     stored: &super::offsets::Table,
-) -> Result<(TopicPartitionList, BTreeMap<(String, i32), Range>), ClientError> {
+) -> Result<(TopicPartitionList, Ranges), ClientError> {
     let mut list = TopicPartitionList::new();
     let mut ranges = BTreeMap::new();
     for (topic, offsets) in stored {
