@@ -64,7 +64,7 @@ pub(crate) struct CheckOptions {
 
 /// Where the embedded queue is.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
+#[group(multiple = true)]
 pub(crate) struct QueuePlace {
     /// Directory of an embedded queue
     #[arg(long, value_name = "DIR")]
@@ -145,9 +145,19 @@ pub(crate) struct ContextOptions {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "where", required = true, multiple = true, args = ["kafka", "queue", "paths"])]
 pub(crate) struct AuditOptions {
     #[command(flatten)]
     pub(crate) place: QueuePlace,
+    /// Brokers of Apache Kafka, as HOST:PORT,…: audit a topic
+    #[arg(long, value_name = "BROKERS", requires = "topic", conflicts_with_all = ["queue", "paths"])]
+    pub(crate) kafka: Option<String>,
+    /// The topic
+    #[arg(long, value_name = "NAME", requires = "kafka")]
+    pub(crate) topic: Option<String>,
+    /// A property of librdkafka, such as security.protocol=ssl; may be given more than once
+    #[arg(short = 'X', value_name = "KEY=VALUE", requires = "kafka", value_parser = property)]
+    pub(crate) properties: Vec<(String, String)>,
     /// Only this tenant
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
@@ -186,4 +196,10 @@ pub(crate) enum Output {
     Text,
     /// For scripts
     Json,
+}
+
+/// Takes `KEY=VALUE` apart.
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("want KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }

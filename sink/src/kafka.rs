@@ -16,7 +16,9 @@ mod lanes;
 mod offsets;
 mod producer;
 mod read_back;
+mod scan;
 mod topic;
+mod topic_reader;
 
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
@@ -24,3 +26,4 @@ pub use kafka_sink::KafkaSink;
 pub use producer::{KafkaError, KafkaProducer};
 pub use read_back::KafkaReadBack;
 pub use topic::{TopicError, TopicTemplate};
+pub use topic_reader::{TopicMessage, TopicReader};

@@ -4,8 +4,11 @@
 //! gaps are part of the tiling and are counted apart. Unless told otherwise, every block is opened
 //! too, and its records are held against the header.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
+use flow::{Encoding, SystemClock};
+use sink::kafka::{TopicMessage, TopicReader};
 use sink::queue::QueueReader;
 use sink::queue::audit::{Audit, AuditReport, ContextAudit, Head};
 
@@ -14,13 +17,11 @@ use crate::cli::{AuditOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
 
 pub(crate) fn run(options: &AuditOptions) -> Outcome {
-    let reader = queue::open(&options.place)?;
+    let reports = match (&options.kafka, &options.topic) {
+        (Some(brokers), Some(topic)) => audit_topic(options, brokers, topic)?,
+        _ => audit_queue(options)?,
+    };
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut reports = Vec::new();
-    for tenant in queue::tenants(&reader, options.tenant.as_deref())? {
-        let report = audit(&reader, &tenant, !options.headers_only)?;
-        reports.push((tenant, report));
-    }
     let is_clean = reports.iter().all(|(_, report)| report.is_clean());
     match options.output {
         Output::Json => {
@@ -34,14 +35,63 @@ pub(crate) fn run(options: &AuditOptions) -> Outcome {
     Ok(if is_clean { Exit::Done } else { Exit::Bad })
 }
 
+/// By tenant.
+type Reports = Vec<(String, AuditReport)>;
+
+fn audit_queue(options: &AuditOptions) -> Result<Reports, Failure> {
+    let reader = queue::open(&options.place)?;
+    let mut reports = Vec::new();
+    for tenant in queue::tenants(&reader, options.tenant.as_deref())? {
+        let report = audit(&reader, &tenant, !options.headers_only)?;
+        reports.push((tenant, report));
+    }
+    Ok(reports)
+}
+
+fn audit_topic(options: &AuditOptions, brokers: &str, topic: &str) -> Result<Reports, Failure> {
+    let mut reader =
+        TopicReader::open(brokers, topic, &options.properties).map_err(Failure::unusable)?;
+    let first_sequence = u64::from(reader.is_trimmed());
+    let mut audits: BTreeMap<String, Audit> = BTreeMap::new();
+    let mut others = 0_u64;
+    let each = |message: TopicMessage<'_>| {
+        let (header, encoding, body) = match message {
+            TopicMessage::Section(header, encoding, body) => (header, encoding, body),
+            TopicMessage::Other(why) => {
+                if others == 0 {
+                    eprintln!("logferry: {why}: not one of ours, nor are perhaps more");
+                }
+                others += 1;
+                return;
+            }
+        };
+        let tenant = &*header.context.tenant;
+        if options.tenant.as_deref().is_some_and(|it| it != tenant) {
+            return;
+        }
+        let audit = match audits.get_mut(tenant) {
+            Some(audit) => audit,
+            None => audits.entry(tenant.to_owned()).or_insert_with(|| Audit::new(first_sequence)),
+        };
+        audit.observe(&header);
+        if !options.headers_only {
+            audit.observe_body(&header, encoding, body, &mut decode);
+        }
+    };
+    reader.read(&SystemClock, each).map_err(Failure::unusable)?;
+    Ok(audits.into_iter().map(|(tenant, audit)| (tenant, audit.finish())).collect())
+}
+
+/// Cursors of a body's records.
+fn decode(encoding: Encoding, body: &[u8], out: &mut Vec<u64>) -> Result<(), String> {
+    let cursors = sink::decode::cursors(encoding, body).map_err(|it| it.to_string())?;
+    out.extend(cursors);
+    Ok(())
+}
+
 fn audit(reader: &QueueReader, tenant: &str, with_bodies: bool) -> Result<AuditReport, Failure> {
     let first_sequence = reader.first_sequence(tenant).map_err(Failure::unusable)?;
     let mut audit = Audit::new(first_sequence);
-    let mut decode = |encoding, body: &[u8], out: &mut Vec<u64>| {
-        let cursors = sink::decode::cursors(encoding, body).map_err(|it| it.to_string())?;
-        out.extend(cursors);
-        Ok(())
-    };
     for item in reader.scan(tenant).map_err(Failure::unusable)? {
         match item {
             Ok(batch) if with_bodies => audit.observe_batch(&batch, Some(&mut decode)),

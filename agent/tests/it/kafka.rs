@@ -8,8 +8,8 @@ use benches::wrap::Format;
 use kafka_kit::{AclOperation, Cluster, Isolation, Listener, Mechanism, Read, User};
 
 use crate::kit::{
-    Agent, Bed, Writer, append, assert_exact, containers, files, judge, load, now_ns, resource,
-    rotation, sleep_ms, wait_for,
+    Agent, Bed, Run, Writer, append, assert_exact, containers, files, judge, load, now_ns,
+    resource, rotation, sleep_ms, wait_for,
 };
 
 const PARTITIONS: i32 = 3;
@@ -108,6 +108,11 @@ fn d_kill_nine_of_agent_and_broker_leaves_neither_hole_nor_double_in_the_topic()
     wait_for_delivery(&mut agent);
     agent.stop();
     assert_arrived(&cluster, "logs-shop", &truth);
+    let brokers = cluster.addresses(Listener::Plain);
+    let audit =
+        Run::of(&["audit", "--kafka", &brokers, "--topic", "logs-shop", "--output", "json"]);
+    let report = audit.json();
+    assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
 }
 
 #[test]

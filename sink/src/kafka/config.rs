@@ -78,13 +78,7 @@ const QUEUE_KBYTES_MAX: &str = "2097151";
 
 impl KafkaConfig {
     /// What every client of the sink has in common.
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("client.id", &self.client_id)
-            .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
-            .set("socket.keepalive.enable", "true");
+    fn with_security(&self, mut config: ClientConfig) -> ClientConfig {
         for (key, value) in &self.security {
             config.set(key, &value.0);
         }
@@ -93,7 +87,7 @@ impl KafkaConfig {
 
     /// The properties of its producer.
     pub(super) fn producer(&self) -> ClientConfig {
-        let mut config = self.client();
+        let mut config = self.with_security(client(&self.brokers, &self.client_id));
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -121,14 +115,29 @@ impl KafkaConfig {
 
     /// The properties of a consumer that reads given partitions, and belongs to no group.
     pub(super) fn consumer(&self) -> ClientConfig {
-        let mut config = self.client();
-        config
-            // Demanded, and never used: nothing is subscribed to and nothing committed.
-            .set("group.id", "logferry")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_uncommitted");
-        config
+        self.with_security(consumer(&self.brokers, &self.client_id))
     }
+}
+
+fn client(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", client_id)
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
+        .set("socket.keepalive.enable", "true");
+    config
+}
+
+/// What a consumer needs that reads given partitions, and belongs to no group.
+pub(super) fn consumer(brokers: &str, client_id: &str) -> ClientConfig {
+    let mut config = client(brokers, client_id);
+    config
+        // Demanded, and never used: nothing is subscribed to and nothing committed.
+        .set("group.id", "logferry")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_uncommitted");
+    config
 }
