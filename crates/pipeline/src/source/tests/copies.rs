@@ -231,6 +231,38 @@ fn a4_copytruncate_while_no_agent_runs_is_read_from_the_copy() {
     bed.check_tiling();
 }
 
+/// Nothing is known of either: a file that says nothing is not what a copy that says something is of.
+#[test]
+fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_is_empty() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 310));
+    bed.check_tiling();
+}
+
+/// What it says is where the copy begins: a line that was begun in the same way.
+#[test]
+fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_begins_as_it_does() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", "line ");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", "300\n");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 301));
+    bed.check_tiling();
+}
+
 #[test]
 fn a4_a_copy_that_is_still_being_made_is_no_generation() {
     let mut bed = Bed::new(Some(Format::Plain));
