@@ -204,6 +204,12 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
     says_the_same().unwrap_or(false)
 }
 
+/// Whether a file that was empty when it was seen says something now.
+pub(super) fn is_filled(fs: &dyn Fs, file: &SeenFile) -> bool {
+    let now = fs.open(&file.path).and_then(|file| file.stat());
+    now.is_ok_and(|now| now.id == file.stat.id && now.size > 0)
+}
+
 fn is_equal(one: &dyn LogFile, other: &dyn LogFile, begin: u64, end: u64) -> io::Result<bool> {
     let len = usize::try_from(end - begin).unwrap_or(COMPARED_BYTES).min(COMPARED_BYTES);
     let (mut left, mut right) = ([0; COMPARED_BYTES], [0; COMPARED_BYTES]);

@@ -99,7 +99,12 @@ impl Source {
         let generation = match what {
             NewFile::CarrierOf(index) => return self.generations[index].carry_on_in(file),
             NewFile::CopyOf(index) => {
-                self.generations[index].copy = Some(Box::new(file.clone()));
+                let copy = &mut self.generations[index].copy;
+                // An empty one says nothing, and looks like a copy of anything.
+                let is_more = copy.as_ref().is_none_or(|it| it.stat.size <= file.stat.size);
+                if is_more {
+                    *copy = Some(Box::new(file.clone()));
+                }
                 return;
             }
             NewFile::Resumed(position) => {

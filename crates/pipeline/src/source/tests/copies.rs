@@ -263,6 +263,66 @@ fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_begins_as_it_does() {
     bed.check_tiling();
 }
 
+/// Copied and cut again before anything was written: the younger copy is empty, and says nothing.
+#[test]
+fn a4_an_empty_copy_does_not_take_the_place_of_one_that_says_something() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.copy("a.log", "a.log.1");
+    bed.restart();
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 300));
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_that_was_empty_when_it_was_seen_is_read_once_the_original_is_cut() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.append("a.log.1", "");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    assert_eq!(bed.run(), bodies(100, 300));
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+/// A file was empty when it was copied, and then the file is written to, copied and cut between two looks.
+#[test]
+fn a4_what_was_left_is_not_looked_for_in_an_empty_copy() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "");
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    bed.rename("a.log.1", "a.log.2");
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    assert!(bed.run().is_empty());
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 300));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
 #[test]
 fn a4_a_copy_that_is_still_being_made_is_no_generation() {
     let mut bed = Bed::new(Some(Format::Plain));
