@@ -204,8 +204,8 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
     says_the_same().unwrap_or(false)
 }
 
-/// Whether a file that was empty when it was seen says something now.
-pub(super) fn is_filled(fs: &dyn Fs, file: &SeenFile) -> bool {
+/// Whether a file is where it was seen, and says something.
+pub(super) fn is_still_there(fs: &dyn Fs, file: &SeenFile) -> bool {
     let now = fs.open(&file.path).and_then(|file| file.stat());
     now.is_ok_and(|now| now.id == file.stat.id && now.size > 0)
 }

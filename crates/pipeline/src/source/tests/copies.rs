@@ -324,6 +324,25 @@ fn a4_what_was_left_is_not_looked_for_in_an_empty_copy() {
 }
 
 #[test]
+fn a4_a_copy_that_was_removed_before_the_cut_was_noticed_holds_nobody_up() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    sleep_a_tick();
+    bed.append("a.log", "unread\n");
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    fs::remove_file(bed.path("a.log.1")).unwrap();
+    bed.look(&["a.log"]);
+    bed.cut("a.log");
+    bed.append("a.log", &lines(100, 110));
+    assert_eq!(bed.run(), bodies(100, 110));
+    assert_eq!(bed.wait(3_000_000_000), ["gap truncated 7"]);
+    bed.check_tiling();
+}
+
+#[test]
 fn a4_a_copy_that_is_still_being_made_is_no_generation() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", &lines(0, 2000));
