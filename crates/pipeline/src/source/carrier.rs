@@ -190,9 +190,11 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
             return Ok(true);
         }
         let (copied, now) = (copy.stat()?.size, source.stat()?.size);
-        // What says more than the live file ever did is no copy of it, though it may begin with all that
-        // this says: nothing, if it was cut.
-        if copied > now.max(live.size) && !is_mutant("anything_is_a_copy_of_an_empty_file") {
+        // One that says more than the live file does is a copy of it only if that was cut. What was read
+        // before would tell, above; where nothing was, its length must do.
+        let is_unread = live.offset == 0 && live.copy.is_none();
+        let most = if is_unread { now.max(live.size) } else { now };
+        if copied > most && !is_mutant("anything_is_a_copy_of_an_empty_file") {
             return Ok(false);
         }
         let bytes = copied.min(now);

@@ -263,6 +263,28 @@ fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_begins_as_it_does() {
     bed.check_tiling();
 }
 
+/// Copied and cut twice, with lines in between: what was read tells which copy it is in.
+#[test]
+fn a4_two_copies_made_while_no_agent_runs_are_both_read() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(300, 310));
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.restart();
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 310));
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
 /// Copied and cut again before anything was written: the younger copy is empty, and says nothing.
 #[test]
 fn a4_an_empty_copy_does_not_take_the_place_of_one_that_says_something() {
