@@ -11,7 +11,7 @@ help:
 	@echo 'make build  build the release programs (target/release/logferry)'
 	@echo 'make test   all tests'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
-	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: kills, full disks, power cuts'
+	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
