@@ -232,7 +232,8 @@ fn has_place(file: &dyn LogFile, position: &Position) -> bool {
     let len = usize::from(position.place.len);
     let mut bytes = [0; PLACE_BYTES_MAX];
     let begin = position.offset.saturating_sub(len as u64);
-    let is_long_enough = file.stat().is_ok_and(|stat| stat.size >= position.offset);
+    // Behind what was declared missing nothing is known: a copy ends before.
+    let is_long_enough = len == 0 || file.stat().is_ok_and(|stat| stat.size >= position.offset);
     let read = file.read_at(&mut bytes[..len], begin).unwrap_or(0);
     is_long_enough && position.place.matches(&bytes[..read])
 }

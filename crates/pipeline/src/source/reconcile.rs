@@ -100,12 +100,15 @@ impl Source {
             NewFile::CarrierOf(index) => return self.generations[index].carry_on_in(file),
             NewFile::CopyOf(index) => {
                 let copy = &mut self.generations[index].copy;
-                // An empty one says nothing, and looks like a copy of anything.
                 let is_more = copy.as_ref().is_none_or(|it| it.stat.size <= file.stat.size);
                 if is_more {
                     *copy = Some(Box::new(file.clone()));
                 }
-                return;
+                if is_more || file.stat.size > 0 {
+                    return;
+                }
+                // Empty, and begun while another copy says something: it will say what came after a cut.
+                Generation::new(file, 0)
             }
             NewFile::Resumed(position) => {
                 self.orphans.retain(|it| it.generation != position.generation);

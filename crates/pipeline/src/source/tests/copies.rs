@@ -285,6 +285,49 @@ fn a4_two_copies_made_while_no_agent_runs_are_both_read() {
     bed.check_tiling();
 }
 
+/// What was written after the copy was made is declared; the copy is read as far as it goes. It has all
+/// of the first KiB by which it is known.
+#[test]
+fn a4_a_copy_that_ended_before_the_cut_is_not_read_again_after_a_restart() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", "gone");
+    bed.run();
+    bed.cut("a.log");
+    bed.append("a.log", &lines(300, 301));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["gap truncated 4", "line 300"]);
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+/// The second copy is begun before the first cut was noticed, and filled after it was seen.
+#[test]
+fn a4_a_second_copy_that_was_empty_when_it_was_seen_is_read_too() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(100, 110));
+    bed.append("a.log.1", "");
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(110, 120));
+    assert_eq!(bed.run(), bodies(100, 120));
+    bed.check_tiling();
+}
+
 /// Copied and cut again before anything was written: the younger copy is empty, and says nothing.
 #[test]
 fn a4_an_empty_copy_does_not_take_the_place_of_one_that_says_something() {
