@@ -160,6 +160,15 @@ impl Schedule<'_> {
         }
     }
 
+    /// All of the crowd are active, and what is not is closed.
+    fn close_by_crowd(&mut self) {
+        for stream in &mut self.streams[STREAMS..] {
+            stream.write(&mut self.dice, 1);
+            stream.finish_line();
+        }
+        sleep_ms(2 * self.node.plan.linger_ms);
+    }
+
     /// Something that is done to the files of a stream.
     fn rotate(&mut self, number: usize) -> &'static str {
         let kind = self.node.plan.kind;
@@ -220,7 +229,15 @@ impl Schedule<'_> {
         if let Some(content) = self.streams[number].named {
             self.note_seen(number, &live, content);
         }
+        if self.is_calm && self.node.plan.is_crowded() && self.dice.one_in(2) {
+            // With a line that is begun, and closed since others were active: it cannot be read any more.
+            self.close_by_crowd();
+            self.streams[number].remove_live();
+            return "is closed, and removed";
+        }
         let (stream, dice) = (&mut self.streams[number], &mut self.dice);
+        // A copy that lacks some of the first KiB is not known again after a restart.
+        let is_long = stream.named.is_some_and(|it| stream.truth[it].bytes >= 1024);
         match dice.roll(8) {
             0..2 if !stream.rotated.is_empty() => {
                 let index = dice.index(stream.rotated.len());
@@ -237,7 +254,7 @@ impl Schedule<'_> {
                 stream.move_across(&far);
                 "is moved to another disk"
             }
-            4 if stream.is_copied => {
+            4 if stream.is_copied && is_long => {
                 stream.copy_and_cut(|stream| stream.write(dice, 5));
                 "is copied, written to and cut"
             }
