@@ -88,6 +88,7 @@ impl Stream {
         fs::rename(&temporary, &packed).expect("ours");
         fs::remove_file(&path).expect("is there");
         self.note_file(&packed, content);
+        self.truth[content].was_packed = true;
         self.rotated[index] = Rotated { path: packed, content, is_packed: true, is_copy: false };
     }
 

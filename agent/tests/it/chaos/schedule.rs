@@ -19,6 +19,9 @@ const LOOKS: u32 = 10;
 /// Pause in between, in milliseconds.
 const LOOK_MS: u64 = 15;
 
+/// How long a compressed file has its first name at least; see docs/PROOF.md.
+const NAMED_MS: u64 = 20;
+
 /// A schedule being run.
 pub(super) struct Schedule<'a> {
     totals: &'a Totals,
@@ -193,7 +196,7 @@ impl Schedule<'_> {
                 stream.rotate_and_reopen(2000);
                 "is rotated if it is large, and reopens"
             }
-            4 => {
+            4 if stream.is_dated => {
                 stream.rotate_as_kubelet();
                 "is rotated as the kubelet does"
             }
@@ -203,11 +206,13 @@ impl Schedule<'_> {
             }
             5 | 6 => {
                 stream.compress(&mut self.dice, 0);
+                sleep_ms(NAMED_MS);
                 "is compressed"
             }
             _ => {
                 // `delaycompress`: the newest has to wait.
                 stream.compress(&mut self.dice, 1);
+                sleep_ms(NAMED_MS);
                 "is compressed late"
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct Content {
     pub(super) was_cut: bool,
     /// Its file, or the copy of it, was removed or moved away.
     pub(super) was_removed: bool,
+    /// Its file was compressed, and the plain one removed.
+    pub(super) was_packed: bool,
     /// The content that its file had after it was cut.
     pub(super) cut_into: Option<usize>,
     /// The content of which a power cut left the first bytes, so many, with which this one begins.
