@@ -13,7 +13,7 @@ help:
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
 	@echo 'make model  what threads share, in every order in which threads can meet (part of make test)'
 	@echo 'make miri   crates/flow under Miri, MIRI_SEEDS orders of its threads'
-	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: kills, full disks, power cuts'
+	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make fuzz   fuzzers, FUZZ_SECONDS each (60), or only those of FUZZ_TARGETS'
 	@echo 'make lint   format, clippy, dependencies and licences, tidiness'

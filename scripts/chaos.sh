@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs CHAOS_SCHEDULES schedules of the real agent on a real disk, from the seed CHAOS_SEED on.
+# Runs CHAOS_SCHEDULES schedules of the real agent on real disks, from the seed CHAOS_SEED on; one of each
+# kind in turn: nothing is removed, files are removed and cut, the disk of the logs loses its power.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,109 +1,194 @@
-//! Stream: one writer of lines that tell their number and whether they are whole, and its files.
+//! Stream: one writer of lines that tell whose they are, their number and whether they are whole.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use std::time::SystemTime;
 
 use super::dice::Dice;
-use crate::kit::Bed;
+use super::truth::{Content, Life};
+use crate::kit::{Bed, now_ns};
+
+/// Who writes: each tenant has a sink of its own.
+pub(super) const TENANTS: [&str; 2] = ["alpha", "beta"];
 
 /// One writer and its files.
+#[derive(Debug)]
 pub(super) struct Stream {
+    pub(super) tenant: &'static str,
     number: usize,
-    live: PathBuf,
-    file: File,
+    pub(super) live: PathBuf,
+    /// What the writer writes to, whatever it is called now; none while there is no power.
+    pub(super) file: Option<File>,
+    /// … and the content that it makes.
+    pub(super) into: usize,
+    /// The content of the file with the live name, if there is one.
+    pub(super) named: Option<usize>,
+    /// Newest first.
+    pub(super) rotated: Vec<Rotated>,
+    /// Rotated files are named after seconds, as the kubelet does, and not by number.
+    pub(super) is_dated: bool,
+    /// Its rotator copies and cuts, and does not rename: one or the other, as rotators do.
+    pub(super) is_copied: bool,
+    /// A line may be written in two parts.
+    pub(super) writes_parts: bool,
+    pub(super) rotations: i64,
     pub(super) lines: u64,
     /// The end of a line that was begun.
     rest: String,
-    rotated: u32,
+    pub(super) truth: Vec<Content>,
+    /// The life of the agent, as last asked.
+    pub(super) life: Option<Life>,
+    /// How long the agent watches for late writes.
+    pub(super) late_writes_ns: u64,
+    /// Inodes and times of birth of files, and whose content they have.
+    pub(super) files: HashMap<FileKey, usize>,
+    /// How many bytes of a content are synced.
+    pub(super) synced: Option<(usize, u64)>,
+}
+
+/// A rotated file: what has a content now.
+#[derive(Debug, Clone)]
+pub(super) struct Rotated {
+    pub(super) path: PathBuf,
+    pub(super) content: usize,
+    pub(super) is_packed: bool,
+    /// It was copied, and the file that it is a copy of was cut.
+    pub(super) is_copy: bool,
 }
 
 impl Stream {
-    pub(super) fn new(bed: &Bed, number: usize) -> Stream {
-        let live = bed.log(format!("app-{number}.log"));
-        Stream { number, file: appending(&live), live, lines: 0, rest: String::new(), rotated: 0 }
+    pub(super) fn new(bed: &Bed, number: usize, is_dated: bool, late_writes_ns: u64) -> Stream {
+        let tenant = TENANTS[number % TENANTS.len()];
+        let live = bed.log(format!("{tenant}-{number}.log"));
+        let mut stream = Stream {
+            tenant,
+            number,
+            live,
+            file: None,
+            into: 0,
+            named: None,
+            rotated: Vec::new(),
+            is_dated,
+            is_copied: false,
+            writes_parts: true,
+            rotations: 0,
+            lines: 0,
+            rest: String::new(),
+            truth: Vec::new(),
+            life: None,
+            late_writes_ns,
+            files: HashMap::new(),
+            synced: None,
+        };
+        stream.reopen();
+        stream
     }
 
-    pub(super) fn rotated(&self, number: u32) -> PathBuf {
-        self.live.with_extension(format!("log.{number}"))
+    /// Opens the live file, and makes it if it is not there.
+    pub(super) fn reopen(&mut self) {
+        // A line is not torn over two files.
+        self.finish_line();
+        self.file = Some(appending(&self.live));
+        self.into = match self.named {
+            Some(content) => content,
+            None => self.begin(),
+        };
+        self.named = Some(self.into);
+        self.note_file(&self.live.clone(), self.into);
     }
 
-    pub(super) fn packed(&self, number: u32) -> PathBuf {
-        self.live.with_extension(format!("log.{number}.gz"))
+    /// This file has that content.
+    pub(super) fn note_file(&mut self, path: &Path, content: usize) {
+        self.files.insert(key_of(path), content);
     }
 
-    /// Lines, the last of which may be written in part.
-    pub(super) fn write(&mut self, dice: &mut Dice) {
+    /// A new content; returns which.
+    pub(super) fn begin(&mut self) -> usize {
+        self.truth.push(Content::begun(self.life));
+        self.truth.len() - 1
+    }
+
+    /// Up to so many lines, the last of which may be written in part.
+    pub(super) fn write(&mut self, dice: &mut Dice, lines_max: u64) {
         let mut text = std::mem::take(&mut self.rest);
-        for _ in 0..=dice.roll(60) {
+        let content = &mut self.truth[self.into];
+        for _ in 0..=dice.roll(lines_max) {
             self.lines += 1;
-            let filler = "x".repeat(usize::try_from(dice.roll(300)).expect("small"));
-            writeln!(text, "{}", line(self.number, self.lines, &filler)).expect("memory");
+            // A copy is found again by what was read, if that is 64 bytes or more.
+            let filler_min = if self.is_copied { 64 } else { 0 };
+            let filler = "x".repeat(filler_min + dice.index(300));
+            let line = line(self.tenant, self.number, self.lines, &filler);
+            writeln!(text, "{line}").expect("memory");
+            content.add(self.lines, &line);
         }
-        let cut =
-            if dice.roll(3) == 0 { usize::try_from(dice.roll(20)).expect("small") } else { 0 };
+        let cut = if self.writes_parts && dice.one_in(3) { dice.index(20) } else { 0 };
         self.rest = text.split_off(text.len() - cut.min(text.len()));
-        self.file.write_all(text.as_bytes()).expect("the disk of the logs is not full");
+        self.put(&text);
     }
 
     pub(super) fn finish_line(&mut self) {
         let rest = std::mem::take(&mut self.rest);
-        self.file.write_all(rest.as_bytes()).expect("the disk of the logs is not full");
+        self.put(&rest);
     }
 
-    /// Renames all files, the oldest first; the writer goes on in the old one until it reopens.
-    pub(super) fn rotate(&mut self) {
-        for number in (1..=self.rotated).rev() {
-            rename(&self.rotated(number), &self.rotated(number + 1));
-            rename(&self.packed(number), &self.packed(number + 1));
+    fn put(&mut self, text: &str) {
+        let Some(file) = &mut self.file else { return };
+        let before_ns = now_ns();
+        file.write_all(text.as_bytes()).expect("the disk of the logs is not full");
+        let content = &mut self.truth[self.into];
+        content.bytes += text.len() as u64;
+        let owed = &mut content.owed;
+        if !content.is_there && owed.life == self.life && now_ns() < owed.followed_until_ns {
+            // The agent looks at it once more, and then has this too.
+            owed.bytes = content.bytes;
+            owed.followed_until_ns = before_ns + self.late_writes_ns;
+        } else {
+            owed.followed_until_ns = 0;
         }
-        self.rotated += 1;
-        if !rename(&self.live, &self.rotated(1)) {
-            self.reopen();
-        }
     }
 
-    pub(super) fn reopen(&mut self) {
-        // A line is not torn over two files.
-        self.finish_line();
-        self.file = appending(&self.live);
+    /// The writer does not go on with the line it has begun: its file is cut, or it dies.
+    pub(super) fn forget_line(&mut self) {
+        self.rest.clear();
+        let content = &mut self.truth[self.into];
+        let bytes = content.bytes;
+        content.end_at(bytes);
     }
 
-    /// Compresses a rotated file that nobody writes to, as the kubelet does.
-    pub(super) fn compress(&self, dice: &mut Dice) {
-        let number = 2 + u32::try_from(dice.roll(4)).expect("small");
-        let path = self.rotated(number);
-        let Ok(content) = fs::read(&path) else { return };
-        let temporary = path.with_extension(format!("{number}.gz.tmp"));
-        let mut encoder =
-            GzEncoder::new(File::create(&temporary).expect("ours"), Compression::fast());
-        encoder.write_all(&content).expect("ours");
-        encoder.finish().expect("ours");
-        fs::rename(&temporary, self.packed(number)).expect("ours");
-        fs::remove_file(&path).expect("ours");
+    /// Whether nothing is written to the content any more.
+    pub(super) fn is_left(&self, content: usize) -> bool {
+        self.into != content
+    }
+
+    /// The writer makes sure that what it wrote survives a power cut.
+    pub(super) fn sync(&mut self) {
+        let Some(file) = &self.file else { return };
+        file.sync_all().expect("the disk of the logs is well");
+        let folder = self.live.parent().expect("is in a folder");
+        File::open(folder).and_then(|it| it.sync_all()).expect("the disk of the logs is well");
+        self.synced = Some((self.into, self.truth[self.into].bytes));
     }
 }
 
-/// Returns whether there was such a file.
-fn rename(from: &Path, to: &Path) -> bool {
-    match fs::rename(from, to) {
-        Ok(()) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => panic!("{}: {error}", from.display()),
-    }
+/// Inode and time of birth: what a file is, also after a power cut.
+pub(super) type FileKey = (u64, SystemTime);
+
+pub(super) fn key_of(path: &Path) -> FileKey {
+    let metadata = path.metadata().expect("is there");
+    (metadata.ino(), metadata.created().expect("ext4 has a time of birth"))
 }
 
 fn appending(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("ours")
 }
 
-/// A line that tells its stream and number, and whether it is whole.
-fn line(stream: usize, number: u64, filler: &str) -> String {
-    let text = format!("{stream} {number} {filler}");
+/// A line that tells its tenant, stream and number, and whether it is whole.
+fn line(tenant: &str, stream: usize, number: u64, filler: &str) -> String {
+    let text = format!("{tenant} {stream} {number} {filler}");
     format!("{text} {:08x}", sum(&text))
 }
 
@@ -111,12 +196,12 @@ fn sum(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Stream and number of a line; `None` if it is not as it was written.
-pub(super) fn parse(body: &str) -> Option<(usize, u64)> {
+/// Tenant, stream and number of a line; `None` if it is not as it was written.
+pub(super) fn parse(body: &str) -> Option<(&str, usize, u64)> {
     let (text, check) = body.rsplit_once(' ')?;
-    if u32::from_str_radix(check, 16).ok()? != sum(text) {
+    if check.len() != 8 || u32::from_str_radix(check, 16).ok()? != sum(text) {
         return None;
     }
     let mut parts = text.split(' ');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

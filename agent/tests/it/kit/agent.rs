@@ -90,6 +90,11 @@ impl Agent {
         assert!(ended.is_none(), "the agent ended: {ended:?}\n{}", self.stderr());
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("is our child").is_some()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("is our child");
     }

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::wait_for;
+
 /// A file system; unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -53,6 +55,18 @@ impl Mount {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Unmounts it, and returns when nothing of it is left in the kernel: what it was made of may be
+    /// mounted again then.
+    pub(crate) fn unmount(self) {
+        let mount = std::mem::ManuallyDrop::new(self);
+        // A process that is being started has all open files of this one for a moment.
+        wait_for("unmounted", || {
+            let output = Command::new("umount").arg(&mount.path).output().expect("there is umount");
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(()) } else { Err(why) }
+        });
     }
 }
 

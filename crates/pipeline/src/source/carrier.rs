@@ -189,13 +189,27 @@ pub(super) fn is_copy(fs: &dyn Fs, file: &SeenFile, live: &Generation) -> bool {
         if holds(&*copy, &head_of(&*copy)?, &live.position(), live.size) {
             return Ok(true);
         }
-        let bytes = copy.stat()?.size.min(source.stat()?.size);
+        let (copied, now) = (copy.stat()?.size, source.stat()?.size);
+        // One that says more than the live file does is a copy of it only if that was cut. What was read
+        // before would tell, above; where nothing was, its length must do.
+        let is_unread = live.offset == 0 && live.copy.is_none();
+        let most = if is_unread { now.max(live.size) } else { now };
+        if copied > most && !is_mutant("anything_is_a_copy_of_an_empty_file") {
+            return Ok(false);
+        }
+        let bytes = copied.min(now);
         let begin = bytes.min(HEAD_BYTES_MAX as u64);
         let end = bytes.saturating_sub(COMPARED_BYTES as u64);
         Ok(is_equal(&*copy, &*source, 0, begin)? && is_equal(&*copy, &*source, end, bytes)?)
     };
     // One that cannot be read now is looked at again as the generation that it may be.
     says_the_same().unwrap_or(false)
+}
+
+/// Whether a file is where it was seen, and says something.
+pub(super) fn is_still_there(fs: &dyn Fs, file: &SeenFile) -> bool {
+    let now = fs.open(&file.path).and_then(|file| file.stat());
+    now.is_ok_and(|now| now.id == file.stat.id && now.size > 0)
 }
 
 fn is_equal(one: &dyn LogFile, other: &dyn LogFile, begin: u64, end: u64) -> io::Result<bool> {
@@ -218,7 +232,8 @@ fn has_place(file: &dyn LogFile, position: &Position) -> bool {
     let len = usize::from(position.place.len);
     let mut bytes = [0; PLACE_BYTES_MAX];
     let begin = position.offset.saturating_sub(len as u64);
-    let is_long_enough = file.stat().is_ok_and(|stat| stat.size >= position.offset);
+    // Behind what was declared missing nothing is known: a copy ends before.
+    let is_long_enough = len == 0 || file.stat().is_ok_and(|stat| stat.size >= position.offset);
     let read = file.read_at(&mut bytes[..len], begin).unwrap_or(0);
     is_long_enough && position.place.matches(&bytes[..read])
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use flow::{GapReason, is_mutant};
 
-use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
+use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, is_still_there, lost};
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
 use super::{Carrier, Missing, Source, Vanished};
@@ -272,6 +272,8 @@ impl Source {
             generation.file = None;
             return Turn::Act(Look::Wait(Some(now_ns)));
         }
+        // One that was empty when it was seen may be of anything, and one that was seen may be gone.
+        generation.copy = generation.copy.take().filter(|it| is_still_there(fs, it));
         let unread = if generation.is_checked { generation.size - generation.offset } else { 0 };
         let has_copy = generation.copy.is_some();
         let offset = generation.offset;

@@ -99,8 +99,16 @@ impl Source {
         let generation = match what {
             NewFile::CarrierOf(index) => return self.generations[index].carry_on_in(file),
             NewFile::CopyOf(index) => {
-                self.generations[index].copy = Some(Box::new(file.clone()));
-                return;
+                let copy = &mut self.generations[index].copy;
+                let is_more = copy.as_ref().is_none_or(|it| it.stat.size <= file.stat.size);
+                if is_more {
+                    *copy = Some(Box::new(file.clone()));
+                }
+                if is_more || file.stat.size > 0 {
+                    return;
+                }
+                // Empty, and begun while another copy says something: it will say what came after a cut.
+                Generation::new(file, 0)
             }
             NewFile::Resumed(position) => {
                 self.orphans.retain(|it| it.generation != position.generation);

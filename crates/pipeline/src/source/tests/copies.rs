@@ -231,6 +231,182 @@ fn a4_copytruncate_while_no_agent_runs_is_read_from_the_copy() {
     bed.check_tiling();
 }
 
+/// Nothing is known of either: a file that says nothing is not what a copy that says something is of.
+#[test]
+fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_is_empty() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 310));
+    bed.check_tiling();
+}
+
+/// What it says is where the copy begins: a line that was begun in the same way.
+#[test]
+fn a4_a_copy_of_what_nobody_saw_is_read_when_the_original_begins_as_it_does() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", "line ");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", "300\n");
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 301));
+    bed.check_tiling();
+}
+
+/// Copied and cut twice, with lines in between: what was read tells which copy it is in.
+#[test]
+fn a4_two_copies_made_while_no_agent_runs_are_both_read() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(300, 310));
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.restart();
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 310));
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+/// What was written after the copy was made is declared; the copy is read as far as it goes. It has all
+/// of the first KiB by which it is known.
+#[test]
+fn a4_a_copy_that_ended_before_the_cut_is_not_read_again_after_a_restart() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", "gone");
+    bed.run();
+    bed.cut("a.log");
+    bed.append("a.log", &lines(300, 301));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), ["gap truncated 4", "line 300"]);
+    bed.restart();
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+/// The second copy is begun before the first cut was noticed, and filled after it was seen.
+#[test]
+fn a4_a_second_copy_that_was_empty_when_it_was_seen_is_read_too() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(100, 110));
+    bed.append("a.log.1", "");
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(110, 120));
+    assert_eq!(bed.run(), bodies(100, 120));
+    bed.check_tiling();
+}
+
+/// Copied and cut again before anything was written: the younger copy is empty, and says nothing.
+#[test]
+fn a4_an_empty_copy_does_not_take_the_place_of_one_that_says_something() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.2");
+    bed.cut("a.log");
+    bed.copy("a.log", "a.log.1");
+    bed.restart();
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 300));
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_that_was_empty_when_it_was_seen_is_read_once_the_original_is_cut() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    sleep_a_tick();
+    bed.append("a.log.1", "");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    assert_eq!(bed.run(), bodies(100, 300));
+    bed.look(&["a.log.1", "a.log"]);
+    assert!(bed.run().is_empty());
+    bed.check_tiling();
+}
+
+/// A file was empty when it was copied, and then the file is written to, copied and cut between two looks.
+#[test]
+fn a4_what_was_left_is_not_looked_for_in_an_empty_copy() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "");
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    bed.append("a.log", &lines(100, 300));
+    bed.rename("a.log.1", "a.log.2");
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    assert!(bed.run().is_empty());
+    bed.look(&["a.log.2", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(100, 300));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+#[test]
+fn a4_a_copy_that_was_removed_before_the_cut_was_noticed_holds_nobody_up() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 100));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 100));
+    sleep_a_tick();
+    bed.append("a.log", "unread\n");
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    fs::remove_file(bed.path("a.log.1")).unwrap();
+    bed.look(&["a.log"]);
+    bed.cut("a.log");
+    bed.append("a.log", &lines(100, 110));
+    assert_eq!(bed.run(), bodies(100, 110));
+    assert_eq!(bed.wait(3_000_000_000), ["gap truncated 7"]);
+    bed.check_tiling();
+}
+
 #[test]
 fn a4_a_copy_that_is_still_being_made_is_no_generation() {
     let mut bed = Bed::new(Some(Format::Plain));

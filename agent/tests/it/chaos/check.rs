@@ -1,0 +1,244 @@
+//! Check: what the queue holds of a stream, compared with what was written.
+//!
+//! The records of one content stand in the queue in their order, each once, and without holes between
+//! them: only its end can be missing. What is missing was destroyed, and what the agent had seen of it
+//! is declared; a declared gap has a destroyed content whose end it fits.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::stream::{Stream, parse};
+use super::truth::{Content, Life};
+use crate::kit::body;
+
+/// What became of a stream.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Outcome {
+    /// Lines that are not in the queue.
+    pub(super) missing: u64,
+    /// … which the agent had seen, so that a gap had to say so.
+    pub(super) owed: u64,
+    /// Lines that came once more, since a power cut took the end of what was delivered of their file.
+    pub(super) again: u64,
+    /// Declared gaps with a length.
+    pub(super) gaps: u64,
+    /// Declared gaps of unknown length.
+    pub(super) unsized_gaps: u64,
+}
+
+/// A stream being compared.
+struct Check<'a> {
+    stream: &'a Stream,
+    /// Contents and indexes of lines with that text.
+    places: HashMap<&'a str, Vec<(usize, usize)>>,
+    /// Up to where each content was delivered.
+    read: Vec<u64>,
+    /// Up to where each content was delivered or declared.
+    told: Vec<u64>,
+    /// Index of the last record of each content.
+    last: Vec<Option<usize>>,
+    delivered: HashSet<&'a str>,
+    /// Content of the line before.
+    current: usize,
+    /// Epoch and next cursor.
+    cursor: Option<(u64, u64)>,
+    outcome: Outcome,
+}
+
+/// Compares; `life` is the one that the agent was in without interruption until the end.
+pub(super) fn compare(
+    stream: &Stream,
+    records: &[Value],
+    life: Option<Life>,
+) -> Result<Outcome, String> {
+    let mut places: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+    for (index, content) in stream.truth.iter().enumerate() {
+        for (at, line) in content.lines.iter().enumerate() {
+            places.entry(&line.text).or_default().push((index, at));
+        }
+    }
+    let contents = stream.truth.len();
+    let mut check = Check {
+        stream,
+        places,
+        read: vec![0; contents],
+        told: vec![0; contents],
+        last: vec![None; contents],
+        delivered: HashSet::new(),
+        current: 0,
+        cursor: None,
+        outcome: Outcome::default(),
+    };
+    let told = |at: usize, why: String| format!("{}, record {at}: {why}", stream.live.display());
+    for (at, record) in records.iter().enumerate() {
+        let bytes = match gap_of(record) {
+            Some((_, bytes)) => bytes,
+            None => check.line(at, &body(record)).map_err(|why| told(at, why))?,
+        };
+        check.advance(record, bytes).map_err(|why| told(at, why))?;
+    }
+    check.told.clone_from(&check.read);
+    for (at, record) in records.iter().enumerate() {
+        if let Some((reason, bytes)) = gap_of(record) {
+            check.gap(at, reason, bytes).map_err(|why| told(at, why))?;
+        }
+    }
+    check.finish(life).map_err(|why| format!("{}: {why}", stream.live.display()))
+}
+
+fn gap_of(record: &Value) -> Option<(&str, u64)> {
+    let reason = record["log.gap.reason"].as_str()?;
+    Some((reason, record["log.gap.bytes"].as_u64()?))
+}
+
+impl Check<'_> {
+    fn truth(&self, content: usize) -> &Content {
+        &self.stream.truth[content]
+    }
+
+    /// A line was delivered; returns its length in its file.
+    fn line(&mut self, at: usize, body: &str) -> Result<u64, String> {
+        let Some((text, places)) = self.places.get_key_value(body) else {
+            return Err(match parse(body) {
+                Some(whose) => format!("{whose:?} is not of this stream"),
+                None => format!("not as written: {body:?}"),
+            });
+        };
+        let next = places.iter().find(|(content, line)| {
+            let begin = self.truth(*content).lines[*line].begin;
+            begin == self.reached(*content) || begin == 0 && self.is_begun_again(*content)
+        });
+        let Some(&(content, line)) = next else {
+            let places: Vec<_> =
+                places.iter().map(|(it, line)| (*it, *line, self.reached(*it))).collect();
+            return Err(format!(
+                "lost, doubled or out of order: {:?}, which is (content, line, read up to) {places:?}",
+                parse(body)
+            ));
+        };
+        let is_back = self.age(content) < self.age(self.current);
+        let may_be_late = self.truth(content).was_copied || self.truth(content).rest_of.is_some();
+        if is_back && !may_be_late {
+            return Err(format!("out of order: {:?} behind content {}", parse(body), self.current));
+        }
+        self.current = content;
+        if !self.delivered.insert(text) && !self.truth(content).lines[line].is_torn {
+            self.outcome.again += 1;
+        }
+        let line = &self.stream.truth[content].lines[line];
+        self.read[content] = line.end;
+        self.last[content] = Some(at);
+        Ok(line.end - line.begin)
+    }
+
+    /// Where a content stands among those that were begun by the writer.
+    fn age(&self, content: usize) -> usize {
+        self.truth(content).rest_of.map_or(content, |(of, _)| self.age(of))
+    }
+
+    /// Up to where a content was delivered, also as the one whose first bytes it begins with.
+    fn reached(&self, content: usize) -> u64 {
+        if self.read[content] > 0 {
+            return self.read[content];
+        }
+        let before = self.truth(content).rest_of;
+        let reached = before.map(|(of, bytes)| (self.reached(of), bytes));
+        reached.filter(|(reached, bytes)| reached <= bytes).map_or(0, |it| it.0)
+    }
+
+    /// More of it was delivered than a power cut left, so that it looks as if it had been cut.
+    fn is_begun_again(&self, content: usize) -> bool {
+        let before = self.truth(content).rest_of;
+        self.read[content] == 0 && before.is_some_and(|(of, bytes)| self.reached(of) > bytes)
+    }
+
+    /// The cursors of what is delivered and declared follow each other.
+    fn advance(&mut self, record: &Value, bytes: u64) -> Result<(), String> {
+        let number = |key: &str| record[key].as_u64().ok_or_else(|| format!("no {key}: {record}"));
+        let (epoch, cursor) = (number("log.epoch")?, number("log.cursor")?);
+        let want = self.cursor.filter(|it| it.0 == epoch).map_or(0, |it| it.1);
+        let is_old = self.cursor.is_some_and(|it| epoch < it.0);
+        if is_old || cursor != want {
+            return Err(format!("epoch {epoch}, cursor {cursor} where {want} would follow"));
+        }
+        self.cursor = Some((epoch, cursor + bytes));
+        Ok(())
+    }
+
+    /// A gap was declared: something is missing that it fits.
+    fn gap(&mut self, at: usize, reason: &str, bytes: u64) -> Result<(), String> {
+        let is_cause = |content: &Content| match reason {
+            "truncated" => content.was_cut,
+            "removed_unread" | "rotated_before_read" => content.was_removed,
+            _ => false,
+        };
+        if bytes == 0 {
+            self.outcome.unsized_gaps += 1;
+            // One that was closed, and compressed in the instant of a look, counts as rotated away.
+            let is_cause =
+                |it: &&Content| is_cause(it) || reason == "rotated_before_read" && it.was_packed;
+            let causes = self.stream.truth.iter().filter(is_cause).count() as u64;
+            let is_one = self.outcome.unsized_gaps <= causes;
+            return is_one
+                .then_some(())
+                .ok_or_else(|| format!("{reason}, and nothing was removed"));
+        }
+        self.outcome.gaps += 1;
+        let room = |content: usize| self.longest(content).saturating_sub(self.told[content]);
+        let fits = |content: &usize| {
+            is_cause(self.truth(*content))
+                && self.last[*content].is_none_or(|last| last < at)
+                && room(*content) >= bytes
+        };
+        let fitting: Vec<usize> = (0..self.read.len()).filter(fits).collect();
+        let is_exact =
+            |it: &&usize| self.truth(**it).bytes.checked_sub(self.told[**it]) == Some(bytes);
+        // A gap that names more bytes than were lost is of one that was lost, and owed before all.
+        let is_owed = |it: &&usize| self.told[**it] < self.truth(**it).owed.bytes;
+        let is_missing = |it: &&usize| self.told[**it] < self.truth(**it).bytes;
+        let all = || fitting.iter();
+        let best = all().find(is_exact).or_else(|| all().find(is_owed));
+        let best = best.or_else(|| all().find(is_missing)).or_else(|| fitting.first());
+        let Some(&best) = best else {
+            return Err(format!("{reason}: {bytes} bytes, which nothing that is missing fits"));
+        };
+        self.told[best] += bytes;
+        Ok(())
+    }
+
+    /// The longest that the agent may think a content was: a length told after a cut, and before its
+    /// discovery, may count for what was there before.
+    fn longest(&self, content: usize) -> u64 {
+        let content = self.truth(content);
+        content.bytes.max(content.cut_into.map_or(0, |next| self.longest(next)))
+    }
+
+    /// What is still in a file is delivered, and what was seen is delivered or declared.
+    fn finish(mut self, life: Option<Life>) -> Result<Outcome, String> {
+        for (index, content) in self.stream.truth.iter().enumerate() {
+            let is_owed = life.is_some() && content.owed.life == life;
+            let owed_bytes = if is_owed { content.owed.bytes } else { 0 };
+            for line in &content.lines {
+                if self.delivered.contains(line.text.as_str()) {
+                    continue;
+                }
+                self.outcome.missing += 1;
+                let what = format!(
+                    "line {} at {} of content {index}, read up to {}, declared up to {}",
+                    line.number, line.begin, self.read[index], self.told[index]
+                );
+                if line.end <= content.kept_bytes() {
+                    return Err(format!("lost though a file has it: {what}"));
+                }
+                if line.end <= owed_bytes {
+                    self.outcome.owed += 1;
+                    if line.end > self.told[index] {
+                        return Err(format!("seen, gone and not declared: {what}"));
+                    }
+                }
+            }
+        }
+        Ok(self.outcome)
+    }
+}

@@ -1,0 +1,209 @@
+//! Node: the agent of one schedule, its configuration, its disks and its limits.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::cage::Cage;
+use super::disk::Disk;
+use super::plan::{Kind, Plan};
+use super::stream::TENANTS;
+use super::truth::Life;
+use crate::kit::{Agent, Bed, LOGFERRY, Run, files, get, resource, sleep_ms};
+
+/// What the agent says when it starts its data plane again.
+const RESTARTS: [&str; 2] = ["putting it in force", "starting another"];
+
+/// A node with one agent, which runs or does not.
+pub(super) struct Node {
+    pub(super) bed: Bed,
+    pub(super) plan: Plan,
+    /// State and queues.
+    pub(super) disk: Disk,
+    /// Logs, where their power can be cut.
+    pub(super) logs: Option<Disk>,
+    agent: Option<Agent>,
+    cage: Option<Cage>,
+    configured: u64,
+    processes: usize,
+}
+
+impl Node {
+    pub(super) fn new(plan: Plan) -> Node {
+        let bed = Bed::new();
+        let disk = Disk::new(bed.path("disk"));
+        let logs = (plan.kind == Kind::Dark).then(|| Disk::new(bed.path("logs")));
+        fs::create_dir(bed.path("elsewhere")).expect("is new");
+        fs::create_dir(bed.log("old")).expect("is new");
+        let cage = plan.memory_bytes.and_then(Cage::new);
+        let mut node =
+            Node { bed, plan, disk, logs, agent: None, cage, configured: 0, processes: 0 };
+        node.configure();
+        node
+    }
+
+    /// Each time something else, so that it is a change.
+    pub(super) fn configure(&mut self) {
+        self.configured += 1;
+        let open_files = self.configured + if self.plan.is_crowded() { 15 } else { 500 };
+        let fields = format!("  openFilesMax: {open_files}\n  memory: 8MiB\n");
+        let mut documents =
+            vec![self.bed.agent(&fields).replace("{dir}/state", "{dir}/disk/state")];
+        for tenant in TENANTS {
+            let sink = format!(
+                "  queue: {{path: '{{dir}}/disk/{tenant}', segmentBytes: 1MiB}}
+  retry: {{max: 100ms}}
+  batch: {{linger: {}ms}}
+",
+                self.plan.linger_ms
+            );
+            documents.push(resource("LogSink", tenant, &sink));
+            let rule = format!(
+                "  tenant: {tenant}
+  sink: {tenant}
+  line: {{flushTimeout: {}}}
+  rotation: {{lateWrites: {}ms}}
+",
+                // What a power cut leaves of a line is given up after that.
+                if self.plan.kind == Kind::Dark { "1s" } else { "5m" },
+                self.plan.late_writes_ms
+            );
+            documents.push(files(tenant, &format!("{tenant}-*.log"), &rule));
+        }
+        let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+        self.bed.configure(&documents);
+    }
+
+    pub(super) fn running(&mut self) -> &mut Agent {
+        // One that is started on a full disk says so and ends; whoever started it tries again.
+        if self.agent.as_mut().is_some_and(|it| it.has_said("No space left") && it.has_ended()) {
+            self.agent = None;
+        }
+        let (bed, plan, cage) = (&self.bed, &self.plan, &self.cage);
+        let processes = &mut self.processes;
+        self.agent.get_or_insert_with(|| {
+            *processes += 1;
+            let mut command = Command::new("sh");
+            let enter = match cage {
+                Some(cage) => format!("echo $$ > {} && exec \"$@\"", cage.entrance().display()),
+                None => "exec \"$@\"".to_owned(),
+            };
+            command.args(["-e", "-c", &enter, "sh", "prlimit"]);
+            command.arg(format!("--nofile={0}:{0}", plan.descriptors)).arg(LOGFERRY);
+            Agent::spawn_as(bed, command)
+        })
+    }
+
+    /// The life that the data plane is in; none if no agent runs.
+    pub(super) fn life(&self) -> Option<Life> {
+        let said = self.agent.as_ref()?.stderr();
+        let restarts = RESTARTS.map(|text| said.matches(text).count());
+        Some(Life(self.processes, restarts.iter().sum()))
+    }
+
+    /// Returns whether there was an agent to kill.
+    pub(super) fn kill(&mut self) -> bool {
+        self.agent.take().map(Agent::kill).is_some()
+    }
+
+    pub(super) fn terminate(&mut self) {
+        self.agent.take().into_iter().for_each(|agent| drop(agent.terminate()));
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.agent.take().into_iter().for_each(Agent::stop);
+        if let Some(cage) = &self.cage {
+            assert_eq!(cage.killed(), 0, "killed for want of memory");
+        }
+    }
+
+    pub(super) fn pause(&mut self, milliseconds: u64) {
+        let agent = self.running();
+        agent.signal(Signal::STOP);
+        sleep_ms(milliseconds);
+        agent.signal(Signal::CONT);
+    }
+
+    pub(super) fn reload(&mut self) {
+        self.configure();
+        // Before it listens, a hangup ends it, as it ends any program.
+        let agent = self.running();
+        if agent.has_said("collecting") {
+            agent.signal(Signal::HUP);
+        }
+    }
+
+    /// The disk of state and queues loses its power, and the agent dies of it.
+    pub(super) fn cut_power(&mut self, milliseconds: u64) {
+        self.disk.cut_power();
+        sleep_ms(milliseconds);
+        self.kill();
+        self.disk.mount_again();
+    }
+
+    /// How many bytes of the file the agent says that it has seen, if it has read its beginning.
+    pub(super) fn seen(&self, live: &Path, path: &Path) -> Option<u64> {
+        self.agent.as_ref()?;
+        let (_, text) = get(self.bed.listen, "/debug/sources")?;
+        let sources: Vec<Value> = serde_json::from_str(&text).ok()?;
+        let is_it = |it: &&Value| it["context"].as_str() == live.to_str();
+        let source = sources.iter().find(is_it)?;
+        let is_file = |it: &&Value| it["path"].as_str() == path.to_str() && it["gone"] == false;
+        let file = source["generations"].as_array()?.iter().find(is_file)?;
+        (file["offset"].as_u64()? > 0).then(|| file["size"].as_u64())?
+    }
+
+    /// Whether the agent says that all it has seen is read or declared. Looks again a moment later.
+    pub(super) fn has_read_all(&mut self) -> bool {
+        self.running().assert_running();
+        let all = || {
+            let (_, text) = get(self.bed.listen, "/debug/sources")?;
+            let sources: Vec<Value> = serde_json::from_str(&text).ok()?;
+            // What is not known to be empty, as a compressed file, counts as one byte.
+            let is_read = |it: &Value| it["lag_bytes"].as_u64().is_some_and(|bytes| bytes <= 1);
+            Some(sources.iter().all(is_read) && !sources.is_empty())
+        };
+        let is_all = all() == Some(true);
+        sleep_ms(if is_all { 0 } else { 15 });
+        is_all
+    }
+
+    pub(super) fn logferry(&self, tenant: &str, command: &[&str]) -> Run {
+        let queue = self.disk.path.join(tenant).to_string_lossy().into_owned();
+        Run::of(&[command, &["--queue", &queue, "--output", "json"]].concat())
+    }
+
+    /// Everything that the queues hold, by the live file's path.
+    pub(super) fn records(&self) -> HashMap<String, Vec<Value>> {
+        let mut records: HashMap<String, Vec<Value>> = HashMap::new();
+        for tenant in TENANTS {
+            for record in self.logferry(tenant, &["tail", "--all"]).json_lines() {
+                let path = record["log.file.path"].as_str().expect("of a file").to_owned();
+                assert_eq!(record["tenant"], tenant, "in the queue of another: {record}");
+                records.entry(path).or_default().push(record);
+            }
+        }
+        records
+    }
+
+    /// What all agents said, and which files there are.
+    pub(super) fn said(&self) -> String {
+        let mut said = String::new();
+        for life in 0.. {
+            let Ok(text) = fs::read_to_string(self.bed.path(format!("stderr.{life}"))) else {
+                break;
+            };
+            writeln!(said, "agent {life}:\n{text}").expect("memory");
+        }
+        let sources = get(self.bed.listen, "/debug/sources");
+        writeln!(said, "\n{}", sources.map(|(_, text)| text).unwrap_or_default()).expect("memory");
+        let mut list = Command::new("ls");
+        let files = list.arg("-liR").arg(self.bed.path("logs")).output().expect("there is ls");
+        said + &String::from_utf8_lossy(&files.stdout)
+    }
+}

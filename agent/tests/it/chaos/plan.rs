@@ -1,0 +1,60 @@
+//! Plan: what a schedule may do, and how its agent is configured. It follows from the seed.
+
+use super::dice::Dice;
+
+/// What happens to the files of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They are rotated, copied and compressed, and all that was written stays: nothing may be missing.
+    Keeping,
+    /// They are removed, cut and moved away too, read or unread.
+    Losing,
+    /// The disk that they are on loses its power, and what was not synced.
+    Dark,
+}
+
+/// What was chosen for one schedule.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) kind: Kind,
+    /// How long removed and rotated files are watched for late writes.
+    pub(super) late_writes_ms: u64,
+    /// How long the agent gathers before it reads: bytes are seen, and not read yet.
+    pub(super) linger_ms: u64,
+    /// Further files that are open, so that others are closed. The agent may have 16 open.
+    pub(super) crowd: usize,
+    /// Most descriptors of the agent's process.
+    pub(super) descriptors: u64,
+    /// Most memory of the agent's process; none for as much as there is.
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) steps: u64,
+}
+
+/// Streams that are rotated: two of each tenant.
+pub(super) const STREAMS: usize = 4;
+/// Files beside those, where descriptors are to be scarce: more than the agent may have open.
+const CROWD: usize = 18;
+/// Memory of a limited agent: twice what it has when it starts.
+const MEMORY_BYTES: u64 = 32 << 20;
+
+impl Plan {
+    pub(super) fn of(seed: u64, dice: &mut Dice) -> Plan {
+        let kind = [Kind::Keeping, Kind::Losing, Kind::Dark][(seed % 3) as usize];
+        let is_losing = kind == Kind::Losing;
+        let is_crowded = dice.one_in(4);
+        Plan {
+            kind,
+            late_writes_ms: if dice.one_in(2) { 5000 } else { 400 },
+            linger_ms: if is_losing && dice.one_in(2) { 300 } else { 50 },
+            crowd: if is_crowded { CROWD } else { 0 },
+            descriptors: 300 + dice.roll(1000),
+            memory_bytes: dice.one_in(3).then_some(MEMORY_BYTES),
+            steps: 10 + dice.roll(30),
+        }
+    }
+
+    /// Whether the agent may have few files open.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowd > 0
+    }
+}
