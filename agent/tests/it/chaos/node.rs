@@ -21,14 +21,15 @@ const RESTARTS: [&str; 2] = ["putting it in force", "starting another"];
 
 /// A node with one agent, which runs or does not.
 pub(super) struct Node {
-    pub(super) bed: Bed,
-    pub(super) plan: Plan,
+    // Dropped in this order: nobody writes, nothing is mounted, then the folder goes.
+    agent: Option<Agent>,
+    cage: Option<Cage>,
     /// State and queues.
     pub(super) disk: Disk,
     /// Logs, where their power can be cut.
     pub(super) logs: Option<Disk>,
-    agent: Option<Agent>,
-    cage: Option<Cage>,
+    pub(super) bed: Bed,
+    pub(super) plan: Plan,
     configured: u64,
     processes: usize,
 }
@@ -42,7 +43,7 @@ impl Node {
         fs::create_dir(bed.log("old")).expect("is new");
         let cage = plan.memory_bytes.and_then(Cage::new);
         let mut node =
-            Node { bed, plan, disk, logs, agent: None, cage, configured: 0, processes: 0 };
+            Node { agent: None, cage, disk, logs, bed, plan, configured: 0, processes: 0 };
         node.configure();
         node
     }
