@@ -26,8 +26,8 @@ mod truth;
 use check::Outcome;
 use schedule::Schedule;
 
-/// Schedules of an ordinary test run.
-const SCHEDULES: u64 = 300;
+/// Schedules of an ordinary test run: half a minute.
+const SCHEDULES: u64 = 60;
 /// Schedules at the same time: more than cores, since they wait most of their time.
 const AT_ONCE: usize = 4;
 

@@ -87,6 +87,8 @@ impl Home {
         // Short lives: compile quickly rather than well, and collect without threads of its own.
         command.args([heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]).arg(archive);
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-XX:-UsePerfData"]);
+        // An archive that Java does not take costs time only; a word of it would stand among what a tool prints.
+        command.args(["-Xlog:disable", "-Xlog:all=error:stderr"]);
         command.arg("-cp").arg(&self.classpath);
         command
     }
