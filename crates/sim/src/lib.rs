@@ -2,13 +2,15 @@
 //!
 //! [`World`] is a file system that keeps everything ever written to it. [`Model`] is the reference
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
-//! a world with what the world knows and the model says. [`SimQueue`] and [`SimDisk`] are the queue and
+//! a world with what the world knows and the model says; [`check_lines`] with the lines that were
+//! written, where files are copied and compressed. [`SimQueue`] and [`SimDisk`] are the queue and
 //! the folder of checkpoints, with all that can go wrong. Nothing here runs in production.
 
 #![forbid(unsafe_code)]
 
 mod check;
 mod clock;
+mod lines;
 mod model;
 mod order;
 mod queue;
@@ -17,6 +19,7 @@ mod world;
 
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
+pub use lines::{Written, check_lines};
 pub use model::{Line, Model, Run, Whole, mend};
 pub use queue::{Encoded, Mode, SimQueue, Stored};
 pub use state_disk::{DiskFault, SimDisk};

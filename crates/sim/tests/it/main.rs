@@ -2,6 +2,7 @@
 
 mod actor;
 mod bed;
+mod copy_regressions;
 mod every_step;
 mod node;
 mod node_schedule;
