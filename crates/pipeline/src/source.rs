@@ -16,6 +16,8 @@ use crate::fs::{Fs, Inflaters, Stat};
 use crate::meter::TenantMeter;
 
 mod carrier;
+mod classify;
+mod content;
 mod failure;
 mod generation;
 mod hold;
@@ -258,7 +260,12 @@ impl Source {
         let of_gap = self.generations.get(self.current);
         // A restart must know that what the inode of a cut generation holds now is another one.
         let is_lost = of_gap.is_some_and(|it| matches!(it.carrier, Carrier::Lost(_)));
-        let next = self.generations.get(self.current + 1).filter(|_| is_lost);
+        let incarnation = of_gap.filter(|_| is_lost).map(|it| it.incarnation + 1);
+        let next = self
+            .generations
+            .iter()
+            .skip(self.current + 1)
+            .find(|it| Some(it.incarnation) == incarnation);
         let positions = of_gap.into_iter().chain(next).map(Generation::position).collect();
         // What comes next does not belong to what came before the gap.
         self.states = Streams::default();
@@ -304,17 +311,10 @@ impl Source {
         self.retry.at_ns = self.retry.at_ns.max(at_ns);
     }
 
-    /// Closes the files that can be opened again by name: what they are is checked then.
-    ///
-    /// The file system is asked: a name may be gone that no look at the directory has missed yet.
+    /// Closes the files that can be opened again by name.
     pub fn close_named(&mut self) {
-        for generation in self.generations.iter_mut().filter(|it| !it.is_gone) {
-            let Some(Ok(stat)) = generation.file.as_ref().map(|file| file.stat()) else { continue };
-            generation.size = generation.size.max(stat.size);
-            if stat.links > 0 {
-                generation.file = None;
-            }
-        }
+        let named = self.generations.iter_mut().filter(|it| !it.is_gone);
+        named.for_each(Generation::close_if_named);
     }
 
     /// Where it stands, for `explain`.

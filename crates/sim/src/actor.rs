@@ -4,8 +4,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::schedule::Step;
-use crate::{World, Writer};
+use crate::{World, Writer, Written};
 use pipeline::frame::Format;
+
+mod rotator;
 
 /// Where the files of the one context are.
 pub const DIRECTORY: &str = "/logs";
@@ -13,7 +15,11 @@ pub const DIRECTORY: &str = "/logs";
 /// Bytes at the beginning of a line that no other line begins with: no write is cut within them, so
 /// that no two generations begin with the same bytes. (Those that do are told apart by other tests.)
 fn unique_bytes(format: Format) -> usize {
-    if format == Format::Plain { 7 } else { 31 }
+    match format {
+        Format::Plain => 7,
+        Format::Docker => 14,
+        _ => 31,
+    }
 }
 
 /// A line to be written.
@@ -37,6 +43,16 @@ pub struct Actor {
     /// The writer of the generation before, which has not noticed the rotation.
     late: Option<Open>,
     lines: u32,
+    /// Writers end their lines before they end.
+    is_tidy: bool,
+    /// All lines that were begun.
+    written: Vec<Written>,
+    /// How many generations there were.
+    generations: u32,
+    /// Who copies the live file, and how much it has copied.
+    copier: Option<(Writer, usize)>,
+    /// A name that a rotator still has to take away.
+    leftover: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -44,6 +60,7 @@ struct Open {
     writer: Writer,
     /// Of a line that was begun.
     rest: Vec<u8>,
+    generation: u32,
 }
 
 impl Actor {
@@ -57,12 +74,45 @@ impl Actor {
     pub fn new_in(directory: &Path, world: World, format: Format) -> Actor {
         world.make_directory(directory);
         let directory = directory.to_path_buf();
-        Actor { world, directory, format, writer: None, late: None, lines: 0 }
+        Actor {
+            world,
+            directory,
+            format,
+            writer: None,
+            late: None,
+            lines: 0,
+            is_tidy: false,
+            written: Vec::new(),
+            generations: 0,
+            copier: None,
+            leftover: None,
+        }
+    }
+
+    /// One whose writers end their lines before they end.
+    #[must_use]
+    pub fn tidy(self) -> Actor {
+        Actor { is_tidy: true, ..self }
+    }
+
+    /// All writers end; what was written.
+    pub fn finish(&mut self) -> &[Written] {
+        self.finish_rotation();
+        self.close_late();
+        if let Some(open) = &mut self.writer {
+            open.finish_line();
+        }
+        &self.written
     }
 
     /// Does what a step says of files.
     pub fn step(&mut self, step: &Step) {
+        self.take_leftover_away();
         match step {
+            Step::BeginCopy => self.begin_copy(),
+            Step::BeginLink => self.begin_link(),
+            Step::FinishRotation => self.finish_rotation(),
+            Step::Compress(number) => self.compress(*number),
             Step::Append(texts, cut) => self.append(texts, *cut),
             Step::AppendLate(texts, cut) => self.append_late(texts, *cut),
             Step::CloseLate => self.close_late(),
@@ -92,13 +142,24 @@ impl Actor {
         self.directory.join(format!("a.log.{number}"))
     }
 
+    fn compressed(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("a.log.{number}.gz"))
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        self.world.content(path).is_ok()
+    }
+
     /// Highest number in use.
     fn oldest(&self) -> usize {
-        (1..).find(|number| self.world.content(&self.rotated(*number)).is_err()).unwrap_or(1) - 1
+        let is_free = |number: &usize| {
+            !self.is_there(&self.rotated(*number)) && !self.is_there(&self.compressed(*number))
+        };
+        (1..).find(is_free).unwrap_or(1) - 1
     }
 
     fn is_live_there(&self) -> bool {
-        self.world.content(&self.live()).is_ok()
+        self.is_there(&self.live())
     }
 
     /// The writer opens the live file, unless it has it open.
@@ -107,8 +168,11 @@ impl Actor {
             return;
         }
         let writer = self.world.open_writer(&self.live()).expect("the directory is there");
-        let old = self.writer.replace(Open { writer, rest: Vec::new() });
+        self.generations += 1;
+        let open = Open { writer, rest: Vec::new(), generation: self.generations };
+        let old = self.writer.replace(open);
         if old.is_some() {
+            self.close_late();
             self.late = old;
         }
     }
@@ -118,32 +182,52 @@ impl Actor {
         if self.writer.is_none() {
             self.reopen();
         }
-        let (format, lines) = (self.format, &mut self.lines);
-        write(self.writer.as_mut().expect("just opened"), format, lines, texts, cut);
+        let texts = self.texts(texts);
+        let open = self.writer.as_mut().expect("just opened");
+        self.written.extend(open.write(self.format, &texts, cut));
+    }
+
+    /// Lines with their numbers.
+    fn texts(&mut self, texts: &[Text]) -> Vec<(u32, Text)> {
+        let first = self.lines + 1;
+        self.lines += u32::try_from(texts.len()).expect("few lines");
+        (first..).zip(texts.iter().copied()).collect()
     }
 
     /// As [`Actor::append`], to the generation before.
     fn append_late(&mut self, texts: &[Text], cut: usize) {
-        let (format, lines) = (self.format, &mut self.lines);
-        if let Some(late) = &mut self.late {
-            write(late, format, lines, texts, cut);
+        if self.late.is_some() {
+            let texts = self.texts(texts);
+            let late = self.late.as_mut().expect("just seen");
+            self.written.extend(late.write(self.format, &texts, cut));
         }
     }
 
     /// The old generation's writer ends.
     fn close_late(&mut self) {
-        self.late = None;
+        if let Some(mut late) = self.late.take().filter(|_| self.is_tidy) {
+            late.finish_line();
+        }
     }
 
     /// Renames all generations; the writer does not notice.
     fn rotate(&mut self) {
-        if !self.is_live_there() {
-            return;
+        self.finish_rotation();
+        if self.is_live_there() {
+            self.make_room();
+            self.rename(&self.live(), &self.rotated(1));
         }
+    }
+
+    /// Renames all rotated generations, so that 1 is free.
+    fn make_room(&self) {
         for number in (1..=self.oldest()).rev() {
-            self.rename(&self.rotated(number), &self.rotated(number + 1));
+            for name in [Actor::rotated, Actor::compressed] {
+                if self.is_there(&name(self, number)) {
+                    self.rename(&name(self, number), &name(self, number + 1));
+                }
+            }
         }
-        self.rename(&self.live(), &self.rotated(1));
     }
 
     /// Takes the last rotation back, as the kubelet does if the runtime does not reopen.
@@ -196,28 +280,55 @@ impl Actor {
     }
 }
 
-fn write(open: &mut Open, format: Format, lines: &mut u32, texts: &[Text], cut: usize) {
-    let mut bytes = std::mem::take(&mut open.rest);
-    let mut last = 0;
-    for text in texts {
-        last = bytes.len();
-        *lines += 1;
-        bytes.extend(line(format, *lines, *text));
+impl Open {
+    /// Lines, of the last of which `cut` bytes wait for the next time; returns them.
+    fn write(&mut self, format: Format, texts: &[(u32, Text)], cut: usize) -> Vec<Written> {
+        let mut bytes = std::mem::take(&mut self.rest);
+        let (mut last, mut written) = (0, Vec::new());
+        for (number, text) in texts {
+            last = bytes.len();
+            let content = content(format, *number, *text);
+            bytes.extend(line(format, *number, *text, &content));
+            written.push(Written { generation: self.generation, content: content.into_bytes() });
+        }
+        let uncut = last + unique_bytes(format);
+        let end = bytes.len().saturating_sub(cut).max(uncut.min(bytes.len()));
+        self.rest = bytes.split_off(end);
+        if !bytes.is_empty() {
+            self.writer.append(&bytes);
+        }
+        written
     }
-    let uncut = last + unique_bytes(format);
-    let end = bytes.len().saturating_sub(cut).max(uncut.min(bytes.len()));
-    open.rest = bytes.split_off(end);
-    if !bytes.is_empty() {
-        open.writer.append(&bytes);
+
+    fn finish_line(&mut self) {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            self.writer.append(&rest);
+        }
     }
 }
 
-fn line(format: Format, number: u32, text: Text) -> Vec<u8> {
+fn content(format: Format, number: u32, text: Text) -> String {
     let filler: String = ('a'..='z').cycle().take(usize::from(text.len)).collect();
-    if format == Format::Plain {
-        return format!("{number:06} {filler}\n").into_bytes();
+    match format {
+        Format::Plain | Format::Docker => format!("{number:06} {filler}"),
+        _ => format!("{number}{filler}"),
     }
+}
+
+fn line(format: Format, number: u32, text: Text, content: &str) -> Vec<u8> {
     let stream = if text.is_stderr { "stderr" } else { "stdout" };
-    let tag = if text.is_partial { "P" } else { "F" };
-    format!("2026-01-02T03:04:05.{number:09}Z {stream} {tag} {number}{filler}\n").into_bytes()
+    let line = match format {
+        Format::Plain => format!("{content}\n"),
+        Format::Docker => {
+            let end = if text.is_partial { "" } else { "\\n" };
+            let time = format!("2026-01-02T03:04:05.{number:09}Z");
+            format!("{{\"log\":\"{content}{end}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n")
+        }
+        _ => {
+            let tag = if text.is_partial { "P" } else { "F" };
+            format!("2026-01-02T03:04:05.{number:09}Z {stream} {tag} {content}\n")
+        }
+    };
+    line.into_bytes()
 }

@@ -2,7 +2,8 @@
 //!
 //! [`World`] is a file system that keeps everything ever written to it. [`Model`] is the reference
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
-//! a world with what the world knows and the model says. [`SimQueue`] and [`SimDisk`] are the queue and
+//! a world with what the world knows and the model says; [`check_lines`] with the lines that were
+//! written, where files are copied and compressed. [`SimQueue`] and [`SimDisk`] are the queue and
 //! the folder of checkpoints, with all that can go wrong. A [`schedule`] is what writers, rotators and
 //! the agent do, step by step; a [`Bed`](bed::Bed) is an agent over a world that it is run on. Nothing
 //! here runs in production.
@@ -13,6 +14,7 @@ pub mod actor;
 pub mod bed;
 mod check;
 mod clock;
+mod lines;
 mod model;
 mod order;
 mod queue;
@@ -23,6 +25,7 @@ mod world;
 pub use bed::SourceBed;
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
+pub use lines::{Written, check_lines};
 pub use model::{Line, Model, Run, Whole, mend};
 pub use queue::{Encoded, Mode, SimQueue, Stored};
 pub use state_disk::{DiskFault, SimDisk};

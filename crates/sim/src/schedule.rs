@@ -29,6 +29,14 @@ pub enum Step {
     Unlink,
     /// What the writer has open is cut to nothing.
     Truncate,
+    /// Half of the live file is copied, as `copytruncate` does; the rest with what comes next.
+    BeginCopy,
+    /// The live file has two names, until the next step.
+    BeginLink,
+    /// What was begun of these is finished.
+    FinishRotation,
+    /// A rotated file that nobody writes to is compressed; the original goes with the next step.
+    Compress(usize),
     /// The agent looks at the directory.
     Scan,
     /// A look for which there is no memory to read; to a reader, a change that the watch heard of.

@@ -195,6 +195,19 @@ impl World {
         Ok(state.files[index].now().bytes.clone())
     }
 
+    /// Which of all files has that name.
+    #[must_use]
+    pub fn file_number(&self, path: &Path) -> Option<usize> {
+        self.lock().names.get(path).copied()
+    }
+
+    /// Whether anybody has the file of that name open for writing.
+    #[must_use]
+    pub fn is_written(&self, path: &Path) -> bool {
+        let state = self.lock();
+        state.names.get(path).is_some_and(|index| state.files[*index].writers > 0)
+    }
+
     /// From now on the agent cannot open files by name; `None`: it can.
     pub fn refuse_opens(&self, kind: Option<io::ErrorKind>) {
         self.lock().faults.open = kind;
@@ -357,6 +370,12 @@ impl Writer {
         let kept = life.bytes[..life.bytes.len().min(len)].to_vec();
         life.end = Some(End { at_ns: now_ns, kept: kept.len() as u64 });
         file.lives.push(Life::new(now_ns, kept));
+    }
+
+    /// Which of all files it writes to.
+    #[must_use]
+    pub fn file_number(&self) -> usize {
+        self.index
     }
 
     /// Length of the file now.

@@ -158,6 +158,7 @@ impl Chain {
         files.extend(names.filter_map(|name| refusals.file(fs, join(directory, name))));
         let is_complete = files.len() == self.rotated.len() + usize::from(self.has_live);
         rotation::drop_packed_twins(&mut files);
+        rotation::drop_older_names(&mut files);
         (files, is_complete)
     }
 

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::fs::GZIP_SUFFIX;
 use crate::source::SeenFile;
@@ -68,6 +69,19 @@ pub fn drop_packed_twins(files: &mut Vec<SeenFile>) {
     });
 }
 
+/// Drops names of a file that has a younger name, too: a rotator that links before it unlinks gives it
+/// both for a moment.
+///
+/// `files` are sorted, the oldest first.
+pub fn drop_older_names(files: &mut Vec<SeenFile>) {
+    for at in (0..files.len()).rev() {
+        let stat = files[at].stat;
+        if stat.links > 1 && files[at + 1..].iter().any(|it| it.stat.id == stat.id) {
+            files.remove(at);
+        }
+    }
+}
+
 /// Older before newer, and a compressed file after the one that it was made of, by their names.
 #[must_use]
 pub fn order(one: &OsStr, other: &OsStr) -> Ordering {
@@ -78,6 +92,12 @@ pub fn order(one: &OsStr, other: &OsStr) -> Ordering {
         // One without a suffix is live.
         (first, second) => first.is_none().cmp(&second.is_none()),
     }
+}
+
+/// As [`order`], of files of one chain in one directory.
+#[must_use]
+pub fn by_age(one: &Path, other: &Path) -> Ordering {
+    order(one.file_name().unwrap_or_default(), other.file_name().unwrap_or_default())
 }
 
 /// Older before newer.

@@ -34,6 +34,11 @@ impl Source {
             if now_ns < until_ns {
                 return Look::Wait(Some(until_ns));
             }
+            if self.has_unproven() {
+                // One that cannot be looked into yet may hold its bytes.
+                return Look::Wait(Some(self.retry.fail(now_ns)));
+            }
+            let generation = &mut self.generations[index];
             // Its name is gone and no descriptor was open: what was unread is lost, and said so.
             // A chain that goes on without it was rotated; one that is gone was removed.
             let reason = match self.gone_since_ns {

@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place, Position, is_mutant};
+use flow::{Head, Place, Position, is_mutant};
 
 use super::SeenFile;
 use super::carrier::{Carrier, is_packed};
+use super::classify::Proof;
 use super::holes::Holes;
 use super::identity::generation_key;
 use crate::frame::{Format, utf16};
@@ -24,8 +25,11 @@ pub struct Generation {
     pub key: u64,
     /// What holds its bytes.
     pub carrier: Carrier,
-    /// A copy of it that is being made or was made, while the original is still there.
-    pub copy: Option<Box<SeenFile>>,
+    /// Nothing is read of it before that is known.
+    pub proof: Proof,
+    /// Copies of it that are being made or were made, the youngest last, as they were when they were
+    /// compared; of one that was cut, those that it is not read from.
+    pub copies: Vec<SeenFile>,
     /// Turns to inflate, for compressed carriers.
     pub inflaters: Arc<Inflaters>,
     /// Since when its carrier is known to end too early.
@@ -105,7 +109,8 @@ impl Generation {
             incarnation,
             key: generation_key(seen.stat.id, incarnation),
             carrier: if is_packed(&seen.path) { Carrier::Copy } else { Carrier::Original },
-            copy: None,
+            proof: Proof::Known,
+            copies: Vec::new(),
             inflaters: Arc::default(),
             defect_since_ns: None,
             path: seen.path.clone(),
@@ -228,10 +233,10 @@ impl Generation {
         self.mid_part = false;
     }
 
-    /// Whether this file is its copy.
+    /// Whether nothing was read of it, ever.
     #[must_use]
-    pub fn is_copied_by(&self, seen: &SeenFile) -> bool {
-        self.copy.as_ref().is_some_and(|copy| copy.stat.id == seen.stat.id)
+    pub fn is_new(&self) -> bool {
+        self.is_checked && self.offset == 0 && self.done_since_ns.is_none()
     }
 
     /// How far it was read.
@@ -272,15 +277,35 @@ impl Generation {
         Ok(&**self.file.insert(file))
     }
 
-    /// The generation that its inode holds since it was cut, `size` bytes long now.
+    /// Closes the file if it can be opened again by name: what it is is checked then.
     ///
-    /// What was not read of this one is in its copy, if there is one.
+    /// The file system is asked: a name may be gone that no look at the directory has missed yet. A
+    /// compressed file that ends too early stays open until the next look has heard of that.
+    pub fn close_if_named(&mut self) {
+        let file = self.file.as_ref().filter(|it| it.defect().is_none());
+        let Some(Ok(stat)) = file.map(|file| file.stat()) else { return };
+        self.size = self.size.max(stat.size);
+        if stat.links > 0 {
+            self.file = None;
+        }
+    }
+
+    /// Its file as a look would show it, as far as is known.
     #[must_use]
-    pub fn cut(&mut self, size: u64, now_ns: u64) -> Generation {
-        let id = self.id;
+    pub fn seen(&self) -> SeenFile {
+        let (id, size) = (self.id, self.size);
         let stat =
             Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1, is_linked: false };
-        let seen = SeenFile { path: self.path.clone(), stat };
+        SeenFile { path: self.path.clone(), stat }
+    }
+
+    /// The generation that its inode holds since it was cut, `size` bytes long now.
+    ///
+    /// What was not read of this one is in `copy`, if there is one.
+    #[must_use]
+    pub fn cut(&mut self, size: u64, copy: Option<&SeenFile>, now_ns: u64) -> Generation {
+        let mut seen = self.seen();
+        seen.stat.size = size;
         let mut next = Generation::new(&seen, self.incarnation + 1);
         next.inflaters = Arc::clone(&self.inflaters);
         next.is_gone = self.is_gone;
@@ -290,8 +315,8 @@ impl Generation {
         self.size = if self.is_checked { self.size } else { self.offset };
         self.tail = None;
         self.holes = Holes::default();
-        match self.copy.take() {
-            Some(copy) => self.carry_on_in(&copy),
+        match copy {
+            Some(copy) => self.carry_on_in(copy),
             None => {
                 self.id = FileId::NONE;
                 self.carrier = Carrier::Lost(now_ns);
@@ -299,51 +324,6 @@ impl Generation {
             }
         }
         next
-    }
-
-    /// Compares the file with the fingerprints, and lets that of the head grow.
-    ///
-    /// Returns whether it is still the same content.
-    ///
-    /// # Errors
-    /// As `pread`; `UnexpectedEof` if it brought less than the fingerprints cover, though the file is
-    /// longer: an error further on in the file does not make it another one.
-    pub fn is_same(&mut self, fs: &dyn Fs) -> io::Result<bool> {
-        let mut bytes = [0; HEAD_BYTES_MAX];
-        let len = self.open(fs)?.read_at(&mut bytes, 0)?;
-        let head = &bytes[..len];
-        let covered = usize::from(self.head.len);
-        if len < covered && self.open(fs)?.stat()?.size >= covered as u64 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let is_head = self.head.matches(head) || is_mutant("head_not_compared");
-        if !is_head || !(is_mutant("place_not_compared") || self.is_same_place(fs, head)?) {
-            return Ok(false);
-        }
-        self.is_checked = true;
-        // NULs at the end may not be written yet, and then tell nothing. A hole has all or nothing of
-        // these bytes, as they are of one block.
-        let written = head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let grown = Head::of(&head[..written]);
-        if grown.len > self.head.len {
-            self.head = grown;
-        }
-        Ok(true)
-    }
-
-    fn is_same_place(&mut self, fs: &dyn Fs, head: &[u8]) -> io::Result<bool> {
-        let (place, len) = (self.place, usize::from(self.place.len));
-        let begin = self.offset.saturating_sub(len as u64);
-        let in_head = usize::try_from(begin).ok().and_then(|it| head.get(it..it + len));
-        if let Some(bytes) = in_head {
-            return Ok(place.matches(bytes));
-        }
-        let mut bytes = [0; PLACE_BYTES_MAX];
-        let read = self.open(fs)?.read_at(&mut bytes[..len], begin)?;
-        if read < len && self.open(fs)?.stat()?.size >= self.offset {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(place.matches(&bytes[..read]))
     }
 
     /// Whether what stands before `offset` is no line end, that is, a line was delivered in part.

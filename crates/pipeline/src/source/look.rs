@@ -5,7 +5,8 @@ use std::io;
 
 use flow::{GapReason, is_mutant};
 
-use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, is_still_there, lost};
+use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
+use super::classify::Proof;
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
 use super::{Carrier, Missing, Source, Vanished};
@@ -42,6 +43,7 @@ impl Source {
         if now_ns < self.retry.at_ns {
             return Look::Wait(Some(self.retry.at_ns));
         }
+        self.prove_all(fs, now_ns);
         self.drop_finished(now_ns);
         let mut wake_ns = match self.look_for_vanished(now_ns) {
             Some(Turn::Act(look)) => return look,
@@ -106,7 +108,9 @@ impl Source {
     fn is_followed(&mut self, fs: &dyn Fs, index: usize) -> bool {
         for later in &mut self.generations[index + 1..] {
             let is_packed = is_packed(&later.path);
+            let is_read = is_packed && later.done_since_ns.is_some();
             if later.size == 0
+                && !is_read
                 && let Ok(file) = later.open(fs)
             {
                 // How long a compressed one is, is not known before it was read; but whether it is empty.
@@ -129,6 +133,7 @@ impl Source {
         now_ns: u64,
     ) -> io::Result<Turn> {
         let is_over = self.gone_since_ns.is_some();
+        let may_turn_up = self.has_unproven();
         let options = self.spec.options.clone();
         let generation = &mut self.generations[index];
         let has_tried = self.retry.failures >= UNREADABLE_TRIES && generation.is_unreadable;
@@ -137,13 +142,21 @@ impl Source {
             return Ok(Turn::Act(given_up(generation, GapReason::Unreadable, now_ns)));
         }
         // A named file that is done with is looked at again only when a look at the directory
-        // showed that it grew: its descriptor need not stay open.
+        // showed that it grew: its descriptor need not stay open. A compressed one does not grow.
         let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
-        if generation.done_since_ns.is_some() && unchanged && generation.file.is_none() {
+        let is_closed = generation.file.is_none() || is_packed(&generation.path);
+        if generation.done_since_ns.is_some() && unchanged && is_closed {
             return Ok(Turn::Done);
         }
         if let Carrier::Lost(since_ns) = generation.carrier {
+            // One that cannot be looked into yet may be its copy.
+            let since_ns = if may_turn_up { now_ns } else { since_ns };
+            generation.carrier = Carrier::Lost(since_ns);
             return Ok(lost(generation, since_ns, now_ns));
+        }
+        if generation.proof != Proof::Known {
+            self.prove(fs, index, now_ns)?;
+            return Ok(Turn::Act(Look::Wait(Some(now_ns))));
         }
         let stat = generation.open(fs)?.stat()?;
         generation.stat_ns = now_ns;
@@ -242,7 +255,8 @@ impl Source {
     /// generation is none of this one; it shows when it is the next one's turn.
     fn unread_of_next(&mut self, fs: &dyn Fs, index: usize, now_ns: u64) -> u64 {
         let format = self.spec.options.format;
-        let Some(next) = self.generations.get_mut(index + 1) else { return 0 };
+        let next = self.generations.get_mut(index + 1);
+        let Some(next) = next.filter(|it| it.proof == Proof::Known) else { return 0 };
         let Ok(stat) = next.open(fs).and_then(|file| file.stat()) else { return 0 };
         if stat.size <= next.offset || next.is_checked && stat.size < next.size {
             return 0;
@@ -263,7 +277,7 @@ impl Source {
     }
 
     /// The file was cut and begun anew under its name.
-    fn cut(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> Turn {
+    pub(super) fn cut(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> Turn {
         let generation = &mut self.generations[index];
         let path = Printable(&generation.path).to_string();
         if generation.carrier == Carrier::Copy {
@@ -272,25 +286,27 @@ impl Source {
             generation.file = None;
             return Turn::Act(Look::Wait(Some(now_ns)));
         }
-        // One that was empty when it was seen may be of anything, and one that was seen may be gone.
-        generation.copy = generation.copy.take().filter(|it| is_still_there(fs, it));
         let unread = if generation.is_checked { generation.size - generation.offset } else { 0 };
-        let has_copy = generation.copy.is_some();
+        let (copy, unknown) = generation.take_copy(fs);
+        let has_copy = copy.is_some();
         let offset = generation.offset;
         tracing::info!(path, offset, unread, has_copy, "truncated; reading from its beginning");
-        let mut next = generation.cut(size, now_ns);
+        let mut next = generation.cut(size, copy.as_ref(), now_ns);
         // What was seen of the new content is told from the next by its head. An error shows again.
         drop(next.is_same(fs));
         self.generations.insert(index + 1, next);
+        for file in unknown {
+            // It may be its copy that was not begun then, or one of what comes next.
+            let file = Generation { proof: Proof::Wanted, ..Generation::new(&file, 0) };
+            self.generations.insert(index + 1, file);
+        }
         Turn::Act(Look::Wait(Some(now_ns)))
     }
 
     /// The file is shorter than it was seen, but not shorter than what was read of it.
     fn shrunk(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> io::Result<Turn> {
         let generation = &mut self.generations[index];
-        // Of a file of which no head is known nothing was read: it is begun anew, all of it.
-        let is_unknown = generation.head.is_empty() && generation.offset == 0;
-        if !generation.is_same(fs)? || is_unknown {
+        if generation.is_cut(fs, size)? {
             return Ok(self.cut(fs, index, size, now_ns));
         }
         let bytes = generation.size - size;

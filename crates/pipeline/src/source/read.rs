@@ -103,6 +103,9 @@ impl Source {
         let unit = self.spec.options.format.map_or(1, Format::unit_bytes);
         let buffer = chunk.data_mut();
         let own = self.generations[index].fill(fs, buffer, unit, now_ns)?;
+        if own == 0 {
+            self.generations[index].note_packed_end(now_ns);
+        }
         let can_bridge = bridge && own > 0 && own < buffer.len() && buffer[own - 1] == b'\n';
         let Some(next) = self.generations.get_mut(index + 1).filter(|_| can_bridge) else {
             return Ok((own, 0));

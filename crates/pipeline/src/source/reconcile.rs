@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use flow::{GapReason, Position, is_mutant};
 
-use super::carrier::{Carrier, NewFile, is_copy, is_packed};
+use super::carrier::{Carrier, is_packed};
+use super::classify::Proof;
 use super::generation::Generation;
 use super::identity::generation_key;
 use super::{SeenFile, Source, StartAt, Vanished};
-use crate::fs::{Fs, Printable};
+use crate::fs::Fs;
 
 /// How many incarnations of an inode are looked for after a restart.
 ///
@@ -38,6 +39,7 @@ impl Source {
         self.note_files(files.len());
         for generation in &mut self.generations {
             generation.is_gone = true;
+            generation.see_copies(files);
         }
         // Those that are known by identity come first: others may be copies of them.
         let mut new: Vec<usize> = Vec::new();
@@ -46,7 +48,7 @@ impl Source {
                 self.generations[index].see(file, seen_ns);
             } else if let Some((incarnation, position)) = self.take_orphan(file) {
                 let generation = Generation::resumed(file, incarnation, position);
-                self.insert(fs, generation, &files[..place], 0);
+                self.insert(fs, generation, files, place);
             } else {
                 new.push(place);
             }
@@ -55,8 +57,16 @@ impl Source {
         if new.last().is_some_and(|place| place + 1 == files.len()) {
             new.rotate_right(1);
         }
+        if !new.is_empty() {
+            self.prove_all(fs, now_ns);
+        }
         for place in new {
-            self.take_in(fs, files, place, start_at, is_first);
+            // A cut that was noticed with the file before may have made it the carrier of what was cut.
+            if let Some(index) = self.index_of(&files[place]) {
+                self.generations[index].see(&files[place], seen_ns);
+                continue;
+            }
+            self.take_in(fs, files, place, (start_at, is_first), now_ns);
         }
         if is_first {
             self.expect_newest(files, now_ns);
@@ -81,64 +91,48 @@ impl Source {
         fs: &dyn Fs,
         files: &[SeenFile],
         place: usize,
-        start_at: StartAt,
-        is_first: bool,
+        (start_at, is_first): (StartAt, bool),
+        now_ns: u64,
     ) {
         let file = &files[place];
-        if let Some(of) = self.generations.iter_mut().find(|it| it.is_copied_by(file)) {
-            // An empty one looks like a copy of anything: it is compared again as it grows.
-            let is_grown = of.copy.as_ref().is_some_and(|it| it.stat.size != file.stat.size);
-            let is_one = !is_grown || is_copy(fs, file, of);
-            of.copy = is_one.then(|| Box::new(file.clone()));
-            if is_one {
-                return;
-            }
+        if self.is_packed_unproven(file, files) || self.is_known_copy(fs, file, files, now_ns) {
+            return;
         }
-        // What cannot be read now is a generation that is tried again when it is its turn.
-        let what = self.classify(fs, file, files).unwrap_or(NewFile::Generation);
-        let generation = match what {
-            NewFile::CarrierOf(index) => return self.generations[index].carry_on_in(file),
-            NewFile::CopyOf(index) => {
-                let copy = &mut self.generations[index].copy;
-                let is_more = copy.as_ref().is_none_or(|it| it.stat.size <= file.stat.size);
-                if is_more {
-                    *copy = Some(Box::new(file.clone()));
-                }
-                if is_more || file.stat.size > 0 {
-                    return;
-                }
-                // Empty, and begun while another copy says something: it will say what came after a cut.
-                Generation::new(file, 0)
-            }
-            NewFile::Resumed(position) => {
-                self.orphans.retain(|it| it.generation != position.generation);
-                Generation::resumed_in_copy(file, position)
-            }
-            NewFile::ReadBefore if is_first => {
-                let path = Printable(&file.path);
-                tracing::info!(%path, "older than what was read before: taken as read");
-                Generation::read_before(file)
-            }
-            NewFile::Generation if start_at == StartAt::End => Generation::left_out(fs, file),
-            NewFile::Generation | NewFile::ReadBefore => {
-                let from = self.insert_from();
-                return self.insert(fs, Generation::new(file, 0), &files[..place], from);
+        let generation = match self.classify(fs, file, None, files, now_ns) {
+            Ok(what) => self.generation_of(fs, file, what, is_first),
+            // What cannot be read now is looked at again when it is its turn.
+            Err(_) => {
+                let proof = match is_first {
+                    _ if is_mutant("unreadable_new_file_is_no_copy") => Proof::Known,
+                    true => Proof::WantedSinceStart,
+                    false => Proof::Wanted,
+                };
+                Some(Generation { proof, ..Generation::new(file, 0) })
             }
         };
-        self.insert(fs, generation, &files[..place], 0);
+        let Some(mut generation) = generation else { return };
+        if generation.is_new() && start_at == StartAt::End {
+            generation = Generation::left_out(fs, file);
+        }
+        self.insert(fs, generation, files, place);
     }
 
-    /// Puts a generation behind those of the files `before` it, and not before index `from`.
+    /// Puts a generation behind those of the files before its own, and before that of the live file.
+    ///
+    /// A new one comes behind what is being read.
     fn insert(
         &mut self,
         fs: &dyn Fs,
         mut generation: Generation,
-        before: &[SeenFile],
-        from: usize,
+        files: &[SeenFile],
+        place: usize,
     ) {
+        let from = if generation.is_new() { self.insert_from() } else { 0 };
         generation.inflaters = Arc::clone(&self.inflaters);
-        let newest_known = before.iter().filter_map(|it| self.index_of(it)).max();
-        let mut index = newest_known.map_or(0, |index| index + 1).max(from);
+        let newest_known = files[..place].iter().filter_map(|it| self.index_of(it)).max();
+        let is_live = place + 1 == files.len();
+        let live = self.live(files).filter(|_| !is_live).unwrap_or(self.generations.len());
+        let mut index = newest_known.map_or(0, |index| index + 1).max(from).min(live);
         if is_mutant("generations_in_order_of_discovery") {
             index = self.generations.len();
         }
@@ -213,6 +207,8 @@ impl Source {
         let is_hasty = is_mutant("late_writes_not_waited_for");
         let late_writes_ns = if is_hasty { 0 } else { self.spec.options.late_writes_ns };
         let is_over = self.generations.iter().all(|it| it.is_gone);
+        // One that cannot be looked into yet may hold what was read of another: that must be known then.
+        let may_turn_up = self.has_unproven();
         let (forgotten, orphans) = (&mut self.forgotten, &mut self.orphans);
         let cursor = self.cursor;
         self.generations.retain_mut(|it| {
@@ -239,9 +235,15 @@ impl Source {
                 _ => return true,
             };
             let is_finished = it.offset >= owed && !is_cut || is_mutant("purged_with_unread_bytes");
+            if is_finished && may_turn_up {
+                it.file = None;
+                return true;
+            }
             match links {
                 _ if !is_finished => {}
                 Some(1..) => orphans.push(it.position()),
+                // However late its copy turns up, it is not read again.
+                _ if matches!(it.carrier, Carrier::Lost(_)) => orphans.push(it.position()),
                 _ => forgotten.push((cursor, it.key)),
             }
             !is_finished

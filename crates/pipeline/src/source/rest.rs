@@ -118,7 +118,7 @@ impl Generation {
         let has_more = self.size != self.offset || self.has_news || self.missed_before > 0;
         let is_waiting = self.tail.is_some()
             || self.holes.is_pending()
-            || self.copy.is_some()
+            || !self.copies.is_empty()
             || self.owed.is_some()
             || self.defect_since_ns.is_some();
         let is_quiet = !is_over && !has_more && !is_waiting && self.is_checked;

@@ -1,5 +1,6 @@
 //! The real tailer against the model, over worlds in memory.
 
+mod copy_regressions;
 mod every_step;
 mod node;
 mod node_schedule;

@@ -31,6 +31,7 @@ use sim::{EPOCH_UNIX_NS, Mode, SimClock, SimDisk, SimQueue, World};
 use crate::bed::{CHUNK_BYTES, options};
 
 mod oracle;
+pub(crate) use oracle::Truth;
 
 /// Streams of logs, each in a world of its own.
 pub(crate) const STREAMS: usize = 2;

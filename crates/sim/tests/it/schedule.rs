@@ -41,6 +41,33 @@ pub(crate) fn world_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What happens to files where nothing is ever lost: they are copied and cut, or renamed and linked, and
+/// compressed.
+pub(crate) fn rotator_step(format: Format, is_copied: bool) -> impl Strategy<Value = Step> {
+    // A container line that was torn is none any more.
+    let cut = move || cut().prop_map(move |cut| if format == Format::Plain { cut } else { 0 });
+    // So is one that is longer than a chunk.
+    let len_max = if format == Format::Plain { u16::MAX } else { 700 };
+    let whole = move |texts: Vec<Text>| {
+        texts.into_iter().map(move |it| Text { is_partial: false, len: it.len.min(len_max), ..it })
+    };
+    let lines = move || texts().prop_map(move |texts| whole(texts).collect::<Vec<Text>>());
+    let rotate = if is_copied { Step::BeginCopy } else { Step::Rotate };
+    let other = if is_copied { Step::FinishRotation } else { Step::BeginLink };
+    prop_oneof![
+        12 => (lines(), cut()).prop_map(|(texts, cut)| Step::Append(texts, cut)),
+        3 => (lines(), cut()).prop_map(|(texts, cut)| Step::AppendLate(texts, cut)),
+        2 => Just(Step::CloseLate),
+        4 => Just(rotate),
+        2 => Just(other),
+        5 => Just(Step::Reopen),
+        4 => (0..4usize).prop_map(Step::Compress),
+        1 => any::<bool>().prop_map(Step::RefuseOpens),
+        1 => any::<bool>().prop_map(Step::RefuseReads),
+        1 => prop::option::of(1..200usize).prop_map(Step::ShortenReads),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
     prop_oneof![

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow::ContextId;
 use pipeline::checkpoint::CheckpointStore;
-use sim::{Delivery, EPOCH_UNIX_NS, Mode, Model, Stored, World, check};
+use sim::{Delivery, EPOCH_UNIX_NS, Mode, Model, Stored, World, Written, check, check_lines};
 
 use super::{MEMORY_BYTES_MAX, Node, STAGES, STREAMS, Stage, tenant};
 use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
@@ -14,6 +14,15 @@ use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
 const OPEN_FILES_EXTRA: u64 = 3;
 /// Rounds between two long waits in which a tenant beside a stuck one has everything delivered.
 const ROUNDS_BESIDE: usize = 30;
+
+/// What the deliveries are held against.
+#[derive(Debug)]
+pub(crate) enum Truth {
+    /// All bytes that the worlds know of.
+    Bytes,
+    /// The lines of each stream.
+    Lines(Vec<Vec<Written>>),
+}
 
 impl Node {
     /// What must hold at any time.
@@ -95,7 +104,7 @@ impl Node {
 
     /// I7: once nothing fails any more, everything is delivered; and then I1 to I3: all of it, once, in
     /// order.
-    pub(crate) fn verdict(&mut self) -> Result<(), String> {
+    pub(crate) fn verdict(&mut self, truth: &Truth) -> Result<(), String> {
         self.queue.set_mode(Mode::Safe);
         self.disk.revive();
         let files: usize = self.worlds.iter().map(|it| it.files().len()).sum();
@@ -104,7 +113,7 @@ impl Node {
             self.clock.advance(LATE_NS + FLUSH_NS);
         }
         for stream in 0..self.worlds.len() {
-            self.check_stream(stream)?;
+            self.check_stream(stream, truth)?;
         }
         // I8: what went wrong was counted.
         let refused = self.queue.refused();
@@ -125,6 +134,7 @@ impl Node {
     pub(crate) fn verdict_beside(
         &mut self,
         stuck: usize,
+        truth: &Truth,
         mut flood: impl FnMut(),
     ) -> Result<(), String> {
         self.queue.set_mode(Mode::Safe);
@@ -144,18 +154,23 @@ impl Node {
             }
             self.clock.advance(LATE_NS + FLUSH_NS);
         }
-        self.check_stream(beside).map_err(|why| format!("I6: {why}"))?;
+        self.check_stream(beside, truth).map_err(|why| format!("I6: {why}"))?;
         self.queue.refuse(None);
         Ok(())
     }
 
     /// I1 to I3 of one stream, once it is quiet.
-    fn check_stream(&mut self, stream: usize) -> Result<(), String> {
+    fn check_stream(&mut self, stream: usize, truth: &Truth) -> Result<(), String> {
         self.note_writers();
-        let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
-        check(&self.worlds[stream], &model, &self.deliveries(stream))
-            .map_err(|why| format!("stream {stream}: {why}"))?;
-        Ok(())
+        let deliveries = self.deliveries(stream);
+        let outcome = match truth {
+            Truth::Bytes => {
+                let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
+                check(&self.worlds[stream], &model, &deliveries).map(drop)
+            }
+            Truth::Lines(written) => check_lines(&written[stream], &deliveries),
+        };
+        outcome.map_err(|why| format!("stream {stream}: {why}"))
     }
 
     /// Ticks everything until nothing has anything to do.

@@ -1,0 +1,148 @@
+//! Content: what tells what one file says from what another does, and how far they say the same.
+//!
+//! Reads only what it must, and all of that: a short read says nothing of what comes after it.
+
+use std::io;
+
+use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position, is_mutant};
+
+use super::generation::Generation;
+use crate::fs::{Fs, LogFile};
+
+/// How many bytes of a file's beginning tell it from others at least: a time stamp and some words.
+const HEAD_BYTES_MIN: u64 = PLACE_BYTES_MAX as u64;
+
+/// How much at the end of a copy is compared with the original, in bytes.
+const COMPARED_BYTES: usize = 4096;
+
+impl Generation {
+    /// Whether the file, which is `size` bytes long, was cut and perhaps begun anew.
+    ///
+    /// # Errors
+    /// As [`Generation::is_same`].
+    pub fn is_cut(&mut self, fs: &dyn Fs, size: u64) -> io::Result<bool> {
+        // Of a file of which no head is known nothing was read: it is begun anew, all of it.
+        let is_unknown = self.head.is_empty() && self.offset == 0;
+        let is_shorter = self.is_checked && size < self.size;
+        Ok(size < self.offset || is_shorter && is_unknown || !self.is_same(fs)?)
+    }
+
+    /// Compares the file with the fingerprints, and lets that of the head grow.
+    ///
+    /// Returns whether it is still the same content.
+    ///
+    /// # Errors
+    /// As `pread`; `UnexpectedEof` if it brought less than the fingerprints cover, though the file is
+    /// longer: an error further on in the file does not make it another one.
+    pub fn is_same(&mut self, fs: &dyn Fs) -> io::Result<bool> {
+        let mut bytes = [0; HEAD_BYTES_MAX];
+        let len = self.open(fs)?.read_at(&mut bytes, 0)?;
+        let head = &bytes[..len];
+        let covered = usize::from(self.head.len);
+        if len < covered && self.open(fs)?.stat()?.size >= covered as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let is_head = self.head.matches(head) || is_mutant("head_not_compared");
+        if !is_head || !(is_mutant("place_not_compared") || self.is_same_place(fs, head)?) {
+            return Ok(false);
+        }
+        self.is_checked = true;
+        if Head::of(written(head)).len > self.head.len {
+            // A short read would leave it shorter than what is known to be there.
+            let rest = read_full(self.open(fs)?, &mut bytes[len..], len as u64)?;
+            self.head = Head::of(written(&bytes[..len + rest]));
+        }
+        Ok(true)
+    }
+
+    fn is_same_place(&mut self, fs: &dyn Fs, head: &[u8]) -> io::Result<bool> {
+        let (place, len) = (self.place, usize::from(self.place.len));
+        let begin = self.offset.saturating_sub(len as u64);
+        let in_head = usize::try_from(begin).ok().and_then(|it| head.get(it..it + len));
+        if let Some(bytes) = in_head {
+            return Ok(place.matches(bytes));
+        }
+        let mut bytes = [0; PLACE_BYTES_MAX];
+        let read = self.open(fs)?.read_at(&mut bytes[..len], begin)?;
+        if read < len && self.open(fs)?.stat()?.size >= self.offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(place.matches(&bytes[..read]))
+    }
+}
+
+/// Whether the head of content of that length tells it from others: one of few bytes does not, unless
+/// there were no more.
+pub(super) fn tells(head: Head, size: u64) -> bool {
+    let is_long = u64::from(head.len) >= size.min(HEAD_BYTES_MIN);
+    !head.is_empty() && (is_long || is_mutant("copy_found_by_its_first_byte"))
+}
+
+/// Whether a file that begins with `head` holds what was read up to that position of content of that
+/// length.
+pub(super) fn holds(
+    file: &dyn LogFile,
+    head: &[u8],
+    position: &Position,
+    size: u64,
+) -> io::Result<bool> {
+    let is_place_long = u64::from(position.place.len) >= size.clamp(1, HEAD_BYTES_MIN);
+    let is_known = tells(position.head, size) || is_place_long;
+    let is_known = is_known && position.head.matches(head);
+    Ok(is_known && has_place(file, position)?)
+}
+
+/// Whether what was read up to that position stands in the file before its offset.
+fn has_place(file: &dyn LogFile, position: &Position) -> io::Result<bool> {
+    let len = usize::from(position.place.len);
+    let mut bytes = [0; PLACE_BYTES_MAX];
+    let begin = position.offset.saturating_sub(len as u64);
+    let read = read_full(file, &mut bytes[..len], begin)?;
+    Ok(file.stat()?.size >= position.offset && position.place.matches(&bytes[..read]))
+}
+
+/// Whether one file says what the other begins with, by the beginning and the end of the one.
+pub(super) fn is_beginning_of(one: &dyn LogFile, other: &dyn LogFile) -> io::Result<bool> {
+    let bytes = one.stat()?.size;
+    if other.stat()?.size < bytes {
+        return Ok(false);
+    }
+    let begin = bytes.min(HEAD_BYTES_MAX as u64);
+    let end = bytes.saturating_sub(COMPARED_BYTES as u64);
+    Ok(is_equal(one, other, 0, begin)? && is_equal(one, other, end, bytes)?)
+}
+
+fn is_equal(one: &dyn LogFile, other: &dyn LogFile, begin: u64, end: u64) -> io::Result<bool> {
+    let len = usize::try_from(end - begin).unwrap_or(COMPARED_BYTES).min(COMPARED_BYTES);
+    let (mut left, mut right) = ([0; COMPARED_BYTES], [0; COMPARED_BYTES]);
+    let left_len = read_full(one, &mut left[..len], begin)?;
+    let right_len = read_full(other, &mut right[..len], begin)?;
+    Ok(left[..left_len] == right[..right_len])
+}
+
+/// What a file begins with.
+pub(super) fn head_of(file: &dyn LogFile) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES_MAX];
+    let len = read_full(file, &mut head, 0)?;
+    head.truncate(len);
+    Ok(head)
+}
+
+/// What surely was written of a head. NULs at the end may not be written yet, and then tell nothing. A hole
+/// has all or nothing of these bytes, as they are of one block.
+fn written(head: &[u8]) -> &[u8] {
+    let len = head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &head[..len]
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            len => filled += len,
+        }
+    }
+    Ok(filled)
+}
