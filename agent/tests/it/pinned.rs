@@ -31,7 +31,7 @@ fn stalled(bed: &Bed, pinned_max: u64) -> (Agent, Tmpfs, Container) {
     disk.fill(100 << 10);
     // Until the agent reads no more.
     wait_for("nothing more is read", || {
-        container.write(1_000);
+        container.write(4_000);
         sleep_ms(100);
         let before = agent.metric("logferry_read_bytes_total");
         sleep_ms(400);
