@@ -85,7 +85,7 @@ impl Failure {
 
 impl Batch {
     /// A payload of which nothing was sent yet. One report more than there are messages is awaited, so that
-    /// it is not done with before all are sent: [`Batch::sent_all`].
+    /// it is not done with before [`Batch::send`] has sent all.
     pub(super) fn new(
         number: u64,
         payload: Payload,
