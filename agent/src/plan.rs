@@ -10,7 +10,7 @@ use crd::{
     AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
     MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
 };
-use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
+use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::multiline::{self, Multiline};
@@ -22,9 +22,7 @@ use pipeline::shipper::{RetryPolicy, ShipperParts};
 use pipeline::source::{SourceOptions, StartAt};
 use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
-use sink::json_lines::JsonLinesEncoder;
 use sink::kafka::{KafkaProducer, KafkaReadBack, KafkaSink};
-use sink::otlp::OtlpEncoder;
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::stdout::StdoutSink;
 
@@ -214,10 +212,11 @@ fn open_sink(
         bytes_max: settings.batch.bytes_max as u64,
         records_max: settings.batch.records_max,
     };
-    let encode: EncodeMaker = match settings.encoding {
-        crd::Encoding::OtlpProto => Arc::new(|| Box::new(OtlpEncoder::new())),
-        crd::Encoding::JsonLines => Arc::new(|| Box::new(JsonLinesEncoder::new())),
+    let encoding = match settings.encoding {
+        crd::Encoding::OtlpProto => Encoding::OtlpProto,
+        crd::Encoding::JsonLines => Encoding::JsonLines,
     };
+    let encode: EncodeMaker = Arc::new(move || sink::encode::make(encoding));
     let (codec, level) = match settings.compression {
         // Kafka's record batches are compressed, not what is in them.
         _ if matches!(settings.target, SinkTarget::Kafka(_)) => (Codec::None, 0),

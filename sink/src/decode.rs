@@ -77,7 +77,10 @@ pub fn decode(encoding: Encoding, payload: &[u8]) -> Result<Vec<DecodedRecord<'_
     let mut records = Vec::new();
     match encoding {
         Encoding::OtlpProto => otlp::each_record(payload, |record| records.push(record))?,
-        Encoding::JsonLines => json_lines::each_record(payload, |record| records.push(record))?,
+        Encoding::JsonLines | Encoding::Json => {
+            json_lines::each_record(payload, |record| records.push(record))?;
+        }
+        Encoding::Raw => return Err(DecodeError::NoCursor { record: 0 }),
     }
     Ok(records)
 }
@@ -90,7 +93,10 @@ pub fn cursors(encoding: Encoding, payload: &[u8]) -> Result<Vec<u64>, DecodeErr
     let mut cursors = Vec::new();
     match encoding {
         Encoding::OtlpProto => otlp::each_record(payload, |record| cursors.push(record.cursor))?,
-        Encoding::JsonLines => json_lines::each_cursor(payload, |cursor| cursors.push(cursor))?,
+        Encoding::JsonLines | Encoding::Json => {
+            json_lines::each_cursor(payload, |cursor| cursors.push(cursor))?;
+        }
+        Encoding::Raw => return Err(DecodeError::NoCursor { record: 0 }),
     }
     Ok(cursors)
 }

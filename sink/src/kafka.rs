@@ -9,16 +9,20 @@
 //! and the next one reads back first ([`KafkaReadBack`]).
 
 mod config;
+mod divide;
 mod header;
 mod in_flight;
 mod kafka_sink;
 mod lanes;
+mod limit;
+mod message;
 mod offsets;
 mod producer;
 mod read_back;
 mod scan;
 mod topic;
 mod topic_reader;
+mod value;
 
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{AgentSettings, CompressionSettings, KafkaSettings, SinkSettings};
 use sink::kafka::{Compression, KafkaConfig, Secret};
 
 use crate::place;
+
+/// How long the brokers get to store what they have of a life that was killed.
+const SETTLE: Duration = Duration::from_secs(2);
 
 pub(super) fn config(
     sink: &SinkSettings,
@@ -24,6 +28,8 @@ pub(super) fn config(
         brokers: kafka.brokers.join(","),
         topic: kafka.topic.parse()?,
         compression,
+        payload_compression: None,
+        settle: SETTLE,
         in_flight_bytes_max: kafka.in_flight_bytes,
         offsets: agent.state_directory.join("kafka").join(format!("{}.json", sink.name)),
         read_back_bytes_max: kafka.read_back_bytes,

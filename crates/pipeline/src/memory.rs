@@ -44,6 +44,28 @@ impl Memory {
         Known::resume(known, &persisted)
     }
 
+    /// Takes over what queues tell now and not at the next start; returns what is news, and has to be in the
+    /// first checkpoint.
+    #[must_use]
+    pub fn settle(&self) -> Vec<(ContextId, Known)> {
+        let mut inner = self.lock();
+        let Inner { known, read_backs } = &mut *inner;
+        let mut news = Vec::new();
+        for read_back in read_backs.iter_mut().flatten() {
+            for context in read_back.passing() {
+                let persisted = read_back.persisted(context);
+                let Some(now) = Known::resume(known.get(&context).cloned(), &persisted) else {
+                    continue;
+                };
+                if known.get(&context) != Some(&now) {
+                    known.insert(context, now.clone());
+                    news.push((context, now));
+                }
+            }
+        }
+        news
+    }
+
     /// A source was closed: its context may come back.
     pub fn keep(&self, context: ContextId, known: Known) {
         self.lock().known.insert(context, known);

@@ -119,6 +119,7 @@ pub fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
         epoch: 1,
         span: it.span,
         positions: it.positions.clone(),
+        is_inner: false,
     });
     let persisted: Vec<PersistedSpan> = persisted.collect();
     Known::resume(Some(checkpoint.clone()), &persisted).expect("a checkpoint is there")

@@ -310,6 +310,7 @@ impl ReadBack for Reader {
             epoch: it.header.epoch,
             span: it.header.span,
             positions: it.header.positions.clone(),
+            is_inner: false,
         };
         own.map(span).collect()
     }

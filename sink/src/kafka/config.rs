@@ -1,6 +1,7 @@
 //! Config: what a Kafka sink needs to know, and how librdkafka is told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -31,10 +32,15 @@ pub struct KafkaConfig {
     pub topic: TopicTemplate,
     /// How record batches are compressed.
     pub compression: Compression,
+    /// Zstandard level at which we compress each value ourselves; consumers must know `content-encoding`.
+    pub payload_compression: Option<i32>,
     /// Bytes of payloads that one lane may have on their way.
     pub in_flight_bytes_max: usize,
     /// Where the offsets of the last checkpoint are kept: a file of this sink's own.
     pub offsets: PathBuf,
+    /// After a life that ended with something on its way: how long the brokers get to store what they have
+    /// of it, from their first answer on, before it is read back.
+    pub settle: Duration,
     /// Most that is read back of one partition at the start, in bytes.
     pub read_back_bytes_max: u64,
     /// Who the client says it is, in the broker's metrics and quotas.

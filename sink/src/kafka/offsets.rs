@@ -3,6 +3,9 @@
 //! One file per sink. It names every topic before the first message goes there, and moves on only behind
 //! checkpoints: an offset stands in it once all that the agent wrote below it is in a stored one. So the
 //! next agent finds all that it must not send again from there to the end.
+//!
+//! The file also has the agent's own name, by which it knows its messages from those of others, and whether
+//! its last life ended with nothing on its way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -19,10 +22,22 @@ const VERSION: u32 = 1;
 /// Pictures of the table that wait for their checkpoint.
 const PICTURES_MAX: usize = 64;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     version: u32,
+    /// A name that nobody else has, for as long as there is this file.
+    #[serde(default = "new_name")]
+    agent: String,
+    /// Nothing was on its way when the last life ended.
+    #[serde(default)]
+    is_clean: bool,
     topics: Table,
+}
+
+/// A name that nobody else has: the kernel's random numbers.
+fn new_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The offsets of one sink.
@@ -34,7 +49,7 @@ pub(super) struct Offsets {
     /// As it was at a time, oldest first.
     pictures: VecDeque<(u64, Table)>,
     /// As it is in the file.
-    stored: Table,
+    stored: Stored,
 }
 
 impl Offsets {
@@ -50,23 +65,51 @@ impl Offsets {
                     let why = format!("version {} is not known", stored.version);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
-                stored.topics
+                stored
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Table::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (agent, topics) = (new_name(), Table::new());
+                Stored { version: VERSION, agent, is_clean: true, topics }
+            }
             Err(error) => return Err(error),
         };
-        let now = stored.clone();
+        if stored.agent.is_empty() {
+            let why = "the kernel gives no name to know our own messages by";
+            return Err(io::Error::other(why));
+        }
+        let now = stored.topics.clone();
         Ok(Offsets { path: path.to_path_buf(), now, pictures: VecDeque::new(), stored })
     }
 
     /// What the file says.
     pub(super) fn stored(&self) -> &Table {
-        &self.stored
+        &self.stored.topics
+    }
+
+    /// The agent's own name.
+    pub(super) fn agent(&self) -> String {
+        self.stored.agent.clone()
+    }
+
+    /// Whether nothing was on its way when the last life ended.
+    pub(super) fn is_clean(&self) -> bool {
+        self.stored.is_clean || self.stored.topics.is_empty()
+    }
+
+    /// Something is on its way from now on, or nothing any more.
+    ///
+    /// # Errors
+    /// If it cannot be stored.
+    pub(super) fn set_clean(&mut self, is_clean: bool) -> io::Result<()> {
+        if self.stored.topics.is_empty() || self.stored.is_clean == is_clean {
+            return Ok(());
+        }
+        self.write(Stored { is_clean, ..self.stored.clone() })
     }
 
     /// Whether the topic is in the file.
     pub(super) fn has(&self, topic: &str) -> bool {
-        self.stored.contains_key(topic)
+        self.stored.topics.contains_key(topic)
     }
 
     /// Puts a topic into the file, before anything is sent there.
@@ -74,9 +117,9 @@ impl Offsets {
     /// # Errors
     /// If it cannot be stored: then nothing may be sent.
     pub(super) fn begin(&mut self, topic: &str, ends: BTreeMap<i32, i64>) -> io::Result<()> {
-        let mut topics = self.stored.clone();
-        topics.insert(topic.to_owned(), ends.clone());
-        self.write(topics)?;
+        let mut stored = self.stored.clone();
+        stored.topics.insert(topic.to_owned(), ends.clone());
+        self.write(Stored { is_clean: false, ..stored })?;
         self.now.insert(topic.to_owned(), ends);
         Ok(())
     }
@@ -97,10 +140,13 @@ impl Offsets {
         let covered = self.pictures.iter().take_while(|(at_ns, _)| *at_ns < stored_ns).count();
         let newest = self.pictures.drain(..covered).next_back();
         let outcome = match newest {
-            Some((_, picture)) if picture != self.stored => self.write(picture),
+            Some((_, topics)) if topics != self.stored.topics => {
+                self.write(Stored { topics, ..self.stored.clone() })
+            }
             _ => Ok(()),
         };
-        let is_news = self.pictures.back().map_or(&self.stored, |(_, table)| table) != &self.now;
+        let last = self.pictures.back().map_or(&self.stored.topics, |(_, table)| table);
+        let is_news = last != &self.now;
         if is_news && self.pictures.len() < PICTURES_MAX {
             self.pictures.push_back((now_ns, self.now.clone()));
         }
@@ -112,8 +158,7 @@ impl Offsets {
         self.pictures.clear();
     }
 
-    fn write(&mut self, topics: Table) -> io::Result<()> {
-        let stored = Stored { version: VERSION, topics };
+    fn write(&mut self, stored: Stored) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or_else(|| Path::new("/"));
         fs::create_dir_all(directory)?;
         let temporary = self.path.with_extension("new");
@@ -122,7 +167,7 @@ impl Offsets {
         file.sync_all()?;
         fs::rename(&temporary, &self.path)?;
         File::open(directory)?.sync_all()?;
-        self.stored = stored.topics;
+        self.stored = stored;
         Ok(())
     }
 }
@@ -166,6 +211,25 @@ mod tests {
         assert_eq!(stored(&path)["logs"], [(0, 10), (1, 5)].into());
         offsets.advance(700, 650).unwrap();
         assert_eq!(stored(&path)["logs"], [(0, 10), (1, 5), (2, 1)].into());
+    }
+
+    #[test]
+    fn the_name_stays_and_a_clean_end_is_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kafka/out.json");
+        let mut offsets = Offsets::open(&path).unwrap();
+        assert_eq!(offsets.agent().len(), 36);
+        assert!(offsets.is_clean());
+        offsets.begin("logs", ends(5)).unwrap();
+        let again = Offsets::open(&path).unwrap();
+        assert_eq!((again.agent(), again.is_clean()), (offsets.agent(), false));
+        offsets.set_clean(true).unwrap();
+        let mut again = Offsets::open(&path).unwrap();
+        assert!(again.is_clean());
+        again.set_clean(false).unwrap();
+        assert!(!Offsets::open(&path).unwrap().is_clean());
+        let other = Offsets::open(&directory.path().join("other.json")).unwrap();
+        assert_ne!(other.agent(), offsets.agent());
     }
 
     #[test]

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::{Clock, Payload};
+use flow::{Clock, Codec, PayloadHeader};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use super::config::KafkaConfig;
 use super::header;
-use super::in_flight::{Failure, Sent};
+use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
 use super::offsets::Offsets;
 
 /// How long a question to the brokers may take.
@@ -71,6 +71,28 @@ impl Shared {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// All reports of a batch are there.
+    pub(super) fn reported(&self, batch: &Arc<Batch>, reported: Reported) {
+        if !reported.acked.is_empty() {
+            batch.acks.complete(reported.acked);
+        }
+        // Their tickets are completed: a picture of these offsets is older than its checkpoint.
+        for (topic, partition, offset) in &reported.stored {
+            self.offsets().note(topic, *partition, *offset);
+        }
+        batch.lanes.done(batch, reported.rejection, self.clock.monotonic_ns());
+    }
+
+    /// What a failure means for the message; if nobody knows what became of it, for all.
+    fn failed(&self, topic: &str, error: &ClientError) -> Rejection {
+        let why = format!("{topic}: {error}");
+        let failure = Failure::of(error.rdkafka_error_code());
+        if failure == Failure::Unknown {
+            self.break_down(&why);
+        }
+        Rejection { why, is_too_large: failure == Failure::TooLarge }
+    }
+
     fn break_down(&self, why: &str) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert_with(|| why.to_owned());
@@ -97,35 +119,22 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { batch, section } = *sent;
+        let Sent { batch, message } = *sent;
         let reported = match result {
-            Ok(message) => {
-                let at = (Arc::from(message.topic()), message.partition(), message.offset());
-                batch.delivered(section, at)
-            }
-            Err((error, message)) => {
-                let why = format!("{}: {error}", message.topic());
-                if Failure::of(error.rdkafka_error_code()) == Failure::Unknown {
-                    self.shared.break_down(&why);
-                }
-                batch.refused(why)
-            }
+            Ok(it) => batch.delivered(message, (it.topic(), it.partition(), it.offset())),
+            Err((error, it)) => batch.refused(self.shared.failed(it.topic(), error)),
         };
-        let Some(reported) = reported else { return };
-        {
-            // Their tickets are completed: a picture of these offsets is older than its checkpoint.
-            let mut offsets = self.shared.offsets();
-            for (topic, partition, offset) in &reported.stored {
-                offsets.note(topic, *partition, *offset);
-            }
+        if let Some(reported) = reported {
+            self.shared.reported(&batch, reported);
         }
-        batch.lanes.done(&batch, reported, self.shared.clock.monotonic_ns());
     }
 }
 
 /// The one producer of a sink.
 pub struct KafkaProducer {
     producer: ThreadedProducer<Reports>,
+    /// By which this agent knows its own messages.
+    agent: String,
     pub(super) shared: Arc<Shared>,
     pub(super) config: KafkaConfig,
 }
@@ -145,8 +154,10 @@ impl KafkaProducer {
         config: KafkaConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<KafkaProducer>, KafkaError> {
-        let offsets = Offsets::open(&config.offsets)
-            .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
+        let failed = |source| KafkaError::Offsets { path: config.offsets.clone(), source };
+        let mut offsets = Offsets::open(&config.offsets).map_err(failed)?;
+        offsets.set_clean(false).map_err(failed)?;
+        let agent = offsets.agent();
         let shared = Arc::new(Shared {
             offsets: Mutex::new(offsets),
             broken: Mutex::default(),
@@ -158,35 +169,39 @@ impl KafkaProducer {
             .producer()
             .create_with_context(reports)
             .map_err(|error| KafkaError::Config(Box::new(error)))?;
-        Ok(Arc::new(KafkaProducer { producer, shared, config }))
+        Ok(Arc::new(KafkaProducer { producer, shared, agent, config }))
     }
 
-    /// Hands one section to librdkafka.
+    /// Where a section goes.
+    ///
+    /// # Errors
+    /// Why nothing can go there now.
+    pub(super) fn topic(&self, header: &PayloadHeader) -> Result<String, Rejection> {
+        let topic = self.config.topic.render(&header.context).map_err(|error| error.to_string());
+        let prepared = topic.and_then(|topic| self.prepare(&topic).map(|()| topic));
+        prepared.map_err(|why| Rejection { why, is_too_large: false })
+    }
+
+    /// Hands a message of a batch to librdkafka, with that value.
     ///
     /// # Errors
     /// Why it cannot go to its topic now; it was not sent.
     pub(super) fn send(
         &self,
-        payload: &Payload,
-        section: usize,
+        topic: &str,
+        (batch, message): (&Batch, usize),
+        (value, codec): (&[u8], Codec),
         sent: Box<Sent>,
-    ) -> Result<(), String> {
-        let header = &payload.headers[section];
-        let topic = self.config.topic.render(&header.context).map_err(|error| error.to_string())?;
-        self.prepare(&topic)?;
-        let range = header.range.start as usize..header.range.end as usize;
+    ) -> Result<(), Rejection> {
+        let message = &batch.messages[message];
+        let header = &batch.payload.headers[message.section];
         let key = header.context.id.to_string();
-        let record = BaseRecord::with_opaque_to(&topic, sent)
+        let record = BaseRecord::with_opaque_to(topic, sent)
             .key(&key)
-            .payload(&payload.block[range])
-            .headers(header::encode(header, payload.encoding, payload.codec))
-            .timestamp(header.observed_unix_ns / 1_000_000);
-        self.producer.send(record).map_err(|(error, _)| {
-            if Failure::of(error.rdkafka_error_code()) == Failure::Unknown {
-                self.shared.break_down(&error.to_string());
-            }
-            format!("{topic}: {error}")
-        })
+            .payload(value)
+            .headers(header::encode(&self.agent, header, message, batch.payload.encoding, codec))
+            .timestamp(message.time_unix_ns / 1_000_000);
+        self.producer.send(record).map_err(|(error, _)| self.shared.failed(topic, &error))
     }
 
     /// Sees to it that a topic is in the file of offsets before anything is sent there.
@@ -225,6 +240,17 @@ impl KafkaProducer {
         if let Err(error) = offsets.advance(self.shared.clock.monotonic_ns(), stored_ns) {
             let path = self.config.offsets.display();
             tracing::warn!(%path, %error, "more will be read back at the next start");
+        }
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if self.producer.in_flight_count() > 0 || self.shared.broken().is_some() {
+            return;
+        }
+        if let Err(error) = self.shared.offsets().set_clean(true) {
+            tracing::debug!(%error, "the next start waits for what may be on its way");
         }
     }
 }

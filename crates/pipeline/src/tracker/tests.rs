@@ -62,6 +62,7 @@ impl Bed {
             records: 1,
             filtered_bytes: 0,
             gap: None,
+            is_inner: false,
             seen_ns: 0,
         };
         self.acks.complete(vec![Ticket::new(acked, Arc::clone(&self.ledger))]);
