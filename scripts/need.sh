@@ -47,7 +47,7 @@ need_test() {
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
 }
 
-# librdkafka, the Kafka client, is compiled from the C source in its crate, and finds libssl by pkg-config.
+# librdkafka, the Kafka client, is compiled from the C source in its crate; .cargo/config.toml says where libssl.a is.
 need_librdkafka() {
     command -v make >/dev/null || packages+=(make)
     command -v g++ >/dev/null || packages+=(g++)

@@ -37,8 +37,16 @@ pub(crate) struct Resolved {
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
 }
 
+/// Refuses what can be written and is not built yet.
+pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
+    settings.sinks.iter().try_for_each(|it| {
+        kafka::refuse_unbuilt(it).with_context(|| format!("LogSink {}", it.name))
+    })
+}
+
 /// Opens the sinks and resolves everything else.
 pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Resolved> {
+    refuse_unbuilt(settings)?;
     let agent = &settings.agent;
     let mut queues = Vec::new();
     let mut sinks = Vec::new();
@@ -215,14 +223,19 @@ fn open_sink(
     let encoding = match settings.encoding {
         crd::Encoding::OtlpProto => Encoding::OtlpProto,
         crd::Encoding::JsonLines => Encoding::JsonLines,
+        crd::Encoding::Json => Encoding::Json,
+        crd::Encoding::Raw => Encoding::Raw,
     };
     let encode: EncodeMaker = Arc::new(move || sink::encode::make(encoding));
     let (codec, level) = match settings.compression {
         // Kafka's record batches are compressed, not what is in them.
         _ if matches!(settings.target, SinkTarget::Kafka(_)) => (Codec::None, 0),
         CompressionSettings::Zstd { level } => (Codec::Zstd, level),
-        CompressionSettings::Lz4 => (Codec::Lz4, 0),
-        CompressionSettings::Snappy | CompressionSettings::None => (Codec::None, 0),
+        CompressionSettings::Lz4 { .. } => (Codec::Lz4, 0),
+        // Only Kafka has the others.
+        CompressionSettings::Snappy
+        | CompressionSettings::Gzip { .. }
+        | CompressionSettings::None => (Codec::None, 0),
     };
     let compress: CompressMaker = Arc::new(move || sink::compress::make(codec, level));
     let reader = ReaderSink { limits, encode, compress };

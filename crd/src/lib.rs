@@ -35,6 +35,7 @@ pub use settings::{
     Selector, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings, TlsSettings,
 };
 pub use spec::{
-    Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName, TextEncoding,
+    Delivery, Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName,
+    TextEncoding,
 };
 pub use units::{ByteSize, ParseUnitError, Period};

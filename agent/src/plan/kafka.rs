@@ -4,14 +4,25 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use crd::{AgentSettings, CompressionSettings, KafkaSettings, SinkSettings};
+use anyhow::{Context as _, ensure};
+use crd::{AgentSettings, CompressionSettings, Delivery, KafkaSettings, SinkSettings, SinkTarget};
 use sink::kafka::{Compression, KafkaConfig, Secret};
 
 use crate::place;
 
 /// How long the brokers get to store what they have of a life that was killed.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Refuses what can be written and is not built yet.
+pub(super) fn refuse_unbuilt(sink: &SinkSettings) -> anyhow::Result<()> {
+    let SinkTarget::Kafka(kafka) = &sink.target else { return Ok(()) };
+    ensure!(
+        kafka.delivery == Delivery::Idempotent,
+        "kafka.delivery: {}: not built yet; write idempotent",
+        kafka.delivery.name()
+    );
+    Ok(())
+}
 
 pub(super) fn config(
     sink: &SinkSettings,
@@ -20,7 +31,8 @@ pub(super) fn config(
 ) -> anyhow::Result<KafkaConfig> {
     let compression = match sink.compression {
         CompressionSettings::Zstd { level } => Compression::Zstd { level },
-        CompressionSettings::Lz4 => Compression::Lz4,
+        CompressionSettings::Lz4 { level } => Compression::Lz4 { level: level.unwrap_or(1) },
+        CompressionSettings::Gzip { level } => Compression::Gzip { level },
         CompressionSettings::Snappy => Compression::Snappy,
         CompressionSettings::None => Compression::None,
     };
@@ -28,7 +40,10 @@ pub(super) fn config(
         brokers: kafka.brokers.join(","),
         topic: kafka.topic.parse()?,
         compression,
-        payload_compression: None,
+        payload_compression: match kafka.payload_compression {
+            CompressionSettings::Zstd { level } => Some(level),
+            _ => None,
+        },
         settle: SETTLE,
         in_flight_bytes_max: kafka.in_flight_bytes,
         offsets: agent.state_directory.join("kafka").join(format!("{}.json", sink.name)),
@@ -74,4 +89,30 @@ fn password(path: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("{}: the password cannot be read", path.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(spec: &str) -> Option<String> {
+        let text = format!(
+            "{{apiVersion: logferry.dev/v1alpha1, kind: LogSink, metadata: {{name: k}}, spec: {{{spec}}}}}"
+        );
+        let file = crd::ConfigFile { path: "k.yaml".into(), bytes: Ok(text.into_bytes()) };
+        let settings = crd::resolve(vec![file]).unwrap();
+        refuse_unbuilt(&settings.sinks[0]).err().map(|it| it.to_string())
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_by_its_field() {
+        assert_eq!(refusal("kafka: {brokers: ['k:1'], topic: t}"), None);
+        for (spec, field) in [(
+            "kafka: {brokers: ['k:1'], topic: t, delivery: transactional}",
+            "kafka.delivery: transactional",
+        )] {
+            let refusal = refusal(spec).unwrap();
+            assert!(refusal.starts_with(field), "{refusal}");
+        }
+    }
 }

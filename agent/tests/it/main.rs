@@ -37,6 +37,7 @@ mod unreadable;
 mod audit;
 mod configuration;
 mod explain;
+mod linkage;
 mod metrics;
 mod prometheus;
 mod tail;

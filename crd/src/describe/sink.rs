@@ -57,6 +57,8 @@ fn kafka(kafka: &KafkaSettings) -> KafkaSpec {
     KafkaSpec {
         brokers: Some(kafka.brokers.clone()),
         topic: Some(kafka.topic.clone()),
+        payload_compression: Some(compression(kafka.payload_compression)),
+        delivery: Some(kafka.delivery),
         in_flight: Some(super::size(kafka.in_flight_bytes)),
         read_back: Some(ByteSize(kafka.read_back_bytes)),
         tls: kafka.tls.as_ref().map(|it| TlsSpec {
@@ -83,7 +85,8 @@ fn file(file: &FileSinkSettings) -> FileSinkSpec {
 fn compression(compression: CompressionSettings) -> CompressionSpec {
     let (codec, level) = match compression {
         CompressionSettings::Zstd { level } => (CodecName::Zstd, Some(level)),
-        CompressionSettings::Lz4 => (CodecName::Lz4, None),
+        CompressionSettings::Lz4 { level } => (CodecName::Lz4, level),
+        CompressionSettings::Gzip { level } => (CodecName::Gzip, Some(level)),
         CompressionSettings::Snappy => (CodecName::Snappy, None),
         CompressionSettings::None => (CodecName::None, None),
     };

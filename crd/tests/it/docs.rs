@@ -54,6 +54,7 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("queue.syncInterval", limits::QUEUE_SYNC_INTERVAL.to_string()),
         ("kafka.inFlight", limits::KAFKA_IN_FLIGHT.to_string()),
         ("kafka.readBack", limits::KAFKA_READ_BACK.to_string()),
+        ("kafka.payloadCompression.level", limits::ZSTD_LEVEL.to_string()),
         ("file.rotateBytes", limits::FILE_ROTATE_BYTES.to_string()),
         ("file.keep", limits::FILE_KEEP.to_string()),
         ("compression.level", limits::ZSTD_LEVEL.to_string()),
@@ -83,6 +84,8 @@ fn complete() -> Settings {
     let more = format!(
         "{header}metadata: {{name: k}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, tls: {{caFile: /a, \
          certificateFile: /b, keyFile: /c}}, sasl: {{mechanism: PLAIN, username: u, passwordFile: /p}}}}}}\n\
+         {header}metadata: {{name: l}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, \
+         payloadCompression: {{codec: zstd}}}}}}\n\
          {header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\

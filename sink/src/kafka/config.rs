@@ -16,9 +16,17 @@ pub enum Compression {
         level: i32,
     },
     /// LZ4.
-    Lz4,
+    Lz4 {
+        /// 1 to 12.
+        level: i32,
+    },
     /// Snappy.
     Snappy,
+    /// Gzip.
+    Gzip {
+        /// 1 to 9.
+        level: i32,
+    },
     /// Not at all.
     None,
 }
@@ -106,16 +114,17 @@ impl KafkaConfig {
             .set("message.max.bytes", MESSAGE_BYTES_MAX)
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX);
-        let codec = match self.compression {
-            Compression::Zstd { level } => {
-                config.set("compression.level", level.to_string());
-                "zstd"
-            }
-            Compression::Lz4 => "lz4",
-            Compression::Snappy => "snappy",
-            Compression::None => "none",
+        let (codec, level) = match self.compression {
+            Compression::Zstd { level } => ("zstd", Some(level)),
+            Compression::Lz4 { level } => ("lz4", Some(level)),
+            Compression::Gzip { level } => ("gzip", Some(level)),
+            Compression::Snappy => ("snappy", None),
+            Compression::None => ("none", None),
         };
         config.set("compression.codec", codec);
+        if let Some(level) = level {
+            config.set("compression.level", level.to_string());
+        }
         config
     }
 

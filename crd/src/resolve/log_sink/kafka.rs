@@ -1,8 +1,9 @@
 //! Kafka: brokers, topic and credentials.
 
+use super::compression::{self, What};
 use crate::report::Check;
-use crate::settings::{KafkaSettings, SaslSettings, TlsSettings};
-use crate::spec::{KafkaSpec, SaslSpec, TlsSpec};
+use crate::settings::{CompressionSettings, KafkaSettings, SaslSettings, TlsSettings};
+use crate::spec::{CodecName, CompressionSpec, Encoding, KafkaSpec, SaslSpec, TlsSpec};
 use crate::{defaults, limits};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
@@ -10,9 +11,14 @@ const TOPIC_BYTES_MAX: usize = 249;
 /// What is filled into a topic.
 const PARTS: [&str; 2] = ["${tenant}", "${namespace}"];
 
-pub(super) fn resolve(spec: KafkaSpec, check: &mut Check<'_>) -> Option<KafkaSettings> {
+pub(super) fn resolve(
+    spec: KafkaSpec,
+    encoding: Encoding,
+    check: &mut Check<'_>,
+) -> Option<KafkaSettings> {
     let brokers = brokers(spec.brokers, check);
     let topic = topic(spec.topic, check);
+    let payload_compression = payload_compression(spec.payload_compression, encoding, check);
     let in_flight = check.ranged(
         "spec.kafka.inFlight",
         spec.in_flight,
@@ -33,6 +39,8 @@ pub(super) fn resolve(spec: KafkaSpec, check: &mut Check<'_>) -> Option<KafkaSet
     Some(KafkaSettings {
         brokers: brokers?,
         topic: topic?,
+        payload_compression,
+        delivery: spec.delivery.unwrap_or(defaults::KAFKA_DELIVERY),
         in_flight_bytes: in_flight.as_usize(),
         read_back_bytes: read_back.0,
         tls,
@@ -77,6 +85,21 @@ fn topic(topic: Option<String>, check: &mut Check<'_>) -> Option<String> {
     };
     check.error(path, &why, cure);
     None
+}
+
+fn payload_compression(
+    spec: Option<CompressionSpec>,
+    encoding: Encoding,
+    check: &mut Check<'_>,
+) -> CompressionSettings {
+    let path = "spec.kafka.payloadCompression";
+    let spec = spec.unwrap_or_default();
+    let resolved = compression::resolve(path, &spec, What::Values, CodecName::None, check);
+    if resolved != CompressionSettings::None && encoding.is_of_single_records() {
+        let why = format!("a message of the encoding {} is one record", encoding.name());
+        check.error(path, &why, "remove it; Kafka compresses many together: spec.compression");
+    }
+    resolved
 }
 
 fn tls(spec: TlsSpec, check: &mut Check<'_>) -> TlsSettings {
