@@ -107,12 +107,7 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
         assert_eq!(refusal("kafka: {brokers: ['k:1'], topic: t}"), None);
-        for (spec, field) in [(
-            "kafka: {brokers: ['k:1'], topic: t, delivery: transactional}",
-            "kafka.delivery: transactional",
-        )] {
-            let refusal = refusal(spec).unwrap();
-            assert!(refusal.starts_with(field), "{refusal}");
-        }
+        let refusal = refusal("kafka: {brokers: ['k:1'], topic: t, delivery: transactional}");
+        assert!(refusal.unwrap().starts_with("kafka.delivery: transactional"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flow::{AckSender, Payload, Refused, Sink, SinkError};
 
 use super::in_flight::Batch;
-use super::lanes::Lanes;
+use super::lanes::{Admitted, Lanes};
 use super::producer::KafkaProducer;
 use super::value::Values;
 
@@ -29,16 +29,18 @@ impl KafkaSink {
     /// A sink that completes tickets through `acks`.
     #[must_use]
     pub fn new(producer: Arc<KafkaProducer>, acks: AckSender) -> KafkaSink {
-        let lanes = Arc::new(Lanes::new(Arc::clone(&producer.shared.holes)));
+        let lanes = Arc::new(Lanes::default());
         let values = Values::new(producer.config.payload_compression);
         KafkaSink { producer, lanes, acks, values, next_advance_ns: 0 }
     }
 
     fn send(&mut self, batch: &Arc<Batch>) {
         let KafkaSink { producer, values, .. } = self;
+        // Most sections of a batch go to the same topic.
+        let mut topic = String::new();
         let reported = batch.send(|batch, message, sent| {
             let header = &batch.payload.headers[batch.messages[message].section];
-            let topic = producer.topic(header)?;
+            producer.topic(header, batch.number, &mut topic)?;
             let (value, codec) = values.of(batch, message)?;
             producer.send(&topic, (batch, message), (value, codec), sent)
         });
@@ -75,8 +77,9 @@ impl Sink for KafkaSink {
         }
         let tickets = std::mem::take(&mut payload.tickets).into_iter().map(Some).collect();
         let (lanes, acks) = (Arc::clone(&self.lanes), self.acks.clone());
-        let batch = Arc::new(Batch::new(admitted.number, payload, tickets, lanes, acks));
-        if admitted.is_one_by_one {
+        let number = self.producer.shared.offsets().admit();
+        let batch = Arc::new(Batch::new(number, payload, tickets, lanes, acks));
+        if admitted == Admitted::OneByOne {
             self.lanes.queue(batch);
             self.send_waiting(self.now_ns());
         } else {

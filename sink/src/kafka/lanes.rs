@@ -1,7 +1,6 @@
 //! Lanes: what each tenant of one shipper has on its way to the brokers, and what is sent next.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,19 +22,16 @@ const NEXT_NS: u64 = 2_000_000;
 const REFUSALS_MAX: u32 = 10;
 
 /// The lanes of one shipper.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     changed: Condvar,
-    /// Lanes, of all shippers, in which something older than what was acknowledged is not.
-    holes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     in_flight: usize,
     bytes: usize,
-    next: u64,
     /// To be sent, in order: what the brokers rejected, and what follows one by one.
     waiting: VecDeque<Arc<Batch>>,
     limit: Limit,
@@ -47,18 +43,14 @@ struct Lane {
 }
 
 /// Leave to send a payload.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) number: u64,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    AtOnce,
     /// It is to be queued with [`Lanes::queue`]: the lane sends one thing after the other.
-    pub(super) is_one_by_one: bool,
+    OneByOne,
 }
 
 impl Lanes {
-    pub(super) fn new(holes: Arc<AtomicUsize>) -> Lanes {
-        Lanes { lanes: Mutex::default(), changed: Condvar::new(), holes }
-    }
-
     /// Makes room for a payload.
     ///
     /// # Errors
@@ -79,10 +71,11 @@ impl Lanes {
             return Err(SinkError::Busy);
         }
         lane.bytes += bytes;
-        lane.next += 1;
-        let is_one_by_one = lane.limit.bytes().is_some();
-        lane.in_flight += usize::from(!is_one_by_one);
-        Ok(Admitted { number: lane.next, is_one_by_one })
+        if lane.limit.bytes().is_some() {
+            return Ok(Admitted::OneByOne);
+        }
+        lane.in_flight += 1;
+        Ok(Admitted::AtOnce)
     }
 
     /// Takes what [`Lanes::due`] is to give.
@@ -92,10 +85,15 @@ impl Lanes {
         }
     }
 
-    /// All reports of a batch are there.
-    pub(super) fn done(&self, batch: &Arc<Batch>, rejection: Option<Rejection>, now_ns: u64) {
+    /// All reports of a batch are there; returns whether its payload is done with.
+    pub(super) fn done(
+        &self,
+        batch: &Arc<Batch>,
+        rejection: Option<Rejection>,
+        now_ns: u64,
+    ) -> bool {
         let mut lanes = self.lock();
-        let Some(lane) = lanes.get_mut(&batch.tenant) else { return };
+        let Some(lane) = lanes.get_mut(&batch.tenant) else { return false };
         lane.in_flight -= 1;
         match rejection {
             None => {
@@ -107,19 +105,18 @@ impl Lanes {
                 let place = lane.waiting.partition_point(|it| it.number < batch.number);
                 lane.waiting.insert(place, Arc::clone(batch));
                 lane.reject(batch, rejection, now_ns);
-                if !std::mem::replace(&mut lane.has_hole, true) {
-                    self.holes.fetch_add(1, Ordering::AcqRel);
-                }
+                lane.has_hole = true;
             }
         }
         if lane.has_hole && lane.in_flight == 0 && lane.waiting.is_empty() {
             lane.has_hole = false;
-            self.holes.fetch_sub(1, Ordering::AcqRel);
             if !std::mem::take(&mut lane.why).is_empty() {
                 tracing::info!(tenant = &*batch.tenant, "taken by Kafka again");
             }
         }
         self.changed.notify_all();
+        // Its other parts are among those.
+        !lane.waiting.iter().any(|it| it.number == batch.number)
     }
 
     /// What is to be sent now, in order: of lanes of which nothing is on its way. It counts as on its
@@ -213,12 +210,5 @@ impl Lane {
         }
         self.in_flight += 1;
         Some(next)
-    }
-}
-
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        let holes = self.lock().values().filter(|it| it.has_hole).count();
-        self.holes.fetch_sub(holes, Ordering::AcqRel);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +56,6 @@ struct Reports {
 pub(super) struct Shared {
     offsets: Mutex<Offsets>,
     broken: Mutex<Option<String>>,
-    pub(super) holes: Arc<AtomicUsize>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -80,7 +78,9 @@ impl Shared {
         for (topic, partition, offset) in &reported.stored {
             self.offsets().note(topic, *partition, *offset);
         }
-        batch.lanes.done(batch, reported.rejection, self.clock.monotonic_ns());
+        if batch.lanes.done(batch, reported.rejection, self.clock.monotonic_ns()) {
+            self.offsets().complete(batch.number);
+        }
     }
 
     /// What a failure means for the message; if nobody knows what became of it, for all.
@@ -158,12 +158,8 @@ impl KafkaProducer {
         let mut offsets = Offsets::open(&config.offsets).map_err(failed)?;
         offsets.set_clean(false).map_err(failed)?;
         let agent = offsets.agent();
-        let shared = Arc::new(Shared {
-            offsets: Mutex::new(offsets),
-            broken: Mutex::default(),
-            holes: Arc::default(),
-            clock,
-        });
+        let shared =
+            Arc::new(Shared { offsets: Mutex::new(offsets), broken: Mutex::default(), clock });
         let reports = Reports { shared: Arc::clone(&shared) };
         let producer = config
             .producer()
@@ -172,14 +168,25 @@ impl KafkaProducer {
         Ok(Arc::new(KafkaProducer { producer, shared, agent, config }))
     }
 
-    /// Where a section goes.
+    /// Where a section of that payload goes, in `topic`, where the last one went.
     ///
     /// # Errors
     /// Why nothing can go there now.
-    pub(super) fn topic(&self, header: &PayloadHeader) -> Result<String, Rejection> {
-        let topic = self.config.topic.render(&header.context).map_err(|error| error.to_string());
-        let prepared = topic.and_then(|topic| self.prepare(&topic).map(|()| topic));
-        prepared.map_err(|why| Rejection { why, is_too_large: false })
+    pub(super) fn topic(
+        &self,
+        header: &PayloadHeader,
+        number: u64,
+        topic: &mut String,
+    ) -> Result<(), Rejection> {
+        let rejection = |why| Rejection { why, is_too_large: false };
+        let name = self.config.topic.render(&header.context);
+        let name = name.map_err(|error| rejection(error.to_string()))?;
+        if name != *topic {
+            self.prepare(&name).map_err(rejection)?;
+            self.shared.offsets().sends(&name, number);
+            *topic = name;
+        }
+        Ok(())
     }
 
     /// Hands a message of a batch to librdkafka, with that value.
@@ -234,9 +241,6 @@ impl KafkaProducer {
     /// Moves the file of offsets on behind the checkpoint that was stored last.
     pub(super) fn advance(&self, stored_ns: u64) {
         let mut offsets = self.shared.offsets();
-        if self.shared.holes.load(Ordering::Acquire) > 0 {
-            return offsets.hold();
-        }
         if let Err(error) = offsets.advance(self.shared.clock.monotonic_ns(), stored_ns) {
             let path = self.config.offsets.display();
             tracing::warn!(%path, %error, "more will be read back at the next start");

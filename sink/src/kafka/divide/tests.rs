@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use flow::{Acked, Ledger, Position, SourceId, ack_channel};
 use proptest::prelude::*;
@@ -62,7 +61,7 @@ fn send(encoding: Encoding, section: &Section, is_divisible: bool, bytes_max: us
         permit: None,
     };
     let (acks, heard) = ack_channel();
-    let lanes = Arc::new(Lanes::new(Arc::<AtomicUsize>::default()));
+    let lanes = Arc::<Lanes>::default();
     let mut waiting = VecDeque::from([Batch::new(1, payload, vec![Some(ticket)], lanes, acks)]);
     let mut arrived = Arrived::default();
     while let Some(batch) = waiting.pop_front() {
