@@ -18,7 +18,7 @@ pub(super) struct Sent {
 /// A payload on its way.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Its place among those of its lane.
+    /// Its place among those of the sink.
     pub(super) number: u64,
     pub(super) tenant: Arc<str>,
     /// Bytes that it takes of its lane's room.

@@ -37,7 +37,7 @@ impl KafkaSink {
         let reported =
             batch.send(|payload, section, sent| self.producer.send(payload, section, sent));
         if let Some(reported) = reported {
-            self.lanes.done(&batch, reported, self.producer.shared.clock.monotonic_ns());
+            self.producer.shared.done(&batch, reported);
         }
     }
 
@@ -55,16 +55,14 @@ impl Sink for KafkaSink {
             return Err(Box::new(Refused { payload, why: SinkError::Broken(why) }));
         }
         let room = self.producer.config.in_flight_bytes_max;
-        let number = match self.lanes.admit(&payload.tenant, payload.block.len(), room) {
-            Ok(number) => number,
-            Err(full) => {
-                let why = match full {
-                    Full::Busy => SinkError::Busy,
-                    Full::Rejected(why) => SinkError::Retry(why),
-                };
-                return Err(Box::new(Refused { payload, why }));
-            }
-        };
+        if let Err(full) = self.lanes.admit(&payload.tenant, payload.block.len(), room) {
+            let why = match full {
+                Full::Busy => SinkError::Busy,
+                Full::Rejected(why) => SinkError::Retry(why),
+            };
+            return Err(Box::new(Refused { payload, why }));
+        }
+        let number = self.producer.shared.offsets().admit();
         if let Some(permit) = &mut payload.permit {
             // librdkafka has a copy.
             permit.resize(2 * payload.block.len());

@@ -27,7 +27,6 @@ pub(super) struct Lanes {
 struct Lane {
     in_flight: usize,
     bytes: usize,
-    next: u64,
     /// What the broker rejected, by number.
     rejected: BTreeMap<u64, Rejected>,
     why: String,
@@ -58,13 +57,13 @@ impl Lanes {
         Lanes { lanes: Mutex::default(), changed: Condvar::new(), holes }
     }
 
-    /// Makes room for a payload; returns its number.
+    /// Makes room for a payload.
     pub(super) fn admit(
         &self,
         tenant: &Arc<str>,
         bytes: usize,
         bytes_max: usize,
-    ) -> Result<u64, Full> {
+    ) -> Result<(), Full> {
         let mut lanes = self.lock();
         let lane = lanes.entry(Arc::clone(tenant)).or_default();
         if lane.has_hole {
@@ -75,8 +74,7 @@ impl Lanes {
         }
         lane.in_flight += 1;
         lane.bytes += bytes;
-        lane.next += 1;
-        Ok(lane.next)
+        Ok(())
     }
 
     /// All reports of a payload are there.

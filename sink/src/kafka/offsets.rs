@@ -3,8 +3,12 @@
 //! One file per sink. It names every topic before the first message goes there, and moves on only behind
 //! checkpoints: an offset stands in it once all that the agent wrote below it is in a stored one. So the
 //! next agent finds all that it must not send again from there to the end.
+//!
+//! What was acknowledged may stand behind what was not: messages of one payload lie in several partitions, and
+//! are done with together. So a picture of the offsets counts once all is done that was on its way when it
+//! was taken.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +29,15 @@ struct Stored {
     topics: Table,
 }
 
+#[derive(Debug)]
+struct Picture {
+    table: Table,
+    /// The last payload that was on its way by then.
+    last: u64,
+    /// When it was first seen that all payloads up to the last are done with.
+    settled_ns: Option<u64>,
+}
+
 /// The offsets of one sink.
 #[derive(Debug)]
 pub(super) struct Offsets {
@@ -32,7 +45,11 @@ pub(super) struct Offsets {
     /// As acknowledged by now.
     now: Table,
     /// As it was at a time, oldest first.
-    pictures: VecDeque<(u64, Table)>,
+    pictures: VecDeque<Picture>,
+    /// Payloads that were ever on their way.
+    admitted: u64,
+    /// Those that still are, or are to be sent again.
+    open: BTreeSet<u64>,
     /// As it is in the file.
     stored: Table,
 }
@@ -56,7 +73,20 @@ impl Offsets {
             Err(error) => return Err(error),
         };
         let now = stored.clone();
-        Ok(Offsets { path: path.to_path_buf(), now, pictures: VecDeque::new(), stored })
+        let (pictures, open) = (VecDeque::new(), BTreeSet::new());
+        Ok(Offsets { path: path.to_path_buf(), now, pictures, admitted: 0, open, stored })
+    }
+
+    /// Another payload is on its way; returns its number.
+    pub(super) fn admit(&mut self) -> u64 {
+        self.admitted += 1;
+        self.open.insert(self.admitted);
+        self.admitted
+    }
+
+    /// All messages of a payload are stored, noted, and its tickets completed.
+    pub(super) fn complete(&mut self, number: u64) {
+        self.open.remove(&number);
     }
 
     /// What the file says.
@@ -88,21 +118,27 @@ impl Offsets {
         *next = (*next).max(offset + 1);
     }
 
-    /// Takes a picture, and stores the newest that was taken before `stored_ns`: acknowledgements before
+    /// Takes a picture, and stores the newest that had settled before `stored_ns`: acknowledgements before
     /// that time are in a stored checkpoint.
     ///
     /// # Errors
     /// If the file cannot be written; the old one stays.
     pub(super) fn advance(&mut self, now_ns: u64, stored_ns: u64) -> io::Result<()> {
-        let covered = self.pictures.iter().take_while(|(at_ns, _)| *at_ns < stored_ns).count();
+        let is_stored = |it: &&Picture| it.settled_ns.is_some_and(|at_ns| at_ns < stored_ns);
+        let covered = self.pictures.iter().take_while(is_stored).count();
         let newest = self.pictures.drain(..covered).next_back();
         let outcome = match newest {
-            Some((_, picture)) if picture != self.stored => self.write(picture),
+            Some(picture) if picture.table != self.stored => self.write(picture.table),
             _ => Ok(()),
         };
-        let is_news = self.pictures.back().map_or(&self.stored, |(_, table)| table) != &self.now;
+        let is_news = self.pictures.back().map_or(&self.stored, |it| &it.table) != &self.now;
         if is_news && self.pictures.len() < PICTURES_MAX {
-            self.pictures.push_back((now_ns, self.now.clone()));
+            let (table, last) = (self.now.clone(), self.admitted);
+            self.pictures.push_back(Picture { table, last, settled_ns: None });
+        }
+        let oldest = self.open.first().copied().unwrap_or(u64::MAX);
+        for picture in self.pictures.iter_mut().filter(|it| it.last < oldest) {
+            picture.settled_ns.get_or_insert(now_ns);
         }
         outcome
     }
@@ -166,6 +202,27 @@ mod tests {
         assert_eq!(stored(&path)["logs"], [(0, 10), (1, 5)].into());
         offsets.advance(700, 650).unwrap();
         assert_eq!(stored(&path)["logs"], [(0, 10), (1, 5), (2, 1)].into());
+    }
+
+    #[test]
+    fn an_offset_is_not_stored_while_an_older_message_may_stand_below_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.json");
+        let mut offsets = Offsets::open(&path).unwrap();
+        offsets.begin("logs", ends(5)).unwrap();
+        // The first has messages in both partitions, and is not done with; the second is, behind it.
+        let (first, second) = (offsets.admit(), offsets.admit());
+        offsets.note("logs", 0, 7);
+        offsets.complete(second);
+        offsets.advance(100, 50).unwrap();
+        offsets.advance(200, 150).unwrap();
+        assert_eq!(stored(&path)["logs"], ends(5), "the first may be at 5 or 6");
+        offsets.note("logs", 1, 5);
+        offsets.complete(first);
+        offsets.advance(300, 250).unwrap();
+        assert_eq!(stored(&path)["logs"], ends(5), "no checkpoint has the first yet");
+        offsets.advance(400, 350).unwrap();
+        assert_eq!(stored(&path)["logs"], [(0, 8), (1, 6)].into());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 
 use super::config::KafkaConfig;
 use super::header;
-use super::in_flight::{Failure, Sent};
+use super::in_flight::{Batch, Failure, Reported, Sent};
 use super::offsets::Offsets;
 
 /// How long a question to the brokers may take.
@@ -71,6 +71,20 @@ impl Shared {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// All reports of a payload are there, and the tickets of what was stored are completed.
+    pub(super) fn done(&self, batch: &Batch, reported: Reported) {
+        {
+            let mut offsets = self.offsets();
+            for (topic, partition, offset) in &reported.stored {
+                offsets.note(topic, *partition, *offset);
+            }
+            if reported.rejected.is_none() {
+                offsets.complete(batch.number);
+            }
+        }
+        batch.lanes.done(batch, reported, self.clock.monotonic_ns());
+    }
+
     fn break_down(&self, why: &str) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert_with(|| why.to_owned());
@@ -111,15 +125,9 @@ impl ProducerContext for Reports {
                 batch.refused(why)
             }
         };
-        let Some(reported) = reported else { return };
-        {
-            // Their tickets are completed: a picture of these offsets is older than its checkpoint.
-            let mut offsets = self.shared.offsets();
-            for (topic, partition, offset) in &reported.stored {
-                offsets.note(topic, *partition, *offset);
-            }
+        if let Some(reported) = reported {
+            self.shared.done(&batch, reported);
         }
-        batch.lanes.done(&batch, reported, self.shared.clock.monotonic_ns());
     }
 }
 
