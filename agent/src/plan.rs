@@ -30,7 +30,11 @@ use sink::stdout::StdoutSink;
 
 use crate::place;
 
+mod credentials;
 mod kafka;
+
+pub(crate) use credentials::Credentials;
+pub(crate) use kafka::config as kafka_config;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -47,13 +51,17 @@ pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Opens the sinks and resolves everything else.
-pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Resolved> {
+pub(crate) fn resolve(
+    settings: &Settings,
+    credentials: &Credentials,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Resolved> {
     refuse_unbuilt(settings)?;
     let agent = &settings.agent;
     let mut queues = Vec::new();
     let mut sinks = Vec::new();
     for sink in &settings.sinks {
-        let opened = open_sink(sink, agent, clock, &mut queues);
+        let opened = open_sink(sink, agent, credentials, clock, &mut queues);
         sinks.push(opened.with_context(|| format!("LogSink {}", sink.name))?);
     }
     let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
@@ -185,6 +193,7 @@ fn multiline(settings: &MultilineSettings) -> Multiline {
 fn open_sink(
     settings: &SinkSettings,
     agent: &AgentSettings,
+    credentials: &Credentials,
     clock: &Arc<dyn Clock>,
     queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
 ) -> anyhow::Result<SinkPlan> {
@@ -198,7 +207,7 @@ fn open_sink(
             Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
         }
         SinkTarget::Kafka(kafka) => {
-            let config = kafka::config(settings, kafka, agent)?;
+            let config = kafka::config(settings, kafka, agent, credentials)?;
             read_back = Some(Box::new(KafkaReadBack::of(&config, &**clock)?));
             let producer = KafkaProducer::open(config, Arc::clone(clock))?;
             Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)))
