@@ -27,9 +27,12 @@ use crate::metrics::{self, Latency};
 use crate::status::Status;
 use crate::{plan, web};
 
+mod absent;
 mod credentials;
 mod progress;
+mod trial;
 mod watch_files;
+use absent::AbsentSinks;
 use credentials::{CredentialWatch, Look};
 use progress::Progress;
 use watch_files::Fingerprint;
@@ -98,6 +101,7 @@ pub(crate) struct Supervisor {
     /// Of a change, as the look before saw it.
     seen_fingerprint: Option<Fingerprint>,
     credentials: CredentialWatch,
+    absent: AbsentSinks,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -131,6 +135,7 @@ impl Supervisor {
             fingerprint,
             seen_fingerprint: None,
             credentials,
+            absent: AbsentSinks::none(),
             status: Arc::new(Status::new(clock, meter)),
             world,
             prometheus,
@@ -183,6 +188,7 @@ impl Supervisor {
         self.watch_plane();
         self.reload_if_changed();
         self.take_new_credentials();
+        self.take_absent_sinks();
         if let Some(progress) = &mut self.progress {
             progress.print(&self.world.meter, self.world.clock.monotonic_ns());
         }
@@ -202,7 +208,14 @@ impl Supervisor {
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
         now.queues = resolved.queues;
+        for absent in &resolved.absent {
+            let problem = format!("{}; what goes there waits, the rest goes on", absent.why);
+            tracing::error!(problem, "a sink is absent; trying again");
+            now.plane_problem = Some(problem);
+        }
         drop(now);
+        let absent = resolved.absent.into_iter().map(|it| (it.name, it.config)).collect();
+        self.absent.are(absent, self.world.clock.monotonic_ns());
         self.plane = Some(plane);
         Ok(())
     }
@@ -333,6 +346,16 @@ impl Supervisor {
         let mut now = self.status.now();
         now.reload_failures += 1;
         now.config_problem = Some(problem);
+    }
+
+    /// Starts the data plane anew with a sink that was absent.
+    fn take_absent_sinks(&mut self) {
+        if self.plane.is_some() && self.absent.is_one_back(self.world.clock.monotonic_ns()) {
+            tracing::info!("a sink that was absent is back");
+            self.stop_plane();
+            self.restart_at_ns = 0;
+            self.watch_plane();
+        }
     }
 
     /// Starts the data plane anew with credentials that the brokers have let in.

@@ -8,9 +8,9 @@
 use std::path::PathBuf;
 
 use crd::{Settings, SinkTarget};
-use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use sink::kafka::KafkaConfig;
 
+use super::trial::{Trial, Wanted};
 use super::watch_files::Fingerprint;
 use crate::plan::{self, Credentials};
 
@@ -29,14 +29,8 @@ pub(super) struct CredentialWatch {
     seen: Option<Fingerprint>,
     /// When what was refused is tried again.
     again_ns: Option<u64>,
-    trial: Option<Trial>,
-}
-
-/// New credentials that are being tried.
-#[derive(Debug)]
-struct Trial {
-    new: Credentials,
-    outcome: Receiver<Result<(), String>>,
+    /// New ones that are being tried.
+    trial: Option<(Credentials, Trial)>,
 }
 
 /// What came of a look.
@@ -70,19 +64,16 @@ impl CredentialWatch {
 
     /// Sees whether there are new ones.
     pub(super) fn look(&mut self, settings: &Settings, now_ns: u64) -> Look {
-        if let Some(trial) = self.trial.take() {
-            return match trial.outcome.try_recv() {
-                Ok(Ok(())) => {
-                    self.in_force = trial.new;
+        if let Some((new, trial)) = self.trial.take() {
+            return match trial.outcome() {
+                Some(Ok(())) => {
+                    self.in_force = new;
                     Look::Taken
                 }
-                Ok(Err(why)) => self.refuse(why, now_ns),
-                Err(TryRecvError::Empty) => {
-                    self.trial = Some(trial);
+                Some(Err(why)) => self.refuse(why, now_ns),
+                None => {
+                    self.trial = Some((new, trial));
                     Look::Nothing
-                }
-                Err(TryRecvError::Disconnected) => {
-                    self.refuse("the trial ended without an answer".to_owned(), now_ns)
                 }
             };
         }
@@ -104,8 +95,8 @@ impl CredentialWatch {
             Ok(new) if new == self.in_force => Look::Good,
             Ok(new) => {
                 let configs = self.changed(settings, &new);
-                match configs.and_then(|configs| Trial::start(configs, new)) {
-                    Ok(trial) => self.trial = Some(trial),
+                match configs.and_then(|it| Ok(Trial::start(it, Wanted::All)?)) {
+                    Ok(trial) => self.trial = Some((new, trial)),
                     Err(error) => return self.refuse(format!("{error:#}"), now_ns),
                 }
                 Look::Nothing
@@ -135,23 +126,6 @@ impl CredentialWatch {
                 Ok((it.name.clone(), plan::kafka_config(it, kafka, &settings.agent, new)?))
             })
             .collect()
-    }
-}
-
-impl Trial {
-    /// Tries, on a thread of its own: the supervisor has other things to do than to wait for brokers.
-    fn start(configs: Vec<(String, KafkaConfig)>, new: Credentials) -> anyhow::Result<Trial> {
-        let (sender, outcome) = bounded(1);
-        let body = move || {
-            let mut configs = configs.iter();
-            let tried = configs.try_for_each(|(name, config)| {
-                sink::kafka::try_access(config).map_err(|it| format!("LogSink {name}: {it}"))
-            });
-            // Nobody waits for it any more when the agent ends.
-            drop(sender.send(tried));
-        };
-        std::thread::Builder::new().name("lf-try".to_owned()).spawn(body)?;
-        Ok(Trial { new, outcome })
     }
 }
 

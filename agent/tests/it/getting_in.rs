@@ -1,5 +1,6 @@
 //! Every way into the real Apache Kafka, for an agent that has the right credentials, wrong ones, and new ones.
 
+mod absent;
 mod entry;
 mod refused;
 mod renewed;
