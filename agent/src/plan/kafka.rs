@@ -1,13 +1,12 @@
-//! Kafka: from a sink's settings to what its client is told, secrets read from their files.
+//! Kafka: from a sink's settings to what its client is told.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use crd::{AgentSettings, CompressionSettings, Delivery, KafkaSettings, SinkSettings, SinkTarget};
-use sink::kafka::{Compression, KafkaConfig, Secret};
+use sink::kafka::{Compression, KafkaConfig};
 
+use super::Credentials;
 use crate::place;
 
 /// How long the brokers get to store what they have of a life that was killed.
@@ -24,10 +23,11 @@ pub(super) fn refuse_unbuilt(sink: &SinkSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn config(
+pub(crate) fn config(
     sink: &SinkSettings,
     kafka: &KafkaSettings,
     agent: &AgentSettings,
+    credentials: &Credentials,
 ) -> anyhow::Result<KafkaConfig> {
     let compression = match sink.compression {
         CompressionSettings::Zstd { level } => Compression::Zstd { level },
@@ -49,46 +49,8 @@ pub(super) fn config(
         offsets: agent.state_directory.join("kafka").join(format!("{}.json", sink.name)),
         read_back_bytes_max: kafka.read_back_bytes,
         client_id: format!("logferry-{}", place::of(agent).host),
-        security: security(kafka)?,
+        security: credentials.of(&sink.name).to_vec(),
     })
-}
-
-fn security(kafka: &KafkaSettings) -> anyhow::Result<Vec<(String, Secret)>> {
-    let protocol = match (&kafka.tls, &kafka.sasl) {
-        (None, None) => "plaintext",
-        (Some(_), None) => "ssl",
-        (None, Some(_)) => "sasl_plaintext",
-        (Some(_), Some(_)) => "sasl_ssl",
-    };
-    let mut properties = vec![property("security.protocol", protocol)];
-    if let Some(tls) = &kafka.tls {
-        let identity = tls.identity.as_ref();
-        let files = [
-            ("ssl.ca.location", tls.ca_file.as_ref()),
-            ("ssl.certificate.location", identity.map(|it| &it.0)),
-            ("ssl.key.location", identity.map(|it| &it.1)),
-        ];
-        for (key, path) in files {
-            properties.extend(path.map(|path| property(key, &path.to_string_lossy())));
-        }
-    }
-    if let Some(sasl) = &kafka.sasl {
-        properties.push(property("sasl.mechanisms", sasl.mechanism.name()));
-        properties.push(property("sasl.username", &sasl.username));
-        properties.push(property("sasl.password", &password(&sasl.password_file)?));
-    }
-    Ok(properties)
-}
-
-fn property(key: &str, value: &str) -> (String, Secret) {
-    (key.to_owned(), Secret::new(value))
-}
-
-/// The file's content, but for the newline that editors put at its end.
-fn password(path: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("{}: the password cannot be read", path.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod unreadable;
 mod audit;
 mod configuration;
 mod explain;
+mod getting_in;
 mod linkage;
 mod metrics;
 mod prometheus;

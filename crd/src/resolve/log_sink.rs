@@ -11,6 +11,7 @@ use crate::spec::{
 use crate::units::Period;
 use crate::{defaults, limits};
 
+mod access;
 mod compression;
 mod kafka;
 

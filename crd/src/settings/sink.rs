@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spec::{Delivery, Encoding, SaslMechanism};
+use super::access::{SaslSettings, TlsSettings};
+use crate::spec::{Delivery, Encoding};
 
 /// Where logs go, and how they are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,28 +70,8 @@ pub struct KafkaSettings {
     pub read_back_bytes: u64,
     /// Encrypted connections.
     pub tls: Option<TlsSettings>,
-    /// A name and a password.
+    /// A name and a password, or a token.
     pub sasl: Option<SaslSettings>,
-}
-
-/// Encrypted connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// Authorities to trust; `None` for the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The agent's own certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// A name, and where its password is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaslSettings {
-    /// How they are shown.
-    pub mechanism: SaslMechanism,
-    /// The name.
-    pub username: String,
-    /// The file with the password.
-    pub password_file: PathBuf,
 }
 
 /// A file with rotation.

@@ -80,7 +80,7 @@ pub struct KafkaSpec {
     /// Encrypted connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
-    /// A name and a password.
+    /// A name and a password, or a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 }
@@ -119,9 +119,15 @@ pub struct TlsSpec {
     /// Its key, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// A file with the password of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password_file: Option<String>,
+    /// An environment variable with the password of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password_env: Option<String>,
 }
 
-/// A name and a password.
+/// A name and a password, or a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SaslSpec {
@@ -131,12 +137,24 @@ pub struct SaslSpec {
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// A file with the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_file: Option<String>,
+    /// An environment variable with the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_env: Option<String>,
     /// A file with the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<String>,
+    /// An environment variable with the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_env: Option<String>,
+    /// A file with the token, for OAUTHBEARER alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
 }
 
-/// A way to show a password.
+/// A way to show who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SaslMechanism {
     /// As it is.
@@ -148,6 +166,9 @@ pub enum SaslMechanism {
     /// By a challenge, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// By a token instead of a password.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
 }
 
 impl SaslMechanism {
@@ -158,6 +179,7 @@ impl SaslMechanism {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
             SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            SaslMechanism::OauthBearer => "OAUTHBEARER",
         }
     }
 }

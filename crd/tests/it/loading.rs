@@ -156,6 +156,11 @@ fn what_a_kafka_sink_says_is_described_as_itself() {
         "kafka: {brokers: ['k:1'], topic: t, delivery: transactional}",
         "kafka: {brokers: ['k:1'], topic: t, payloadCompression: {codec: zstd}}",
         "kafka: {brokers: ['k:1'], topic: t, payloadCompression: {codec: zstd, level: 19}}",
+        "kafka: {brokers: ['k:1'], topic: t, tls: {caFile: /a, certificateFile: /b, keyFile: /c, keyPasswordEnv: K}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: PLAIN, username: u, passwordEnv: P}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: SCRAM-SHA-256, usernameFile: /u, passwordFile: /p}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: SCRAM-SHA-512, usernameEnv: U, passwordFile: /p}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: OAUTHBEARER, tokenFile: /t}}",
     ];
     let mut seen: Vec<Settings> = Vec::new();
     for spec in specs {

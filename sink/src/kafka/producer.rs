@@ -1,17 +1,19 @@
 //! Producer: the one connection of a sink to its brokers, and what it is told of each message.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow::{Clock, Codec, PayloadHeader};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use super::access::{self, Link};
 use super::config::KafkaConfig;
 use super::header;
 use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
@@ -25,16 +27,16 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum KafkaError {
     /// librdkafka refuses its configuration.
     #[error("librdkafka refuses its configuration: {0}")]
-    Config(#[source] Box<ClientError>),
+    Config(String),
     /// The brokers do not answer, or refuse.
-    #[error("{brokers}: {what}: {source}")]
+    #[error("{brokers}: {what}: {why}")]
     Brokers {
         /// Which were asked.
         brokers: String,
         /// What for.
         what: String,
-        /// What was said.
-        source: Box<ClientError>,
+        /// What was said, and what to do.
+        why: String,
     },
     /// The file of offsets cannot be used.
     #[error("{path}: {source}; without it doubles cannot be told", path = path.display())]
@@ -46,9 +48,20 @@ pub enum KafkaError {
     },
 }
 
+impl KafkaError {
+    /// Without the value of a property, which may be a secret.
+    pub(super) fn config(error: &ClientError) -> KafkaError {
+        KafkaError::Config(match error {
+            ClientError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
+            other => other.to_string(),
+        })
+    }
+}
+
 /// What the producer is told.
 struct Reports {
     shared: Arc<Shared>,
+    link: Link,
 }
 
 /// What all shippers of a sink share.
@@ -100,18 +113,18 @@ impl Shared {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::warn!(facility, "Kafka: {text}"),
-            _ => tracing::debug!(facility, "Kafka: {text}"),
-        }
+        access::log(level, facility, text);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka");
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, path: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token(path)
     }
 }
 
@@ -160,11 +173,11 @@ impl KafkaProducer {
         let agent = offsets.agent();
         let shared =
             Arc::new(Shared { offsets: Mutex::new(offsets), broken: Mutex::default(), clock });
-        let reports = Reports { shared: Arc::clone(&shared) };
+        let reports = Reports { shared: Arc::clone(&shared), link: Link::default() };
         let producer = config
             .producer()
             .create_with_context(reports)
-            .map_err(|error| KafkaError::Config(Box::new(error)))?;
+            .map_err(|error| KafkaError::config(&error))?;
         Ok(Arc::new(KafkaProducer { producer, shared, agent, config }))
     }
 
@@ -216,7 +229,8 @@ impl KafkaProducer {
         if self.shared.offsets().has(topic) {
             return Ok(());
         }
-        let ends = self.ends(topic).map_err(|error| format!("{topic}: {error}"))?;
+        let link = &self.producer.context().link;
+        let ends = self.ends(topic).map_err(|it| format!("{topic}: {}", link.explain(&it)))?;
         let stored = self.shared.offsets().begin(topic, ends);
         stored.map_err(|error| format!("{}: {error}", self.config.offsets.display()))
     }

@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::access::{self, Link};
 use super::offsets::Table;
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 
@@ -28,7 +29,7 @@ struct Range {
 
 /// Partitions to be read.
 pub(super) struct Scan {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Link>,
     brokers: String,
     /// By topic and partition.
     ranges: BTreeMap<(String, i32), Range>,
@@ -44,9 +45,11 @@ impl Scan {
     /// If the brokers do not answer, or refuse.
     pub(super) fn plan(config: &ClientConfig, starts: &Table) -> Result<Scan, KafkaError> {
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let consumer = config.create().map_err(|error| KafkaError::Config(Box::new(error)))?;
+        let consumer = config.create_with_context(Link::default());
+        let consumer = consumer.map_err(|error| KafkaError::config(&error))?;
+        access::wait_for_token(&consumer, config.get("sasl.mechanisms"));
         let mut scan = Scan { consumer, brokers, ranges: BTreeMap::new(), is_trimmed: false };
-        scan.assign(starts).map_err(|error| scan.failed("offsets", error))?;
+        scan.assign(starts).map_err(|error| scan.failed("offsets", &error))?;
         Ok(scan)
     }
 
@@ -105,11 +108,11 @@ impl Scan {
                     continue;
                 }
                 Some(Err(error)) if is_passing(&error) && !is_silent => continue,
-                Some(Err(error)) => return Err(self.failed("reading", error)),
+                Some(Err(error)) => return Err(self.failed("reading", &error)),
                 None if !is_silent => continue,
                 None => {
                     let error = ClientError::MessageConsumption(Code::OperationTimedOut);
-                    return Err(self.failed("reading", error));
+                    return Err(self.failed("reading", &error));
                 }
             };
             last_ns = clock.monotonic_ns();
@@ -128,9 +131,9 @@ impl Scan {
         Ok(is_all)
     }
 
-    fn failed(&self, what: &str, source: ClientError) -> KafkaError {
-        let (brokers, what) = (self.brokers.clone(), what.to_owned());
-        KafkaError::Brokers { brokers, what, source: Box::new(source) }
+    fn failed(&self, what: &str, error: &ClientError) -> KafkaError {
+        let why = access::explain(&self.consumer, error);
+        KafkaError::Brokers { brokers: self.brokers.clone(), what: what.to_owned(), why }
     }
 }
 

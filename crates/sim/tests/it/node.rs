@@ -143,6 +143,7 @@ impl Node {
             ),
             tenants: TenantMap { fixed, by_namespace: Vec::new() },
             sink: 0,
+            is_waiting: false,
             options: Arc::new(options(self.format)),
             fs: Arc::new(self.worlds[stream].clone()),
         }

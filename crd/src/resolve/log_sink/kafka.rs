@@ -1,9 +1,10 @@
 //! Kafka: brokers, topic and credentials.
 
+use super::access;
 use super::compression::{self, What};
 use crate::report::Check;
-use crate::settings::{CompressionSettings, KafkaSettings, SaslSettings, TlsSettings};
-use crate::spec::{CodecName, CompressionSpec, Encoding, KafkaSpec, SaslSpec, TlsSpec};
+use crate::settings::{CompressionSettings, KafkaSettings};
+use crate::spec::{CodecName, CompressionSpec, Encoding, KafkaSpec};
 use crate::{defaults, limits};
 
 /// Longest name of a topic, in bytes (Kafka's own limit).
@@ -31,9 +32,9 @@ pub(super) fn resolve(
         defaults::KAFKA_READ_BACK,
         &limits::KAFKA_READ_BACK,
     );
-    let tls = spec.tls.map(|it| tls(it, check));
+    let tls = spec.tls.map(|it| access::tls(it, check));
     let sasl = match spec.sasl {
-        Some(it) => Some(sasl(it, check)?),
+        Some(it) => Some(access::sasl(it, check)?),
         None => None,
     };
     Some(KafkaSettings {
@@ -100,32 +101,4 @@ fn payload_compression(
         check.error(path, &why, "remove it; Kafka compresses many together: spec.compression");
     }
     resolved
-}
-
-fn tls(spec: TlsSpec, check: &mut Check<'_>) -> TlsSettings {
-    let written = (spec.certificate_file.is_some(), spec.key_file.is_some());
-    if written.0 != written.1 {
-        let cure = "write both certificateFile and keyFile, or neither";
-        check.error("spec.kafka.tls", "a certificate needs its key", cure);
-    }
-    let ca_file = check.absolute("spec.kafka.tls.caFile", spec.ca_file);
-    let certificate = check.absolute("spec.kafka.tls.certificateFile", spec.certificate_file);
-    let key = check.absolute("spec.kafka.tls.keyFile", spec.key_file);
-    TlsSettings { ca_file, identity: certificate.zip(key) }
-}
-
-fn sasl(spec: SaslSpec, check: &mut Check<'_>) -> Option<SaslSettings> {
-    if spec.mechanism.is_none() {
-        let cure = "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
-        check.missing("spec.kafka.sasl.mechanism", cure);
-    }
-    if spec.username.is_none() {
-        check.missing("spec.kafka.sasl.username", "write the user's name");
-    }
-    if spec.password_file.is_none() {
-        check.missing("spec.kafka.sasl.passwordFile", "write the path of a file with the password");
-    }
-    let password_file = check.absolute("spec.kafka.sasl.passwordFile", spec.password_file);
-    let (mechanism, username) = (spec.mechanism?, spec.username?);
-    Some(SaslSettings { mechanism, username, password_file: password_file? })
 }
