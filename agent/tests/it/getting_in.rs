@@ -4,6 +4,7 @@ mod absent;
 mod entry;
 mod refused;
 mod renewed;
+mod topics;
 
 use std::fs;
 use std::path::Path;
