@@ -144,8 +144,8 @@ impl State {
     }
 
     /// Counts a Produce request that has those partitions of which `place` finds one: what is refused, and with
-    /// which code.
-    pub(crate) fn refusals<T>(
+    /// which code. One rule has its turn with each.
+    pub(crate) fn refusals<T: PartialEq>(
         &self,
         mut place: impl FnMut(&str, i32) -> Option<T>,
     ) -> Vec<(T, Refusal)> {
@@ -156,6 +156,7 @@ impl State {
                 let refusal = Refusal { topic: topic.clone(), partition: *partition, code: *code };
                 let found = place(topic, *partition);
                 if let Some(found) = found
+                    && refusals.iter().all(|(it, _)| *it != found)
                     && rule.meets()
                 {
                     refusals.push((found, refusal));
