@@ -85,8 +85,9 @@ impl KafkaConfig {
         config
     }
 
-    /// The properties of its producer.
-    pub(super) fn producer(&self) -> ClientConfig {
+    /// The properties of its producer: what a client without an agent has to be held against.
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
         let mut config = self.with_security(client(&self.brokers, &self.client_id));
         config
             .set("enable.idempotence", "true")
