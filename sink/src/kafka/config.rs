@@ -82,7 +82,10 @@ impl std::fmt::Debug for Secret {
 const SOCKET_TIMEOUT_MS: &str = "30000";
 /// How long a message waits for others of its partition, in milliseconds: sections of quiet contexts that
 /// were read at once share a record batch.
-const LINGER_MS: &str = "10";
+///
+/// 100 ms: longer than a full queue takes at speed. librdkafka's thread spins while a message that has waited
+/// as long may not be sent yet, as five of its partition are on their way.
+const LINGER_MS: &str = "100";
 /// Bytes of a record batch before compression; a broker takes 1 MiB of it afterwards if nobody changed that.
 const BATCH_BYTES: &str = "1000000";
 /// Largest message, in bytes: librdkafka's own limit. What a topic takes, its broker says.
@@ -99,8 +102,9 @@ impl KafkaConfig {
         config
     }
 
-    /// The properties of its producer.
-    pub(super) fn producer(&self) -> ClientConfig {
+    /// The properties of its producer: what a client without an agent has to be held against.
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
         let mut config = self.with_security(client(&self.brokers, &self.client_id));
         config
             .set("enable.idempotence", "true")
