@@ -10,7 +10,7 @@ mod wire;
 
 use std::borrow::Cow;
 
-use flow::{Encoding, GapReason, RecordFlags, Stream};
+use flow::{Attribute, Encoding, GapReason, RecordFlags, Stream, attribute};
 
 /// One record as a reader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,19 @@ pub fn cursors(encoding: Encoding, payload: &[u8]) -> Result<Vec<u64>, DecodeErr
         Encoding::JsonLines => json_lines::each_cursor(payload, |cursor| cursors.push(cursor))?,
     }
     Ok(cursors)
+}
+
+/// The attributes of the context that stand in a section's uncompressed `payload`; none in an empty one.
+///
+/// # Errors
+/// At the first thing that is not as it should be.
+pub fn attributes(encoding: Encoding, payload: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
+    let mut attributes = match encoding {
+        Encoding::OtlpProto => otlp::attributes(payload)?,
+        Encoding::JsonLines => json_lines::attributes(payload)?,
+    };
+    attributes.retain(|it| it.key != attribute::LOG_CONTEXT_ID && it.key != attribute::LOG_EPOCH);
+    Ok(attributes)
 }
 
 /// The flags called `names`, comma-separated; names of a later version are left out.

@@ -40,3 +40,4 @@ mod explain;
 mod metrics;
 mod prometheus;
 mod tail;
+mod topics;
