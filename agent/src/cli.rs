@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use flow::ContextId;
+use flow::{Clock, ContextId, SystemClock};
 
 /// Collects logs of containers and files, and delivers each byte exactly once into a queue.
 #[derive(Debug, Parser)]
@@ -24,11 +24,11 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Say everything that is wrong with a configuration, and what it comes to
     Check(CheckOptions),
-    /// Print records of the embedded queue
+    /// Print records of an embedded queue or a topic
     Tail(TailOptions),
     /// Print the records around one record
     Context(ContextOptions),
-    /// Prove from the queue alone that nothing was lost or doubled
+    /// Prove from a queue or a topic alone that nothing was lost or doubled
     Audit(AuditOptions),
     /// Say why a file or a pod is collected or not, and how far behind it is
     Explain(ExplainOptions),
@@ -62,10 +62,10 @@ pub(crate) struct CheckOptions {
     pub(crate) output: Output,
 }
 
-/// Where the embedded queue is.
+/// Where records are: in an embedded queue, or in a topic.
 #[derive(Debug, Args)]
-#[group(multiple = true)]
-pub(crate) struct QueuePlace {
+#[group(id = "where", required = true, multiple = true)]
+pub(crate) struct Place {
     /// Directory of an embedded queue
     #[arg(long, value_name = "DIR")]
     pub(crate) queue: Option<PathBuf>,
@@ -75,6 +75,15 @@ pub(crate) struct QueuePlace {
     /// Which LogSink, if the configuration has more than one with a queue
     #[arg(long, value_name = "NAME", requires = "paths")]
     pub(crate) sink: Option<String>,
+    /// Brokers of Apache Kafka, as HOST:PORT,…: a topic in place of a queue
+    #[arg(long, value_name = "BROKERS", requires = "topic", conflicts_with_all = ["queue", "paths"])]
+    pub(crate) kafka: Option<String>,
+    /// The topic
+    #[arg(long, value_name = "NAME", requires = "kafka")]
+    pub(crate) topic: Option<String>,
+    /// A property of librdkafka, such as security.protocol=ssl; may be given more than once
+    #[arg(short = 'X', value_name = "KEY=VALUE", requires = "kafka", value_parser = property)]
+    pub(crate) properties: Vec<(String, String)>,
 }
 
 /// Which records.
@@ -98,6 +107,9 @@ pub(crate) struct RecordFilter {
     /// Only of the context with this id
     #[arg(long, value_name = "ID")]
     pub(crate) context: Option<ContextId>,
+    /// Only what was read at this time or later: 2026-01-02T03:04:05Z, or 15m for so long ago
+    #[arg(long, value_name = "TIME", value_parser = unix_ns)]
+    pub(crate) since: Option<i64>,
     /// Only records that contain this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) grep: Option<String>,
@@ -106,13 +118,13 @@ pub(crate) struct RecordFilter {
 #[derive(Debug, Args)]
 pub(crate) struct TailOptions {
     #[command(flatten)]
-    pub(crate) place: QueuePlace,
+    pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) filter: RecordFilter,
     /// Print the last N records
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with = "all")]
     pub(crate) lines: usize,
-    /// Print everything the queue holds
+    /// Print everything there is
     #[arg(long)]
     pub(crate) all: bool,
     /// Go on with what arrives, until interrupted
@@ -126,7 +138,7 @@ pub(crate) struct TailOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ContextOptions {
     #[command(flatten)]
-    pub(crate) place: QueuePlace,
+    pub(crate) place: Place,
     /// Context of the record, as `tail --output json` and `audit` print it
     #[arg(long, value_name = "ID")]
     pub(crate) context: ContextId,
@@ -136,6 +148,13 @@ pub(crate) struct ContextOptions {
     /// Epoch of the record; the last one if not given
     #[arg(long, value_name = "N")]
     pub(crate) epoch: Option<u32>,
+    /// It was read at this time or later: 2026-01-02T03:04:05Z, or 15m for so long ago. In a topic, this
+    /// is where to begin
+    #[arg(long, value_name = "TIME", requires = "kafka", value_parser = unix_ns)]
+    pub(crate) time: Option<i64>,
+    /// Most messages of a topic to read
+    #[arg(long, value_name = "N", requires = "kafka", default_value_t = 100_000)]
+    pub(crate) messages_max: u64,
     /// How many records before and after
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) lines: usize,
@@ -145,19 +164,9 @@ pub(crate) struct ContextOptions {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "where", required = true, multiple = true, args = ["kafka", "queue", "paths"])]
 pub(crate) struct AuditOptions {
     #[command(flatten)]
-    pub(crate) place: QueuePlace,
-    /// Brokers of Apache Kafka, as HOST:PORT,…: audit a topic
-    #[arg(long, value_name = "BROKERS", requires = "topic", conflicts_with_all = ["queue", "paths"])]
-    pub(crate) kafka: Option<String>,
-    /// The topic
-    #[arg(long, value_name = "NAME", requires = "kafka")]
-    pub(crate) topic: Option<String>,
-    /// A property of librdkafka, such as security.protocol=ssl; may be given more than once
-    #[arg(short = 'X', value_name = "KEY=VALUE", requires = "kafka", value_parser = property)]
-    pub(crate) properties: Vec<(String, String)>,
+    pub(crate) place: Place,
     /// Only this tenant
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
@@ -202,4 +211,16 @@ pub(crate) enum Output {
 fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("want KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Takes a time, or how long ago it was, for nanoseconds since 1970.
+fn unix_ns(text: &str) -> Result<i64, String> {
+    let time = match text.parse::<jiff::SignedDuration>() {
+        Ok(ago) => jiff::Timestamp::from_nanosecond(i128::from(SystemClock.unix_ns()))
+            .and_then(|now| now.checked_sub(ago.abs())),
+        Err(_) => text.parse(),
+    };
+    let time: jiff::Timestamp =
+        time.map_err(|_| "want a time such as 2026-01-02T03:04:05Z, or 15m for so long ago")?;
+    i64::try_from(time.as_nanosecond()).map_err(|_| "a time beyond 1677 to 2262".to_owned())
 }

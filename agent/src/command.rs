@@ -7,7 +7,9 @@ pub(crate) mod explain;
 mod print;
 mod queue;
 pub(crate) mod run;
+mod section;
 pub(crate) mod tail;
+mod topic;
 pub(crate) mod version;
 
 use std::path::PathBuf;

@@ -89,5 +89,32 @@ pub fn decompress(
     Ok(())
 }
 
+/// Replaces `out` by what `block` held before compression, where nothing beside it says how much that is.
+///
+/// `bytes_max` is the bound on what is allocated.
+///
+/// # Errors
+/// If the block is damaged or holds more; `out` is then of no meaning.
+pub fn decompress_within(
+    codec: Codec,
+    block: &[u8],
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), DecompressError> {
+    out.clear();
+    // A block that does not say what it holds is given as much as its codec can make of it.
+    let room = match codec {
+        Codec::None => block.len(),
+        Codec::Zstd => zstd::raw_bytes(block).unwrap_or(bytes_max),
+        Codec::Lz4 => block.len().saturating_mul(lz4::EXPANSION_MAX),
+    };
+    match codec {
+        Codec::None => out.extend_from_slice(block),
+        Codec::Zstd => zstd::decompress(block, room.min(bytes_max), out)?,
+        Codec::Lz4 => lz4::decompress(block, room.min(bytes_max), out)?,
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

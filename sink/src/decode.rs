@@ -10,7 +10,7 @@ mod wire;
 
 use std::borrow::Cow;
 
-use flow::{Encoding, GapReason, RecordFlags, Stream};
+use flow::{Attribute, Encoding, GapReason, RecordFlags, Stream, attribute};
 
 /// One record as a reader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,20 @@ pub fn cursors(encoding: Encoding, payload: &[u8]) -> Result<Vec<u64>, DecodeErr
         Encoding::Raw => return Err(DecodeError::NoCursor { record: 0 }),
     }
     Ok(cursors)
+}
+
+/// The attributes of the context that stand in a section's uncompressed `payload`; none in an empty one.
+///
+/// # Errors
+/// At the first thing that is not as it should be.
+pub fn attributes(encoding: Encoding, payload: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
+    let mut attributes = match encoding {
+        Encoding::OtlpProto => otlp::attributes(payload)?,
+        Encoding::JsonLines | Encoding::Json => json_lines::attributes(payload)?,
+        Encoding::Raw => Vec::new(),
+    };
+    attributes.retain(|it| it.key != attribute::LOG_CONTEXT_ID && it.key != attribute::LOG_EPOCH);
+    Ok(attributes)
 }
 
 /// The flags called `names`, comma-separated; names of a later version are left out.

@@ -1,4 +1,4 @@
-//! `logferry audit`: proves from the queue alone that nothing was lost or doubled.
+//! `logferry audit`: proves from a queue or a topic alone that nothing was lost or doubled.
 //!
 //! The spans of a context must tile its cursors: each begins where the one before ended. Declared
 //! gaps are part of the tiling and are counted apart. Unless told otherwise, every block is opened
@@ -12,59 +12,86 @@ use sink::kafka::{TopicMessage, TopicReader};
 use sink::queue::QueueReader;
 use sink::queue::audit::{Audit, AuditReport, ContextAudit, Head};
 
-use super::queue;
+use super::{queue, topic};
 use crate::cli::{AuditOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
 
+/// Most damaged messages that are told of one by one; all are counted.
+const DAMAGED_SHOWN_MAX: u64 = 100;
+
 pub(crate) fn run(options: &AuditOptions) -> Outcome {
-    let reports = match (&options.kafka, &options.topic) {
-        (Some(brokers), Some(topic)) => audit_topic(options, brokers, topic)?,
-        _ => audit_queue(options)?,
+    let findings = match topic::open(&options.place) {
+        Some(reader) => audit_topic(options, reader?)?,
+        None => audit_queue(options)?,
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let is_clean = reports.iter().all(|(_, report)| report.is_clean());
+    let is_clean = findings.is_clean();
     match options.output {
-        Output::Json => {
-            let tenants = reports.iter().map(|(name, it)| (name.clone(), it.to_json()));
-            let tenants: serde_json::Map<_, _> = tenants.collect();
-            writeln!(out, "{}", serde_json::json!({ "clean": is_clean, "tenants": tenants }))?;
-        }
-        Output::Text => text(&mut out, &reports)?,
+        Output::Json => writeln!(out, "{}", findings.to_json())?,
+        Output::Text => text(&mut out, &findings)?,
     }
     out.flush()?;
     Ok(if is_clean { Exit::Done } else { Exit::Bad })
 }
 
-/// By tenant.
-type Reports = Vec<(String, AuditReport)>;
+/// What was found.
+#[derive(Debug, Default)]
+struct Findings {
+    /// By tenant.
+    reports: Vec<(String, AuditReport)>,
+    /// Messages of a topic that somebody else wrote.
+    foreign: u64,
+    /// Messages that say to be ours, and cannot be understood.
+    damaged: u64,
+}
 
-fn audit_queue(options: &AuditOptions) -> Result<Reports, Failure> {
+impl Findings {
+    fn is_clean(&self) -> bool {
+        self.damaged == 0 && self.reports.iter().all(|(_, report)| report.is_clean())
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let tenants = self.reports.iter().map(|(name, it)| (name.clone(), it.to_json()));
+        let tenants: serde_json::Map<_, _> = tenants.collect();
+        serde_json::json!({
+            "clean": self.is_clean(),
+            "tenants": tenants,
+            "foreign_messages": self.foreign,
+            "damaged_messages": self.damaged,
+        })
+    }
+}
+
+fn audit_queue(options: &AuditOptions) -> Result<Findings, Failure> {
     let reader = queue::open(&options.place)?;
     let mut reports = Vec::new();
     for tenant in queue::tenants(&reader, options.tenant.as_deref())? {
         let report = audit(&reader, &tenant, !options.headers_only)?;
         reports.push((tenant, report));
     }
-    Ok(reports)
+    Ok(Findings { reports, ..Findings::default() })
 }
 
-fn audit_topic(options: &AuditOptions, brokers: &str, topic: &str) -> Result<Reports, Failure> {
-    let mut reader =
-        TopicReader::open(brokers, topic, &options.properties).map_err(Failure::unusable)?;
+fn audit_topic(options: &AuditOptions, mut reader: TopicReader) -> Result<Findings, Failure> {
     let first_sequence = u64::from(reader.is_trimmed());
     let mut audits: BTreeMap<String, Audit> = BTreeMap::new();
-    let mut others = 0_u64;
+    let mut findings = Findings::default();
     let each = |message: TopicMessage<'_>| {
-        let (header, encoding, body) = match message {
-            TopicMessage::Section(header, encoding, body) => (header, encoding, body),
-            TopicMessage::Other(why) => {
-                if others == 0 {
-                    eprintln!("logferry: {why}: not one of ours, nor are perhaps more");
+        let section = match message {
+            TopicMessage::Section(section) => section,
+            TopicMessage::Foreign => {
+                findings.foreign += 1;
+                return;
+            }
+            TopicMessage::Damaged(what) => {
+                findings.damaged += 1;
+                if findings.damaged <= DAMAGED_SHOWN_MAX {
+                    topic::warn(&what);
                 }
-                others += 1;
                 return;
             }
         };
+        let header = &section.header;
         let tenant = &*header.context.tenant;
         if options.tenant.as_deref().is_some_and(|it| it != tenant) {
             return;
@@ -73,13 +100,19 @@ fn audit_topic(options: &AuditOptions, brokers: &str, topic: &str) -> Result<Rep
             Some(audit) => audit,
             None => audits.entry(tenant.to_owned()).or_insert_with(|| Audit::new(first_sequence)),
         };
-        audit.observe(&header);
-        if !options.headers_only {
-            audit.observe_body(&header, encoding, body, &mut decode);
+        audit.observe_in(section.partition, header);
+        // A record's bytes alone have no cursor.
+        if !options.headers_only && section.encoding != Encoding::Raw {
+            match section.body() {
+                Ok(body) => audit.observe_body(header, section.encoding, &body, &mut decode),
+                Err(error) => audit.observe_fault(header, &error.to_string()),
+            }
         }
     };
     reader.read(&SystemClock, each).map_err(Failure::unusable)?;
-    Ok(audits.into_iter().map(|(tenant, audit)| (tenant, audit.finish())).collect())
+    let reports = audits.into_iter().map(|(tenant, audit)| (tenant, audit.finish()));
+    findings.reports = reports.collect();
+    Ok(findings)
 }
 
 /// Cursors of a body's records.
@@ -102,7 +135,8 @@ fn audit(reader: &QueueReader, tenant: &str, with_bodies: bool) -> Result<AuditR
     Ok(audit.finish())
 }
 
-fn text(out: &mut impl Write, reports: &[(String, AuditReport)]) -> io::Result<()> {
+fn text(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    let reports = &findings.reports;
     writeln!(
         out,
         "{:>12} {:>14} {:>9} {:>8} {:>8}  context",
@@ -122,6 +156,12 @@ fn text(out: &mut impl Write, reports: &[(String, AuditReport)]) -> io::Result<(
         for line in report.fault_texts.iter().chain(&report.problem_texts) {
             writeln!(out, "tenant {tenant}: {line}")?;
         }
+    }
+    if findings.foreign > 0 {
+        writeln!(out, "{} messages that somebody else wrote", findings.foreign)?;
+    }
+    if findings.damaged > 0 {
+        writeln!(out, "{} messages that cannot be understood", findings.damaged)?;
     }
     let contexts: usize = reports.iter().map(|(_, report)| report.contexts.len()).sum();
     let faults: u64 = reports.iter().map(|(_, report)| report.faults + report.problems).sum();

@@ -3,11 +3,11 @@
 use sink::queue::{Problem, QueueReader};
 
 use super::load;
-use crate::cli::QueuePlace;
+use crate::cli::Place;
 use crate::exit::Failure;
 
 /// Opens the queue for reading.
-pub(super) fn open(place: &QueuePlace) -> Result<QueueReader, Failure> {
+pub(super) fn open(place: &Place) -> Result<QueueReader, Failure> {
     let directory = match &place.queue {
         Some(directory) => directory.clone(),
         None => {
@@ -27,7 +27,7 @@ pub(super) fn open(place: &QueuePlace) -> Result<QueueReader, Failure> {
                 }
                 (None, _) => {
                     let error = anyhow::anyhow!(
-                        "no such LogSink with an embedded queue in the configuration; give --queue DIR"
+                        "no such LogSink with an embedded queue in the configuration; give --queue DIR or --kafka BROKERS"
                     );
                     return Err(Failure::usage(error));
                 }

@@ -12,3 +12,4 @@ mod outage;
 mod restart;
 mod right;
 mod topic;
+mod values;

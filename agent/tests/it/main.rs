@@ -42,3 +42,4 @@ mod linkage;
 mod metrics;
 mod prometheus;
 mod tail;
+mod topics;

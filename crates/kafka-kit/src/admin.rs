@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_executor::block_on;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::Access;
 use crate::cluster::Cluster;
@@ -61,6 +61,22 @@ impl Cluster {
         let count = usize::try_from(partitions)?;
         done(block_on(admin.create_partitions([&NewPartitions::new(topic, count)], &options())))?;
         self.wait_for_partitions(&admin, topic, partitions)
+    }
+
+    /// Removes what comes before an offset of a partition, as retention does.
+    ///
+    /// # Errors
+    ///
+    /// If the partition has no such offset.
+    pub fn trim_topic(&self, topic: &str, partition: i32, first: i64) -> Result<()> {
+        let admin = self.admin()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(first))?;
+        let trimmed = block_on(admin.delete_records(&list, &options()))?;
+        for it in trimmed.elements() {
+            it.error().with_context(|| format!("{topic}, partition {partition}"))?;
+        }
+        Ok(())
     }
 
     /// The broker that leads a partition now; `None` if there is none.

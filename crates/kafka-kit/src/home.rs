@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -66,13 +66,28 @@ impl Home {
     ///
     /// With all that it said, if it ends otherwise than well, or not within `wait`.
     pub(crate) fn tool(&self, class: &str, arguments: &[&str], wait: Duration) -> Result<Vec<u8>> {
+        self.tool_with_input(class, arguments, Stdio::null(), wait)
+    }
+
+    /// The same for a tool that reads its standard input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Home::tool`].
+    pub(crate) fn tool_with_input(
+        &self,
+        class: &str,
+        arguments: &[&str],
+        input: Stdio,
+        wait: Duration,
+    ) -> Result<Vec<u8>> {
         let mut limited = Command::new("timeout");
         limited.args(["--kill-after=5", &wait.as_secs().max(1).to_string()]);
         let java = self.java(TOOL_HEAP);
         limited.arg(java.get_program()).args(java.get_args());
         // What a tool logs says nothing that it does not print.
         limited.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error").arg(class).args(arguments);
-        let output = limited.output().context("timeout java")?;
+        let output = limited.stdin(input).output().context("timeout java")?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             bail!("{class} {arguments:?}: {}: {}", output.status, String::from_utf8_lossy(&said));

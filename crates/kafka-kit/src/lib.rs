@@ -38,6 +38,7 @@ mod home;
 mod listener;
 mod oauth;
 mod place;
+mod produce;
 mod properties;
 mod proxy;
 

@@ -7,6 +7,9 @@ use lz4_flex::block::{
 
 use super::DecompressError;
 
+/// Most bytes that one compressed byte can stand for.
+pub(super) const EXPANSION_MAX: usize = 255;
+
 /// Compresses with LZ4.
 pub struct Lz4 {
     table: CompressTable,

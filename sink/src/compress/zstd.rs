@@ -83,6 +83,12 @@ impl Compress for Zstd {
     }
 }
 
+/// How many bytes a frame says to hold.
+pub(super) fn raw_bytes(block: &[u8]) -> Option<usize> {
+    let said = zstd::zstd_safe::get_frame_content_size(block).ok().flatten()?;
+    usize::try_from(said).ok()
+}
+
 pub(super) fn decompress(
     block: &[u8],
     raw_bytes: usize,

@@ -1,13 +1,29 @@
 //! Reads JSON lines. What the JSON parser says is not passed on, as it quotes what it read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use flow::Attribute;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use super::{DecodeError, DecodedGap, DecodedRecord, flags_of, reason_of, stream_of};
 use crate::json_lines::base64::from_base64;
 use crate::json_lines::time;
+
+/// What belongs to a record, and is no attribute of its context.
+const RECORD_FIELDS: [&str; 9] = [
+    "time",
+    "severity",
+    "body",
+    "body.base64",
+    "log.cursor",
+    "log.iostream",
+    "log.flags",
+    "log.gap.reason",
+    "log.gap.bytes",
+];
 
 /// The fields of a line that make a record; context attributes are skipped.
 #[derive(Debug, Deserialize)]
@@ -54,6 +70,22 @@ pub(super) fn each_cursor(payload: &[u8], mut each: impl FnMut(u64)) -> Result<(
         each(line.cursor.ok_or(DecodeError::NoCursor { record: number })?);
         Ok(())
     })
+}
+
+/// The fields of the first line that are not the record's own.
+pub(super) fn attributes(payload: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
+    let first = payload.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut attributes = Vec::new();
+    each_line(first, |_, line: BTreeMap<String, Value>| {
+        let own = line.into_iter().filter(|(key, _)| !RECORD_FIELDS.contains(&key.as_str()));
+        attributes.extend(own.filter_map(|(key, value)| match value {
+            Value::String(text) => Some(Attribute::text(key, text)),
+            Value::Number(number) => Some(Attribute::int(key, number.as_i64()?)),
+            _ => None,
+        }));
+        Ok(())
+    })?;
+    Ok(attributes)
 }
 
 fn each_line<'a, T: Deserialize<'a>>(

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use flow::{RecordFlags, Stream, attribute};
+use flow::{Attribute, RecordFlags, Stream, attribute};
 
 use super::wire::{Field, Message, Wire};
 use super::{DecodeError, DecodedGap, DecodedRecord, flags_of, reason_of, stream_of};
@@ -37,6 +37,39 @@ pub(super) fn each_record<'a>(
             })
         })
     })
+}
+
+/// The attributes of the first resource.
+pub(super) fn attributes(payload: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
+    let mut attributes = Vec::new();
+    let mut is_first = true;
+    Message::new(payload).each_field(|field| {
+        let Field { number: 1, wire: Wire::Bytes(resource_logs) } = field else { return Ok(()) };
+        if !std::mem::take(&mut is_first) {
+            return Ok(());
+        }
+        resource_logs.each_field(|field| {
+            let Field { number: 1, wire: Wire::Bytes(resource) } = field else { return Ok(()) };
+            resource.each_field(|field| {
+                let Field { number: 1, wire: Wire::Bytes(attribute) } = field else {
+                    return Ok(());
+                };
+                let (key, value) = read_attribute(attribute)?;
+                let key = String::from_utf8_lossy(key).into_owned();
+                match value {
+                    Value::Bytes(text) => {
+                        attributes.push(Attribute::text(key, String::from_utf8_lossy(text)));
+                    }
+                    Value::Int(number) => {
+                        attributes.push(Attribute::int(key, number.cast_signed()));
+                    }
+                    Value::Other => {}
+                }
+                Ok(())
+            })
+        })
+    })?;
+    Ok(attributes)
 }
 
 /// The stream of a `ScopeLogs`; its scope may stand behind its records.

@@ -135,6 +135,11 @@ pub(super) fn encode(
     headers
 }
 
+/// Whether a message says to be one of ours, of whatever version.
+pub(super) fn is_ours(headers: &impl Headers) -> bool {
+    headers.iter().any(|it| it.key == LOG_SCHEMA)
+}
+
 impl Header {
     /// What `headers` say.
     ///

@@ -1,4 +1,6 @@
-//! Scan: reads partitions from given offsets to the ends that they have now.
+//! Scan: reads partitions from given offsets to given ends.
+
+mod follow;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -18,11 +20,36 @@ use super::producer::{ANSWER_TIMEOUT, KafkaError};
 ///
 /// 30 s: as long as a broker may be silent to the producer.
 const SILENCE_NS_MAX: u64 = 30_000_000_000;
+/// Longest sleep before the time is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What is there of a partition now: offsets from `first` to before `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first that retention has left.
+    pub first: i64,
+    /// The one that the next message gets.
+    pub end: i64,
+}
+
+/// What is there of a topic now, by partition.
+pub(super) type Partitions = BTreeMap<i32, Bounds>;
+
+/// A part of a partition: offsets from `from` to before `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub from: i64,
+    /// The one behind the last.
+    pub to: i64,
+}
 
 /// A partition that is read.
 #[derive(Debug, Clone, Copy)]
 struct Range {
-    /// Where its end was.
+    from: i64,
     end: i64,
     bytes: u64,
 }
@@ -38,46 +65,109 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    /// A scan with nothing to read yet.
+    ///
+    /// # Errors
+    /// If librdkafka refuses the configuration.
+    pub(super) fn new(config: &ClientConfig) -> Result<Scan, KafkaError> {
+        let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let consumer = config.create_with_context(Link::default());
+        let consumer = consumer.map_err(|error| KafkaError::config(&error))?;
+        access::wait_for_token(&consumer, config.get("sasl.mechanisms"));
+        Ok(Scan { consumer, brokers, ranges: BTreeMap::new(), is_trimmed: false })
+    }
+
     /// Asks where the partitions of the topics in `starts` begin and end; those that have no start there are
     /// read from their first message. A topic that is not there is left out, and said.
     ///
     /// # Errors
     /// If the brokers do not answer, or refuse.
     pub(super) fn plan(config: &ClientConfig, starts: &Table) -> Result<Scan, KafkaError> {
-        let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let consumer = config.create_with_context(Link::default());
-        let consumer = consumer.map_err(|error| KafkaError::config(&error))?;
-        access::wait_for_token(&consumer, config.get("sasl.mechanisms"));
-        let mut scan = Scan { consumer, brokers, ranges: BTreeMap::new(), is_trimmed: false };
-        scan.assign(starts).map_err(|error| scan.failed("offsets", &error))?;
-        Ok(scan)
-    }
-
-    fn assign(&mut self, starts: &Table) -> Result<(), ClientError> {
-        let mut list = TopicPartitionList::new();
+        let mut scan = Scan::new(config)?;
         for (topic, offsets) in starts {
-            let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-            let found = metadata.topics().iter().find(|it| it.name() == topic);
-            if let Some(error) = found.and_then(|it| it.error()) {
-                let error = Code::from(error);
+            let bounds = scan.bounds(topic)?.unwrap_or_else(|error| {
                 tracing::warn!(topic, %error, "the topic cannot be read");
-                continue;
-            }
-            for partition in found.map(|it| it.partitions()).unwrap_or_default() {
-                let id = partition.id();
-                let (first, end) = self.consumer.fetch_watermarks(topic, id, ANSWER_TIMEOUT)?;
-                self.is_trimmed |= first > 0;
+                BTreeMap::new()
+            });
+            for (id, Bounds { first, end }) in bounds {
+                scan.is_trimmed |= first > 0;
                 // A partition that was added since holds nothing older; in a topic that was made anew,
                 // all is new.
                 let from = offsets.get(&id).copied().filter(|it| *it <= end).unwrap_or(first);
-                let from = from.max(first);
-                if from < end {
-                    list.add_partition_offset(topic, id, Offset::Offset(from))?;
-                    self.ranges.insert((topic.clone(), id), Range { end, bytes: 0 });
-                }
+                let range = Range { from: from.max(first), end, bytes: 0 };
+                scan.ranges.insert((topic.clone(), id), range);
             }
         }
-        self.consumer.assign(&list)
+        scan.assign()?;
+        Ok(scan)
+    }
+
+    /// What there is of each partition of a topic now, or why the topic cannot be read.
+    ///
+    /// # Errors
+    /// If the brokers do not answer, or refuse.
+    pub(super) fn bounds(&self, topic: &str) -> Result<Result<Partitions, Code>, KafkaError> {
+        let ask = || -> Result<Result<Partitions, Code>, ClientError> {
+            let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+            let found = metadata.topics().iter().find(|it| it.name() == topic);
+            if let Some(error) = found.and_then(|it| it.error()) {
+                return Ok(Err(error.into()));
+            }
+            let mut bounds = Partitions::new();
+            for partition in found.map(|it| it.partitions()).unwrap_or_default() {
+                let id = partition.id();
+                let (first, end) = self.consumer.fetch_watermarks(topic, id, ANSWER_TIMEOUT)?;
+                bounds.insert(id, Bounds { first, end });
+            }
+            Ok(Ok(bounds))
+        };
+        ask().map_err(|error| self.failed("offsets", &error))
+    }
+
+    /// The first offset of a partition whose message is of `unix_ms` or later; its end if there is none.
+    ///
+    /// # Errors
+    /// If the brokers do not answer, or refuse.
+    pub(super) fn offset_at(
+        &self,
+        topic: &str,
+        partition: i32,
+        unix_ms: i64,
+        bounds: Bounds,
+    ) -> Result<i64, KafkaError> {
+        let ask = || -> Result<Option<i64>, ClientError> {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, partition, Offset::Offset(unix_ms))?;
+            let found = self.consumer.offsets_for_times(list, ANSWER_TIMEOUT)?;
+            Ok(found.elements().first().and_then(|it| it.offset().to_raw()).filter(|it| *it >= 0))
+        };
+        let found = ask().map_err(|error| self.failed("offsets", &error))?;
+        Ok(found.unwrap_or(bounds.end).clamp(bounds.first, bounds.end))
+    }
+
+    /// Reads these windows of a topic next, one of a partition at most, in place of what was left.
+    ///
+    /// # Errors
+    /// If librdkafka refuses.
+    pub(super) fn aim(&mut self, topic: &str, windows: &[Window]) -> Result<(), KafkaError> {
+        let ranges = windows.iter().map(|it| {
+            ((topic.to_owned(), it.partition), Range { from: it.from, end: it.to, bytes: 0 })
+        });
+        self.ranges = ranges.collect();
+        self.assign()
+    }
+
+    /// Has librdkafka fetch what is to be read.
+    fn assign(&mut self) -> Result<(), KafkaError> {
+        self.ranges.retain(|_, it| it.from < it.end);
+        let assign = || -> Result<(), ClientError> {
+            let mut list = TopicPartitionList::new();
+            for ((topic, id), range) in &self.ranges {
+                list.add_partition_offset(topic, *id, Offset::Offset(range.from))?;
+            }
+            self.consumer.assign(&list)
+        };
+        assign().map_err(|error| self.failed("offsets", &error))
     }
 
     /// Reads all, but no more than `bytes_max` of a partition; returns whether that was all.
@@ -91,12 +181,30 @@ impl Scan {
         mut each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<bool, KafkaError> {
         let mut is_all = true;
+        self.read_while(clock, |message, bytes| {
+            each(message);
+            is_all &= bytes <= bytes_max;
+            bytes <= bytes_max
+        })?;
+        Ok(is_all)
+    }
+
+    /// Reads each partition until its end or until `each`, which is told how many bytes of it were read,
+    /// does not want more of it.
+    ///
+    /// # Errors
+    /// If the brokers fall silent, or refuse.
+    pub(super) fn read_while(
+        &mut self,
+        clock: &dyn Clock,
+        mut each: impl FnMut(&BorrowedMessage<'_>, u64) -> bool,
+    ) -> Result<(), KafkaError> {
         let mut last_ns = clock.monotonic_ns();
         // By partition, how many said that they are at their end: whose topic it is, nobody says.
         let mut ended: HashMap<i32, usize> = HashMap::new();
         while !self.ranges.is_empty() {
             let is_silent = clock.monotonic_ns() > last_ns + SILENCE_NS_MAX;
-            let message = match self.consumer.poll(Duration::from_millis(100)) {
+            let message = match self.consumer.poll(POLL) {
                 Some(Ok(message)) => message,
                 // Only control records, which nobody gets to see, stand before the end.
                 Some(Err(ClientError::PartitionEOF(partition))) => {
@@ -118,20 +226,31 @@ impl Scan {
             last_ns = clock.monotonic_ns();
             let key = (message.topic().to_owned(), message.partition());
             let Some(range) = self.ranges.get_mut(&key) else { continue };
+            let mut is_over = message.offset() + 1 >= range.end;
             if message.offset() < range.end {
                 range.bytes += message.payload_len() as u64;
-                each(&message);
+                is_over |= !each(&message, range.bytes);
             }
-            let is_over = range.bytes > bytes_max;
-            is_all &= !is_over;
-            if message.offset() + 1 >= range.end || is_over {
+            if is_over {
+                drop(message);
                 self.ranges.remove(&key);
+                self.let_go(&key).map_err(|error| self.failed("reading", &error))?;
             }
         }
-        Ok(is_all)
+        Ok(())
     }
 
-    fn failed(&self, what: &str, error: &ClientError) -> KafkaError {
+    /// Has librdkafka fetch no more of a partition.
+    fn let_go(&self, (topic, partition): &(String, i32)) -> Result<(), ClientError> {
+        if self.ranges.is_empty() {
+            return self.consumer.unassign();
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, *partition);
+        self.consumer.incremental_unassign(&list)
+    }
+
+    pub(super) fn failed(&self, what: &str, error: &ClientError) -> KafkaError {
         let why = access::explain(&self.consumer, error);
         KafkaError::Brokers { brokers: self.brokers.clone(), what: what.to_owned(), why }
     }

@@ -55,6 +55,8 @@ where
 struct Observed {
     context: Arc<Context>,
     coverage: Coverage,
+    /// How far it came, by partition: one, and one more for each time its topic grew and it moved.
+    reached: Vec<(i32, u64)>,
     sections: u64,
     records: u64,
     filtered: u64,
@@ -111,9 +113,15 @@ impl Audit {
 
     /// The next section in queue order.
     pub fn observe(&mut self, header: &PayloadHeader) {
+        self.observe_in(0, header);
+    }
+
+    /// The next section in the order of a partition. There is no order among partitions: a context is in
+    /// more than one if its topic was given more of them.
+    pub fn observe_in(&mut self, partition: i32, header: &PayloadHeader) {
         let key = (header.context.id, header.epoch);
         let observed = self.contexts.entry(key).or_insert_with(|| Observed::new(&header.context));
-        observed.observe(header);
+        observed.observe(partition, header);
     }
 
     /// The next batch in queue order. With `decode`, its block is read and its bodies are checked.
@@ -151,9 +159,14 @@ impl Audit {
         let decoded = decode.cursors(encoding, body, &mut self.cursors);
         let fault = decoded.err().or_else(|| check_cursors(header, &self.cursors));
         if let Some(fault) = fault {
-            let PayloadHeader { context, epoch, span, .. } = header;
-            self.faults.add(|| format!("context {} epoch {epoch} {span}: {fault}", context.id));
+            self.observe_fault(header, &fault);
         }
+    }
+
+    /// Something that is wrong with a section's body.
+    pub fn observe_fault(&mut self, header: &PayloadHeader, fault: &str) {
+        let PayloadHeader { context, epoch, span, .. } = header;
+        self.faults.add(|| format!("context {} epoch {epoch} {span}: {fault}", context.id));
     }
 
     /// Something that the reader had to leave out.
@@ -195,6 +208,7 @@ impl Observed {
         Observed {
             context: Arc::clone(context),
             coverage: Coverage::default(),
+            reached: Vec::new(),
             sections: 0,
             records: 0,
             filtered: 0,
@@ -207,13 +221,19 @@ impl Observed {
         }
     }
 
-    fn observe(&mut self, header: &PayloadHeader) {
+    fn observe(&mut self, partition: i32, header: &PayloadHeader) {
         let span = header.span;
-        let reached = self.coverage.end();
         let overlap = self.coverage.cover(span);
         self.doubled += overlap;
-        if overlap == 0 && !span.is_empty() && reached.is_some_and(|end| span.begin < end) {
-            self.misordered += 1;
+        if !span.is_empty() {
+            let reached = self.reached.iter_mut().find(|it| it.0 == partition);
+            match reached {
+                Some((_, end)) => {
+                    self.misordered += u64::from(overlap == 0 && span.begin < *end);
+                    *end = (*end).max(span.end);
+                }
+                None => self.reached.push((partition, span.end)),
+            }
         }
         match header.gap {
             Some(reason) => self.gaps.add(reason, GapSum { count: 1, bytes: span.bytes() }),

@@ -58,6 +58,21 @@ fn histories_are_judged_right() {
 }
 
 #[test]
+fn partitions_have_no_order_among_them() {
+    let mut audit = Audit::new(0);
+    // The topic was grown: the later half of the context is in partition 4, and is read first.
+    for (partition, begin, end) in [(4, 20, 30), (1, 0, 10), (4, 30, 40), (1, 10, 20)] {
+        audit.observe_in(partition, &section(begin, end));
+    }
+    assert!(audit.finish().is_clean());
+    let mut audit = Audit::new(0);
+    for (partition, begin, end) in [(4, 20, 30), (1, 10, 20), (1, 0, 10)] {
+        audit.observe_in(partition, &section(begin, end));
+    }
+    assert_eq!(audit.finish().contexts[0].misordered, 1);
+}
+
+#[test]
 fn a_missing_head_is_lost_unless_it_was_trimmed() {
     assert_eq!(audit(0, &[(10, 20)]).head, Head::Missing);
     assert!(!audit(0, &[(10, 20)]).is_clean());
