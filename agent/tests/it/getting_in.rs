@@ -20,9 +20,12 @@ static FERRY: LazyLock<User> = LazyLock::new(|| User::new("ferry", "geheim-1"));
 /// Changes her password.
 static CAROL: LazyLock<User> = LazyLock::new(|| User::new("carol", "geheim-2"));
 
+/// Is known to the agent by its environment.
+static ERNA: LazyLock<User> = LazyLock::new(|| User::new("erna", "geheim-9"));
+
 /// The broker that these tests share: each has topics and users of its own.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    let builder = Cluster::builder().user(&FERRY).user(&CAROL);
+    let builder = Cluster::builder().user(&FERRY).user(&CAROL).user(&ERNA);
     builder.start().expect("Kafka starts")
 });
 

@@ -7,10 +7,11 @@ use std::path::Path;
 use benches::layout::Layout;
 use benches::load::LoadSpec;
 use benches::wrap::Format;
-use kafka_kit::{AclOperation, Listener, Mechanism, User, Validity};
+use kafka_kit::{AclOperation, Cluster, Listener, Mechanism, User, Validity};
 
 use super::{
-    CAROL, CLUSTER, assert_nowhere, cluster_with, put, read, sink, talkative, wait_for_bodies,
+    CAROL, CLUSTER, assert_nowhere, cluster_with, put, read, sink, talkative, token,
+    wait_for_bodies,
 };
 use crate::kit::{
     Agent, Bed, Writer, append, assert_exact, containers, files, judge, load, rotation, sleep_ms,
@@ -169,5 +170,31 @@ fn a_certificate_is_swapped_and_a_broken_one_leaves_the_last_good_one_in_force()
     wait_for_bodies(cluster, "swapped", &["one", "v2", "v3", "v4", "two"]);
     let key_line = |key: &[u8]| String::from_utf8_lossy(key).lines().nth(1).unwrap().to_owned();
     assert_nowhere(&bed, &agent, &[&key_line(&first.1), &key_line(&second.1)]);
+    agent.stop();
+}
+
+/// The broker closes a connection whose token is over; the file has a new one before that.
+#[test]
+fn a_token_that_is_renewed_in_its_file_keeps_the_agent_in() {
+    let reauthentication = "listener.name.sasl.oauthbearer.connections.max.reauth.ms";
+    let cluster =
+        Cluster::builder().set(reauthentication, "3600000").start().expect("Kafka starts");
+    cluster.create_topic("long", 1, 1, &[]).unwrap();
+    let bed = Bed::new();
+    let (first, second) = (token("ferry", 25), token("ferry", 3600));
+    put(&bed.path("token"), &first);
+    let sasl = "    sasl: {mechanism: OAUTHBEARER, tokenFile: '{dir}/token'}\n";
+    let kafka = sink("default", &cluster, (Listener::Sasl, "long"), sasl, "");
+    bed.configure(&[&talkative(&bed), &kafka, &files("files", "*.log", "")]);
+    let agent = Agent::start(&bed);
+    append(&bed.log("a.log"), b"one\n");
+    wait_for_bodies(&cluster, "long", &["one"]);
+    put(&bed.path("token"), &second);
+    // Until the first token is over, by the broker's clock and by ours.
+    sleep_ms(30_000);
+    append(&bed.log("a.log"), b"two\n");
+    wait_for_bodies(&cluster, "long", &["one", "two"]);
+    assert_eq!(agent.metric("logferry_data_plane_restarts_total"), 0.0);
+    assert_nowhere(&bed, &agent, &[&first, &second]);
     agent.stop();
 }
