@@ -38,6 +38,8 @@ need_test() {
     command -v setpriv >/dev/null || packages+=(util-linux)
     command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
     command -v python3 >/dev/null || packages+=(python3)
+    # A test makes a slow link in a network namespace of its own.
+    command -v tc >/dev/null || packages+=(iproute2)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
     # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.
