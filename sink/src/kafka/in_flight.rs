@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{AckSender, Payload, PayloadHeader, Ticket};
+use flow::{AckSender, Payload, PayloadHeader, Ticket, is_mutant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::lanes::Lanes;
@@ -78,6 +78,7 @@ impl Failure {
                 | Code::PolicyViolation
                 | Code::QueueFull,
             ) => Failure::Rejected,
+            _ if is_mutant("unknown_outcome_sent_again") => Failure::Rejected,
             _ => Failure::Unknown,
         }
     }
@@ -125,8 +126,16 @@ impl Batch {
             let sent = Box::new(Sent { batch: Arc::clone(self), section });
             if let Err(why) = send(&outcome.payload, section, sent) {
                 outcome.outstanding -= 1;
+                if is_mutant("full_client_drops") {
+                    std::mem::forget(outcome.tickets[section].take());
+                    continue;
+                }
                 outcome.rejected.get_or_insert(why);
                 break;
+            }
+            if is_mutant("sending_counted_as_delivery") {
+                let ticket = outcome.tickets[section].take();
+                outcome.acked.extend(ticket);
             }
         }
         self.finish_one(self.lock())
@@ -152,6 +161,13 @@ impl Batch {
         outcome.outstanding -= 1;
         if outcome.outstanding > 0 {
             return None;
+        }
+        if outcome.rejected.is_some() && is_mutant("failure_counted_as_delivery") {
+            let tickets = std::mem::take(&mut outcome.tickets);
+            outcome.acked.extend(tickets.into_iter().flatten());
+        }
+        if outcome.rejected.is_some() && is_mutant("partial_ack_skips_the_rest") {
+            outcome.rejected = None;
         }
         let acked = std::mem::take(&mut outcome.acked);
         let reported = Reported {
@@ -190,3 +206,6 @@ fn nothing(tenant: &Arc<str>) -> Payload {
         permit: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use flow::is_mutant;
 use serde::{Deserialize, Serialize};
 
 /// By topic, by partition: the next offset.
@@ -124,7 +125,9 @@ impl Offsets {
     /// # Errors
     /// If the file cannot be written; the old one stays.
     pub(super) fn advance(&mut self, now_ns: u64, stored_ns: u64) -> io::Result<()> {
-        let is_stored = |it: &&Picture| it.settled_ns.is_some_and(|at_ns| at_ns < stored_ns);
+        let is_early = is_mutant("offset_stored_before_its_checkpoint");
+        let is_stored =
+            |it: &&Picture| it.settled_ns.is_some_and(|at_ns| at_ns < stored_ns || is_early);
         let covered = self.pictures.iter().take_while(is_stored).count();
         let newest = self.pictures.drain(..covered).next_back();
         let outcome = match newest {
@@ -136,7 +139,8 @@ impl Offsets {
             let (table, last) = (self.now.clone(), self.admitted);
             self.pictures.push_back(Picture { table, last, settled_ns: None });
         }
-        let oldest = self.open.first().copied().unwrap_or(u64::MAX);
+        let is_blind = is_mutant("offset_stored_over_an_open_message");
+        let oldest = self.open.first().copied().filter(|_| !is_blind).unwrap_or(u64::MAX);
         for picture in self.pictures.iter_mut().filter(|it| it.last < oldest) {
             picture.settled_ns.get_or_insert(now_ns);
         }
