@@ -47,6 +47,7 @@ miri:
 
 chaos:
 	@scripts/need.sh build test
+	@scripts/kafka.sh
 	scripts/chaos.sh
 
 mutants:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs CHAOS_SCHEDULES schedules of the real agent on real disks, from the seed CHAOS_SEED on; one of each
 # kind in turn: nothing is removed, files are removed and cut, the disk of the logs loses its power.
+# One in twenty delivers to a real Kafka that is killed, stopped and cut off: CHAOS_KAFKA=all for all, none for none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -5,6 +5,9 @@
 //! Afterwards the queues alone must hold every line once and in order, and declare what was destroyed
 //! after the agent had seen it; see docs/PROOF.md for the exact rule.
 //!
+//! Some deliver to a real Kafka, which is killed, stopped and cut off, and whose own consumer tells what came:
+//! one in twenty, or all with `CHAOS_KAFKA=all`, or none with `CHAOS_KAFKA=none`.
+//!
 //! `CHAOS_SCHEDULES` of them, from the seed `CHAOS_SEED` on, one of each kind in turn; a schedule follows
 //! from its seed but for the times that the machine takes.
 
@@ -12,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::kit::{now_ns, sleep_ms, wait_for};
 
+mod broker;
 mod cage;
 mod check;
 mod dice;
@@ -36,6 +40,8 @@ const AT_ONCE: usize = 4;
 struct Totals {
     lines: AtomicU64,
     kills: AtomicU64,
+    /// What befell the broker.
+    strikes: AtomicU64,
     power_cuts: AtomicU64,
     power_cuts_of_logs: AtomicU64,
     destroyed: AtomicU64,
@@ -49,6 +55,8 @@ struct Totals {
     gaps_without_length: AtomicU64,
     again: AtomicU64,
     limited: AtomicU64,
+    /// Schedules whose queue is Kafka.
+    with_kafka: AtomicU64,
 }
 
 impl Totals {

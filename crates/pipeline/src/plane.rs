@@ -206,7 +206,8 @@ impl DataPlane {
         let wait = |threads: &[JoinHandle<()>], wake: &dyn Fn()| {
             while !threads.iter().all(JoinHandle::is_finished) {
                 let now_ns = clock.monotonic_ns();
-                if now_ns >= deadline_ns {
+                // A sink that is broken takes nothing any more, however long readers wait for it.
+                if now_ns >= deadline_ns || self.flags.broken().is_some() {
                     self.flags.is_abandoned.store(true, Ordering::Release);
                 }
                 if now_ns >= deadline_ns.saturating_add(HUNG_NS) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{AckSender, Payload, Ticket};
+use flow::{AckSender, Payload, Ticket, is_mutant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::lanes::Lanes;
@@ -90,6 +90,7 @@ impl Failure {
                 | Code::PolicyViolation
                 | Code::QueueFull,
             ) => Failure::Rejected,
+            _ if is_mutant("unknown_outcome_sent_again") => Failure::Rejected,
             _ => Failure::Unknown,
         }
     }
@@ -145,8 +146,18 @@ impl Batch {
             if let Err(rejection) = send(self, message, sent) {
                 let mut state = self.lock();
                 state.outstanding -= 1;
+                if is_mutant("full_client_drops") {
+                    let section = self.messages[message].section;
+                    std::mem::forget(state.tickets[section].take());
+                    continue;
+                }
                 state.reported.rejection.get_or_insert(rejection);
                 break;
+            }
+            if is_mutant("sending_counted_as_delivery") {
+                let mut state = self.lock();
+                let ticket = state.tickets[self.messages[message].section].take();
+                state.reported.acked.extend(ticket);
             }
         }
         self.finish_one(self.lock())
@@ -198,10 +209,24 @@ impl Batch {
 
     fn finish_one(&self, mut state: MutexGuard<'_, State>) -> Option<Reported> {
         state.outstanding -= 1;
-        (state.outstanding == 0).then(|| std::mem::take(&mut state.reported))
+        if state.outstanding > 0 {
+            return None;
+        }
+        let mut reported = std::mem::take(&mut state.reported);
+        if reported.rejection.is_some() && is_mutant("failure_counted_as_delivery") {
+            let tickets = std::mem::take(&mut state.tickets);
+            reported.acked.extend(tickets.into_iter().flatten());
+        }
+        if is_mutant("partial_ack_skips_the_rest") {
+            reported.rejection = None;
+        }
+        Some(reported)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

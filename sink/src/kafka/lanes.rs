@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::SinkError;
+use flow::{SinkError, is_mutant};
 
 use super::divide::{declare, divide};
 use super::in_flight::{Batch, Rejection};
@@ -63,11 +63,12 @@ impl Lanes {
     ) -> Result<Admitted, SinkError> {
         let mut lanes = self.lock();
         let lane = lanes.entry(Arc::clone(tenant)).or_default();
-        if lane.has_hole && !lane.why.is_empty() {
+        let has_hole = lane.has_hole && !is_mutant("rejected_is_overtaken");
+        if has_hole && !lane.why.is_empty() {
             return Err(SinkError::Retry(lane.why.clone()));
         }
         let is_full = lane.in_flight > 0 && lane.bytes + bytes > bytes_max;
-        if is_full || lane.has_hole || !lane.waiting.is_empty() {
+        if is_full || has_hole || (lane.limit.bytes().is_some() && !lane.waiting.is_empty()) {
             return Err(SinkError::Busy);
         }
         lane.bytes += bytes;

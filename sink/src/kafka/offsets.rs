@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use flow::is_mutant;
 use serde::{Deserialize, Serialize};
 
 /// By partition: the next offset.
@@ -69,7 +70,9 @@ struct Picture {
 impl Topic {
     /// The newest picture that had settled before `stored_ns`, if there is one.
     fn stored(&mut self, stored_ns: u64) -> Option<Partitions> {
-        let is_stored = |it: &&Picture| it.settled_ns.is_some_and(|at_ns| at_ns < stored_ns);
+        let is_early = is_mutant("offset_stored_before_its_checkpoint");
+        let is_stored =
+            |it: &&Picture| it.settled_ns.is_some_and(|at_ns| at_ns < stored_ns || is_early);
         let stored = self.pictures.iter().take_while(is_stored).count();
         self.pictures.drain(..stored).next_back().map(|it| it.partitions)
     }
@@ -81,7 +84,8 @@ impl Topic {
             let partitions = self.now.clone();
             self.pictures.push_back(Picture { partitions, last, settled_ns: None });
         }
-        let oldest = self.open.first().copied().unwrap_or(u64::MAX);
+        let is_blind = is_mutant("offset_stored_over_an_open_message");
+        let oldest = self.open.first().copied().filter(|_| !is_blind).unwrap_or(u64::MAX);
         for picture in self.pictures.iter_mut().filter(|it| it.last < oldest) {
             picture.settled_ns.get_or_insert(now_ns);
         }
@@ -196,9 +200,28 @@ impl Offsets {
 
     /// A message of ours has this offset, and its ticket was completed.
     pub(super) fn note(&mut self, topic: &str, partition: i32, offset: i64) {
+        let stored = self.stored.topics.get(topic).and_then(|it| it.get(&partition));
+        if stored.is_some_and(|it| offset < *it) {
+            self.begin_anew(topic, partition);
+        }
         let Some(topic) = self.topics.get_mut(topic) else { return };
         let next = topic.now.entry(partition).or_insert(0);
         *next = (*next).max(offset + 1);
+    }
+
+    /// All that is stored of a partition was done with below: it is another one, in a topic made anew.
+    fn begin_anew(&mut self, topic: &str, partition: i32) {
+        tracing::warn!(topic, partition, "made anew; what was in it is gone with the old one");
+        let mut stored = self.stored.clone();
+        stored.topics.entry(topic.to_owned()).or_default().insert(partition, 0);
+        if let Err(error) = self.write(stored) {
+            // The next look at the offsets tries again.
+            tracing::warn!(%error, "the offsets of the topic made anew are not stored");
+        }
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.pictures.clear();
+            topic.now.insert(partition, 0);
+        }
     }
 
     /// Takes pictures, and stores of each topic the newest that had settled before `stored_ns`:
@@ -297,6 +320,19 @@ mod tests {
         assert_eq!(stored(&path)["logs"], ends(5), "no checkpoint has the first yet");
         offsets.advance(400, 350).unwrap();
         assert_eq!(stored(&path)["logs"], [(0, 8), (1, 6)].into());
+    }
+
+    #[test]
+    fn d6_the_offsets_of_a_topic_made_anew_begin_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.json");
+        let mut offsets = Offsets::open(&path).unwrap();
+        offsets.begin("logs", ends(50)).unwrap();
+        offsets.note("logs", 0, 3);
+        assert_eq!(stored(&path)["logs"], [(0, 0), (1, 50)].into());
+        offsets.advance(100, 50).unwrap();
+        offsets.advance(200, 150).unwrap();
+        assert_eq!(stored(&path)["logs"], [(0, 4), (1, 50)].into());
     }
 
     #[test]

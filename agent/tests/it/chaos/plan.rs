@@ -28,6 +28,8 @@ pub(super) struct Plan {
     /// Most memory of the agent's process; none for as much as there is.
     pub(super) memory_bytes: Option<u64>,
     pub(super) steps: u64,
+    /// The queue is Kafka, and not the embedded one.
+    pub(super) has_kafka: bool,
 }
 
 /// Streams that are rotated: two of each tenant.
@@ -36,6 +38,10 @@ pub(super) const STREAMS: usize = 4;
 const CROWD: usize = 18;
 /// Memory of a limited agent: twice what it has when it starts.
 const MEMORY_BYTES: u64 = 32 << 20;
+
+/// One of so many schedules has Kafka, unless `CHAOS_KAFKA` says something else. No multiple of 3, so that all
+/// kinds have their turn.
+const KAFKA_EVERY: u64 = 20;
 
 impl Plan {
     pub(super) fn of(seed: u64, dice: &mut Dice) -> Plan {
@@ -50,6 +56,11 @@ impl Plan {
             descriptors: 300 + dice.roll(1000),
             memory_bytes: dice.one_in(3).then_some(MEMORY_BYTES),
             steps: 10 + dice.roll(30),
+            has_kafka: match std::env::var("CHAOS_KAFKA").as_deref() {
+                Ok("all") => true,
+                Ok("none") => false,
+                _ => seed.is_multiple_of(KAFKA_EVERY),
+            },
         }
     }
 

@@ -42,7 +42,8 @@ impl Schedule<'_> {
         totals.limited.fetch_add(u64::from(plan.memory_bytes.is_some()), Ordering::Relaxed);
         let late_writes_ns = plan.late_writes_ms * 1_000_000;
         let count = STREAMS + plan.crowd;
-        let node = Node::new(plan);
+        totals.with_kafka.fetch_add(u64::from(plan.has_kafka), Ordering::Relaxed);
+        let node = Node::new(seed, plan);
         let stream = |number| {
             let is_dated = number < STREAMS && dice.one_in(3);
             let mut stream = Stream::new(&node.bed, number, is_dated, late_writes_ns);
@@ -101,6 +102,12 @@ impl Schedule<'_> {
     }
 
     fn step(&mut self, number: usize) -> &'static str {
+        if let Some(topics) = self.node.topics
+            && self.dice.one_in(6)
+        {
+            count(&self.totals.strikes);
+            return topics.strike(&mut self.dice);
+        }
         match self.dice.roll(40) {
             0..14 => {
                 self.streams[number].write(&mut self.dice, 60);
@@ -354,7 +361,7 @@ impl Schedule<'_> {
         }
         assert!(records.len() <= self.streams.len(), "records of other files");
         for tenant in TENANTS {
-            let audit = self.node.logferry(tenant, &["audit"]);
+            let audit = self.node.audit(tenant);
             let report = audit.json();
             assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
         }

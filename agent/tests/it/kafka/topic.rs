@@ -17,7 +17,6 @@ fn records(messages: &[Read]) -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "messages are not split yet: the tenant waits, and says so"]
 fn d5_what_is_too_large_for_the_topic_arrives_in_parts_and_holds_up_nobody() {
     const LINES: usize = 400;
     let scene = Scene::new(Cluster::builder(), Listener::Plain, 1, "");

@@ -1,0 +1,121 @@
+//! Broker: the real Kafka that schedules with Kafka share, and what befalls it.
+//!
+//! It is one for all, since it takes longer to start than a schedule to run: what befalls it befalls all that
+//! run. It is never away for long, and there while it is asked what it holds.
+
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use kafka_kit::{Api, Cluster, Fault, Isolation, Line, Listener, Rule};
+use serde_json::Value;
+
+use super::dice::Dice;
+use crate::kit::{Run, sleep_ms, wait_for};
+
+/// Whoever writes to it kills or stops it; whoever asks it something reads.
+static BROKER: LazyLock<RwLock<Cluster>> =
+    LazyLock::new(|| RwLock::new(Cluster::builder().start().expect("Kafka starts")));
+
+/// The topics of a schedule: one for each tenant, with one partition, so that it has an order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Topics {
+    seed: u64,
+}
+
+impl Topics {
+    /// Makes them.
+    pub(super) fn new(seed: u64, tenants: &[&str]) -> Topics {
+        let topics = Topics { seed };
+        for tenant in tenants {
+            broker().create_topic(&topics.name(tenant), 1, 1, &[]).expect("can be made");
+        }
+        topics
+    }
+
+    fn name(self, tenant: &str) -> String {
+        format!("chaos-{}-{tenant}", self.seed)
+    }
+
+    /// What a `LogSink` of a tenant says of it.
+    pub(super) fn fields(self, tenant: &str) -> String {
+        let (brokers, topic) = (broker().addresses(Listener::Proxied), self.name(tenant));
+        format!("  kafka: {{brokers: ['{brokers}'], topic: '{topic}'}}\n  encoding: json_lines\n")
+    }
+
+    /// All records of a tenant, in the order of the topic, by Kafka's own consumer.
+    pub(super) fn records(self, tenant: &str) -> Vec<Value> {
+        let (broker, topic) = (broker(), self.name(tenant));
+        let end = broker.end_offsets(&topic).expect("the topic is there")[&0];
+        let messages = broker.consume_count(&topic, 0, Isolation::Uncommitted, end);
+        let values = messages.expect("can be read").into_iter().filter_map(|it| it.value);
+        let text = values.flatten().collect::<Vec<u8>>();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("an object")).collect()
+    }
+
+    /// `logferry audit` of a tenant's topic.
+    pub(super) fn audit(self, tenant: &str) -> Run {
+        let (broker, topic) = (broker(), self.name(tenant));
+        let brokers = broker.addresses(Listener::Plain);
+        // A broker that has just been started may not lead yet.
+        wait_for("an answer of the broker", || {
+            let run =
+                Run::of(&["audit", "--kafka", &brokers, "--topic", &topic, "--output", "json"]);
+            if run.stderr.contains("Not leader for partition") { Err(run.stderr) } else { Ok(run) }
+        })
+    }
+
+    /// Something befalls the broker, or the way to it.
+    pub(super) fn strike(self, dice: &mut Dice) -> &'static str {
+        let rest_ms = dice.roll(400);
+        let kind = dice.roll(9);
+        if kind < 3 {
+            let cluster = BROKER.write().unwrap_or_else(PoisonError::into_inner);
+            let broker = cluster.broker(1);
+            if kind == 0 {
+                broker.kill().expect("it runs");
+                sleep_ms(rest_ms);
+                broker.start().expect("Kafka starts");
+                return "has its broker killed";
+            }
+            broker.pause().expect("it runs");
+            sleep_ms(5 * rest_ms);
+            broker.resume().expect("it runs");
+            return "has its broker stopped for a while";
+        }
+        let cluster = broker();
+        let proxy = cluster.broker(1).proxy();
+        let nth = 1 + dice.roll(3);
+        match kind {
+            3 | 4 => {
+                proxy.add(Rule::new(Api::Produce, Fault::CutAfter).nth(nth));
+                "will not hear an acknowledgement"
+            }
+            5 => {
+                proxy.add(Rule::new(Api::Produce, Fault::CutBefore).nth(nth));
+                "is cut off before a request"
+            }
+            6 => {
+                // NOT_LEADER_OR_FOLLOWER, and nothing is stored.
+                for tenant in super::stream::TENANTS {
+                    proxy.add(Rule::refused(&self.name(tenant), 0, 6).nth(nth));
+                }
+                "is told that its broker does not lead"
+            }
+            7 => {
+                proxy.add(Rule::new(Api::Produce, Fault::Delay(Duration::from_millis(rest_ms))));
+                "hears late"
+            }
+            _ => {
+                proxy.set_line(if nth == 1 { Line::Refuse } else { Line::Silent });
+                sleep_ms(rest_ms);
+                proxy.set_line(Line::Pass);
+                "has no line to its broker"
+            }
+        }
+    }
+}
+
+fn broker() -> RwLockReadGuard<'static, Cluster> {
+    BROKER.read().unwrap_or_else(PoisonError::into_inner)
+}
