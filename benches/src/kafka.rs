@@ -20,7 +20,7 @@ use crate::process::cpu_ns;
 pub use library::{Produced, produce};
 
 /// Partitions of each topic.
-const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 4;
 /// Longest wait for an answer, or for the next message.
 const PATIENCE: Duration = Duration::from_secs(30);
 

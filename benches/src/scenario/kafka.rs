@@ -19,7 +19,7 @@ use super::{MIB, Settings, Space, load, seconds};
 use crate::agent_config::{InputConfig, KafkaOutput, OutputConfig};
 use crate::clocks::monotonic_ns;
 use crate::floors::{Pass, compress_pieces, mb_per_second};
-use crate::kafka::{Kafka, Produced, produce};
+use crate::kafka::{Kafka, PARTITIONS, Produced, produce};
 use crate::layout::Layout;
 use crate::load::{Limits, Load, Totals};
 use crate::process::cpu_ns;
@@ -99,7 +99,7 @@ pub(super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section>
              the same messages, with keys and headers, by librdkafka at the agent's settings; CPU of \
              that process. × is CPU against bare message by message. Payloads: compressed by the agent, \
              record batches not.",
-            settings.input_bytes, 4
+            settings.input_bytes, PARTITIONS
         ),
         config: bed.shown(&bed.output("bench-1", "otlp_proto", false)),
         goals: goals(&table),

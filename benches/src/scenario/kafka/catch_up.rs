@@ -27,8 +27,8 @@ const FAULT: Duration = Duration::from_secs(15);
 /// By how much longer it lasts in each run, so that it ends at another moment of such a pause.
 const FAULT_STEP: Duration = Duration::from_millis(373);
 
-const KILLED: &str = "killed: share of peak";
-const PAUSED: &str = "stopped: share of peak";
+const KILLED: &str = "killed: share";
+const PAUSED: &str = "stopped: share";
 
 pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section> {
     let bed = Bed { settings, space, kafka: Kafka::start(&space.root)? };

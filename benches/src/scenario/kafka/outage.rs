@@ -14,6 +14,7 @@ use crate::agent_config::OutputConfig;
 use crate::clocks::{SECOND_NS, monotonic_ns};
 use crate::kafka::Kafka;
 use crate::load::{Limits, Load, Totals};
+use crate::process::cpu_ns;
 use crate::report::{Goal, Section, Side, Table};
 use crate::shape::Shape;
 
@@ -43,10 +44,12 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
         ("killed: settled MiB", 1),
         ("killed: most MiB", 1),
         (KILLED, 3),
+        ("killed: CPU %", 1),
         ("killed: caught up s", 1),
         ("stopped: settled MiB", 1),
         ("stopped: most MiB", 1),
         (PAUSED, 3),
+        ("stopped: CPU %", 1),
         ("stopped: caught up s", 1),
         (PEAK, 1),
     ];
@@ -56,7 +59,8 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
         let paused = bed.outage(Kafka::pause, Kafka::resume)?;
         let mut row = vec![killed.before / MIB];
         for it in [&killed, &paused] {
-            row.extend([it.settled / MIB, it.most / MIB, it.most / it.settled, it.caught_up]);
+            row.extend([it.settled / MIB, it.most / MIB, it.most / it.settled]);
+            row.extend([it.cpu_percent, it.caught_up]);
         }
         row.push(killed.peak.max(paused.peak) / MIB);
         eprintln!("kafka-outage: run {run} of {}: {row:.2?}", settings.runs);
@@ -90,12 +94,13 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
     })
 }
 
-/// Resident bytes, and seconds until all was delivered.
+/// Resident bytes, CPU in per cent of a core while the broker was away, and seconds until all was delivered.
 struct Outage {
     before: f64,
     settled: f64,
     most: f64,
     peak: f64,
+    cpu_percent: f64,
     caught_up: f64,
 }
 
@@ -140,6 +145,7 @@ impl Bed<'_> {
         let before = agent.memory()?.resident_bytes;
         leave(&self.kafka)?;
         let left_ns = monotonic_ns();
+        let left_cpu_ns = cpu_ns(agent.pid())?;
         let (mut settled, mut most) = (None, 0);
         loop {
             let away_ns = monotonic_ns() - left_ns;
@@ -153,10 +159,12 @@ impl Bed<'_> {
             }
             thread::sleep(LOOK);
         }
+        let used = seconds(cpu_ns(agent.pid())? - left_cpu_ns);
+        let cpu_percent = 100.0 * used / seconds(monotonic_ns() - left_ns);
         come_back(&self.kafka)?;
         let settled = settled.map_or(f64::NAN, |it| it as f64);
         let (before, most) = (before as f64, most as f64);
-        Ok(Outage { before, settled, most, peak: 0.0, caught_up: 0.0 })
+        Ok(Outage { before, settled, most, peak: 0.0, cpu_percent, caught_up: 0.0 })
     }
 }
 
