@@ -72,6 +72,8 @@ lint:
 	scripts/tidy.py
 
 bench: build
+	@scripts/need.sh test
+	@scripts/kafka.sh
 	scripts/bench.sh $(TARGET_DIR)/release
 
 clean:

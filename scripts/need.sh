@@ -38,6 +38,8 @@ need_test() {
     command -v setpriv >/dev/null || packages+=(util-linux)
     command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
     command -v python3 >/dev/null || packages+=(python3)
+    # A test makes a slow link in a network namespace of its own.
+    command -v tc >/dev/null || packages+=(iproute2)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
     # A consumer of Kafka that is not ours.
@@ -49,7 +51,7 @@ need_test() {
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
 }
 
-# librdkafka, the Kafka client, is compiled from the C source in its crate, and finds libssl by pkg-config.
+# librdkafka, the Kafka client, is compiled from the C source in its crate; .cargo/config.toml says where libssl.a is.
 need_librdkafka() {
     command -v make >/dev/null || packages+=(make)
     command -v g++ >/dev/null || packages+=(g++)

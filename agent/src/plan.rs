@@ -10,7 +10,7 @@ use crd::{
     AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
     MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
 };
-use flow::{AckSender, Clock, Codec, ReadBack, RecordFlags, Sink};
+use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
 use pipeline::frame::multiline::{self, Multiline};
@@ -22,31 +22,67 @@ use pipeline::shipper::{RetryPolicy, ShipperParts};
 use pipeline::source::{SourceOptions, StartAt};
 use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
-use sink::json_lines::JsonLinesEncoder;
-use sink::kafka::{KafkaProducer, KafkaReadBack, KafkaSink};
-use sink::otlp::OtlpEncoder;
+use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink};
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::stdout::StdoutSink;
 
 use crate::place;
 
+mod credentials;
 mod kafka;
+
+pub(crate) use credentials::Credentials;
+pub(crate) use kafka::config as kafka_config;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) plan: PlanePlan,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    /// Sinks that nothing is read for, as nobody knows what they hold; and why.
+    pub(crate) absent: Vec<Absent>,
+}
+
+/// A sink whose brokers do not answer, or refuse.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    pub(crate) name: String,
+    pub(crate) config: KafkaConfig,
+    pub(crate) why: String,
+}
+
+/// Refuses what can be written and is not built yet.
+pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
+    settings.sinks.iter().try_for_each(|it| {
+        kafka::refuse_unbuilt(it).with_context(|| format!("LogSink {}", it.name))
+    })
 }
 
 /// Opens the sinks and resolves everything else.
-pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Resolved> {
+pub(crate) fn resolve(
+    settings: &Settings,
+    credentials: &Credentials,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Resolved> {
+    refuse_unbuilt(settings)?;
     let agent = &settings.agent;
     let mut queues = Vec::new();
-    let mut sinks = Vec::new();
+    let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
-        let opened = open_sink(sink, agent, clock, &mut queues);
-        sinks.push(opened.with_context(|| format!("LogSink {}", sink.name))?);
+        let opened = open_sink(sink, agent, credentials, clock, &mut queues);
+        match opened.with_context(|| format!("LogSink {}", sink.name)) {
+            Ok(opened) => sinks.push(opened),
+            Err(error) => match (&sink.target, error.chain().any(|it| it.is::<KafkaError>())) {
+                (SinkTarget::Kafka(kafka), true) if absent.len() + 1 < settings.sinks.len() => {
+                    let config = kafka::config(sink, kafka, agent, credentials)?;
+                    let why = format!("{error:#}");
+                    absent.push(Absent { name: sink.name.clone(), config, why });
+                    let (name, reader) = (Arc::from(&*sink.name), reader_sink(sink)?);
+                    sinks.push(SinkPlan { name, reader, shippers: Vec::new(), read_back: None });
+                }
+                _ => return Err(error),
+            },
+        }
     }
     let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
     let others = settings.other_tenants_memory;
@@ -58,7 +94,7 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
         rules: settings
             .log_configs
             .iter()
-            .map(|it| rule(it, settings))
+            .map(|it| rule(it, settings, &absent))
             .collect::<Result<_, _>>()?,
         place: place::of(agent),
         sinks,
@@ -77,10 +113,14 @@ pub(crate) fn resolve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Re
         open_files_max: place::open_files_max(agent.open_files_max),
         pinned_bytes_max: agent.pinned_bytes_max,
     };
-    Ok(Resolved { plan, queues })
+    Ok(Resolved { plan, queues, absent })
 }
 
-fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule> {
+fn rule(
+    config: &LogConfigSettings,
+    settings: &Settings,
+    absent: &[Absent],
+) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
     let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
@@ -138,7 +178,8 @@ fn rule(config: &LogConfigSettings, settings: &Settings) -> anyhow::Result<Rule>
         linger_ns: nanoseconds(linger),
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
-    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options), fs })
+    let is_waiting = absent.iter().any(|it| it.name == config.sink);
+    Ok(Rule { name, selection, tenants, sink, is_waiting, options: Arc::new(options), fs })
 }
 
 /// Where the files of a LogConfig may lie.
@@ -177,6 +218,7 @@ fn multiline(settings: &MultilineSettings) -> Multiline {
 fn open_sink(
     settings: &SinkSettings,
     agent: &AgentSettings,
+    credentials: &Credentials,
     clock: &Arc<dyn Clock>,
     queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
 ) -> anyhow::Result<SinkPlan> {
@@ -190,7 +232,7 @@ fn open_sink(
             Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
         }
         SinkTarget::Kafka(kafka) => {
-            let config = kafka::config(settings, kafka, agent)?;
+            let config = kafka::config(settings, kafka, agent, credentials)?;
             read_back = Some(Box::new(KafkaReadBack::of(&config, &**clock)?));
             let producer = KafkaProducer::open(config, Arc::clone(clock))?;
             Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)))
@@ -210,25 +252,36 @@ fn open_sink(
             Arc::new(move |acks| Box::new(BlackholeSink::new(Arc::clone(&swallowed), acks)))
         }
     };
+    let reader = reader_sink(settings)?;
+    let shippers = (0..agent.shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
+    Ok(SinkPlan { name, reader, shippers, read_back })
+}
+
+/// What readers do for a sink.
+fn reader_sink(settings: &SinkSettings) -> anyhow::Result<ReaderSink> {
     let limits = BatchLimits {
         bytes_max: settings.batch.bytes_max as u64,
         records_max: settings.batch.records_max,
     };
-    let encode: EncodeMaker = match settings.encoding {
-        crd::Encoding::OtlpProto => Arc::new(|| Box::new(OtlpEncoder::new())),
-        crd::Encoding::JsonLines => Arc::new(|| Box::new(JsonLinesEncoder::new())),
+    let encoding = match settings.encoding {
+        crd::Encoding::OtlpProto => Encoding::OtlpProto,
+        crd::Encoding::JsonLines => Encoding::JsonLines,
+        crd::Encoding::Json => Encoding::Json,
+        crd::Encoding::Raw => Encoding::Raw,
     };
+    let encode: EncodeMaker = Arc::new(move || sink::encode::make(encoding));
     let (codec, level) = match settings.compression {
         // Kafka's record batches are compressed, not what is in them.
         _ if matches!(settings.target, SinkTarget::Kafka(_)) => (Codec::None, 0),
         CompressionSettings::Zstd { level } => (Codec::Zstd, level),
-        CompressionSettings::Lz4 => (Codec::Lz4, 0),
-        CompressionSettings::Snappy | CompressionSettings::None => (Codec::None, 0),
+        CompressionSettings::Lz4 { .. } => (Codec::Lz4, 0),
+        // Only Kafka has the others.
+        CompressionSettings::Snappy
+        | CompressionSettings::Gzip { .. }
+        | CompressionSettings::None => (Codec::None, 0),
     };
     let compress: CompressMaker = Arc::new(move || sink::compress::make(codec, level));
-    let reader = ReaderSink { limits, encode, compress };
-    let shippers = (0..agent.shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
-    Ok(SinkPlan { name, reader, shippers, read_back })
+    Ok(ReaderSink { limits, encode, compress })
 }
 
 /// Makes a shipper's own end of a sink.

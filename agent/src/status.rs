@@ -28,6 +28,8 @@ pub(crate) struct Now {
     pub(crate) plane_problem: Option<String>,
     /// Why the last change of the configuration is not in force.
     pub(crate) config_problem: Option<String>,
+    /// Why what is in the files of credentials is not in force.
+    pub(crate) credentials_problem: Option<String>,
     /// Bytes in use, by tenant.
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,

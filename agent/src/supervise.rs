@@ -27,8 +27,13 @@ use crate::metrics::{self, Latency};
 use crate::status::Status;
 use crate::{plan, web};
 
+mod absent;
+mod credentials;
 mod progress;
+mod trial;
 mod watch_files;
+use absent::AbsentSinks;
+use credentials::{CredentialWatch, Look};
 use progress::Progress;
 use watch_files::Fingerprint;
 
@@ -95,6 +100,8 @@ pub(crate) struct Supervisor {
     fingerprint: Fingerprint,
     /// Of a change, as the look before saw it.
     seen_fingerprint: Option<Fingerprint>,
+    credentials: CredentialWatch,
+    absent: AbsentSinks,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -120,12 +127,15 @@ impl Supervisor {
         let observe: Arc<dyn Observe> = Arc::new(Latency::new());
         let world = World { clock: Arc::clone(&clock), meter: Arc::clone(&meter), observe };
         let fingerprint = Fingerprint::of(&paths);
+        let credentials = CredentialWatch::read(&settings).map_err(Failure::unusable)?;
         let progress = with_progress.then(|| Progress::new(clock.monotonic_ns()));
         let mut supervisor = Supervisor {
             settings,
             paths,
             fingerprint,
             seen_fingerprint: None,
+            credentials,
+            absent: AbsentSinks::none(),
             status: Arc::new(Status::new(clock, meter)),
             world,
             prometheus,
@@ -177,6 +187,8 @@ impl Supervisor {
     fn look(&mut self, number: u64) {
         self.watch_plane();
         self.reload_if_changed();
+        self.take_new_credentials();
+        self.take_absent_sinks();
         if let Some(progress) = &mut self.progress {
             progress.print(&self.world.meter, self.world.clock.monotonic_ns());
         }
@@ -186,7 +198,8 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
-        let resolved = plan::resolve(&self.settings, &self.world.clock)?;
+        let resolved =
+            plan::resolve(&self.settings, self.credentials.in_force(), &self.world.clock)?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
         for damage in &plane.damage {
             tracing::error!(%damage, "checkpoint");
@@ -195,7 +208,14 @@ impl Supervisor {
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
         now.queues = resolved.queues;
+        for absent in &resolved.absent {
+            let problem = format!("{}; what goes there waits, the rest goes on", absent.why);
+            tracing::error!(problem, "a sink is absent; trying again");
+            now.plane_problem = Some(problem);
+        }
         drop(now);
+        let absent = resolved.absent.into_iter().map(|it| (it.name, it.config)).collect();
+        self.absent.are(absent, self.world.clock.monotonic_ns());
         self.plane = Some(plane);
         Ok(())
     }
@@ -295,22 +315,74 @@ impl Supervisor {
         if settings.agent.listen != self.settings.agent.listen {
             tracing::warn!("a changed `listen` takes effect at the next start of the process");
         }
+        let credentials = match CredentialWatch::read(&settings) {
+            Ok(credentials) => credentials,
+            Err(error) => return self.refuse_changed(&error),
+        };
         tracing::info!("configuration changed; putting it in force");
         self.stop_plane();
         let last_good = std::mem::replace(&mut self.settings, settings);
+        let last_credentials = std::mem::replace(&mut self.credentials, credentials);
         if let Err(error) = self.start_plane() {
-            let problem = format!("{error:#}");
-            tracing::error!(problem, "the changed configuration does not start; going back");
-            let mut now = self.status.now();
-            now.reload_failures += 1;
-            now.config_problem = Some(problem);
-            drop(now);
+            self.refuse_changed(&error);
             self.settings = last_good;
+            self.credentials = last_credentials;
             self.restart_at_ns = 0;
             return;
         }
         self.restart_pause = RESTART_FIRST;
-        self.status.now().reloads += 1;
+        let mut now = self.status.now();
+        now.reloads += 1;
+        now.credentials_problem = None;
+    }
+
+    /// Says that a good configuration cannot be run.
+    fn refuse_changed(&self, error: &anyhow::Error) {
+        let problem = format!("{error:#}");
+        tracing::error!(
+            problem,
+            "the changed configuration does not start; the last stays in force"
+        );
+        let mut now = self.status.now();
+        now.reload_failures += 1;
+        now.config_problem = Some(problem);
+    }
+
+    /// Starts the data plane anew with a sink that was absent.
+    fn take_absent_sinks(&mut self) {
+        if self.plane.is_some() && self.absent.is_one_back(self.world.clock.monotonic_ns()) {
+            tracing::info!("a sink that was absent is back");
+            self.stop_plane();
+            self.restart_at_ns = 0;
+            self.watch_plane();
+        }
+    }
+
+    /// Starts the data plane anew with credentials that the brokers have let in.
+    fn take_new_credentials(&mut self) {
+        let now_ns = self.world.clock.monotonic_ns();
+        match self.credentials.look(&self.settings, now_ns) {
+            Look::Nothing => {}
+            Look::Good => self.status.now().credentials_problem = None,
+            Look::Refused(problem) => {
+                let mut now = self.status.now();
+                if now.credentials_problem.as_ref() != Some(&problem) {
+                    tracing::error!(
+                        problem,
+                        "new credentials refused; the last good ones stay in force"
+                    );
+                }
+                now.credentials_problem = Some(problem);
+            }
+            Look::Taken => {
+                tracing::info!("credentials changed; putting them in force");
+                self.status.now().credentials_problem = None;
+                self.stop_plane();
+                self.restart_pause = RESTART_FIRST;
+                self.restart_at_ns = 0;
+                self.watch_plane();
+            }
+        }
     }
 
     fn finish(mut self) -> Exit {

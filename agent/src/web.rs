@@ -77,9 +77,11 @@ async fn live() -> &'static str {
 async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
     let mut reasons = desk.status.unready();
     let is_ready = reasons.is_empty();
-    // Not a reason to be unready: the last good configuration is in force.
-    reasons
-        .extend(desk.status.now().config_problem.iter().map(|it| format!("configuration: {it}")));
+    // No reasons to be unready: the last good ones are in force.
+    let now = desk.status.now();
+    reasons.extend(now.config_problem.iter().map(|it| format!("configuration: {it}")));
+    reasons.extend(now.credentials_problem.iter().map(|it| format!("credentials: {it}")));
+    drop(now);
     let first = if is_ready { "ready" } else { "not ready" };
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let lines = std::iter::once(first.to_owned()).chain(reasons);

@@ -24,6 +24,35 @@ pub enum OutputConfig {
     Queue(PathBuf),
     /// A file, as lines of JSON.
     File(PathBuf),
+    /// A topic of Kafka.
+    Kafka(KafkaOutput),
+}
+
+/// How the agent delivers to Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaOutput {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// Where all goes.
+    pub topic: String,
+    /// `otlp_proto` or `json_lines`.
+    pub encoding: &'static str,
+    /// Whether the agent compresses payloads itself, instead of the client library record batches: by
+    /// zstd at level 1 either way.
+    pub payload_compression: bool,
+}
+
+impl KafkaOutput {
+    /// The sink's fields, and its compression.
+    fn to_yaml(&self) -> (String, &'static str) {
+        let (payloads, batches) = if self.payload_compression {
+            (", payloadCompression: {codec: zstd, level: 1}", "{codec: none}")
+        } else {
+            ("", "{codec: zstd, level: 1}")
+        };
+        let (brokers, topic) = (quote(&self.brokers), quote(&self.topic));
+        (format!("kafka: {{brokers: [{brokers}], topic: {topic}{payloads}}}"), batches)
+    }
 }
 
 /// One configuration of the agent: one input, one sink.
@@ -62,6 +91,10 @@ impl AgentConfig {
             OutputConfig::File(path) => {
                 encoding = "json_lines";
                 (format!("file: {{path: {}}}", quote_path(path)), "{codec: none}")
+            }
+            OutputConfig::Kafka(kafka) => {
+                encoding = kafka.encoding;
+                kafka.to_yaml()
             }
         };
         let agent = format!(
@@ -148,6 +181,22 @@ spec: {blackhole: {}, encoding: otlp_proto, compression: {codec: none}}
         let yaml = config.to_yaml();
         let want = r#"source: {containers: {root: "/x/pods"}}, multiline: {preset: java}}"#;
         assert!(yaml.contains(want), "{yaml}");
+    }
+
+    #[test]
+    fn kafka_compresses_once() {
+        let mut output = KafkaOutput {
+            brokers: "127.0.0.1:9092".to_owned(),
+            topic: "logs".to_owned(),
+            encoding: "json_lines",
+            payload_compression: false,
+        };
+        let kafka = r#"kafka: {brokers: ["127.0.0.1:9092"], topic: "logs"}"#;
+        assert_eq!(output.to_yaml(), (kafka.to_owned(), "{codec: zstd, level: 1}"));
+        output.payload_compression = true;
+        let (kafka, batches) = output.to_yaml();
+        assert!(kafka.ends_with(", payloadCompression: {codec: zstd, level: 1}}"), "{kafka}");
+        assert_eq!(batches, "{codec: none}");
     }
 
     #[test]

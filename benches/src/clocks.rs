@@ -30,6 +30,12 @@ pub fn unix_ns() -> u64 {
     read(ClockId::Realtime)
 }
 
+/// Nanoseconds of CPU, user and system, that all threads of this process have used.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    read(ClockId::ProcessCPUTime)
+}
+
 /// Nanoseconds of CPU, user and system, that the calling thread has used.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {

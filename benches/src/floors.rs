@@ -109,6 +109,25 @@ pub fn compress(path: &Path, chunk_bytes: usize) -> io::Result<Pass> {
     }
 }
 
+/// Compresses `pieces`, each by itself, by zstd at level 1 with one reused context.
+///
+/// # Errors
+/// If zstd fails.
+pub fn compress_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<Pass> {
+    let mut context = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+    let mut compressed = Vec::new();
+    let mut pass = Pass { bytes: 0, cpu_ns: 0, out: 0 };
+    for piece in pieces {
+        compressed.resize(zstd::zstd_safe::compress_bound(piece.len()).max(compressed.len()), 0);
+        let start_ns = thread_cpu_ns();
+        let small = context.compress_to_buffer(piece, &mut compressed[..])?;
+        pass.cpu_ns += thread_cpu_ns() - start_ns;
+        pass.bytes += piece.len() as u64;
+        pass.out += small as u64;
+    }
+    Ok(pass)
+}
+
 /// Reads until `chunk` is full or the file ends.
 fn read_chunk(file: &File, offset: u64, chunk: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -137,9 +156,12 @@ mod tests {
         let small = compress(&path, 256 << 10).unwrap();
         assert_eq!(small.bytes, bytes);
         assert!(small.out > 0 && small.out < bytes / 10);
+        let pieces = compress_pieces(text.as_bytes().chunks(1000)).unwrap();
+        assert_eq!(pieces.bytes, bytes);
+        assert!(pieces.out > small.out);
         let cat = cat(&path).unwrap();
         assert_eq!(cat.bytes, bytes);
-        for pass in [lines, small, cat] {
+        for pass in [lines, small, pieces, cat] {
             assert!(pass.cpu_ns > 0 && pass.mb_per_cpu_second() > 0.0);
         }
     }

@@ -8,6 +8,7 @@ pub mod clocks;
 pub mod digits;
 pub mod exposition;
 pub mod floors;
+pub mod kafka;
 pub mod layout;
 pub mod load;
 pub mod machine;

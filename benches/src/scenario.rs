@@ -7,6 +7,7 @@ mod fast_rotation;
 mod first_line;
 mod idle;
 mod idle_files;
+mod kafka;
 mod latency;
 mod many_files;
 mod multiline;
@@ -66,6 +67,12 @@ pub enum Scenario {
     FilesRotation,
     /// A backlog after a fault: time until nothing is left of it, against full speed
     CatchUp,
+    /// CRI lines to a real Kafka: CPU and speed against bare zstd and the client library alone
+    KafkaThroughput,
+    /// 10 MB/s while Kafka is away: memory
+    KafkaOutage,
+    /// A backlog after Kafka was away: time until nothing is left of it, against full speed
+    KafkaCatchUp,
 }
 
 /// How the questions are put.
@@ -87,6 +94,8 @@ pub struct Settings {
     pub paced_seconds: u64,
     /// New files of the latency scenario.
     pub latency_files: u32,
+    /// How long Kafka is away where memory is looked at, in seconds.
+    pub outage_seconds: u64,
     /// Names the input.
     pub seed: u64,
 }
@@ -115,6 +124,9 @@ impl Scenario {
             Scenario::FilesFirstLine => first_line::run(settings, &space),
             Scenario::FilesRotation => fast_rotation::run(settings, &space),
             Scenario::CatchUp => catch_up::run(settings, &space),
+            Scenario::KafkaThroughput => kafka::run(settings, &space),
+            Scenario::KafkaOutage => kafka::outage(settings, &space),
+            Scenario::KafkaCatchUp => kafka::catch_up(settings, &space),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every default of the configuration, with its reason.
 
-use crate::spec::{Encoding, Format, LogFormat, LogLevel, StartAt, TextEncoding};
+use crate::spec::{Delivery, Encoding, Format, LogFormat, LogLevel, StartAt, TextEncoding};
 use crate::units::{ByteSize, Period};
 
 // ---- Agent ----
@@ -74,6 +74,8 @@ pub const QUEUE_RETENTION_BYTES: ByteSize = ByteSize::gib(10);
 pub const QUEUE_RETENTION_AGE: Period = Period::days(7);
 /// `queue.syncInterval`: ten syncs a second cost a disk little; nothing is acknowledged before one.
 pub const QUEUE_SYNC_INTERVAL: Period = Period::ms(100);
+/// `kafka.delivery`: any consumer sees a message as soon as it is stored.
+pub const KAFKA_DELIVERY: Delivery = Delivery::Idempotent;
 /// `kafka.inFlight`: some sixteen batches, enough for a broker far away.
 pub const KAFKA_IN_FLIGHT: ByteSize = ByteSize::mib(8);
 /// `kafka.readBack`: what a busy partition gets in seconds, and a broker gives in a few more.
@@ -88,6 +90,10 @@ pub const ENCODING: Encoding = Encoding::OtlpProto;
 pub const TEXT_ENCODING: Encoding = Encoding::JsonLines;
 /// `compression.level`: the fastest regular level of zstd; the agent shares its node with others.
 pub const ZSTD_LEVEL: i32 = 1;
+/// `compression.level` of lz4: its fast compressor.
+pub const LZ4_LEVEL: i32 = 1;
+/// `compression.level` of gzip: its fastest, for the same reason.
+pub const GZIP_LEVEL: i32 = 1;
 /// `batch.bytes`: two chunks. Half of that costs one per cent of CPU and of size; more gains neither.
 pub const BATCH_BYTES: ByteSize = ByteSize::kib(512);
 /// `batch.records`: a batch of 16 byte lines.

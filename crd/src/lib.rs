@@ -32,9 +32,11 @@ pub use settings::{
     AgentSettings, BatchSettings, CompressionSettings, ContainersSettings, FileSinkSettings,
     FilesSettings, KafkaSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings,
     MultilineRule, MultilineSettings, QueueSettings, ResourceName, RetrySettings, SaslSettings,
-    Selector, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings, TlsSettings,
+    SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
+    TlsIdentity, TlsSettings, UserName,
 };
 pub use spec::{
-    Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName, TextEncoding,
+    Delivery, Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName,
+    TextEncoding,
 };
 pub use units::{ByteSize, ParseUnitError, Period};

@@ -79,8 +79,14 @@ pub const KAFKA_READ_BACK: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSi
 pub const FILE_ROTATE_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(64), ByteSize::gib(1024));
 /// LogSink `file.keep`.
 pub const FILE_KEEP: Range<u32> = Range::new(1, 1000);
-/// LogSink `compression.level` of zstd, from its manual.
+/// LogSink `compression.level` of zstd, from its manual; also that of `kafka.payloadCompression`.
 pub const ZSTD_LEVEL: Range<i32> = Range::new(1, 19);
+/// The same of Kafka's record batches, for which librdkafka allows no more of any codec.
+pub const KAFKA_ZSTD_LEVEL: Range<i32> = Range::new(1, 12);
+/// LogSink `compression.level` of lz4, for Kafka; from 3 on by its slow compressor.
+pub const KAFKA_LZ4_LEVEL: Range<i32> = Range::new(1, 12);
+/// LogSink `compression.level` of gzip, from zlib's manual.
+pub const GZIP_LEVEL: Range<i32> = Range::new(1, 9);
 /// LogSink `batch.bytes`: as `chunkBytes`, of which a batch holds at least one.
 pub const BATCH_BYTES: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSize::mib(16));
 /// LogSink `batch.records`.

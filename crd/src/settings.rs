@@ -3,12 +3,14 @@
 //! Made by [`crate::resolve`]; immutable. Two of them are equal if they say the same, wherever it
 //! was written, so that a reload that changes nothing is seen to.
 
+mod access;
 mod agent;
 mod log_config;
 mod sink;
 
 use std::fmt;
 
+pub use access::{SaslSettings, SecretSource, TlsIdentity, TlsSettings, UserName};
 pub use agent::{AgentSettings, LogSettings};
 pub use log_config::{
     ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, MultilineRule,
@@ -16,7 +18,7 @@ pub use log_config::{
 };
 pub use sink::{
     BatchSettings, CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings,
-    RetrySettings, SaslSettings, SinkSettings, SinkTarget, TlsSettings,
+    RetrySettings, SinkSettings, SinkTarget,
 };
 
 use crate::{Globs, Problems, defaults};

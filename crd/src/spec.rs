@@ -18,8 +18,9 @@ pub use log_config::{
     RotationSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
 };
 pub use log_sink::{
-    BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Encoding, FileSinkSpec, KafkaSpec,
-    LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec, StdoutSpec, TlsSpec,
+    BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,
+    KafkaSpec, LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec,
+    StdoutSpec, TlsSpec,
 };
 pub use log_tenant::{LogTenantSpec, MemorySpec};
 

@@ -236,6 +236,7 @@ fn section() -> Section {
         span: Span::new(1 << 33, (1 << 33) + 25),
         marks: Marks::NONE,
         observed_unix_ns: 1_800_000_000,
+        is_divisible: false,
         content: Content::Records { chunk, filtered: 0 },
     }
 }

@@ -44,6 +44,7 @@ pub fn run(data: &[u8]) {
         span: Span::new(begin, begin.saturating_add(CHUNK_BYTES as u64)),
         marks: Marks::NONE,
         observed_unix_ns: OBSERVED_UNIX_NS,
+        is_divisible: false,
         content,
     };
     let otlp = encoded(&mut OtlpEncoder::new(), &section);

@@ -123,6 +123,7 @@ fn log(section_bytes: usize, is_cri: bool) -> Vec<Section> {
             span,
             marks: Marks::NONE,
             observed_unix_ns: unix_ns,
+            is_divisible: false,
             content: Content::Records { chunk, filtered: 0 },
         }
     };

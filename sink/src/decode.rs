@@ -77,7 +77,10 @@ pub fn decode(encoding: Encoding, payload: &[u8]) -> Result<Vec<DecodedRecord<'_
     let mut records = Vec::new();
     match encoding {
         Encoding::OtlpProto => otlp::each_record(payload, |record| records.push(record))?,
-        Encoding::JsonLines => json_lines::each_record(payload, |record| records.push(record))?,
+        Encoding::JsonLines | Encoding::Json => {
+            json_lines::each_record(payload, |record| records.push(record))?;
+        }
+        Encoding::Raw => return Err(DecodeError::NoCursor { record: 0 }),
     }
     Ok(records)
 }
@@ -90,7 +93,10 @@ pub fn cursors(encoding: Encoding, payload: &[u8]) -> Result<Vec<u64>, DecodeErr
     let mut cursors = Vec::new();
     match encoding {
         Encoding::OtlpProto => otlp::each_record(payload, |record| cursors.push(record.cursor))?,
-        Encoding::JsonLines => json_lines::each_cursor(payload, |cursor| cursors.push(cursor))?,
+        Encoding::JsonLines | Encoding::Json => {
+            json_lines::each_cursor(payload, |cursor| cursors.push(cursor))?;
+        }
+        Encoding::Raw => return Err(DecodeError::NoCursor { record: 0 }),
     }
     Ok(cursors)
 }
@@ -102,7 +108,8 @@ pub fn cursors(encoding: Encoding, payload: &[u8]) -> Result<Vec<u64>, DecodeErr
 pub fn attributes(encoding: Encoding, payload: &[u8]) -> Result<Vec<Attribute>, DecodeError> {
     let mut attributes = match encoding {
         Encoding::OtlpProto => otlp::attributes(payload)?,
-        Encoding::JsonLines => json_lines::attributes(payload)?,
+        Encoding::JsonLines | Encoding::Json => json_lines::attributes(payload)?,
+        Encoding::Raw => Vec::new(),
     };
     attributes.retain(|it| it.key != attribute::LOG_CONTEXT_ID && it.key != attribute::LOG_EPOCH);
     Ok(attributes)

@@ -8,21 +8,28 @@
 //! by its own tenant alone. What it may have stored is never sent again by this producer: the sink breaks,
 //! and the next one reads back first ([`KafkaReadBack`]).
 
+mod access;
 mod config;
+mod divide;
 mod header;
 mod in_flight;
 mod kafka_sink;
 mod lanes;
+mod limit;
 mod lookup;
+mod message;
 mod murmur;
 mod offsets;
 mod producer;
 mod read_back;
 mod scan;
+mod token;
 mod topic;
 mod topic_message;
 mod topic_reader;
+mod value;
 
+pub use access::try_access;
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
 pub use kafka_sink::KafkaSink;

@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod blackhole;
+mod by_record;
 pub mod compress;
 pub mod decode;
+pub mod encode;
 pub mod file;
 mod gap_text;
 pub mod json_lines;

@@ -43,6 +43,8 @@ impl Payloads {
             gap: None,
             observed_unix_ns: 0,
             positions: Vec::new(),
+            is_divisible: false,
+            is_inner: false,
             range: 0..bytes,
         };
         Payload {

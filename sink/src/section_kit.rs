@@ -50,6 +50,7 @@ pub(crate) fn ticket(span: Span, ledger: &Arc<Ledger>) -> Ticket {
         records: 0,
         filtered_bytes: 0,
         gap: None,
+        is_inner: false,
         seen_ns: 0,
     };
     Ticket::new(acked, Arc::clone(ledger))
@@ -62,6 +63,7 @@ fn section(span: Span, content: Content) -> Section {
         span,
         marks: Marks::NONE,
         observed_unix_ns: OBSERVED_UNIX_NS,
+        is_divisible: false,
         content,
     }
 }

@@ -5,15 +5,30 @@
 use flow::{PersistedSpan, Position, Span};
 
 /// The next section of a context in queue order.
-pub(crate) fn add(spans: &mut Vec<PersistedSpan>, epoch: u32, span: Span, positions: &[Position]) {
+pub(crate) fn add(
+    spans: &mut Vec<PersistedSpan>,
+    epoch: u32,
+    span: Span,
+    positions: &[Position],
+    is_inner: bool,
+) {
     match spans.last_mut() {
-        Some(last) if last.epoch == epoch && last.span.end == span.begin => {
+        // Behind the last place where a restart can go on begins another.
+        Some(last)
+            if last.epoch == epoch
+                && last.span.end == span.begin
+                && (last.is_inner || !is_inner) =>
+        {
             last.span.end = span.end;
+            last.is_inner = is_inner;
             for position in positions {
                 replace(&mut last.positions, *position);
             }
         }
-        _ => spans.push(PersistedSpan { epoch, span, positions: positions.to_vec() }),
+        _ => {
+            let positions = positions.to_vec();
+            spans.push(PersistedSpan { epoch, span, positions, is_inner });
+        }
     }
 }
 

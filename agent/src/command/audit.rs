@@ -101,7 +101,8 @@ fn audit_topic(options: &AuditOptions, mut reader: TopicReader) -> Result<Findin
             None => audits.entry(tenant.to_owned()).or_insert_with(|| Audit::new(first_sequence)),
         };
         audit.observe_in(section.partition, header);
-        if !options.headers_only {
+        // A record's bytes alone have no cursor.
+        if !options.headers_only && section.encoding != Encoding::Raw {
             match section.body() {
                 Ok(body) => audit.observe_body(header, section.encoding, &body, &mut decode),
                 Err(error) => audit.observe_fault(header, &error.to_string()),

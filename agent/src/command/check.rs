@@ -3,11 +3,16 @@
 use std::io::Write;
 
 use crate::cli::{CheckOptions, Output};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::plan;
 
 pub(crate) fn run(options: &CheckOptions) -> Outcome {
     let mut out = std::io::stdout();
-    match (crd::load(&options.config.paths), options.output) {
+    let loaded = crd::load(&options.config.paths);
+    if let Ok(settings) = &loaded {
+        plan::refuse_unbuilt(settings).map_err(Failure::usage)?;
+    }
+    match (loaded, options.output) {
         (Ok(settings), Output::Text) => {
             if !settings.warnings.is_empty() {
                 eprintln!("{}", settings.warnings);

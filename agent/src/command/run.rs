@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crd::SinkTarget;
 use flow::SystemClock;
 
 use super::load;
@@ -13,7 +14,9 @@ use crate::{allocator, place, supervise};
 pub(crate) fn run(options: &RunOptions) -> Outcome {
     let settings = load(&options.config.paths)?;
     supervise::start_log(settings.agent.log);
-    allocator::give_back_what_is_freed();
+    // One that comes with a reload finds threads running: it costs more until the next start.
+    let has_kafka = settings.sinks.iter().any(|it| matches!(it.target, SinkTarget::Kafka(_)));
+    allocator::give_back_what_is_freed(has_kafka);
     place::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

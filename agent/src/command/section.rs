@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use flow::{Context, Encoding, PayloadHeader, attribute};
+use flow::{Context, Encoding, PayloadHeader, RecordFlags, attribute};
 use memchr::memmem::Finder;
-use sink::decode::{self, DecodedRecord};
+use sink::decode::{self, DecodedGap, DecodedRecord};
 use sink::kafka::TopicSection;
 use sink::queue::{Entry, Found};
 
@@ -100,8 +100,27 @@ pub(super) fn records<'a>(
     section: &impl Section,
     body: &'a [u8],
 ) -> anyhow::Result<Vec<DecodedRecord<'a>>> {
+    let header = section.header();
+    if section.encoding() == Encoding::Raw {
+        return Ok(raw(header, body).into_iter().collect());
+    }
     let records = decode::decode(section.encoding(), body);
-    records.map_err(|error| anyhow::Error::new(error).context(section.header().context.to_string()))
+    records.map_err(|error| anyhow::Error::new(error).context(header.context.to_string()))
+}
+
+/// The record whose bytes are all of a body, if there is one.
+fn raw<'a>(header: &PayloadHeader, body: &'a [u8]) -> Option<DecodedRecord<'a>> {
+    let gap =
+        header.gap.map(|reason| DecodedGap { reason: Some(reason), bytes: header.span.bytes() });
+    (header.records > 0 || gap.is_some()).then_some(DecodedRecord {
+        cursor: header.span.begin,
+        time_unix_ns: None,
+        observed_unix_ns: Some(header.observed_unix_ns),
+        stream: None,
+        flags: RecordFlags::NONE,
+        body: Cow::Borrowed(body),
+        gap,
+    })
 }
 
 /// Which records are wanted.

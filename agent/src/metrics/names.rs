@@ -56,6 +56,7 @@ pub(crate) const QUEUE_UNSYNCED_BYTES: &str = "logferry_queue_unsynced_bytes";
 pub(crate) const RELOADS: &str = "logferry_config_reloads_total";
 pub(crate) const RELOAD_FAILURES: &str = "logferry_config_reload_failures_total";
 pub(crate) const CONFIG_BAD: &str = "logferry_config_bad";
+pub(crate) const CREDENTIALS_BAD: &str = "logferry_credentials_bad";
 pub(crate) const RESTARTS: &str = "logferry_data_plane_restarts_total";
 pub(crate) const RESIDENT_BYTES: &str = "logferry_resident_memory_bytes";
 
@@ -68,7 +69,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 39] = [
+pub(crate) const ALL: [Metric; 40] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -134,6 +135,7 @@ pub(crate) const ALL: [Metric; 39] = [
     counter(RELOADS, "", "changes of the configuration put in force"),
     counter(RELOAD_FAILURES, "", "changes of the configuration that were refused"),
     gauge(CONFIG_BAD, "", "1 while the configuration on disk is refused: should alert"),
+    gauge(CREDENTIALS_BAD, "", "1 while credentials on disk are refused: should alert"),
     counter(RESTARTS, "", "times that the data plane was started anew"),
     gauge(RESIDENT_BYTES, "", "resident memory of the process"),
     gauge(BUILD_INFO, "version", "1"),

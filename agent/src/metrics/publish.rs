@@ -98,5 +98,7 @@ fn agent(status: &Status) {
     counter!(names::RELOADS).absolute(now.reloads);
     counter!(names::RELOAD_FAILURES).absolute(now.reload_failures);
     gauge!(names::CONFIG_BAD).set(if now.config_problem.is_some() { 1.0 } else { 0.0 });
+    let is_bad = now.credentials_problem.is_some();
+    gauge!(names::CREDENTIALS_BAD).set(if is_bad { 1.0 } else { 0.0 });
     counter!(names::RESTARTS).absolute(now.restarts);
 }

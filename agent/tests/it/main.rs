@@ -38,6 +38,8 @@ mod audit;
 mod configuration;
 mod consumers;
 mod explain;
+mod getting_in;
+mod linkage;
 mod metrics;
 mod prometheus;
 mod tail;

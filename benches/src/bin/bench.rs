@@ -48,6 +48,9 @@ struct Args {
     /// New files of the latency scenario
     #[arg(long, value_name = "N", default_value_t = 1000)]
     latency_files: u32,
+    /// Seconds that Kafka is away while memory is looked at, each time
+    #[arg(long, value_name = "S", default_value_t = 45)]
+    outage_seconds: u64,
     /// Names the input
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -83,6 +86,7 @@ fn bench(args: &Args) -> anyhow::Result<bool> {
         idle_seconds: args.idle_seconds,
         paced_seconds: args.paced_seconds,
         latency_files: args.latency_files,
+        outage_seconds: args.outage_seconds,
         seed: args.seed,
     };
     let scenarios =

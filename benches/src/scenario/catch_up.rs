@@ -177,7 +177,7 @@ impl Bed<'_> {
 }
 
 /// Waits until all of `written` is delivered, once; tells how many seconds after `from_ns` that was.
-fn caught_up(mut agent: Agent, from_ns: u64, written: &[Totals]) -> anyhow::Result<f64> {
+pub(super) fn caught_up(mut agent: Agent, from_ns: u64, written: &[Totals]) -> anyhow::Result<f64> {
     let bytes = written.iter().map(|it| it.bytes).sum();
     let lines: u64 = written.iter().map(|it| it.lines).sum();
     let delivery = agent.wait_caught_up(bytes)?;

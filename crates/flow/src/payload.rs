@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Context, GapReason, Marks, Permit, Position, Span, Ticket};
+use crate::{Context, GapReason, Marks, Permit, Place, Position, Span, Ticket};
 
 /// How records are written in a payload. The codes stand in queues and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,9 +16,17 @@ pub enum Encoding {
     OtlpProto = 1,
     /// One JSON object per record, each ended by a newline.
     JsonLines = 2,
+    /// One JSON object per record, each a message of its own.
+    Json = 3,
+    /// The bytes of each record alone, each a message of its own.
+    Raw = 4,
 }
 
 impl Encoding {
+    /// All there are.
+    pub const ALL: [Encoding; 4] =
+        [Encoding::OtlpProto, Encoding::JsonLines, Encoding::Json, Encoding::Raw];
+
     /// The code in queues.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -28,7 +36,13 @@ impl Encoding {
     /// The encoding with this code.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Encoding> {
-        [Encoding::OtlpProto, Encoding::JsonLines].into_iter().find(|it| it.code() == code)
+        Encoding::ALL.into_iter().find(|it| it.code() == code)
+    }
+
+    /// Whether each record is a message of its own.
+    #[must_use]
+    pub fn is_by_record(self) -> bool {
+        matches!(self, Encoding::Json | Encoding::Raw)
     }
 
     /// The name in configuration and headers.
@@ -37,6 +51,8 @@ impl Encoding {
         match self {
             Encoding::OtlpProto => "otlp_proto",
             Encoding::JsonLines => "json_lines",
+            Encoding::Json => "json",
+            Encoding::Raw => "raw",
         }
     }
 }
@@ -104,8 +120,32 @@ pub struct PayloadHeader {
     pub observed_unix_ns: i64,
     /// Where the file system's side stands after the span.
     pub positions: Vec<Position>,
+    /// As the section: [`PayloadHeader::positions_at`] knows where a restart can go on inside.
+    pub is_divisible: bool,
+    /// A part of a section after which no restart can go on: it has no positions.
+    pub is_inner: bool,
     /// Where the section's payload lies in the uncompressed block.
     pub range: Range<u32>,
+}
+
+impl PayloadHeader {
+    /// Where the file system's side stands before the record at `cursor`; `None` if a restart cannot go on
+    /// there.
+    #[must_use]
+    pub fn positions_at(&self, cursor: u64) -> Option<Vec<Position>> {
+        if cursor == self.span.end {
+            return (!self.is_inner).then(|| self.positions.clone());
+        }
+        let behind = self.span.end - cursor;
+        match self.positions.as_slice() {
+            [end] if self.is_divisible && end.offset >= behind => {
+                // What stands before it is not known here any more.
+                let place = Place::default();
+                Some(vec![Position { offset: end.offset - behind, place, ..*end }])
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An encoded batch.

@@ -49,6 +49,9 @@ pub struct Section {
     pub marks: Marks,
     /// Wall-clock time at which the bytes were read, nanoseconds since 1970.
     pub observed_unix_ns: i64,
+    /// It may be cut before any record that does not go on from the one before: all its bytes are of one
+    /// generation, and each record's end before the next begins.
+    pub is_divisible: bool,
     /// The records or the gap.
     pub content: Content,
 }

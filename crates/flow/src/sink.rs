@@ -106,10 +106,18 @@ pub struct PersistedSpan {
     pub span: Span,
     /// Where the file system's side stood after it.
     pub positions: Vec<Position>,
+    /// A part of a section after which no restart can go on: it has no positions.
+    pub is_inner: bool,
 }
 
 /// Tells what the queue already holds of a context, so that a restart doubles nothing.
 pub trait ReadBack: Send + Debug {
     /// The sections of `context` that the queue holds, in queue order, as far back as is known.
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan>;
+
+    /// Contexts whose sections the next start will not be told of any more: what is known of them has to be
+    /// in the first checkpoint, whether or not their files turn up before.
+    fn passing(&self) -> Vec<ContextId> {
+        Vec::new()
+    }
 }

@@ -37,6 +37,8 @@ pub struct Acked {
     pub span: Span,
     /// Where the file system's side stands after the span; one per generation touched.
     pub positions: Vec<Position>,
+    /// A part of a section after which no restart can go on: it has no positions.
+    pub is_inner: bool,
     /// Records delivered.
     pub records: u32,
     /// Bytes of the span that a filter left out.
@@ -60,6 +62,44 @@ impl Ticket {
     #[must_use]
     pub fn new(acked: Acked, ledger: Arc<Ledger>) -> Ticket {
         Ticket { duty: Some(acked), ledger }
+    }
+
+    /// Two tickets for two parts of the span, the first up to `cursor` with `records` records; `positions` are
+    /// those there, `None` if no restart can go on there.
+    ///
+    /// # Panics
+    /// If `cursor` is not inside of the span.
+    #[must_use]
+    pub fn split(
+        mut self,
+        cursor: u64,
+        records: u32,
+        positions: Option<Vec<Position>>,
+    ) -> [Ticket; 2] {
+        let Some(second) = self.duty.take() else { unreachable!("completed by value") };
+        assert!(second.span.begin < cursor && cursor < second.span.end, "{cursor}");
+        let first = Acked {
+            span: Span::new(second.span.begin, cursor),
+            is_inner: positions.is_none(),
+            positions: positions.unwrap_or_default(),
+            records,
+            filtered_bytes: 0,
+            ..second.clone()
+        };
+        let second = Acked {
+            span: Span::new(cursor, second.span.end),
+            records: second.records.saturating_sub(records),
+            ..second
+        };
+        [first, second].map(|duty| Ticket::new(duty, Arc::clone(&self.ledger)))
+    }
+
+    /// Its span is delivered as a declared gap.
+    pub fn declare(&mut self, reason: GapReason) {
+        if let Some(duty) = &mut self.duty {
+            duty.gap = Some(reason);
+            duty.records = 0;
+        }
     }
 
     /// The positions just after the span, which the queue stores beside it.
@@ -145,6 +185,7 @@ mod tests {
             source: SourceId(7),
             span: Span::new(0, 10),
             positions: vec![Position { generation: 1, offset: 10, ..Position::default() }],
+            is_inner: false,
             records: 1,
             filtered_bytes: 0,
             gap: None,
@@ -160,6 +201,24 @@ mod tests {
         sender.complete(vec![ticket(&ledger)]);
         assert_eq!(receiver.recv().unwrap()[0].span, Span::new(0, 10));
         assert_eq!(ledger.dropped(), 0);
+    }
+
+    #[test]
+    fn a_ticket_that_is_split_is_complete_when_both_are() {
+        let ledger = Arc::new(Ledger::default());
+        let (sender, receiver) = ack_channel();
+        let [first, mut second] = ticket(&ledger).split(4, 1, None);
+        second.declare(GapReason::OverLong);
+        sender.complete(vec![first, second]);
+        let acked = receiver.recv().unwrap();
+        assert_eq!([acked[0].span, acked[1].span], [Span::new(0, 4), Span::new(4, 10)]);
+        assert_eq!([acked[0].is_inner, acked[1].is_inner], [true, false]);
+        assert_eq!([acked[0].positions.len(), acked[1].positions.len()], [0, 1]);
+        assert_eq!([acked[0].gap, acked[1].gap], [None, Some(GapReason::OverLong)]);
+        assert_eq!([acked[0].records, acked[1].records], [1, 0]);
+        assert_eq!(ledger.dropped(), 0);
+        drop(ticket(&ledger).split(4, 1, None));
+        assert_eq!(ledger.dropped(), 2);
     }
 
     #[test]

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A consumer that has got nothing for as long, in milliseconds, has got all. Its first fetch counts too.
 const QUIET_MS: &str = "3000";
 
+/// The same where it is known how many there are.
+const WAIT_MS: &str = "20000";
+
 /// Which records a consumer is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
@@ -45,6 +48,36 @@ impl Cluster {
     ///
     /// If no broker answers, or what the tool prints is not understood.
     pub fn consume(&self, topic: &str, partition: i32, isolation: Isolation) -> Result<Vec<Read>> {
+        self.run_consumer(topic, partition, isolation, &["--timeout-ms", QUIET_MS])
+    }
+
+    /// The same until it has got `count` records, for which it waits longer: on a busy machine a consumer may
+    /// be given nothing for a while.
+    ///
+    /// # Errors
+    ///
+    /// If no broker answers, or what the tool prints is not understood.
+    pub fn consume_count(
+        &self,
+        topic: &str,
+        partition: i32,
+        isolation: Isolation,
+        count: i64,
+    ) -> Result<Vec<Read>> {
+        let limits = ["--max-messages", &count.to_string(), "--timeout-ms", WAIT_MS];
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.run_consumer(topic, partition, isolation, &limits)
+    }
+
+    fn run_consumer(
+        &self,
+        topic: &str,
+        partition: i32,
+        isolation: Isolation,
+        limits: &[&str],
+    ) -> Result<Vec<Read>> {
         let servers = self.addresses(Listener::Plain);
         let partition = partition.to_string();
         let isolation = match isolation {
@@ -53,7 +86,8 @@ impl Cluster {
         };
         let mut arguments = vec!["--bootstrap-server", &servers, "--topic", topic];
         arguments.extend(["--partition", &partition, "--offset", "earliest"]);
-        arguments.extend(["--timeout-ms", QUIET_MS, "--command-property", isolation]);
+        arguments.extend(["--command-property", isolation]);
+        arguments.extend(limits);
         let format = format();
         for property in &format {
             arguments.extend(["--formatter-property", property]);

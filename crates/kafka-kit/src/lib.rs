@@ -52,4 +52,4 @@ pub use cluster::{Builder, Cluster};
 pub use deadline::{Deadline, wait_until};
 pub use listener::Listener;
 pub use oauth::unsecured_token;
-pub use proxy::{Api, Fault, Line, Proxy, Rule};
+pub use proxy::{Api, Fault, Garble, Line, Proxy, Rule};

@@ -5,7 +5,10 @@
 //! port, so that clients come back to it after every reconnection. Plain text only: in TLS there are no frames to see.
 
 mod connection;
+mod cursor;
 mod frame;
+mod garble;
+mod produce_request;
 mod produce_response;
 mod rule;
 mod state;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub use garble::Garble;
 pub use rule::{Api, Fault, Line, Rule};
 
 use crate::deadline::{wait_until, when};

@@ -60,6 +60,8 @@ pub struct Rule {
     pub tenants: TenantMap,
     /// Which of the plan's sinks they go to.
     pub sink: usize,
+    /// That sink is absent: what is selected is not read, and no other rule has it.
+    pub is_waiting: bool,
     /// How to read.
     pub options: Arc<SourceOptions>,
     /// The file system, as far as it reaches.
@@ -195,7 +197,7 @@ impl Discovery {
                 parts.place,
                 parts.readers,
                 parts.meter,
-                rules.len(),
+                rules.iter().map(|it| it.is_waiting).collect(),
                 parts.open_files_max,
             ),
             rules,

@@ -44,6 +44,28 @@ impl Memory {
         Known::resume(known, &persisted)
     }
 
+    /// Takes over what queues tell now and not at the next start; returns what is news, and has to be in the
+    /// first checkpoint.
+    #[must_use]
+    pub fn settle(&self) -> Vec<(ContextId, Known)> {
+        let mut inner = self.lock();
+        let Inner { known, read_backs } = &mut *inner;
+        let mut news = Vec::new();
+        for read_back in read_backs.iter_mut().flatten() {
+            for context in read_back.passing() {
+                let persisted = read_back.persisted(context);
+                let Some(now) = Known::resume(known.get(&context).cloned(), &persisted) else {
+                    continue;
+                };
+                if known.get(&context) != Some(&now) {
+                    known.insert(context, now.clone());
+                    news.push((context, now));
+                }
+            }
+        }
+        news
+    }
+
     /// A source was closed: its context may come back.
     pub fn keep(&self, context: ContextId, known: Known) {
         self.lock().known.insert(context, known);
@@ -52,5 +74,45 @@ impl Memory {
     /// What is known stays right even if a thread died while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::{PersistedSpan, Span};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Told;
+
+    impl ReadBack for Told {
+        fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
+            let end = if context == ContextId(1) { 10 } else { 30 };
+            let span = Span::new(0, end);
+            vec![PersistedSpan { epoch: 1, span, positions: Vec::new(), is_inner: false }]
+        }
+
+        fn passing(&self) -> Vec<ContextId> {
+            vec![ContextId(1), ContextId(2), ContextId(3)]
+        }
+    }
+
+    fn entry(context: u128, cursor: u64) -> Entry {
+        let known = Known { cursor, is_new: false, ..Known::new(1) };
+        Entry { context: ContextId(context), known, updated_unix_seconds: 0 }
+    }
+
+    #[test]
+    fn only_what_the_checkpoint_does_not_know_is_news() {
+        let entries = vec![entry(1, 10), entry(2, 20), entry(4, 40)];
+        let memory = Memory::new(entries, vec![None, Some(Box::new(Told))]);
+        let mut news = memory.settle();
+        news.sort_by_key(|it| it.0.0);
+        let news: Vec<_> = news.iter().map(|(context, known)| (context.0, known.cursor)).collect();
+        assert_eq!(news, [(2, 30), (3, 30)]);
+        assert_eq!(memory.recall(ContextId(3), 0).unwrap().cursor, 30);
+        assert_eq!(memory.recall(ContextId(4), 0).unwrap().cursor, 40);
+        assert!(memory.settle().iter().all(|it| it.0 == ContextId(3)), "recalled");
     }
 }

@@ -108,6 +108,7 @@ impl DataPlane {
         }
 
         let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
+        let tracker = tracker.restoring(memory.settle());
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
         let pins = Arc::new(Pins::new(plan.pinned_bytes_max));
         let discovery_parker = Parker::new();

@@ -139,6 +139,16 @@ impl Tracker {
         Tracker { stored, ..self }
     }
 
+    /// Also stores what became known at the start, whether or not a source of it opens.
+    #[must_use]
+    pub fn restoring(mut self, news: Vec<(ContextId, Known)>) -> Tracker {
+        for (context, known) in news {
+            self.contexts.insert(context, Tracked::new(known, true));
+            self.dirty.insert(context);
+        }
+        self
+    }
+
     /// Takes acks and commands; stores if it is time.
     pub fn tick(&mut self) -> Tick {
         let now_ns = self.clock.monotonic_ns();

@@ -92,6 +92,7 @@ pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>
         selection: Selection::Files(selection),
         tenants: TenantMap::default(),
         sink: 0,
+        is_waiting: false,
         options: Arc::new(options(format)),
         fs: Arc::new(world.clone()),
     };
@@ -119,6 +120,7 @@ pub fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
         epoch: 1,
         span: it.span,
         positions: it.positions.clone(),
+        is_inner: false,
     });
     let persisted: Vec<PersistedSpan> = persisted.collect();
     Known::resume(Some(checkpoint.clone()), &persisted).expect("a checkpoint is there")

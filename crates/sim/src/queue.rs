@@ -42,6 +42,22 @@ pub struct Stored {
     pub is_acked: bool,
 }
 
+impl Stored {
+    /// Its first records, as a queue has them that takes records one by one; `None` if that is all or none.
+    fn part(&self, records: usize) -> Option<Stored> {
+        let (cursor, flags, _) = self.records.get(records).filter(|_| records > 0)?;
+        let is_followed = flags.has(RecordFlags::CONTINUED);
+        let positions = self.header.positions_at(*cursor).filter(|_| !is_followed);
+        let mut part = self.clone();
+        part.records.truncate(records);
+        part.header.span.end = *cursor;
+        part.header.marks.last = false;
+        part.header.is_inner = positions.is_none();
+        part.header.positions = positions.unwrap_or_default();
+        Some(part)
+    }
+}
+
 /// A queue. Clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct SimQueue {
@@ -141,14 +157,16 @@ impl SimQueue {
         }
     }
 
-    /// Who wrote to it is dead. Of what is not safe, so many sections stay, as if they had been; what
-    /// comes after is gone.
-    pub fn lose(&self, kept: usize) {
+    /// Who wrote to it is dead. Of what is not safe, so many sections stay, as if they had been, and some
+    /// `records` of the next; what comes after is gone.
+    pub fn lose(&self, kept: usize, records: usize) {
         let mut state = self.lock();
         state.held.clear();
         state.untold.clear();
         let safe = state.stored.iter().filter(|it| it.is_safe).count();
+        let part = state.stored.get(safe + kept).and_then(|it| it.part(records));
         state.stored.truncate(safe + kept);
+        state.stored.extend(part);
         // Who comes next reads back what is there.
         state.stored.iter_mut().for_each(|it| (it.is_safe, it.is_acked) = (true, true));
         state.mode = Mode::Safe;
@@ -310,6 +328,7 @@ impl ReadBack for Reader {
             epoch: it.header.epoch,
             span: it.header.span,
             positions: it.header.positions.clone(),
+            is_inner: it.header.is_inner,
         };
         own.map(span).collect()
     }

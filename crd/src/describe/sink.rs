@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use crate::settings::{
-    CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings, SinkSettings, SinkTarget,
+    CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings, SaslSettings,
+    SecretSource, SinkSettings, SinkTarget, TlsSettings, UserName,
 };
 use crate::spec::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, FileSinkSpec, KafkaSpec, LogSinkSpec,
-    QueueSpec, RetentionSpec, RetrySpec, SaslSpec, StdoutSpec, TlsSpec,
+    QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec, StdoutSpec, TlsSpec,
 };
 use crate::units::{ByteSize, Period};
 
@@ -53,23 +54,69 @@ fn queue(queue: &QueueSettings) -> QueueSpec {
 }
 
 fn kafka(kafka: &KafkaSettings) -> KafkaSpec {
-    let text = |path: &Path| Some(path.to_string_lossy().into_owned());
     KafkaSpec {
         brokers: Some(kafka.brokers.clone()),
         topic: Some(kafka.topic.clone()),
+        payload_compression: Some(compression(kafka.payload_compression)),
+        delivery: Some(kafka.delivery),
         in_flight: Some(super::size(kafka.in_flight_bytes)),
         read_back: Some(ByteSize(kafka.read_back_bytes)),
-        tls: kafka.tls.as_ref().map(|it| TlsSpec {
-            ca_file: it.ca_file.as_deref().and_then(text),
-            certificate_file: it.identity.as_ref().and_then(|it| text(&it.0)),
-            key_file: it.identity.as_ref().and_then(|it| text(&it.1)),
-        }),
-        sasl: kafka.sasl.as_ref().map(|it| SaslSpec {
-            mechanism: Some(it.mechanism),
-            username: Some(it.username.clone()),
-            password_file: text(&it.password_file),
-        }),
+        tls: kafka.tls.as_ref().map(tls),
+        sasl: kafka.sasl.as_ref().map(sasl),
     }
+}
+
+fn tls(tls: &TlsSettings) -> TlsSpec {
+    let identity = tls.identity.as_ref();
+    let (key_password_file, key_password_env) =
+        places(identity.and_then(|it| it.key_password.as_ref()));
+    TlsSpec {
+        ca_file: tls.ca_file.as_deref().map(text),
+        certificate_file: identity.map(|it| text(&it.certificate)),
+        key_file: identity.map(|it| text(&it.key)),
+        key_password_file,
+        key_password_env,
+    }
+}
+
+fn sasl(sasl: &SaslSettings) -> SaslSpec {
+    match sasl {
+        SaslSettings::Token { file } => SaslSpec {
+            mechanism: Some(SaslMechanism::OauthBearer),
+            token_file: Some(text(file)),
+            ..SaslSpec::default()
+        },
+        SaslSettings::Password { mechanism, username, password } => {
+            let (password_file, password_env) = places(Some(password));
+            let (written, kept) = match username {
+                UserName::Written(name) => (Some(name.clone()), None),
+                UserName::Kept(source) => (None, Some(source)),
+            };
+            let (username_file, username_env) = places(kept);
+            SaslSpec {
+                mechanism: Some(*mechanism),
+                username: written,
+                username_file,
+                username_env,
+                password_file,
+                password_env,
+                token_file: None,
+            }
+        }
+    }
+}
+
+/// The fields for a file and for a variable.
+fn places(source: Option<&SecretSource>) -> (Option<String>, Option<String>) {
+    match source {
+        Some(SecretSource::File(path)) => (Some(text(path)), None),
+        Some(SecretSource::Variable(name)) => (None, Some(name.clone())),
+        None => (None, None),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn file(file: &FileSinkSettings) -> FileSinkSpec {
@@ -83,7 +130,8 @@ fn file(file: &FileSinkSettings) -> FileSinkSpec {
 fn compression(compression: CompressionSettings) -> CompressionSpec {
     let (codec, level) = match compression {
         CompressionSettings::Zstd { level } => (CodecName::Zstd, Some(level)),
-        CompressionSettings::Lz4 => (CodecName::Lz4, None),
+        CompressionSettings::Lz4 { level } => (CodecName::Lz4, level),
+        CompressionSettings::Gzip { level } => (CodecName::Gzip, Some(level)),
         CompressionSettings::Snappy => (CodecName::Snappy, None),
         CompressionSettings::None => (CodecName::None, None),
     };

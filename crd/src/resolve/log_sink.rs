@@ -6,31 +6,48 @@ use crate::settings::{
     SinkSettings, SinkTarget,
 };
 use crate::spec::{
-    BatchSpec, CodecName, CompressionSpec, FileSinkSpec, LogSinkSpec, QueueSpec, RetrySpec,
+    BatchSpec, CodecName, Encoding, FileSinkSpec, LogSinkSpec, QueueSpec, RetrySpec,
 };
 use crate::units::Period;
 use crate::{defaults, limits};
 
+mod access;
+mod compression;
 mod kafka;
+
+use compression::What;
 
 pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<SinkSettings> {
     let batch = batch(&spec.batch.take().unwrap_or_default(), check);
     let retry = retry(&spec.retry.take().unwrap_or_default(), check);
     let writes_text = spec.file.is_some() || spec.stdout.is_some();
-    let is_queue = spec.queue.is_some() || spec.kafka.is_some();
-    let is_kafka = spec.kafka.is_some();
-    let target = target(&mut spec, check);
+    let (is_queue, is_kafka) = (spec.queue.is_some(), spec.kafka.is_some());
     let default_encoding = if writes_text { defaults::TEXT_ENCODING } else { defaults::ENCODING };
-    let default_codec = if is_queue { CodecName::Zstd } else { CodecName::None };
-    let compression = spec.compression.unwrap_or_default();
-    if compression.codec == Some(CodecName::Snappy) && !is_kafka {
-        check.error("spec.compression.codec", "only for kafka", "write zstd, lz4 or none");
+    let encoding = spec.encoding.unwrap_or(default_encoding);
+    if encoding.is_of_single_records() && !is_kafka {
+        check.error("spec.encoding", "only for kafka", "write otlp_proto or json_lines");
     }
-    let compression = compression_of(&compression, default_codec, writes_text, check);
+    let target = target(&mut spec, encoding, check);
+    let default_codec = match &target {
+        // What is compressed already gains nothing.
+        Some(SinkTarget::Kafka(it)) if it.payload_compression != CompressionSettings::None => {
+            CodecName::None
+        }
+        _ if is_queue || is_kafka => CodecName::Zstd,
+        _ => CodecName::None,
+    };
+    let what = match (writes_text, is_kafka) {
+        (true, _) => What::Text,
+        (false, true) => What::RecordBatches,
+        (false, false) => What::Blocks,
+    };
+    let compression = spec.compression.unwrap_or_default();
+    let compression =
+        compression::resolve("spec.compression", &compression, what, default_codec, check);
     Some(SinkSettings {
         name: check.document.name.clone(),
         target: target?,
-        encoding: spec.encoding.unwrap_or(default_encoding),
+        encoding,
         compression,
         batch,
         retry,
@@ -38,7 +55,7 @@ pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<Si
 }
 
 /// The one target that is written.
-fn target(spec: &mut LogSinkSpec, check: &mut Check<'_>) -> Option<SinkTarget> {
+fn target(spec: &mut LogSinkSpec, encoding: Encoding, check: &mut Check<'_>) -> Option<SinkTarget> {
     let cure = "write exactly one of `queue`, `kafka`, `file`, `stdout: {}` and `blackhole: {}`";
     let written = [
         ("spec.queue", spec.queue.is_some()),
@@ -56,7 +73,7 @@ fn target(spec: &mut LogSinkSpec, check: &mut Check<'_>) -> Option<SinkTarget> {
     };
     let target = match first {
         "spec.queue" => queue(spec.queue.take()?, check).map(SinkTarget::Queue),
-        "spec.kafka" => kafka::resolve(spec.kafka.take()?, check).map(SinkTarget::Kafka),
+        "spec.kafka" => kafka::resolve(spec.kafka.take()?, encoding, check).map(SinkTarget::Kafka),
         "spec.file" => file(spec.file.take()?, check).map(SinkTarget::File),
         "spec.stdout" => Some(SinkTarget::Stdout),
         _ => Some(SinkTarget::Blackhole),
@@ -131,34 +148,6 @@ fn file(spec: FileSinkSpec, check: &mut Check<'_>) -> Option<FileSinkSettings> {
     let keep =
         check.ranged("spec.file.keep", spec.keep, defaults::FILE_KEEP, &limits::FILE_KEEP) as usize;
     Some(FileSinkSettings { path: path?, rotate_bytes: rotate_bytes.0, keep })
-}
-
-fn compression_of(
-    spec: &CompressionSpec,
-    default_codec: CodecName,
-    writes_text: bool,
-    check: &mut Check<'_>,
-) -> CompressionSettings {
-    let codec = spec.codec.unwrap_or(default_codec);
-    if writes_text && codec != CodecName::None {
-        let cure = "remove it; what a file or stdout gets is text";
-        check.error("spec.compression.codec", "not for a file or stdout", cure);
-    }
-    let level_path = "spec.compression.level";
-    if codec != CodecName::Zstd && spec.level.is_some() {
-        let is_known = !check.document.is_broken("spec.compression.codec");
-        if is_known {
-            check.error(level_path, "only zstd has levels", "remove it, or write codec: zstd");
-        }
-    }
-    match codec {
-        CodecName::Zstd => CompressionSettings::Zstd {
-            level: check.ranged(level_path, spec.level, defaults::ZSTD_LEVEL, &limits::ZSTD_LEVEL),
-        },
-        CodecName::Lz4 => CompressionSettings::Lz4,
-        CodecName::Snappy => CompressionSettings::Snappy,
-        CodecName::None => CompressionSettings::None,
-    }
 }
 
 fn batch(spec: &BatchSpec, check: &mut Check<'_>) -> BatchSettings {

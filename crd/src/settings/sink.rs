@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spec::{Encoding, SaslMechanism};
+use super::access::{SaslSettings, TlsSettings};
+use crate::spec::{Delivery, Encoding};
 
 /// Where logs go, and how they are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct SinkSettings {
     pub name: String,
     /// Where logs go.
     pub target: SinkTarget,
-    /// How records are written.
+    /// How records are written; those of single records for Kafka alone.
     pub encoding: Encoding,
     /// How blocks are compressed, for Kafka its record batches; never for a file or stdout.
     pub compression: CompressionSettings,
@@ -59,34 +60,18 @@ pub struct KafkaSettings {
     pub brokers: Vec<String>,
     /// Where sections go; `${tenant}` and `${namespace}` are filled in. Legal in what is fixed of it.
     pub topic: String,
+    /// How a message's value is compressed: zstd, lz4 or not at all, and not at all where a record is a message.
+    pub payload_compression: CompressionSettings,
+    /// How messages become visible.
+    pub delivery: Delivery,
     /// Most that one tenant has on its way, in bytes.
     pub in_flight_bytes: usize,
     /// Most that is read back of one partition at the start, in bytes.
     pub read_back_bytes: u64,
     /// Encrypted connections.
     pub tls: Option<TlsSettings>,
-    /// A name and a password.
+    /// A name and a password, or a token.
     pub sasl: Option<SaslSettings>,
-}
-
-/// Encrypted connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// Authorities to trust; `None` for the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The agent's own certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// A name, and where its password is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaslSettings {
-    /// How they are shown.
-    pub mechanism: SaslMechanism,
-    /// The name.
-    pub username: String,
-    /// The file with the password.
-    pub password_file: PathBuf,
 }
 
 /// A file with rotation.
@@ -105,13 +90,21 @@ pub struct FileSinkSettings {
 pub enum CompressionSettings {
     /// Zstandard, with its level.
     Zstd {
-        /// 1 to 19.
+        /// 1 to 19; of Kafka's record batches to 12.
         level: i32,
     },
     /// LZ4.
-    Lz4,
-    /// Snappy.
+    Lz4 {
+        /// 1 to 12 of Kafka's record batches; `None` elsewhere, where there is but one.
+        level: Option<i32>,
+    },
+    /// Snappy, of Kafka's record batches.
     Snappy,
+    /// Gzip, of Kafka's record batches.
+    Gzip {
+        /// 1 to 9.
+        level: i32,
+    },
     /// Not at all.
     None,
 }

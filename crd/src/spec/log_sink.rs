@@ -65,6 +65,12 @@ pub struct KafkaSpec {
     /// Where sections go; `${tenant}` and `${namespace}` are filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+    /// How a message's value is compressed, for the consumer to undo; none of Kafka's own compression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_compression: Option<CompressionSpec>,
+    /// How messages become visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// Most that one tenant has on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<ByteSize>,
@@ -74,9 +80,30 @@ pub struct KafkaSpec {
     /// Encrypted connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
-    /// A name and a password.
+    /// A name and a password, or a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
+}
+
+/// How messages become visible to consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Each by itself, once it is stored.
+    Idempotent,
+    /// In transactions, for consumers that read what is committed.
+    Transactional,
+}
+
+impl Delivery {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Delivery::Idempotent => "idempotent",
+            Delivery::Transactional => "transactional",
+        }
+    }
 }
 
 /// Encrypted connections; brokers' certificates are always verified.
@@ -92,9 +119,15 @@ pub struct TlsSpec {
     /// Its key, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// A file with the password of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password_file: Option<String>,
+    /// An environment variable with the password of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password_env: Option<String>,
 }
 
-/// A name and a password.
+/// A name and a password, or a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SaslSpec {
@@ -104,12 +137,24 @@ pub struct SaslSpec {
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// A file with the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_file: Option<String>,
+    /// An environment variable with the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_env: Option<String>,
     /// A file with the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<String>,
+    /// An environment variable with the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_env: Option<String>,
+    /// A file with the token, for OAUTHBEARER alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
 }
 
-/// A way to show a password.
+/// A way to show who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SaslMechanism {
     /// As it is.
@@ -121,6 +166,9 @@ pub enum SaslMechanism {
     /// By a challenge, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// By a token instead of a password.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
 }
 
 impl SaslMechanism {
@@ -131,6 +179,7 @@ impl SaslMechanism {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
             SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            SaslMechanism::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -179,7 +228,7 @@ pub struct CompressionSpec {
     /// By what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<CodecName>,
-    /// How hard; only for zstd.
+    /// How hard; of zstd, for Kafka also of gzip and lz4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<i32>,
 }
@@ -219,6 +268,29 @@ pub enum Encoding {
     OtlpProto,
     /// One JSON object a line.
     JsonLines,
+    /// A JSON object for each record, each a message of its own; only for Kafka.
+    Json,
+    /// The bytes of each record as they were read, each a message of its own; only for Kafka.
+    Raw,
+}
+
+impl Encoding {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::OtlpProto => "otlp_proto",
+            Encoding::JsonLines => "json_lines",
+            Encoding::Json => "json",
+            Encoding::Raw => "raw",
+        }
+    }
+
+    /// Whether each record is a message of its own.
+    #[must_use]
+    pub fn is_of_single_records(self) -> bool {
+        matches!(self, Encoding::Json | Encoding::Raw)
+    }
 }
 
 /// A way to compress.
@@ -231,6 +303,8 @@ pub enum CodecName {
     Lz4,
     /// Snappy; only for Kafka.
     Snappy,
+    /// Gzip; only for Kafka.
+    Gzip,
     /// Not at all.
     None,
 }

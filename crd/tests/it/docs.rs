@@ -16,8 +16,6 @@ const REQUIRED: &[&str] = &[
     "kafka.brokers",
     "kafka.topic",
     "kafka.sasl.mechanism",
-    "kafka.sasl.username",
-    "kafka.sasl.passwordFile",
 ];
 /// Fields that are optional and have no default.
 const NO_DEFAULT: &[&str] = &[
@@ -31,6 +29,14 @@ const NO_DEFAULT: &[&str] = &[
     "kafka.tls.caFile",
     "kafka.tls.certificateFile",
     "kafka.tls.keyFile",
+    "kafka.tls.keyPasswordFile",
+    "kafka.tls.keyPasswordEnv",
+    "kafka.sasl.username",
+    "kafka.sasl.usernameFile",
+    "kafka.sasl.usernameEnv",
+    "kafka.sasl.passwordFile",
+    "kafka.sasl.passwordEnv",
+    "kafka.sasl.tokenFile",
     "multiline.begin",
     "multiline.continue",
     "multiline.end",
@@ -54,6 +60,7 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("queue.syncInterval", limits::QUEUE_SYNC_INTERVAL.to_string()),
         ("kafka.inFlight", limits::KAFKA_IN_FLIGHT.to_string()),
         ("kafka.readBack", limits::KAFKA_READ_BACK.to_string()),
+        ("kafka.payloadCompression.level", limits::ZSTD_LEVEL.to_string()),
         ("file.rotateBytes", limits::FILE_ROTATE_BYTES.to_string()),
         ("file.keep", limits::FILE_KEEP.to_string()),
         ("compression.level", limits::ZSTD_LEVEL.to_string()),
@@ -82,7 +89,14 @@ fn complete() -> Settings {
     let source = "source: {files: {include: [/srv/";
     let more = format!(
         "{header}metadata: {{name: k}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, tls: {{caFile: /a, \
-         certificateFile: /b, keyFile: /c}}, sasl: {{mechanism: PLAIN, username: u, passwordFile: /p}}}}}}\n\
+         certificateFile: /b, keyFile: /c, keyPasswordFile: /d}}, sasl: {{mechanism: PLAIN, username: u, passwordFile: /p}}}}}}\n\
+         {header}metadata: {{name: l}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, \
+         payloadCompression: {{codec: zstd}}, tls: {{certificateFile: /b, keyFile: /c, keyPasswordEnv: D}}, \
+         sasl: {{mechanism: PLAIN, usernameEnv: U, passwordEnv: P}}}}}}\n\
+         {header}metadata: {{name: m}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, \
+         sasl: {{mechanism: PLAIN, usernameFile: /u, passwordFile: /p}}}}}}\n\
+         {header}metadata: {{name: n}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, \
+         sasl: {{mechanism: OAUTHBEARER, tokenFile: /t}}}}}}\n\
          {header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\

@@ -121,6 +121,16 @@ fn defaults_follow_what_they_must_fit() {
 fn each_target_has_its_own_defaults() {
     let cases = [
         ("queue: {path: /q}", "OtlpProto", CompressionSettings::Zstd { level: 1 }),
+        (
+            "kafka: {brokers: ['k:1'], topic: t}",
+            "OtlpProto",
+            CompressionSettings::Zstd { level: 1 },
+        ),
+        (
+            "kafka: {brokers: ['k:1'], topic: t, payloadCompression: {codec: zstd}}",
+            "OtlpProto",
+            CompressionSettings::None,
+        ),
         ("file: {path: /f}", "JsonLines", CompressionSettings::None),
         ("stdout: {}", "JsonLines", CompressionSettings::None),
         ("blackhole: {}", "OtlpProto", CompressionSettings::None),
@@ -133,5 +143,32 @@ fn each_target_has_its_own_defaults() {
         assert_eq!(sink.compression, compression, "{target}");
         let is_file = matches!(sink.target, SinkTarget::File(_));
         assert_eq!(is_file, target.starts_with("file"));
+    }
+}
+
+#[test]
+fn what_a_kafka_sink_says_is_described_as_itself() {
+    let specs = [
+        "kafka: {brokers: ['k:1'], topic: t}, compression: {codec: gzip}",
+        "kafka: {brokers: ['k:1'], topic: t}, compression: {codec: lz4, level: 12}",
+        "kafka: {brokers: ['k:1'], topic: t}, compression: {codec: snappy}, encoding: json",
+        "kafka: {brokers: ['k:1'], topic: t}, compression: {codec: zstd, level: 12}, encoding: raw",
+        "kafka: {brokers: ['k:1'], topic: t, delivery: transactional}",
+        "kafka: {brokers: ['k:1'], topic: t, payloadCompression: {codec: zstd}}",
+        "kafka: {brokers: ['k:1'], topic: t, payloadCompression: {codec: zstd, level: 19}}",
+        "kafka: {brokers: ['k:1'], topic: t, tls: {caFile: /a, certificateFile: /b, keyFile: /c, keyPasswordEnv: K}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: PLAIN, username: u, passwordEnv: P}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: SCRAM-SHA-256, usernameFile: /u, passwordFile: /p}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: SCRAM-SHA-512, usernameEnv: U, passwordFile: /p}}",
+        "kafka: {brokers: ['k:1'], topic: t, sasl: {mechanism: OAUTHBEARER, tokenFile: /t}}",
+    ];
+    let mut seen: Vec<Settings> = Vec::new();
+    for spec in specs {
+        let sink = SINK.replace("queue: {path: /var/lib/logferry/queue}", spec);
+        let settings = settings(&format!("{sink}---\n{CONFIG}"));
+        let again = crate::resolve_text(&settings.describe());
+        assert_eq!(again.expect("it describes itself"), settings, "{spec}");
+        assert!(!seen.contains(&settings), "{spec} is as one before");
+        seen.push(settings);
     }
 }

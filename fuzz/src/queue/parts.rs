@@ -42,6 +42,8 @@ pub(super) fn payload(codec: Codec, sections: &[(usize, Span)], ledger: &Arc<Led
             gap: None,
             observed_unix_ns: NOW_UNIX_NS,
             positions: positions.clone(),
+            is_divisible: false,
+            is_inner: false,
             range: length(start)..length(raw.len()),
         });
         let acked = Acked {
@@ -51,6 +53,7 @@ pub(super) fn payload(codec: Codec, sections: &[(usize, Span)], ledger: &Arc<Led
             records: 1,
             filtered_bytes: 0,
             gap: None,
+            is_inner: false,
             seen_ns: 0,
         };
         tickets.push(Ticket::new(acked, Arc::clone(ledger)));

@@ -1,24 +1,19 @@
 //! What the encoders wrote reads back; what they never wrote is an error and no panic.
 
-use flow::{Content, Encode, Section, Span};
+use flow::{Content, Section, Span};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::json_lines::JsonLinesEncoder;
-use crate::otlp::OtlpEncoder;
+use crate::encode;
 use crate::section_kit::{self, Line, OBSERVED_UNIX_NS};
 
 const ENCODINGS: [Encoding; 2] = [Encoding::OtlpProto, Encoding::JsonLines];
 
 fn encoded(encoding: Encoding, section: &Section) -> Vec<u8> {
-    let mut encoder: Box<dyn Encode> = match encoding {
-        Encoding::OtlpProto => Box::new(OtlpEncoder::new()),
-        Encoding::JsonLines => Box::new(JsonLinesEncoder::new()),
-    };
     let mut out = Vec::new();
-    encoder.encode(section, &mut out);
+    encode::make(encoding).encode(section, &mut out);
     out
 }
 
@@ -32,7 +27,7 @@ fn obvious(encoding: Encoding, section: &Section) -> Vec<DecodedRecord<'_>> {
         let (time_unix_ns, observed_unix_ns) = match (encoding, time) {
             (_, Some(time)) => (Some(time), None),
             (Encoding::OtlpProto, None) => (None, observed),
-            (Encoding::JsonLines, None) => (observed, None),
+            (_, None) => (observed, None),
         };
         let is_text = is_otlp || std::str::from_utf8(chunk.body(record)).is_ok();
         let binary = if is_text { RecordFlags::NONE } else { RecordFlags::BINARY };

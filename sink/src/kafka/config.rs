@@ -1,6 +1,7 @@
 //! Config: what a Kafka sink needs to know, and how librdkafka is told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -15,9 +16,17 @@ pub enum Compression {
         level: i32,
     },
     /// LZ4.
-    Lz4,
+    Lz4 {
+        /// 1 to 12.
+        level: i32,
+    },
     /// Snappy.
     Snappy,
+    /// Gzip.
+    Gzip {
+        /// 1 to 9.
+        level: i32,
+    },
     /// Not at all.
     None,
 }
@@ -31,10 +40,15 @@ pub struct KafkaConfig {
     pub topic: TopicTemplate,
     /// How record batches are compressed.
     pub compression: Compression,
+    /// Zstandard level at which we compress each value ourselves; consumers must know `content-encoding`.
+    pub payload_compression: Option<i32>,
     /// Bytes of payloads that one lane may have on their way.
     pub in_flight_bytes_max: usize,
     /// Where the offsets of the last checkpoint are kept: a file of this sink's own.
     pub offsets: PathBuf,
+    /// After a life that ended with something on its way: how long the brokers get to store what they have
+    /// of it, from their first answer on, before it is read back.
+    pub settle: Duration,
     /// Most that is read back of one partition at the start, in bytes.
     pub read_back_bytes_max: u64,
     /// Who the client says it is, in the broker's metrics and quotas.
@@ -68,7 +82,10 @@ impl std::fmt::Debug for Secret {
 const SOCKET_TIMEOUT_MS: &str = "30000";
 /// How long a message waits for others of its partition, in milliseconds: sections of quiet contexts that
 /// were read at once share a record batch.
-const LINGER_MS: &str = "10";
+///
+/// 100 ms: longer than a full queue takes at speed. librdkafka's thread spins while a message that has waited
+/// as long may not be sent yet, as five of its partition are on their way.
+const LINGER_MS: &str = "100";
 /// Bytes of a record batch before compression; a broker takes 1 MiB of it afterwards if nobody changed that.
 const BATCH_BYTES: &str = "1000000";
 /// Largest message, in bytes: librdkafka's own limit. What a topic takes, its broker says.
@@ -85,8 +102,9 @@ impl KafkaConfig {
         config
     }
 
-    /// The properties of its producer.
-    pub(super) fn producer(&self) -> ClientConfig {
+    /// The properties of its producer: what a client without an agent has to be held against.
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
         let mut config = self.with_security(client(&self.brokers, &self.client_id));
         config
             .set("enable.idempotence", "true")
@@ -100,16 +118,17 @@ impl KafkaConfig {
             .set("message.max.bytes", MESSAGE_BYTES_MAX)
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX);
-        let codec = match self.compression {
-            Compression::Zstd { level } => {
-                config.set("compression.level", level.to_string());
-                "zstd"
-            }
-            Compression::Lz4 => "lz4",
-            Compression::Snappy => "snappy",
-            Compression::None => "none",
+        let (codec, level) = match self.compression {
+            Compression::Zstd { level } => ("zstd", Some(level)),
+            Compression::Lz4 { level } => ("lz4", Some(level)),
+            Compression::Gzip { level } => ("gzip", Some(level)),
+            Compression::Snappy => ("snappy", None),
+            Compression::None => ("none", None),
         };
         config.set("compression.codec", codec);
+        if let Some(level) = level {
+            config.set("compression.level", level.to_string());
+        }
         config
     }
 

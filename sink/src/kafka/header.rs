@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use flow::{
     Attribute, AttributeValue, Codec, Context, ContextId, Encoding, GapReason, Head, Marks,
-    PayloadHeader, Place, Position, Span, attribute,
+    PayloadHeader, Place, Position, RecordFlags, Span, attribute,
 };
 use rdkafka::message::{Header as KafkaHeader, Headers, OwnedHeaders};
+
+use super::message::Message;
 
 /// Version of these headers.
 const SCHEMA: &str = "1";
 
 const LOG_SCHEMA: &str = "log.schema";
+const LOG_AGENT: &str = "log.agent.id";
 const LOG_TENANT: &str = "log.tenant";
 const LOG_CURSOR_BEGIN: &str = "log.cursor.begin";
 const LOG_CURSOR_END: &str = "log.cursor.end";
@@ -51,8 +54,9 @@ pub struct Header {
     pub records: u32,
     /// Set if it declares a gap.
     pub gap: Option<GapReason>,
-    /// Where the file system's side stands after the span.
-    pub positions: Vec<Position>,
+    /// Where the file system's side stands after the span; `None` inside of what was read at once, where no
+    /// restart can go on.
+    pub positions: Option<Vec<Position>>,
     /// How the payload is encoded.
     pub encoding: Encoding,
     /// How the payload is compressed by us; Kafka's own compression is not seen here.
@@ -67,8 +71,19 @@ pub struct HeaderError {
     why: String,
 }
 
-/// The headers of a message with one section.
-pub(super) fn encode(header: &PayloadHeader, encoding: Encoding, codec: Codec) -> OwnedHeaders {
+/// Whether the agent of that name wrote the message.
+pub(super) fn is_of(headers: &impl Headers, agent: &str) -> bool {
+    headers.iter().any(|it| it.key == LOG_AGENT && it.value == Some(agent.as_bytes()))
+}
+
+/// The headers of a message of the section, by the agent of that name.
+pub(super) fn encode(
+    agent: &str,
+    header: &PayloadHeader,
+    message: &Message,
+    encoding: Encoding,
+    codec: Codec,
+) -> OwnedHeaders {
     let context = &header.context;
     let mut headers = OwnedHeaders::new_with_capacity(16);
     let mut put = |key: &str, value: &str| {
@@ -76,6 +91,7 @@ pub(super) fn encode(header: &PayloadHeader, encoding: Encoding, codec: Codec) -
         headers = before.insert(KafkaHeader { key, value: Some(value) });
     };
     put(LOG_SCHEMA, SCHEMA);
+    put(LOG_AGENT, agent);
     put(LOG_TENANT, &context.tenant);
     for key in ROUTES {
         let Some(it) = context.attributes.iter().find(|it| it.key == key) else { continue };
@@ -86,18 +102,32 @@ pub(super) fn encode(header: &PayloadHeader, encoding: Encoding, codec: Codec) -
     }
     put(attribute::LOG_CONTEXT_ID, &context.id.to_string());
     put(attribute::LOG_EPOCH, &header.epoch.to_string());
-    put(LOG_CURSOR_BEGIN, &header.span.begin.to_string());
-    put(LOG_CURSOR_END, &header.span.end.to_string());
-    put(LOG_RECORDS, &header.records.to_string());
+    put(LOG_CURSOR_BEGIN, &message.span.begin.to_string());
+    put(LOG_CURSOR_END, &message.span.end.to_string());
+    put(LOG_RECORDS, &message.records.to_string());
     if let Some(gap) = header.gap {
         put(attribute::LOG_GAP_REASON, gap.name());
     }
-    let marks = [("first", header.marks.first), ("last", header.marks.last)];
+    let marks = [("first", message.marks.first), ("last", message.marks.last)];
     let set: Vec<&str> = marks.into_iter().filter(|it| it.1).map(|it| it.0).collect();
     if !set.is_empty() {
         put(LOG_MARKS, &set.join(","));
     }
-    put(LOG_POSITIONS, &positions_text(&header.positions));
+    let positions = header.positions_at(message.span.end).filter(|_| !message.is_followed);
+    if let Some(positions) = positions {
+        put(LOG_POSITIONS, &positions_text(&positions));
+    }
+    // In all other encodings the value tells.
+    if encoding == Encoding::Raw {
+        if let Some(stream) = message.flags.stream() {
+            put(attribute::LOG_IOSTREAM, stream.name());
+        }
+        let named = RecordFlags::NAMED.into_iter().filter(|(flag, _)| message.flags.has(*flag));
+        let names: Vec<&str> = named.map(|(_, name)| name).collect();
+        if !names.is_empty() {
+            put(attribute::LOG_FLAGS, &names.join(","));
+        }
+    }
     put(CONTENT_TYPE, content_type(encoding));
     if codec != Codec::None {
         put(CONTENT_ENCODING, codec.name());
@@ -134,9 +164,8 @@ impl Header {
         let begin = text.want(LOG_CURSOR_BEGIN, |it| it.parse().ok())?;
         let end = text.want(LOG_CURSOR_END, |it| it.parse().ok().filter(|end| *end >= begin))?;
         let marks = text.get(LOG_MARKS).unwrap_or_default();
-        let encoding = text.want(CONTENT_TYPE, |it| {
-            [Encoding::OtlpProto, Encoding::JsonLines].into_iter().find(|e| content_type(*e) == it)
-        })?;
+        let encoding = text
+            .want(CONTENT_TYPE, |it| Encoding::ALL.into_iter().find(|e| content_type(*e) == it))?;
         let gap = match text.get(attribute::LOG_GAP_REASON) {
             None => None,
             Some(_) => Some(text.want(attribute::LOG_GAP_REASON, |it| {
@@ -161,7 +190,10 @@ impl Header {
             },
             records: text.want(LOG_RECORDS, |it| it.parse().ok())?,
             gap,
-            positions: text.want(LOG_POSITIONS, parse_positions)?,
+            positions: match text.get(LOG_POSITIONS) {
+                None => None,
+                Some(_) => Some(text.want(LOG_POSITIONS, parse_positions)?),
+            },
             encoding,
             codec,
         })
@@ -191,6 +223,8 @@ fn content_type(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::OtlpProto => "application/x-protobuf",
         Encoding::JsonLines => "application/x-ndjson",
+        Encoding::Json => "application/json",
+        Encoding::Raw => "application/octet-stream",
     }
 }
 
@@ -229,6 +263,7 @@ fn parse_position(text: &str) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::message::whole;
 
     fn header() -> PayloadHeader {
         let context = Context {
@@ -255,6 +290,8 @@ mod tests {
             gap: None,
             observed_unix_ns: 1,
             positions: vec![at(u64::MAX), at(1)],
+            is_divisible: false,
+            is_inner: false,
             range: 0..9,
         }
     }
@@ -262,17 +299,43 @@ mod tests {
     #[test]
     fn what_a_message_says_comes_back() {
         let given = header();
-        let headers = encode(&given, Encoding::OtlpProto, Codec::None);
+        let headers =
+            encode("me", &given, &whole(0, &given, false), Encoding::OtlpProto, Codec::None);
+        assert!(is_of(&headers, "me") && !is_of(&headers, "another"));
         let got = Header::decode(&headers).unwrap();
         assert_eq!((got.epoch, got.span, got.records), (3, Span::new(10, 25), 2));
         assert_eq!((got.context.id, &*got.context.tenant), (ContextId(7), "shop"));
         assert_eq!(got.context.attributes, [Attribute::text(attribute::K8S_POD_NAME, "web-0")]);
-        assert_eq!(got.positions, given.positions);
+        assert_eq!(got.positions.as_ref(), Some(&given.positions));
         assert_eq!((got.marks.first, got.marks.last, got.gap), (true, false, None));
         let gap = PayloadHeader { gap: Some(GapReason::Truncated), positions: vec![], ..given };
-        let got = Header::decode(&encode(&gap, Encoding::JsonLines, Codec::Zstd)).unwrap();
+        let message = whole(0, &gap, false);
+        let headers = encode("me", &gap, &message, Encoding::JsonLines, Codec::Zstd);
+        let got = Header::decode(&headers).unwrap();
         assert_eq!((got.gap, got.codec), (Some(GapReason::Truncated), Codec::Zstd));
-        assert!(got.positions.is_empty());
+        assert_eq!(got.positions, Some(vec![]));
+    }
+
+    #[test]
+    fn a_record_alone_says_where_a_restart_can_go_on() {
+        let section = PayloadHeader { is_divisible: true, ..header() };
+        let position = Position { offset: 99, ..section.positions[0] };
+        let section = PayloadHeader { positions: vec![position], ..section };
+        let span = Span::new(10, 20);
+        let flags = RecordFlags::STDERR.with(RecordFlags::PART);
+        let message = Message { span, flags, ..whole(0, &section, true) };
+        let decoded = |message: &Message| {
+            let headers = encode("me", &section, message, Encoding::Raw, Codec::None);
+            let text = |key| headers.iter().find(|it| it.key == key).and_then(|it| it.value);
+            assert_eq!(text(attribute::LOG_IOSTREAM), Some(&b"stderr"[..]));
+            assert_eq!(text(attribute::LOG_FLAGS), Some(&b"part"[..]));
+            Header::decode(&headers).unwrap()
+        };
+        let got = decoded(&message);
+        assert_eq!((got.span, got.encoding), (span, Encoding::Raw));
+        assert_eq!(got.positions.unwrap()[0].offset, 94);
+        let followed = Message { is_followed: true, ..message };
+        assert_eq!(decoded(&followed).positions, None);
     }
 
     #[test]

@@ -1,56 +1,67 @@
-//! In flight: a payload on its way to the broker, and what became of each of its messages.
+//! In flight: a payload on its way to the brokers, and what became of each of its messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{AckSender, Payload, PayloadHeader, Ticket};
+use flow::{AckSender, Payload, Ticket};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::lanes::Lanes;
+use super::message::{Message, messages};
 
-/// One message of a payload: what librdkafka carries along, and gives back with its report.
+/// One message: what librdkafka carries along, and gives back with its report.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) batch: Arc<Batch>,
-    /// Which of its sections.
-    pub(super) section: usize,
+    /// Which of its messages.
+    pub(super) message: usize,
 }
 
 /// A payload on its way.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Its place among those of its lane.
+    /// Its payload's place among those of the sink.
     pub(super) number: u64,
     pub(super) tenant: Arc<str>,
     /// Bytes that it takes of its lane's room.
     pub(super) bytes: usize,
-    pub(super) lanes: Arc<Lanes>,
-    acks: AckSender,
-    outcome: Mutex<Outcome>,
-}
-
-/// What became of a payload's messages.
-#[derive(Debug)]
-struct Outcome {
-    payload: Payload,
-    /// By section; taken when it was delivered.
-    tickets: Vec<Option<Ticket>>,
-    /// Reports to come; one more while they are still being sent.
-    outstanding: usize,
-    /// Where those are that the broker stored: topic, partition, offset.
-    stored: Vec<(Arc<str>, i32, i64)>,
-    acked: Vec<Ticket>,
-    rejected: Option<String>,
-}
-
-/// All reports of a payload are there.
-#[derive(Debug)]
-pub(super) struct Reported {
     pub(super) payload: Payload,
-    /// What was not delivered, by section.
-    pub(super) tickets: Vec<Option<Ticket>>,
+    pub(super) messages: Vec<Message>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) acks: AckSender,
+    state: Mutex<State>,
+}
+
+/// What became of its messages.
+#[derive(Debug)]
+struct State {
+    /// By message.
+    is_delivered: Vec<bool>,
+    /// By section: messages that are not delivered yet.
+    left: Vec<usize>,
+    /// By section; taken when all of it was delivered. None where another batch has it.
+    tickets: Vec<Option<Ticket>>,
+    /// Reports to come; one more while messages are still being sent.
+    outstanding: usize,
+    reported: Reported,
+}
+
+/// What all reports of a batch come to.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    /// Of sections that were delivered.
+    pub(super) acked: Vec<Ticket>,
+    /// The last offset in each partition.
     pub(super) stored: Vec<(Arc<str>, i32, i64)>,
-    /// Why the broker did not take all.
-    pub(super) rejected: Option<String>,
+    /// Why the brokers did not take all.
+    pub(super) rejection: Option<Rejection>,
+}
+
+/// Why the brokers did not take a message, which they surely did not store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejection {
+    pub(super) why: String,
+    /// It, or the messages that it was sent with, are more than the topic takes at once.
+    pub(super) is_too_large: bool,
 }
 
 /// What a failed message means.
@@ -58,6 +69,8 @@ pub(super) struct Reported {
 pub(super) enum Failure {
     /// The broker did not store it, and may take it later.
     Rejected,
+    /// The broker did not store it, and takes less at once.
+    TooLarge,
     /// The broker may have stored it: only the topic knows.
     Unknown,
 }
@@ -66,10 +79,9 @@ impl Failure {
     pub(super) fn of(code: Option<RDKafkaErrorCode>) -> Failure {
         use RDKafkaErrorCode as Code;
         match code {
+            Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => Failure::TooLarge,
             Some(
-                Code::MessageSizeTooLarge
-                | Code::MessageBatchTooLarge
-                | Code::TopicAuthorizationFailed
+                Code::TopicAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
                 | Code::UnknownTopic
                 | Code::UnknownPartition
@@ -84,8 +96,7 @@ impl Failure {
 }
 
 impl Batch {
-    /// A payload of which nothing was sent yet. One report more than there are messages is awaited, so that
-    /// it is not done with before [`Batch::send`] has sent all.
+    /// A payload of which nothing was sent yet; by section, the tickets that are to be completed with it.
     pub(super) fn new(
         number: u64,
         payload: Payload,
@@ -93,100 +104,104 @@ impl Batch {
         lanes: Arc<Lanes>,
         acks: AckSender,
     ) -> Batch {
-        let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len());
-        let outcome = Outcome {
-            payload,
+        let messages = messages(&payload);
+        let mut left = vec![0; payload.headers.len()];
+        messages.iter().for_each(|it| left[it.section] += 1);
+        let mut state = State {
+            is_delivered: vec![false; messages.len()],
+            left,
             tickets,
-            outstanding: 1,
-            stored: Vec::new(),
-            acked: Vec::new(),
-            rejected: None,
+            outstanding: 0,
+            reported: Reported::default(),
         };
-        Batch { number, tenant, bytes, lanes, acks, outcome: Mutex::new(outcome) }
+        for (left, ticket) in state.left.iter().zip(&mut state.tickets) {
+            if *left == 0 {
+                state.reported.acked.extend(ticket.take());
+            }
+        }
+        Batch {
+            number,
+            tenant: Arc::clone(&payload.tenant),
+            bytes: payload.block.len(),
+            payload,
+            messages,
+            lanes,
+            acks,
+            state: Mutex::new(state),
+        }
     }
 
-    /// Sends what was not delivered, in order, until one is refused.
+    /// Sends what was not delivered, in order, until one is refused. Returns what all reports come to if
+    /// they are there already.
     pub(super) fn send(
         self: &Arc<Batch>,
-        mut send: impl FnMut(&Payload, usize, Box<Sent>) -> Result<(), String>,
+        mut send: impl FnMut(&Batch, usize, Box<Sent>) -> Result<(), Rejection>,
     ) -> Option<Reported> {
-        let sections = self.lock().tickets.len();
-        for section in 0..sections {
-            let mut outcome = self.lock();
-            if outcome.tickets[section].is_none() {
-                continue;
-            }
-            if says_nothing(&outcome.payload.headers[section]) {
-                let ticket = outcome.tickets[section].take();
-                outcome.acked.extend(ticket);
-                continue;
-            }
-            outcome.outstanding += 1;
-            let sent = Box::new(Sent { batch: Arc::clone(self), section });
-            if let Err(why) = send(&outcome.payload, section, sent) {
-                outcome.outstanding -= 1;
-                outcome.rejected.get_or_insert(why);
+        // One report more than there are messages, so that it is not done with before all are sent.
+        self.lock().outstanding = 1;
+        for message in self.undelivered() {
+            self.lock().outstanding += 1;
+            let sent = Box::new(Sent { batch: Arc::clone(self), message });
+            if let Err(rejection) = send(self, message, sent) {
+                let mut state = self.lock();
+                state.outstanding -= 1;
+                state.reported.rejection.get_or_insert(rejection);
                 break;
             }
         }
         self.finish_one(self.lock())
     }
 
-    /// The broker stored a section.
-    pub(super) fn delivered(&self, section: usize, at: (Arc<str>, i32, i64)) -> Option<Reported> {
-        let mut outcome = self.lock();
-        let ticket = outcome.tickets[section].take();
-        outcome.acked.extend(ticket);
-        outcome.stored.push(at);
-        self.finish_one(outcome)
+    /// Which messages are not delivered.
+    pub(super) fn undelivered(&self) -> Vec<usize> {
+        let state = self.lock();
+        (0..self.messages.len()).filter(|it| !state.is_delivered[*it]).collect()
     }
 
-    /// The broker did not store a section.
-    pub(super) fn refused(&self, why: String) -> Option<Reported> {
-        let mut outcome = self.lock();
-        outcome.rejected.get_or_insert(why);
-        self.finish_one(outcome)
+    /// Takes the section's ticket, for whoever delivers the rest of the section.
+    pub(super) fn take_ticket(&self, section: usize) -> Option<Ticket> {
+        self.lock().tickets[section].take()
     }
 
-    fn finish_one(&self, mut outcome: MutexGuard<'_, Outcome>) -> Option<Reported> {
-        outcome.outstanding -= 1;
-        if outcome.outstanding > 0 {
-            return None;
+    /// The broker stored a message.
+    pub(super) fn delivered(
+        &self,
+        message: usize,
+        (topic, partition, offset): (&str, i32, i64),
+    ) -> Option<Reported> {
+        let mut state = self.lock();
+        let section = self.messages[message].section;
+        state.is_delivered[message] = true;
+        state.left[section] -= 1;
+        if state.left[section] == 0 {
+            let ticket = state.tickets[section].take();
+            state.reported.acked.extend(ticket);
         }
-        let acked = std::mem::take(&mut outcome.acked);
-        let reported = Reported {
-            payload: std::mem::replace(&mut outcome.payload, nothing(&self.tenant)),
-            tickets: std::mem::take(&mut outcome.tickets),
-            stored: std::mem::take(&mut outcome.stored),
-            rejected: outcome.rejected.take(),
-        };
-        drop(outcome);
-        if !acked.is_empty() {
-            self.acks.complete(acked);
+        let stored = &mut state.reported.stored;
+        match stored.iter_mut().find(|it| it.1 == partition && *it.0 == *topic) {
+            Some(known) => known.2 = known.2.max(offset),
+            None => stored.push((Arc::from(topic), partition, offset)),
         }
-        Some(reported)
+        self.finish_one(state)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Outcome> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The broker did not store a message.
+    pub(super) fn refused(&self, rejection: Rejection) -> Option<Reported> {
+        let mut state = self.lock();
+        let known = state.reported.rejection.get_or_insert_with(|| rejection.clone());
+        // What is too large is found out only once nothing else keeps it from its topic.
+        if known.is_too_large && !rejection.is_too_large {
+            *known = rejection;
+        }
+        self.finish_one(state)
     }
-}
 
-/// Whether nobody would miss a message of that section.
-fn says_nothing(header: &PayloadHeader) -> bool {
-    header.span.is_empty() && header.gap.is_none() && !header.marks.last
-}
+    fn finish_one(&self, mut state: MutexGuard<'_, State>) -> Option<Reported> {
+        state.outstanding -= 1;
+        (state.outstanding == 0).then(|| std::mem::take(&mut state.reported))
+    }
 
-/// What stands in place of a payload that was handed on.
-fn nothing(tenant: &Arc<str>) -> Payload {
-    Payload {
-        tenant: Arc::clone(tenant),
-        encoding: flow::Encoding::JsonLines,
-        codec: flow::Codec::None,
-        raw_bytes: 0,
-        block: Vec::new(),
-        headers: Vec::new(),
-        tickets: Vec::new(),
-        permit: None,
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

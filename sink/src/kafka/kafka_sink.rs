@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{AckSender, Payload, Refused, Sink, SinkError, Ticket};
+use flow::{AckSender, Payload, Refused, Sink, SinkError};
 
 use super::in_flight::Batch;
-use super::lanes::{Full, Lanes};
+use super::lanes::{Admitted, Lanes};
 use super::producer::KafkaProducer;
+use super::value::Values;
 
 /// Time between two looks at the file of offsets, in nanoseconds.
 const ADVANCE_NS: u64 = 1_000_000_000;
@@ -20,6 +21,7 @@ pub struct KafkaSink {
     producer: Arc<KafkaProducer>,
     lanes: Arc<Lanes>,
     acks: AckSender,
+    values: Values,
     next_advance_ns: u64,
 }
 
@@ -27,25 +29,35 @@ impl KafkaSink {
     /// A sink that completes tickets through `acks`.
     #[must_use]
     pub fn new(producer: Arc<KafkaProducer>, acks: AckSender) -> KafkaSink {
-        let lanes = Arc::new(Lanes::new(Arc::clone(&producer.shared.holes)));
-        KafkaSink { producer, lanes, acks, next_advance_ns: 0 }
+        let lanes = Arc::new(Lanes::default());
+        let values = Values::new(producer.config.payload_compression);
+        KafkaSink { producer, lanes, acks, values, next_advance_ns: 0 }
     }
 
-    fn send(&self, number: u64, payload: Payload, tickets: Vec<Option<Ticket>>) {
-        let (lanes, acks) = (Arc::clone(&self.lanes), self.acks.clone());
-        let batch = Arc::new(Batch::new(number, payload, tickets, lanes, acks));
-        let reported =
-            batch.send(|payload, section, sent| self.producer.send(payload, section, sent));
+    fn send(&mut self, batch: &Arc<Batch>) {
+        let KafkaSink { producer, values, .. } = self;
+        // Most sections of a batch go to the same topic.
+        let mut topic = String::new();
+        let reported = batch.send(|batch, message, sent| {
+            let header = &batch.payload.headers[batch.messages[message].section];
+            producer.topic(header, batch.number, &mut topic)?;
+            let (value, codec) = values.of(batch, message)?;
+            producer.send(&topic, (batch, message), (value, codec), sent)
+        });
         if let Some(reported) = reported {
-            self.lanes.done(&batch, reported, self.producer.shared.clock.monotonic_ns());
+            self.producer.shared.reported(batch, reported);
         }
     }
 
-    /// Sends again what was rejected, if it is time.
-    fn send_again(&self, now_ns: u64) {
-        for it in self.lanes.due(now_ns) {
-            self.send(it.number, it.payload, it.tickets);
+    /// Sends what waits, if it is time.
+    fn send_waiting(&mut self, now_ns: u64) {
+        for batch in self.lanes.due(now_ns) {
+            self.send(&batch);
         }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.producer.shared.clock.monotonic_ns()
     }
 }
 
@@ -55,32 +67,34 @@ impl Sink for KafkaSink {
             return Err(Box::new(Refused { payload, why: SinkError::Broken(why) }));
         }
         let room = self.producer.config.in_flight_bytes_max;
-        let number = match self.lanes.admit(&payload.tenant, payload.block.len(), room) {
-            Ok(number) => number,
-            Err(full) => {
-                let why = match full {
-                    Full::Busy => SinkError::Busy,
-                    Full::Rejected(why) => SinkError::Retry(why),
-                };
-                return Err(Box::new(Refused { payload, why }));
-            }
+        let admitted = match self.lanes.admit(&payload.tenant, payload.block.len(), room) {
+            Ok(admitted) => admitted,
+            Err(why) => return Err(Box::new(Refused { payload, why })),
         };
         if let Some(permit) = &mut payload.permit {
             // librdkafka has a copy.
             permit.resize(2 * payload.block.len());
         }
         let tickets = std::mem::take(&mut payload.tickets).into_iter().map(Some).collect();
-        self.send(number, payload, tickets);
+        let (lanes, acks) = (Arc::clone(&self.lanes), self.acks.clone());
+        let number = self.producer.shared.offsets().admit();
+        let batch = Arc::new(Batch::new(number, payload, tickets, lanes, acks));
+        if admitted == Admitted::OneByOne {
+            self.lanes.queue(batch);
+            self.send_waiting(self.now_ns());
+        } else {
+            self.send(&batch);
+        }
         Ok(None)
     }
 
     fn tend(&mut self, now_ns: u64) -> Option<u64> {
-        self.send_again(now_ns);
+        self.send_waiting(now_ns);
         if now_ns >= self.next_advance_ns {
             self.next_advance_ns = now_ns + ADVANCE_NS;
             self.producer.advance(self.acks.stored_ns());
         }
-        Some(self.lanes.due_ns().unwrap_or(u64::MAX).min(self.next_advance_ns))
+        Some(self.lanes.due_ns(now_ns).unwrap_or(u64::MAX).min(self.next_advance_ns))
     }
 
     fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {
@@ -91,15 +105,12 @@ impl Sink for KafkaSink {
             if self.lanes.is_empty() {
                 return Ok(());
             }
-            let now_ns = self.producer.shared.clock.monotonic_ns();
+            let now_ns = self.now_ns();
             if now_ns >= deadline_ns {
                 return Err(SinkError::Retry("the brokers did not answer in time".to_owned()));
             }
-            self.send_again(now_ns);
+            self.send_waiting(now_ns);
             self.lanes.wait(FLUSH_WAIT);
-            if self.lanes.due_ns().is_some() {
-                std::thread::sleep(FLUSH_WAIT);
-            }
         }
     }
 

@@ -1,135 +1,156 @@
-//! Lanes: what each tenant of one shipper has on its way to the broker, and what must be sent again first.
+//! Lanes: what each tenant of one shipper has on its way to the brokers, and what is sent next.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::{Payload, Ticket};
+use flow::SinkError;
 
-use super::in_flight::{Batch, Reported};
+use super::divide::{declare, divide};
+use super::in_flight::{Batch, Rejection};
+use super::limit::Limit;
 
 /// Pause before what the broker rejected is sent again, in nanoseconds.
 ///
 /// 1 s: rights are granted and topics made by people.
 const AGAIN_NS: u64 = 1_000_000_000;
+/// Time between two looks at a lane that sends one thing after the other, in nanoseconds.
+const NEXT_NS: u64 = 2_000_000;
+
+/// So often something small is tried alone before it is declared a gap: other tenants' messages may have
+/// been on the same way.
+const REFUSALS_MAX: u32 = 10;
 
 /// The lanes of one shipper.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     changed: Condvar,
-    /// Lanes, of all shippers, in which something older than what was acknowledged is not.
-    holes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     in_flight: usize,
     bytes: usize,
-    next: u64,
-    /// What the broker rejected, by number.
-    rejected: BTreeMap<u64, Rejected>,
+    /// To be sent, in order: what the brokers rejected, and what follows one by one.
+    waiting: VecDeque<Arc<Batch>>,
+    limit: Limit,
+    /// How often in a row something that cannot be any smaller was too large.
+    refusals: u32,
     why: String,
     again_at_ns: u64,
     has_hole: bool,
 }
 
-/// A payload of which something is to be sent again.
-#[derive(Debug)]
-pub(super) struct Rejected {
-    pub(super) number: u64,
-    pub(super) payload: Payload,
-    /// By section; none where it was delivered.
-    pub(super) tickets: Vec<Option<Ticket>>,
-}
-
-/// Why a lane takes nothing now.
-#[derive(Debug)]
-pub(super) enum Full {
-    /// As much is on its way as may be.
-    Busy,
-    /// Something before it was rejected.
-    Rejected(String),
+/// Leave to send a payload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    AtOnce,
+    /// It is to be queued with [`Lanes::queue`]: the lane sends one thing after the other.
+    OneByOne,
 }
 
 impl Lanes {
-    pub(super) fn new(holes: Arc<AtomicUsize>) -> Lanes {
-        Lanes { lanes: Mutex::default(), changed: Condvar::new(), holes }
-    }
-
-    /// Makes room for a payload; returns its number.
+    /// Makes room for a payload.
+    ///
+    /// # Errors
+    /// If as much is on its way as may be, or something before it was rejected.
     pub(super) fn admit(
         &self,
         tenant: &Arc<str>,
         bytes: usize,
         bytes_max: usize,
-    ) -> Result<u64, Full> {
+    ) -> Result<Admitted, SinkError> {
         let mut lanes = self.lock();
         let lane = lanes.entry(Arc::clone(tenant)).or_default();
-        if lane.has_hole {
-            return Err(Full::Rejected(lane.why.clone()));
+        if lane.has_hole && !lane.why.is_empty() {
+            return Err(SinkError::Retry(lane.why.clone()));
         }
-        if lane.in_flight > 0 && lane.bytes + bytes > bytes_max {
-            return Err(Full::Busy);
+        let is_full = lane.in_flight > 0 && lane.bytes + bytes > bytes_max;
+        if is_full || lane.has_hole || !lane.waiting.is_empty() {
+            return Err(SinkError::Busy);
+        }
+        lane.bytes += bytes;
+        if lane.limit.bytes().is_some() {
+            return Ok(Admitted::OneByOne);
         }
         lane.in_flight += 1;
-        lane.bytes += bytes;
-        lane.next += 1;
-        Ok(lane.next)
+        Ok(Admitted::AtOnce)
     }
 
-    /// All reports of a payload are there.
-    pub(super) fn done(&self, batch: &Batch, reported: Reported, now_ns: u64) {
-        let mut lanes = self.lock();
-        let Some(lane) = lanes.get_mut(&batch.tenant) else { return };
-        lane.in_flight -= 1;
-        if let Some(why) = reported.rejected {
-            let Reported { payload, tickets, .. } = reported;
-            let number = batch.number;
-            lane.rejected.insert(number, Rejected { number, payload, tickets });
-            if !lane.has_hole || lane.why != why {
-                tracing::warn!(tenant = &*batch.tenant, why, "not taken by Kafka; trying again");
-            }
-            lane.again_at_ns = now_ns + AGAIN_NS;
-            lane.why = why;
-            if !std::mem::replace(&mut lane.has_hole, true) {
-                self.holes.fetch_add(1, Ordering::AcqRel);
-            }
-        } else {
-            lane.bytes -= batch.bytes;
+    /// Takes what [`Lanes::due`] is to give.
+    pub(super) fn queue(&self, batch: Arc<Batch>) {
+        if let Some(lane) = self.lock().get_mut(&batch.tenant) {
+            lane.waiting.push_back(batch);
         }
-        if lane.has_hole && lane.in_flight == 0 && lane.rejected.is_empty() {
+    }
+
+    /// All reports of a batch are there; returns whether its payload is done with.
+    pub(super) fn done(
+        &self,
+        batch: &Arc<Batch>,
+        rejection: Option<Rejection>,
+        now_ns: u64,
+    ) -> bool {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.get_mut(&batch.tenant) else { return false };
+        lane.in_flight -= 1;
+        match rejection {
+            None => {
+                lane.bytes -= batch.bytes;
+                lane.limit.passed();
+                lane.refusals = 0;
+            }
+            Some(rejection) => {
+                let place = lane.waiting.partition_point(|it| it.number < batch.number);
+                lane.waiting.insert(place, Arc::clone(batch));
+                lane.reject(batch, rejection, now_ns);
+                lane.has_hole = true;
+            }
+        }
+        if lane.has_hole && lane.in_flight == 0 && lane.waiting.is_empty() {
             lane.has_hole = false;
-            self.holes.fetch_sub(1, Ordering::AcqRel);
-            tracing::info!(tenant = &*batch.tenant, "taken by Kafka again");
+            if !std::mem::take(&mut lane.why).is_empty() {
+                tracing::info!(tenant = &*batch.tenant, "taken by Kafka again");
+            }
         }
         self.changed.notify_all();
+        // Its other parts are among those.
+        !lane.waiting.iter().any(|it| it.number == batch.number)
     }
 
-    /// What is to be sent again now, in order: of lanes of which nothing is on its way. It counts as on
-    /// its way again.
-    pub(super) fn due(&self, now_ns: u64) -> Vec<Rejected> {
+    /// What is to be sent now, in order: of lanes of which nothing is on its way. It counts as on its
+    /// way then.
+    pub(super) fn due(&self, now_ns: u64) -> Vec<Arc<Batch>> {
         let mut due = Vec::new();
         for lane in self.lock().values_mut() {
-            if lane.in_flight == 0 && now_ns >= lane.again_at_ns {
-                lane.in_flight = lane.rejected.len();
-                due.extend(std::mem::take(&mut lane.rejected).into_values());
+            if lane.in_flight > 0 || now_ns < lane.again_at_ns {
+                continue;
+            }
+            if let Some(bytes_max) = lane.limit.bytes() {
+                due.extend(lane.next_within(bytes_max));
+            } else {
+                lane.in_flight = lane.waiting.len();
+                due.extend(lane.waiting.drain(..));
             }
         }
         due
     }
 
-    /// When something is to be sent again.
-    pub(super) fn due_ns(&self) -> Option<u64> {
+    /// When something may be to be sent.
+    pub(super) fn due_ns(&self, now_ns: u64) -> Option<u64> {
         let lanes = self.lock();
-        let waiting = lanes.values().filter(|it| it.in_flight == 0 && !it.rejected.is_empty());
-        waiting.map(|it| it.again_at_ns).min()
+        let waiting = lanes.values().filter(|it| !it.waiting.is_empty());
+        let due = waiting.map(|it| match it.in_flight {
+            0 => it.again_at_ns,
+            _ => now_ns + NEXT_NS,
+        });
+        due.min()
     }
 
     /// Whether nothing is on its way, and nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().values().all(|it| it.in_flight == 0 && it.rejected.is_empty())
+        self.lock().values().all(|it| it.in_flight == 0 && it.waiting.is_empty())
     }
 
     /// Waits until a payload was reported, at most so long.
@@ -145,9 +166,49 @@ impl Lanes {
     }
 }
 
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        let holes = self.lock().values().filter(|it| it.has_hole).count();
-        self.holes.fetch_sub(holes, Ordering::AcqRel);
+impl Lane {
+    fn reject(&mut self, batch: &Batch, rejection: Rejection, now_ns: u64) {
+        let tenant = &*batch.tenant;
+        let Rejection { why, is_too_large } = rejection;
+        if is_too_large {
+            let is_smallest = self.limit.bytes().is_some_and(|it| batch.bytes > it);
+            if self.limit.too_large(batch.bytes) {
+                tracing::warn!(tenant, why, "more than the topic takes at once; sending less");
+            }
+            if !is_smallest {
+                return;
+            }
+            self.refusals += 1;
+        }
+        if self.why != why {
+            tracing::warn!(tenant, why, "not taken by Kafka; trying again");
+        }
+        self.again_at_ns = now_ns + AGAIN_NS;
+        self.why = why;
+    }
+
+    /// The next of what waits, in parts if it is larger than that.
+    fn next_within(&mut self, bytes_max: usize) -> Option<Arc<Batch>> {
+        let mut next = self.waiting.pop_front()?;
+        while next.bytes > bytes_max {
+            self.bytes -= next.bytes;
+            if let Some([first, second]) = divide(&next) {
+                self.bytes += second.bytes;
+                self.waiting.push_front(Arc::new(second));
+                next = Arc::new(first);
+            } else if self.refusals >= REFUSALS_MAX
+                && let Some(gap) = declare(&next)
+            {
+                tracing::error!(tenant = &*next.tenant, "a record that no broker takes is a gap");
+                self.refusals = 0;
+                next = Arc::new(gap);
+            } else {
+                self.bytes += next.bytes;
+                break;
+            }
+            self.bytes += next.bytes;
+        }
+        self.in_flight += 1;
+        Some(next)
     }
 }

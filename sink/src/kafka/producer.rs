@@ -1,21 +1,22 @@
 //! Producer: the one connection of a sink to its brokers, and what it is told of each message.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::{Clock, Payload};
-use rdkafka::client::ClientContext;
+use flow::{Clock, Codec, PayloadHeader};
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use super::access::{self, Link};
 use super::config::KafkaConfig;
 use super::header;
-use super::in_flight::{Failure, Sent};
+use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
 use super::offsets::Offsets;
 
 /// How long a question to the brokers may take.
@@ -26,16 +27,16 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum KafkaError {
     /// librdkafka refuses its configuration.
     #[error("librdkafka refuses its configuration: {0}")]
-    Config(#[source] Box<ClientError>),
+    Config(String),
     /// The brokers do not answer, or refuse.
-    #[error("{brokers}: {what}: {source}")]
+    #[error("{brokers}: {what}: {why}")]
     Brokers {
         /// Which were asked.
         brokers: String,
         /// What for.
         what: String,
-        /// What was said.
-        source: Box<ClientError>,
+        /// What was said, and what to do.
+        why: String,
     },
     /// The file of offsets cannot be used.
     #[error("{path}: {source}; without it doubles cannot be told", path = path.display())]
@@ -47,9 +48,20 @@ pub enum KafkaError {
     },
 }
 
+impl KafkaError {
+    /// Without the value of a property, which may be a secret.
+    pub(super) fn config(error: &ClientError) -> KafkaError {
+        KafkaError::Config(match error {
+            ClientError::ClientConfig(_, why, key, _) => format!("{key}: {why}"),
+            other => other.to_string(),
+        })
+    }
+}
+
 /// What the producer is told.
 struct Reports {
     shared: Arc<Shared>,
+    link: Link,
 }
 
 /// What all shippers of a sink share.
@@ -57,7 +69,6 @@ struct Reports {
 pub(super) struct Shared {
     offsets: Mutex<Offsets>,
     broken: Mutex<Option<String>>,
-    pub(super) holes: Arc<AtomicUsize>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -71,6 +82,30 @@ impl Shared {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// All reports of a batch are there.
+    pub(super) fn reported(&self, batch: &Arc<Batch>, reported: Reported) {
+        if !reported.acked.is_empty() {
+            batch.acks.complete(reported.acked);
+        }
+        // Their tickets are completed: a picture of these offsets is older than its checkpoint.
+        for (topic, partition, offset) in &reported.stored {
+            self.offsets().note(topic, *partition, *offset);
+        }
+        if batch.lanes.done(batch, reported.rejection, self.clock.monotonic_ns()) {
+            self.offsets().complete(batch.number);
+        }
+    }
+
+    /// What a failure means for the message; if nobody knows what became of it, for all.
+    fn failed(&self, topic: &str, error: &ClientError) -> Rejection {
+        let why = format!("{topic}: {error}");
+        let failure = Failure::of(error.rdkafka_error_code());
+        if failure == Failure::Unknown {
+            self.break_down(&why);
+        }
+        Rejection { why, is_too_large: failure == Failure::TooLarge }
+    }
+
     fn break_down(&self, why: &str) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert_with(|| why.to_owned());
@@ -78,18 +113,18 @@ impl Shared {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::warn!(facility, "Kafka: {text}"),
-            _ => tracing::debug!(facility, "Kafka: {text}"),
-        }
+        access::log(level, facility, text);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka");
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, path: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token(path)
     }
 }
 
@@ -97,35 +132,22 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { batch, section } = *sent;
+        let Sent { batch, message } = *sent;
         let reported = match result {
-            Ok(message) => {
-                let at = (Arc::from(message.topic()), message.partition(), message.offset());
-                batch.delivered(section, at)
-            }
-            Err((error, message)) => {
-                let why = format!("{}: {error}", message.topic());
-                if Failure::of(error.rdkafka_error_code()) == Failure::Unknown {
-                    self.shared.break_down(&why);
-                }
-                batch.refused(why)
-            }
+            Ok(it) => batch.delivered(message, (it.topic(), it.partition(), it.offset())),
+            Err((error, it)) => batch.refused(self.shared.failed(it.topic(), error)),
         };
-        let Some(reported) = reported else { return };
-        {
-            // Their tickets are completed: a picture of these offsets is older than its checkpoint.
-            let mut offsets = self.shared.offsets();
-            for (topic, partition, offset) in &reported.stored {
-                offsets.note(topic, *partition, *offset);
-            }
+        if let Some(reported) = reported {
+            self.shared.reported(&batch, reported);
         }
-        batch.lanes.done(&batch, reported, self.shared.clock.monotonic_ns());
     }
 }
 
 /// The one producer of a sink.
 pub struct KafkaProducer {
     producer: ThreadedProducer<Reports>,
+    /// By which this agent knows its own messages.
+    agent: String,
     pub(super) shared: Arc<Shared>,
     pub(super) config: KafkaConfig,
 }
@@ -145,48 +167,61 @@ impl KafkaProducer {
         config: KafkaConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<KafkaProducer>, KafkaError> {
-        let offsets = Offsets::open(&config.offsets)
-            .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
-        let shared = Arc::new(Shared {
-            offsets: Mutex::new(offsets),
-            broken: Mutex::default(),
-            holes: Arc::default(),
-            clock,
-        });
-        let reports = Reports { shared: Arc::clone(&shared) };
+        let failed = |source| KafkaError::Offsets { path: config.offsets.clone(), source };
+        let mut offsets = Offsets::open(&config.offsets).map_err(failed)?;
+        offsets.set_clean(false).map_err(failed)?;
+        let agent = offsets.agent();
+        let shared =
+            Arc::new(Shared { offsets: Mutex::new(offsets), broken: Mutex::default(), clock });
+        let reports = Reports { shared: Arc::clone(&shared), link: Link::default() };
         let producer = config
             .producer()
             .create_with_context(reports)
-            .map_err(|error| KafkaError::Config(Box::new(error)))?;
-        Ok(Arc::new(KafkaProducer { producer, shared, config }))
+            .map_err(|error| KafkaError::config(&error))?;
+        Ok(Arc::new(KafkaProducer { producer, shared, agent, config }))
     }
 
-    /// Hands one section to librdkafka.
+    /// Where a section of that payload goes, in `topic`, where the last one went.
+    ///
+    /// # Errors
+    /// Why nothing can go there now.
+    pub(super) fn topic(
+        &self,
+        header: &PayloadHeader,
+        number: u64,
+        topic: &mut String,
+    ) -> Result<(), Rejection> {
+        let rejection = |why| Rejection { why, is_too_large: false };
+        let name = self.config.topic.render(&header.context);
+        let name = name.map_err(|error| rejection(error.to_string()))?;
+        if name != *topic {
+            self.prepare(&name).map_err(rejection)?;
+            self.shared.offsets().sends(&name, number);
+            *topic = name;
+        }
+        Ok(())
+    }
+
+    /// Hands a message of a batch to librdkafka, with that value.
     ///
     /// # Errors
     /// Why it cannot go to its topic now; it was not sent.
     pub(super) fn send(
         &self,
-        payload: &Payload,
-        section: usize,
+        topic: &str,
+        (batch, message): (&Batch, usize),
+        (value, codec): (&[u8], Codec),
         sent: Box<Sent>,
-    ) -> Result<(), String> {
-        let header = &payload.headers[section];
-        let topic = self.config.topic.render(&header.context).map_err(|error| error.to_string())?;
-        self.prepare(&topic)?;
-        let range = header.range.start as usize..header.range.end as usize;
+    ) -> Result<(), Rejection> {
+        let message = &batch.messages[message];
+        let header = &batch.payload.headers[message.section];
         let key = header.context.id.to_string();
-        let record = BaseRecord::with_opaque_to(&topic, sent)
+        let record = BaseRecord::with_opaque_to(topic, sent)
             .key(&key)
-            .payload(&payload.block[range])
-            .headers(header::encode(header, payload.encoding, payload.codec))
-            .timestamp(header.observed_unix_ns / 1_000_000);
-        self.producer.send(record).map_err(|(error, _)| {
-            if Failure::of(error.rdkafka_error_code()) == Failure::Unknown {
-                self.shared.break_down(&error.to_string());
-            }
-            format!("{topic}: {error}")
-        })
+            .payload(value)
+            .headers(header::encode(&self.agent, header, message, batch.payload.encoding, codec))
+            .timestamp(message.time_unix_ns / 1_000_000);
+        self.producer.send(record).map_err(|(error, _)| self.shared.failed(topic, &error))
     }
 
     /// Sees to it that a topic is in the file of offsets before anything is sent there.
@@ -194,7 +229,8 @@ impl KafkaProducer {
         if self.shared.offsets().has(topic) {
             return Ok(());
         }
-        let ends = self.ends(topic).map_err(|error| format!("{topic}: {error}"))?;
+        let link = &self.producer.context().link;
+        let ends = self.ends(topic).map_err(|it| format!("{topic}: {}", link.explain(&it)))?;
         let stored = self.shared.offsets().begin(topic, ends);
         stored.map_err(|error| format!("{}: {error}", self.config.offsets.display()))
     }
@@ -219,12 +255,20 @@ impl KafkaProducer {
     /// Moves the file of offsets on behind the checkpoint that was stored last.
     pub(super) fn advance(&self, stored_ns: u64) {
         let mut offsets = self.shared.offsets();
-        if self.shared.holes.load(Ordering::Acquire) > 0 {
-            return offsets.hold();
-        }
         if let Err(error) = offsets.advance(self.shared.clock.monotonic_ns(), stored_ns) {
             let path = self.config.offsets.display();
             tracing::warn!(%path, %error, "more will be read back at the next start");
+        }
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if self.producer.in_flight_count() > 0 || self.shared.broken().is_some() {
+            return;
+        }
+        if let Err(error) = self.shared.offsets().set_clean(true) {
+            tracing::debug!(%error, "the next start waits for what may be on its way");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Read-back: what the topics already hold that the checkpoint does not know of, for the agent's start.
 //!
-//! From the offsets kept at the last checkpoint to the ends, by the headers alone. It has whatever other
-//! agents wrote there meanwhile, too; nobody asks for that.
+//! From the offsets kept at the last checkpoint to the ends, by the headers alone. What other agents wrote
+//! there meanwhile is passed over.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use flow::{Clock, ContextId, PersistedSpan, ReadBack};
 use rdkafka::message::Message;
 
 use super::config::KafkaConfig;
-use super::header::Header;
+use super::header::{Header, is_of};
 use super::offsets::Offsets;
 use super::producer::KafkaError;
 use super::scan::Scan;
@@ -34,11 +34,19 @@ impl KafkaReadBack {
             return Ok(read_back);
         }
         let mut scan = Scan::plan(&config.consumer(), offsets.stored())?;
+        if !offsets.is_clean() {
+            // Requests of the last life may be with the brokers still.
+            std::thread::sleep(config.settle);
+            scan = Scan::plan(&config.consumer(), offsets.stored())?;
+        }
+        let agent = offsets.agent();
         let is_all = scan.read(config.read_back_bytes_max, clock, |message| {
-            let Some(Ok(header)) = message.headers().map(Header::decode) else { return };
+            let Some(headers) = message.headers().filter(|it| is_of(*it, &agent)) else { return };
+            let Ok(header) = Header::decode(headers) else { return };
             let Header { context, epoch, span, positions, .. } = header;
             let spans = read_back.contexts.entry(context.id).or_default();
-            spans::add(spans, epoch, span, &positions);
+            let is_inner = positions.is_none();
+            spans::add(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
         })?;
         if !is_all {
             tracing::error!("more to read back than readBack allows; doubles are possible");
@@ -50,5 +58,9 @@ impl KafkaReadBack {
 impl ReadBack for KafkaReadBack {
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
         self.contexts.get(&context).cloned().unwrap_or_default()
+    }
+
+    fn passing(&self) -> Vec<ContextId> {
+        self.contexts.keys().copied().collect()
     }
 }

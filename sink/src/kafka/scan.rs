@@ -12,6 +12,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::access::{self, Link};
 use super::offsets::Table;
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 
@@ -55,7 +56,7 @@ struct Range {
 
 /// Partitions to be read.
 pub(super) struct Scan {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Link>,
     brokers: String,
     /// By topic and partition.
     ranges: BTreeMap<(String, i32), Range>,
@@ -70,7 +71,9 @@ impl Scan {
     /// If librdkafka refuses the configuration.
     pub(super) fn new(config: &ClientConfig) -> Result<Scan, KafkaError> {
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let consumer = config.create().map_err(|error| KafkaError::Config(Box::new(error)))?;
+        let consumer = config.create_with_context(Link::default());
+        let consumer = consumer.map_err(|error| KafkaError::config(&error))?;
+        access::wait_for_token(&consumer, config.get("sasl.mechanisms"));
         Ok(Scan { consumer, brokers, ranges: BTreeMap::new(), is_trimmed: false })
     }
 
@@ -118,7 +121,7 @@ impl Scan {
             }
             Ok(Ok(bounds))
         };
-        ask().map_err(|error| self.failed("offsets", error))
+        ask().map_err(|error| self.failed("offsets", &error))
     }
 
     /// The first offset of a partition whose message is of `unix_ms` or later; its end if there is none.
@@ -138,7 +141,7 @@ impl Scan {
             let found = self.consumer.offsets_for_times(list, ANSWER_TIMEOUT)?;
             Ok(found.elements().first().and_then(|it| it.offset().to_raw()).filter(|it| *it >= 0))
         };
-        let found = ask().map_err(|error| self.failed("offsets", error))?;
+        let found = ask().map_err(|error| self.failed("offsets", &error))?;
         Ok(found.unwrap_or(bounds.end).clamp(bounds.first, bounds.end))
     }
 
@@ -164,7 +167,7 @@ impl Scan {
             }
             self.consumer.assign(&list)
         };
-        assign().map_err(|error| self.failed("offsets", error))
+        assign().map_err(|error| self.failed("offsets", &error))
     }
 
     /// Reads all, but no more than `bytes_max` of a partition; returns whether that was all.
@@ -213,11 +216,11 @@ impl Scan {
                     continue;
                 }
                 Some(Err(error)) if is_passing(&error) && !is_silent => continue,
-                Some(Err(error)) => return Err(self.failed("reading", error)),
+                Some(Err(error)) => return Err(self.failed("reading", &error)),
                 None if !is_silent => continue,
                 None => {
                     let error = ClientError::MessageConsumption(Code::OperationTimedOut);
-                    return Err(self.failed("reading", error));
+                    return Err(self.failed("reading", &error));
                 }
             };
             last_ns = clock.monotonic_ns();
@@ -231,7 +234,7 @@ impl Scan {
             if is_over {
                 drop(message);
                 self.ranges.remove(&key);
-                self.let_go(&key).map_err(|error| self.failed("reading", error))?;
+                self.let_go(&key).map_err(|error| self.failed("reading", &error))?;
             }
         }
         Ok(())
@@ -247,9 +250,9 @@ impl Scan {
         self.consumer.incremental_unassign(&list)
     }
 
-    pub(super) fn failed(&self, what: &str, source: ClientError) -> KafkaError {
-        let (brokers, what) = (self.brokers.clone(), what.to_owned());
-        KafkaError::Brokers { brokers, what, source: Box::new(source) }
+    pub(super) fn failed(&self, what: &str, error: &ClientError) -> KafkaError {
+        let why = access::explain(&self.consumer, error);
+        KafkaError::Brokers { brokers: self.brokers.clone(), what: what.to_owned(), why }
     }
 }
 

@@ -65,7 +65,9 @@ impl<'a> TopicMessage<'a> {
             filtered: 0,
             gap: header.gap,
             observed_unix_ns: observed_ms.unwrap_or(0).saturating_mul(1_000_000),
-            positions: header.positions,
+            is_divisible: false,
+            is_inner: header.positions.is_none(),
+            positions: header.positions.unwrap_or_default(),
             range: 0..u32::try_from(body.len()).unwrap_or(u32::MAX),
         };
         let value = Cow::Borrowed(body);

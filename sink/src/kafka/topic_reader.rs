@@ -79,7 +79,7 @@ impl TopicReader {
     /// If the brokers do not answer, or refuse.
     pub fn refresh(&mut self) -> Result<(), KafkaError> {
         let bounds = self.scan.bounds(&self.topic)?;
-        let refused = |code| self.scan.failed(&self.topic, ClientError::MetadataFetch(code));
+        let refused = |code| self.scan.failed(&self.topic, &ClientError::MetadataFetch(code));
         self.bounds = bounds.map_err(refused)?;
         Ok(())
     }

@@ -56,7 +56,7 @@ impl QueueReadBack {
 
     /// The next section of `context` in queue order.
     fn add(&mut self, context: ContextId, epoch: u32, span: Span, positions: &[Position]) {
-        spans::add(self.contexts.entry(context).or_default(), epoch, span, positions);
+        spans::add(self.contexts.entry(context).or_default(), epoch, span, positions, false);
     }
 }
 
@@ -85,6 +85,7 @@ mod tests {
             epoch,
             span: Span::new(begin, end),
             positions,
+            is_inner: false,
         };
         assert_eq!(
             spans,

@@ -381,6 +381,8 @@ pub(super) fn entry(row: Row, context: Arc<Context>, place: Place) -> Entry {
         gap: row.gap,
         observed_unix_ns: row.observed_unix_ns,
         positions: row.positions,
+        is_divisible: false,
+        is_inner: false,
         range: row.range,
     };
     Entry { header, place }

@@ -163,6 +163,8 @@ pub(crate) fn payload_of(
             gap: part.gap,
             observed_unix_ns: part.observed_unix_ns,
             positions: positions.clone(),
+            is_divisible: false,
+            is_inner: false,
             range: start..u32::try_from(raw.len()).unwrap(),
         });
         let source = SourceId(u32::try_from(part.context.id.0 % 1000).unwrap());
@@ -173,6 +175,7 @@ pub(crate) fn payload_of(
             records: 0,
             filtered_bytes: 0,
             gap: None,
+            is_inner: false,
             seen_ns: 0,
         };
         tickets.push(Ticket::new(acked, Arc::clone(ledger)));

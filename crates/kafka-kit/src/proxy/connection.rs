@@ -8,15 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::frame::{correlation, read_frame, request_head, write_frame};
-use super::produce_response;
 use super::rule::{Api, Fault};
-use super::state::State;
+use super::state::{Refusal, State};
+use super::{produce_request, produce_response};
 
 /// What the thread of answers has to know of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Asked {
     /// The version of a Produce request; `None` for all others.
     produce_version: Option<i16>,
+    /// What the broker was not allowed to store.
+    refused: Vec<Refusal>,
     fault: Option<Fault>,
 }
 
@@ -64,7 +66,7 @@ impl Connection {
     }
 
     fn requests(&self, mut client: TcpStream, mut broker: TcpStream) -> io::Result<()> {
-        while let Some(frame) = read_frame(&mut client)? {
+        while let Some(mut frame) = read_frame(&mut client)? {
             let head = request_head(&frame)?;
             let fault = self.state.request(head.api);
             match fault {
@@ -81,8 +83,12 @@ impl Connection {
             }
             let produce_version = (head.api == Api::Produce as i16).then_some(head.version);
             if produce_version.is_some() || fault.is_some() {
+                let refused = match produce_version {
+                    Some(version) => self.refuse(&mut frame, version)?,
+                    None => Vec::new(),
+                };
                 let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-                asked.insert(head.correlation, Asked { produce_version, fault });
+                asked.insert(head.correlation, Asked { produce_version, refused, fault });
             }
             if !self.state.pass(self.number, false) {
                 return Ok(());
@@ -96,23 +102,45 @@ impl Connection {
         while let Some(mut frame) = read_frame(&mut broker)? {
             let number = correlation(&frame)?;
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            let Asked { produce_version, fault } =
-                asked.unwrap_or(Asked { produce_version: None, fault: None });
-            match fault {
+            let Asked { produce_version, refused, fault } = asked.unwrap_or_default();
+            match &fault {
                 Some(Fault::CutAfter) => return Ok(()),
                 Some(Fault::DropResponse) => continue,
-                Some(Fault::Delay(delay)) if !self.state.rest(self.number, delay) => return Ok(()),
+                Some(Fault::Delay(delay)) if !self.state.rest(self.number, *delay) => return Ok(()),
                 _ => {}
             }
             if let Some(version) = produce_version {
                 self.put_error_codes(&mut frame, version)?;
+                for Refusal { topic, partition, code } in &refused {
+                    if let Some(at) = produce_response::find(&frame, version, topic, *partition)? {
+                        produce_response::set_error(&mut frame, at, *code);
+                    }
+                }
             }
             if !self.state.pass(self.number, true) || self.is_silenced.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            write_frame(&mut client, &frame)?;
+            match fault {
+                Some(Fault::Garble(garble)) => garble.write(&mut client, frame)?,
+                _ => write_frame(&mut client, &frame)?,
+            }
         }
         Ok(())
+    }
+
+    /// Spoils what the broker is not to store.
+    fn refuse(&self, frame: &mut [u8], version: i16) -> io::Result<Vec<Refusal>> {
+        let mut failed = None;
+        let found = self.state.refusals(|topic, partition| {
+            let found = produce_request::find(frame, version, topic, partition);
+            found.map_err(|error| failed = Some(error)).ok().flatten()
+        });
+        let spoil = |(at, refusal)| {
+            produce_request::spoil(frame, at);
+            refusal
+        };
+        let refused = found.into_iter().map(spoil).collect();
+        failed.map_or(Ok(refused), Err)
     }
 
     fn put_error_codes(&self, frame: &mut [u8], version: i16) -> io::Result<()> {

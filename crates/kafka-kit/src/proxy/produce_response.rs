@@ -6,12 +6,8 @@
 
 use std::io;
 
+use super::cursor::{Cursor, FIRST_FLEXIBLE, LAST_WITH_NAMES};
 use super::frame::invalid;
-
-/// The first version with varints.
-const FIRST_FLEXIBLE: i16 = 9;
-/// The last version with names of topics.
-const LAST_WITH_NAMES: i16 = 12;
 
 /// Where the error code of this partition begins; `None` if the answer is not about it.
 ///
@@ -40,7 +36,7 @@ pub(crate) fn find(
             if is_topic && is_partition {
                 return Ok(Some(cursor.at));
             }
-            cursor.skip_rest_of_partition(version)?;
+            skip_rest_of_partition(&mut cursor, version)?;
         }
         cursor.skip_tags()?;
     }
@@ -53,87 +49,20 @@ pub(crate) fn set_error(response: &mut [u8], place: usize, code: i16) {
     response[place + 2..place + 10].copy_from_slice(&(-1_i64).to_be_bytes());
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    is_flexible: bool,
-}
-
-impl<'a> Cursor<'a> {
-    fn skip_rest_of_partition(&mut self, version: i16) -> io::Result<()> {
-        // Error code, offset, time of the log, first offset of the log.
-        self.skip(2 + 8)?;
-        self.skip(if version >= 2 { 8 } else { 0 })?;
-        self.skip(if version >= 5 { 8 } else { 0 })?;
-        if version >= 8 {
-            for _ in 0..self.array()? {
-                self.skip(4)?;
-                self.string()?;
-                self.skip_tags()?;
-            }
-            self.string()?;
+fn skip_rest_of_partition(cursor: &mut Cursor<'_>, version: i16) -> io::Result<()> {
+    // Error code, offset, time of the log, first offset of the log.
+    cursor.skip(2 + 8)?;
+    cursor.skip(if version >= 2 { 8 } else { 0 })?;
+    cursor.skip(if version >= 5 { 8 } else { 0 })?;
+    if version >= 8 {
+        for _ in 0..cursor.array()? {
+            cursor.skip(4)?;
+            cursor.string()?;
+            cursor.skip_tags()?;
         }
-        self.skip_tags()
+        cursor.string()?;
     }
-
-    fn take(&mut self, count: usize) -> io::Result<&'a [u8]> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let taken =
-            rest.get(..count).ok_or_else(|| invalid("a Produce answer that ends too early"))?;
-        self.at += count;
-        Ok(taken)
-    }
-
-    fn skip(&mut self, count: usize) -> io::Result<()> {
-        self.take(count).map(drop)
-    }
-
-    fn int(&mut self) -> io::Result<i32> {
-        let bytes = self.take(4)?.first_chunk().copied().expect("four bytes");
-        Ok(i32::from_be_bytes(bytes))
-    }
-
-    fn varint(&mut self) -> io::Result<usize> {
-        let mut value = 0;
-        for shift in [0, 7, 14, 21, 28] {
-            let byte = usize::from(self.take(1)?[0]);
-            value |= (byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(invalid("a Produce answer with a number of more than 32 bits"))
-    }
-
-    /// The length of an array; one that is null has none.
-    fn array(&mut self) -> io::Result<usize> {
-        if self.is_flexible {
-            return Ok(self.varint()?.saturating_sub(1));
-        }
-        Ok(usize::try_from(self.int()?).unwrap_or(0))
-    }
-
-    /// The bytes of a string; one that is null has none.
-    fn string(&mut self) -> io::Result<&'a [u8]> {
-        let length = if self.is_flexible {
-            self.varint()?.saturating_sub(1)
-        } else {
-            let bytes = self.take(2)?.first_chunk().copied().expect("two bytes");
-            usize::try_from(i16::from_be_bytes(bytes)).unwrap_or(0)
-        };
-        self.take(length)
-    }
-
-    fn skip_tags(&mut self) -> io::Result<()> {
-        if self.is_flexible {
-            for _ in 0..self.varint()? {
-                self.varint()?;
-                let length = self.varint()?;
-                self.skip(length)?;
-            }
-        }
-        Ok(())
-    }
+    cursor.skip_tags()
 }
 
 #[cfg(test)]

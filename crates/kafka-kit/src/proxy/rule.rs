@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::garble::Garble;
+
 /// Kinds of requests, by Kafka's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i16)]
@@ -49,6 +51,17 @@ pub enum Fault {
         /// Such as 45, `OUT_OF_ORDER_SEQUENCE_NUMBER`.
         code: i16,
     },
+    /// The same, but the broker has not stored what was for the partition: its checksum was spoiled on the way.
+    Refuse {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// What is said instead of `CORRUPT_MESSAGE`.
+        code: i16,
+    },
+    /// The broker does what it is asked, and its answer is not what arrives.
+    Garble(Garble),
 }
 
 /// What becomes of all connections.
@@ -87,6 +100,12 @@ impl Rule {
         Rule::new(Api::Produce, Fault::ErrorCode { topic: topic.to_owned(), partition, code })
     }
 
+    /// The next Produce request that is about a partition is refused with this code, and nothing of it stored there.
+    #[must_use]
+    pub fn refused(topic: &str, partition: i32, code: i16) -> Rule {
+        Rule::new(Api::Produce, Fault::Refuse { topic: topic.to_owned(), partition, code })
+    }
+
     /// Not the next, but the `nth` from now, counted from 1.
     ///
     /// # Panics
@@ -103,6 +122,11 @@ impl Rule {
     pub fn times(mut self, times: u64) -> Rule {
         self.times = times;
         self
+    }
+
+    /// Whether it is for a partition, and not for a whole request.
+    pub(crate) fn is_of_partition(&self) -> bool {
+        matches!(self.fault, Fault::ErrorCode { .. } | Fault::Refuse { .. })
     }
 
     /// Counts one more that the rule is about: whether it is its turn.

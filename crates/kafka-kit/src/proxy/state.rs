@@ -8,6 +8,14 @@ use std::time::Duration;
 use super::rule::{Api, Fault, Line, Rule};
 use crate::deadline::Deadline;
 
+/// A partition of a Produce request that is refused, and with which code.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) code: i16,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     inner: Mutex<Inner>,
@@ -108,7 +116,7 @@ impl State {
         let fault = inner
             .rules
             .iter_mut()
-            .filter(|rule| rule.api as i16 == api && !matches!(rule.fault, Fault::ErrorCode { .. }))
+            .filter(|rule| rule.api as i16 == api && !rule.is_of_partition())
             .find_map(|rule| rule.meets().then(|| rule.fault.clone()));
         inner.fired += u64::from(fault.is_some());
         fault
@@ -133,6 +141,30 @@ impl State {
         }
         inner.fired += codes.len() as u64;
         codes
+    }
+
+    /// Counts a Produce request that has those partitions of which `place` finds one: what is refused, and with
+    /// which code. One rule has its turn with each.
+    pub(crate) fn refusals<T: PartialEq>(
+        &self,
+        mut place: impl FnMut(&str, i32) -> Option<T>,
+    ) -> Vec<(T, Refusal)> {
+        let mut inner = self.lock();
+        let mut refusals = Vec::new();
+        for rule in &mut inner.rules {
+            if let Fault::Refuse { topic, partition, code } = &rule.fault {
+                let refusal = Refusal { topic: topic.clone(), partition: *partition, code: *code };
+                let found = place(topic, *partition);
+                if let Some(found) = found
+                    && refusals.iter().all(|(it, _)| *it != found)
+                    && rule.meets()
+                {
+                    refusals.push((found, refusal));
+                }
+            }
+        }
+        inner.fired += refusals.len() as u64;
+        refusals
     }
 
     /// Waits while the line is silent, and then for as long as it is slow. Whether the connection is still there.

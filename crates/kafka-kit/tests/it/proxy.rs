@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_kit::{Access, Api, Cluster, Fault, Isolation, Line, Rule};
+use kafka_kit::{Access, Api, Cluster, Fault, Garble, Isolation, Line, Rule};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::Producer as _;
 
@@ -75,6 +75,8 @@ fn an_idempotent_producer_delivers_once_through_every_fault() {
     silent_line(&mut bed);
     refused_line(&mut bed);
     the_nth_request(&mut bed);
+    refused(&mut bed);
+    garbled(&mut bed);
 
     assert_eq!(bed.proxy().problems(), [""; 0]);
     let read = bed.cluster.consume("proxy", 0, Isolation::Committed).unwrap();
@@ -148,6 +150,37 @@ fn the_nth_request(bed: &mut Bed) {
     assert_eq!(bed.proxy().fired(), fired);
     bed.deliver();
     assert_eq!(bed.proxy().fired(), fired + 2, "cut, and cut again when it came back");
+}
+
+/// Of a partition that is refused nothing is stored; of the others all is.
+fn refused(bed: &mut Bed) {
+    let fired = bed.proxy().fired();
+    bed.proxy().add(Rule::refused("proxy", 1, 29));
+    bed.deliver();
+    assert_eq!(bed.proxy().fired(), fired, "a request that is not about partition 1");
+    // NOT_LEADER_OR_FOLLOWER: asked again, and stored then.
+    bed.proxy().add(Rule::refused("proxy", 0, 6));
+    bed.deliver();
+    let stored = bed.stored();
+    // POLICY_VIOLATION: not asked again.
+    bed.proxy().add(Rule::refused("proxy", 0, 44));
+    bed.send();
+    assert_eq!(bed.producer.reports(1)[0].1, Err(Code::PolicyViolation));
+    assert_eq!(bed.stored(), stored);
+    assert_eq!(bed.proxy().fired(), fired + 2);
+    bed.sent -= 1;
+}
+
+fn garbled(bed: &mut Bed) {
+    // No answer at all to librdkafka: the request is made again.
+    for garble in [Garble::Number, Garble::Length] {
+        bed.meet(Fault::Garble(garble));
+        bed.delivered();
+    }
+    // An answer that ends too early is not asked for again.
+    bed.meet(Fault::Garble(Garble::Half));
+    assert_eq!(bed.producer.reports(1)[0].1, Err(Code::Underflow));
+    assert_eq!(bed.stored(), i64::try_from(bed.sent).unwrap(), "stored, whatever arrived");
 }
 
 /// The last one, since it ends the producer.

@@ -115,6 +115,8 @@ fn payload(number: u128, ledger: &Arc<Ledger>) -> Payload {
         gap: None,
         observed_unix_ns: 1,
         positions: Vec::new(),
+        is_divisible: false,
+        is_inner: false,
         range: 0..1,
     };
     let acked = Acked {
@@ -124,6 +126,7 @@ fn payload(number: u128, ledger: &Arc<Ledger>) -> Payload {
         records: 1,
         filtered_bytes: 0,
         gap: None,
+        is_inner: false,
         seen_ns: 0,
     };
     Payload {

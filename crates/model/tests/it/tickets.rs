@@ -17,6 +17,7 @@ fn ticket(begin: u64, ledger: &Arc<Ledger>) -> Ticket {
         records: 1,
         filtered_bytes: 0,
         gap: None,
+        is_inner: false,
         seen_ns: 0,
     };
     Ticket::new(acked, Arc::clone(ledger))

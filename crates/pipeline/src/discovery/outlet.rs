@@ -35,6 +35,8 @@ pub(super) struct Outlet {
     pub(super) is_retry: bool,
     /// How many walks have each watched directory.
     watched: HashMap<PathBuf, u32>,
+    /// By rule, whether it waits for its sink.
+    waiting: Vec<bool>,
     /// Which rule has a chain; not kept if there is but one rule.
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
@@ -48,7 +50,7 @@ impl Outlet {
         place: Place,
         readers: Vec<ReaderDoor>,
         meter: Arc<Meter>,
-        rules: usize,
+        waiting: Vec<bool>,
         open_files_max: u64,
     ) -> Outlet {
         Outlet {
@@ -62,7 +64,8 @@ impl Outlet {
             is_initial: true,
             is_retry: false,
             watched: HashMap::new(),
-            owners: (rules > 1).then(HashMap::new),
+            owners: (waiting.len() > 1).then(HashMap::new),
+            waiting,
             refused: 0,
         }
     }
@@ -148,6 +151,9 @@ impl Outlet {
                 return false;
             }
         }
+        if self.waiting[number] {
+            return true;
+        }
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
@@ -159,6 +165,9 @@ impl Outlet {
         let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
             owners.remove(&id);
+        }
+        if rule.is_waiting {
+            return;
         }
         let seen_ns = self.clock.monotonic_ns();
         let (files, opened) = (Vec::new(), Vec::new());

@@ -45,6 +45,7 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
         selection: selection(root.path()),
         tenants: TenantMap::default(),
         sink: 0,
+        is_waiting: false,
         options: options(),
         fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.path().to_path_buf()], Vec::new()))),
     };

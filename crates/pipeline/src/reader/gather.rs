@@ -180,6 +180,8 @@ fn header(section: &Section, ticket: &Ticket, range: Range<u32>) -> PayloadHeade
         gap,
         observed_unix_ns: section.observed_unix_ns,
         positions: ticket.positions().to_vec(),
+        is_divisible: section.is_divisible,
+        is_inner: false,
         range,
     }
 }

@@ -17,6 +17,7 @@ struct Piece {
     content: Content,
     framed: Framed,
     gap: Option<GapReason>,
+    is_divisible: bool,
     is_last: bool,
 }
 
@@ -34,6 +35,7 @@ impl Piece {
             records: u32::try_from(records).expect("a chunk holds fewer records"),
             filtered_bytes: self.framed.filtered_bytes,
             gap: self.gap,
+            is_inner: false,
             seen_ns: source.seen_ns,
         }
     }
@@ -105,7 +107,9 @@ impl Reader {
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };
             let (span, positions) = (outcome.span, outcome.positions);
             let framed = outcome.framed;
-            let piece = Piece { span, positions, content, framed, gap: None, is_last: false };
+            let is_divisible = outcome.is_divisible;
+            let piece =
+                Piece { span, positions, content, framed, gap: None, is_divisible, is_last: false };
             if let Content::Records { chunk, .. } = self.push(lane, index, piece, Some(permit)) {
                 self.chunk = chunk;
             }
@@ -147,7 +151,8 @@ impl Reader {
         let gap = Some(missing.reason);
         let content = Content::Gap(Gap { reason: missing.reason });
         let framed = Framed::default();
-        let piece = Piece { span, positions, content, framed, gap, is_last: false };
+        let (is_divisible, is_last) = (false, false);
+        let piece = Piece { span, positions, content, framed, gap, is_divisible, is_last };
         self.push(lane, index, piece, None);
     }
 
@@ -163,7 +168,9 @@ impl Reader {
         if has_end {
             let (content, framed) = (Content::End, Framed::default());
             let positions = Vec::new();
-            let piece = Piece { span, positions, content, framed, gap: None, is_last: true };
+            let (is_divisible, is_last) = (false, true);
+            let piece =
+                Piece { span, positions, content, framed, gap: None, is_divisible, is_last };
             self.push(lane, index, piece, None);
         }
         self.schedule.spent(lane, 0);
@@ -195,6 +202,7 @@ impl Reader {
             span: piece.span,
             marks: Marks { first: source.is_first, last: piece.is_last },
             observed_unix_ns: self.parts.clock.unix_ns(),
+            is_divisible: piece.is_divisible,
             content: piece.content,
         };
         source.is_first = false;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use flow::{Chunk, Place, Position, Span};
+use flow::{Chunk, Place, Position, RecordFlags, Span};
 
 use super::Source;
 use super::generation::{Generation, UnfinishedTail};
@@ -20,6 +20,8 @@ pub struct ReadOutcome {
     pub positions: Vec<Position>,
     /// What framing counted.
     pub framed: Framed,
+    /// It may be cut between records: none has bytes behind the begin of the next.
+    pub is_divisible: bool,
     /// More is there for sure.
     pub is_hot: bool,
 }
@@ -82,13 +84,23 @@ impl Source {
                 bridged_bytes: next as u64,
             });
         }
+        let is_divisible = positions.len() == 1 && self.is_in_order(chunk, &framed);
         let span = self.advance(framed.consumed as u64);
-        Ok(ReadOutcome { span, positions, framed, is_hot })
+        Ok(ReadOutcome { span, positions, framed, is_divisible, is_hot })
     }
 
     fn nothing(&self) -> ReadOutcome {
         let span = Span::new(self.cursor, self.cursor);
-        ReadOutcome { span, positions: Vec::new(), framed: Framed::default(), is_hot: false }
+        let (positions, framed) = (Vec::new(), Framed::default());
+        ReadOutcome { span, positions, framed, is_divisible: false, is_hot: false }
+    }
+
+    /// Whether each record's bytes in the file end before those of the next begin. Lines put together from
+    /// parts may have lines of the other stream between these.
+    fn is_in_order(&self, chunk: &Chunk, framed: &Framed) -> bool {
+        let is_grouped = self.spec.options.multiline.is_some();
+        let scattered = if is_grouped { RecordFlags::SIDE } else { RecordFlags::JOINED };
+        framed.copied == 0 || !chunk.records().iter().any(|it| it.flags.has(scattered))
     }
 
     /// Reads; returns the written bytes of the current generation and those of the next.

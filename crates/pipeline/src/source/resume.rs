@@ -46,9 +46,15 @@ impl Known {
         let mut spans: Vec<&PersistedSpan> =
             persisted.iter().filter(|it| it.epoch == known.epoch).collect();
         spans.sort_by_key(|it| (it.span.begin, it.span.end));
+        // As far as there is no hole; where that ends inside of a section, the restart goes on before it.
+        let mut reach = known.cursor;
         for persisted in spans {
-            if persisted.span.begin > known.cursor && !is_mutant("read_back_over_a_hole") {
+            if persisted.span.begin > reach && !is_mutant("read_back_over_a_hole") {
                 break;
+            }
+            reach = reach.max(persisted.span.end);
+            if persisted.is_inner && !is_mutant("inner_part_resumed_behind") {
+                continue;
             }
             if persisted.span.end > known.cursor {
                 known.cursor = persisted.span.end;
@@ -89,7 +95,12 @@ mod tests {
 
     fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
         let positions = vec![Position { generation, offset, ..Position::default() }];
-        PersistedSpan { epoch, span: Span::new(begin, end), positions }
+        PersistedSpan { epoch, span: Span::new(begin, end), positions, is_inner: false }
+    }
+
+    fn inner(epoch: u32, begin: u64, end: u64) -> PersistedSpan {
+        let span = Span::new(begin, end);
+        PersistedSpan { epoch, span, positions: Vec::new(), is_inner: true }
     }
 
     fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {
@@ -113,6 +124,15 @@ mod tests {
     fn nothing_after_a_hole_counts() {
         let queue = [persisted(5, 0, 10, 1, 10), persisted(5, 20, 30, 1, 30)];
         let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
+    }
+
+    #[test]
+    fn a_part_of_a_section_counts_once_the_whole_is_there() {
+        let queue = [persisted(5, 0, 10, 1, 10), inner(5, 10, 20), persisted(5, 20, 30, 1, 30)];
+        let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (30, 30));
+        let known = Known::resume(checkpoint(5, 5, 5), &queue[..2]).unwrap();
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
     }
 

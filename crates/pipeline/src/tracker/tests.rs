@@ -55,13 +55,19 @@ impl Bed {
     }
 
     fn ack(&self, source: u32, begin: u64, end: u64) {
+        self.ack_part(source, begin, end, false);
+    }
+
+    fn ack_part(&self, source: u32, begin: u64, end: u64, is_inner: bool) {
+        let position = Position { generation: 5, offset: end, ..Position::default() };
         let acked = Acked {
             source: SourceId(source),
             span: Span::new(begin, end),
-            positions: vec![Position { generation: 5, offset: end, ..Position::default() }],
+            positions: if is_inner { Vec::new() } else { vec![position] },
             records: 1,
             filtered_bytes: 0,
             gap: None,
+            is_inner,
             seen_ns: 0,
         };
         self.acks.complete(vec![Ticket::new(acked, Arc::clone(&self.ledger))]);
@@ -94,6 +100,34 @@ fn a_hole_is_never_stored_as_delivered() {
     bed.ack(0, 10, 20);
     bed.tracker.store_now();
     assert_eq!(bed.stored(), None);
+}
+
+#[test]
+fn a_part_of_a_section_is_stored_with_the_rest_of_it() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 0, 10);
+    bed.ack_part(0, 10, 13, true);
+    bed.ack_part(0, 13, 16, true);
+    bed.tracker.store_now();
+    let known = &bed.tracker.contexts[&CONTEXT].known;
+    assert_eq!((known.cursor, known.position(5).unwrap().offset), (10, 10));
+    bed.ack(0, 16, 20);
+    bed.tracker.store_now();
+    let known = bed.stored().unwrap();
+    assert_eq!((known.cursor, known.position(5).unwrap().offset), (20, 20));
+}
+
+#[test]
+fn what_a_queue_knew_at_the_start_is_stored_though_its_file_does_not_turn_up() {
+    let Bed { tracker, directory, acks, .. } = bed();
+    let known = Known { cursor: 70, is_new: false, ..Known::new(3) };
+    let mut tracker = tracker.restoring(vec![(CONTEXT, known.clone())]).marking(acks.stored_mark());
+    tracker.tick();
+    assert_eq!(acks.stored_ns(), 1, "all that was news is stored");
+    drop(tracker);
+    let (_, loaded) = CheckpointStore::open(directory.path(), 1_800_000_000).unwrap();
+    assert_eq!(loaded.entries[0].known, known);
 }
 
 #[test]

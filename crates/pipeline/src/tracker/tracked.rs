@@ -11,14 +11,22 @@ use crate::source::Known;
 pub(super) struct Tracked {
     /// The end of the acknowledged, gap-free prefix.
     pub(super) known: Known,
-    /// Acknowledged before what precedes them.
-    early: BTreeMap<u64, (u64, Vec<Position>)>,
+    /// Acknowledged, and not in the prefix yet.
+    early: BTreeMap<u64, Early>,
     forget: Vec<(u64, u64)>,
     pub(super) is_dirty: bool,
     /// Sources of it that ended.
     pub(super) closing: Vec<Closing>,
     /// A source of it has not ended.
     is_open: bool,
+}
+
+/// A span that was acknowledged before what precedes it, or before the rest of its section.
+#[derive(Debug)]
+struct Early {
+    end: u64,
+    positions: Vec<Position>,
+    is_inner: bool,
 }
 
 /// A source that ended.
@@ -69,16 +77,32 @@ impl Tracked {
 
     pub(super) fn acknowledge(&mut self, acked: Acked) {
         let known = &mut self.known;
-        if acked.span.begin != known.cursor && !is_mutant("ack_hole") {
-            assert!(acked.span.begin > known.cursor, "{} was acknowledged twice", acked.span);
-            self.early.insert(acked.span.begin, (acked.span.end, acked.positions));
-            return;
+        if acked.is_inner || acked.span.begin != known.cursor && !is_mutant("ack_hole") {
+            assert!(acked.span.begin >= known.cursor, "{} was acknowledged twice", acked.span);
+            let Acked { span, positions, is_inner, .. } = acked;
+            self.early.insert(span.begin, Early { end: span.end, positions, is_inner });
+        } else {
+            self.advance(acked.span.end, &acked.positions);
         }
-        self.advance(acked.span.end, &acked.positions);
-        while let Some((end, positions)) = self.early.remove(&self.known.cursor) {
-            self.advance(end, &positions);
+        let reach = self.reach();
+        while self.known.cursor < reach
+            && let Some(early) = self.early.remove(&self.known.cursor)
+        {
+            self.advance(early.end, &early.positions);
         }
         self.forget_reached();
+    }
+
+    /// The end of the acknowledged, gap-free prefix; not inside of a section.
+    fn reach(&self) -> u64 {
+        let (mut reach, mut end) = (self.known.cursor, self.known.cursor);
+        while let Some(early) = self.early.get(&end) {
+            end = early.end;
+            if !early.is_inner {
+                reach = end;
+            }
+        }
+        reach
     }
 
     fn advance(&mut self, end: u64, positions: &[Position]) {

@@ -143,6 +143,7 @@ impl Node {
             ),
             tenants: TenantMap { fixed, by_namespace: Vec::new() },
             sink: 0,
+            is_waiting: false,
             options: Arc::new(options(self.format)),
             fs: Arc::new(self.worlds[stream].clone()),
         }
@@ -247,7 +248,7 @@ impl Node {
         };
         let is_broken = plane.shipper.broken().is_some() || plane.ledger.dropped() > 0;
         if is_broken {
-            self.end_plane(0);
+            self.end_plane(0, 0);
             return true;
         }
         match tick {
@@ -290,20 +291,20 @@ impl Node {
     }
 
     /// The plane ends as it does when its sink is broken: the next one goes on from what is stored. So
-    /// many sections stay in the queue that were not acknowledged.
-    pub(crate) fn end_plane(&mut self, kept: usize) {
+    /// many sections stay in the queue that were not acknowledged, and so many records of the next.
+    pub(crate) fn end_plane(&mut self, kept: usize, records: usize) {
         self.note_writers();
         let Some(plane) = self.plane.take() else { return };
         World::kill_in(&self.worlds, plane);
         self.meter.tenants().iter().for_each(|(_, it)| it.forget_in_flight());
-        self.queue.lose(kept);
+        self.queue.lose(kept, records);
         self.written_by.truncate(self.queue.len());
         self.planes += 1;
     }
 
     /// The agent is killed; the machine, too, if the power is cut.
-    pub(crate) fn kill(&mut self, kept: usize, power: Option<(usize, bool)>) {
-        self.end_plane(kept);
+    pub(crate) fn kill(&mut self, kept: usize, records: usize, power: Option<(usize, bool)>) {
+        self.end_plane(kept, records);
         if let Some((torn, names_kept)) = power {
             self.disk.cut_power(torn, names_kept);
             self.checkpoint.clone_from(&self.durable);
@@ -327,7 +328,7 @@ impl Node {
         }
         plane.shipper.flush(u64::MAX);
         plane.tracker.store_now();
-        self.end_plane(0);
+        self.end_plane(0, 0);
     }
 
     fn note_writers(&mut self) {

@@ -34,6 +34,8 @@ pub(crate) enum NodeStep {
     Disk(u64, DiskFault),
     /// The agent is killed; so many sections that were not acknowledged stay.
     Kill(usize),
+    /// The same, and so many records of the next section stay.
+    KillInside(usize, usize),
     /// The power is cut, too.
     PowerCut(usize, usize, bool),
     /// The agent is asked to end.
@@ -98,8 +100,9 @@ fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), S
             NodeStep::MakeSafe(payloads) => node.queue.make_safe(*payloads),
             NodeStep::Acknowledge(number) => node.acknowledge(*number),
             NodeStep::Disk(steps, fault) => node.disk.fail_after(*steps, *fault),
-            NodeStep::Kill(kept) => node.kill(*kept, None),
-            NodeStep::PowerCut(kept, torn, names) => node.kill(*kept, Some((*torn, *names))),
+            NodeStep::Kill(kept) => node.kill(*kept, 0, None),
+            NodeStep::KillInside(kept, records) => node.kill(*kept, *records, None),
+            NodeStep::PowerCut(kept, torn, names) => node.kill(*kept, 0, Some((*torn, *names))),
             NodeStep::Stop => node.stop(),
             NodeStep::Wait(time_ns) => worlds[0].clock().advance(*time_ns),
         }
@@ -189,6 +192,8 @@ where
         2 => (0..4usize).prop_map(NodeStep::Acknowledge),
         3 => (0..12u64, disk_fault()).prop_map(|(steps, fault)| NodeStep::Disk(steps, fault)),
         2 => (0..4usize).prop_map(NodeStep::Kill),
+        1 => (0..3usize, 1..5usize)
+            .prop_map(|(kept, records)| NodeStep::KillInside(kept, records)),
         1 => (0..4usize, 0..200usize, any::<bool>())
             .prop_map(|(kept, torn, names)| NodeStep::PowerCut(kept, torn, names)),
         1 => Just(NodeStep::Stop),

@@ -161,6 +161,7 @@ impl ReaderBed {
             epoch: self.checkpoint.epoch,
             span: it.span,
             positions: it.positions.clone(),
+            is_inner: false,
         });
         *self.held.lock().expect("one thread") = spans.collect();
     }

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::*;
 use crate::kafka::header;
+use crate::kafka::message::whole;
 
 static CLUSTER: LazyLock<Cluster> =
     LazyLock::new(|| Cluster::builder().start().expect("Kafka starts"));
@@ -61,14 +62,17 @@ impl Topic {
             gap: None,
             observed_unix_ns: (BEGIN_MS + self.messages.cast_signed()) * 1_000_000,
             positions: Vec::new(),
+            is_divisible: false,
+            is_inner: false,
             range: 0..0,
         };
+        let message = whole(0, &header, false);
         let value = format!("{{\"body\":\"x\",\"log.cursor\":{begin}}}\n");
         let key = context.to_string();
         let mut record = BaseRecord::to(&self.name)
             .key(&key)
             .payload(&value)
-            .headers(header::encode(&header, Encoding::JsonLines, Codec::None))
+            .headers(header::encode("me", &header, &message, Encoding::JsonLines, Codec::None))
             .timestamp(header.observed_unix_ns / 1_000_000);
         while let Err((error, again)) = self.producer.send(record) {
             assert_eq!(

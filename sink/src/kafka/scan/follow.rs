@@ -47,7 +47,7 @@ impl Scan {
                 ))) => true,
                 Some(Err(ClientError::PartitionEOF(_))) => false,
                 Some(Err(error)) if is_passing(&error) => false,
-                Some(Err(error)) => return Err(self.failed("reading", error)),
+                Some(Err(error)) => return Err(self.failed("reading", &error)),
                 None if !each(None) => return Ok(()),
                 None => false,
             };
@@ -72,7 +72,7 @@ impl Scan {
             }
             self.consumer.assign(&list)
         };
-        assign().map_err(|error| self.failed("offsets", error))
+        assign().map_err(|error| self.failed("offsets", &error))
     }
 }
 

@@ -16,6 +16,8 @@ fn section(begin: u64, end: u64) -> PayloadHeader {
         gap: None,
         observed_unix_ns: 0,
         positions: Vec::new(),
+        is_divisible: false,
+        is_inner: false,
         range: 0..0,
     }
 }

@@ -29,7 +29,7 @@ impl Node {
     pub(crate) fn look(&mut self) -> Result<(), String> {
         if self.disk.is_dead() {
             // The process died at a step to the disk.
-            self.kill(0, None);
+            self.kill(0, 0, None);
         }
         self.note_writers();
         self.look_at_checkpoint()?;

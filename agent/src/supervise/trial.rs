@@ -1,0 +1,56 @@
+//! Trial: whether brokers let a sink in, asked on a thread of its own.
+//!
+//! The supervisor has other things to do than to wait for brokers.
+
+use std::io;
+
+use crossbeam::channel::{Receiver, TryRecvError, bounded};
+use sink::kafka::KafkaConfig;
+
+/// A question to brokers that is being answered, within 10 s a sink.
+#[derive(Debug)]
+pub(super) struct Trial {
+    outcome: Receiver<Result<(), String>>,
+}
+
+/// How many sinks have to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    All,
+    Any,
+}
+
+impl Trial {
+    /// Tries sinks, by name and configuration.
+    ///
+    /// # Errors
+    /// If there are no threads.
+    pub(super) fn start(configs: Vec<(String, KafkaConfig)>, wanted: Wanted) -> io::Result<Trial> {
+        let (sender, outcome) = bounded(1);
+        let body = move || {
+            let mut last = Ok(());
+            for (name, config) in &configs {
+                last =
+                    sink::kafka::try_access(config).map_err(|it| format!("LogSink {name}: {it}"));
+                if last.is_ok() == (wanted == Wanted::Any) {
+                    break;
+                }
+            }
+            // Nobody waits for it any more when the agent ends.
+            drop(sender.send(last));
+        };
+        std::thread::Builder::new().name("lf-try".to_owned()).spawn(body)?;
+        Ok(Trial { outcome })
+    }
+
+    /// What came of it; `None` as long as it goes on.
+    pub(super) fn outcome(&self) -> Option<Result<(), String>> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                Some(Err("a trial ended without an answer".to_owned()))
+            }
+        }
+    }
+}

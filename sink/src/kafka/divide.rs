@@ -1,0 +1,302 @@
+//! Divide: smaller batches of one that is more than its topic takes at once.
+//!
+//! First between messages, then between records, then inside of a record, as long lines are; what is left of
+//! a record that no broker takes at all is a declared gap. Parts are sent one after the other, and each
+//! says which cursors it has.
+
+use std::borrow::Cow;
+
+use flow::{
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk, Codec, Content, Encoding, Gap, GapReason, Marks,
+    Payload, PayloadHeader, Record, RecordFlags, Section, Span, Ticket,
+};
+
+use super::in_flight::Batch;
+use super::limit::LIMIT_BYTES_MIN;
+use super::message::Message;
+use crate::decode::{DecodeError, decode};
+use crate::{by_record, encode};
+
+/// Two batches with what of `batch`, of which nothing is on its way, is not delivered. The first must be
+/// delivered before the second is sent. None if there is nothing smaller.
+pub(super) fn divide(batch: &Batch) -> Option<[Batch; 2]> {
+    let rest = batch.undelivered();
+    let halves = match rest.as_slice() {
+        [] => return None,
+        [message] => halves_of_message(batch, &batch.messages[*message])?,
+        _ => halves_of_messages(batch, &rest),
+    };
+    Some(halves.map(|it| it.into_batch(batch)))
+}
+
+/// A gap in the place of the message that is left of `batch`, of which nothing is on its way; none if it is
+/// one.
+pub(super) fn declare(batch: &Batch) -> Option<Batch> {
+    let message = &batch.messages[*batch.undelivered().first()?];
+    let header = header_of(batch, message);
+    if header.gap.is_some() {
+        return None;
+    }
+    let reason = GapReason::OverLong;
+    let mut ticket = batch.take_ticket(message.section);
+    // By record, the ticket is about the whole section.
+    if let Some(ticket) = &mut ticket
+        && !batch.payload.encoding.is_by_record()
+    {
+        ticket.declare(reason);
+    }
+    let header = PayloadHeader { gap: Some(reason), records: 0, ..header };
+    let mut gap = Rest::default();
+    gap.push(batch, header, Content::Gap(Gap { reason }), ticket);
+    Some(gap.into_batch(batch))
+}
+
+/// What becomes a batch.
+#[derive(Default)]
+struct Rest {
+    block: Vec<u8>,
+    headers: Vec<PayloadHeader>,
+    tickets: Vec<Option<Ticket>>,
+}
+
+impl Rest {
+    /// Adds what was encoded before.
+    fn put(&mut self, header: PayloadHeader, ticket: Option<Ticket>, begin: usize) {
+        let range = offset(begin)..offset(self.block.len());
+        self.headers.push(PayloadHeader { range, ..header });
+        self.tickets.push(ticket);
+    }
+
+    fn push(
+        &mut self,
+        of: &Batch,
+        header: PayloadHeader,
+        content: Content,
+        ticket: Option<Ticket>,
+    ) {
+        let section = Section {
+            context: header.context.clone(),
+            epoch: header.epoch,
+            span: header.span,
+            marks: header.marks,
+            observed_unix_ns: header.observed_unix_ns,
+            is_divisible: header.is_divisible,
+            content,
+        };
+        let begin = self.block.len();
+        encode::make(of.payload.encoding).encode(&section, &mut self.block);
+        self.put(header, ticket, begin);
+    }
+
+    fn into_batch(self, of: &Batch) -> Batch {
+        let payload = Payload {
+            tenant: of.tenant.clone(),
+            encoding: of.payload.encoding,
+            codec: Codec::None,
+            raw_bytes: offset(self.block.len()),
+            block: self.block,
+            headers: self.headers,
+            tickets: Vec::new(),
+            permit: None,
+        };
+        Batch::new(of.number, payload, self.tickets, of.lanes.clone(), of.acks.clone())
+    }
+}
+
+fn offset(len: usize) -> u32 {
+    u32::try_from(len).expect("a batch is far below 4 GiB")
+}
+
+/// Between messages, where about half of the bytes are.
+fn halves_of_messages(batch: &Batch, rest: &[usize]) -> [Rest; 2] {
+    let bytes = |it: &usize| batch.messages[*it].range.len();
+    let all: usize = rest.iter().map(bytes).sum();
+    let mut before = 0;
+    let cut = rest.iter().position(|it| {
+        before += bytes(it);
+        2 * before >= all
+    });
+    let cut = (cut.unwrap_or(0) + 1).min(rest.len() - 1);
+    let (first, second) = rest.split_at(cut);
+    // A section of which both have a part is complete with the second.
+    let second = some_messages(batch, second);
+    [some_messages(batch, first), second]
+}
+
+/// The messages, each as a section of its own.
+fn some_messages(batch: &Batch, messages: &[usize]) -> Rest {
+    let mut rest = Rest::default();
+    for (at, number) in messages.iter().enumerate() {
+        let message = &batch.messages[*number];
+        let next = messages.get(at + 1).map(|it| batch.messages[*it].section);
+        let is_last = next != Some(message.section);
+        let ticket = if is_last { batch.take_ticket(message.section) } else { None };
+        let header = header_of(batch, message);
+        let body = &batch.payload.block[message.range.clone()];
+        let begin = rest.block.len();
+        if !batch.payload.encoding.is_by_record() {
+            rest.block.extend_from_slice(body);
+        } else if header.records > 0 || header.gap.is_some() {
+            let cursor = message.span.begin;
+            by_record::put(&mut rest.block, cursor, message.time_unix_ns, message.flags, body);
+        }
+        rest.put(header, ticket, begin);
+    }
+    rest
+}
+
+/// The header of the message's section, for the message alone.
+fn header_of(batch: &Batch, message: &Message) -> PayloadHeader {
+    let header = &batch.payload.headers[message.section];
+    let positions = header.positions_at(message.span.end).filter(|_| !message.is_followed);
+    PayloadHeader {
+        span: message.span,
+        marks: message.marks,
+        records: message.records,
+        is_inner: positions.is_none(),
+        positions: positions.unwrap_or_default(),
+        ..header.clone()
+    }
+}
+
+/// A record out of a payload.
+#[derive(Clone)]
+struct Line<'a> {
+    cursor: u64,
+    time_unix_ns: i64,
+    flags: RecordFlags,
+    body: Cow<'a, [u8]>,
+}
+
+/// The records of a message.
+fn lines<'a>(batch: &'a Batch, message: &Message) -> Result<Vec<Line<'a>>, DecodeError> {
+    let value = &batch.payload.block[message.range.clone()];
+    if batch.payload.encoding == Encoding::Raw {
+        let (cursor, time_unix_ns) = (message.span.begin, message.time_unix_ns);
+        let body = Cow::Borrowed(value);
+        return Ok(vec![Line { cursor, time_unix_ns, flags: message.flags, body }]);
+    }
+    let records = decode(batch.payload.encoding, value)?;
+    let line = |it: crate::decode::DecodedRecord<'a>| Line {
+        cursor: it.cursor,
+        time_unix_ns: it.time_unix_ns.unwrap_or(0),
+        flags: it.flags.with(it.stream.map_or(RecordFlags::NONE, RecordFlags::from)),
+        body: it.body,
+    };
+    Ok(records.into_iter().map(line).collect())
+}
+
+/// Between the records of a message, or inside of the only one.
+fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
+    let header = header_of(batch, message);
+    if header.gap.is_some() {
+        return None;
+    }
+    let mut first = match lines(batch, message) {
+        Ok(lines) => lines,
+        Err(error) => {
+            tracing::error!(%error, "a payload of our own cannot be read");
+            return None;
+        }
+    };
+    let second = match first.len() {
+        0 => return None,
+        1 => vec![cut_inside(&mut first[0], header.span.end)?],
+        _ => cut_between(&mut first),
+    };
+    let cursor = second[0].cursor;
+    if cursor <= header.span.begin || cursor >= header.span.end {
+        return None;
+    }
+    let is_followed = second[0].flags.has(RecordFlags::CONTINUED);
+    let positions = header.positions_at(cursor).filter(|_| !is_followed);
+    let records = u32::try_from(first.len()).expect("a chunk holds fewer records");
+    let tickets = match batch.take_ticket(message.section) {
+        Some(ticket) if !batch.payload.encoding.is_by_record() => {
+            ticket.split(cursor, records, positions.clone()).map(Some)
+        }
+        whole => [None, whole],
+    };
+    let before = PayloadHeader {
+        span: Span::new(header.span.begin, cursor),
+        marks: Marks { last: false, ..header.marks },
+        records,
+        is_inner: positions.is_none(),
+        positions: positions.unwrap_or_default(),
+        ..header.clone()
+    };
+    let behind = PayloadHeader {
+        span: Span::new(cursor, header.span.end),
+        marks: Marks { first: false, ..header.marks },
+        records: u32::try_from(second.len()).expect("a chunk holds fewer records"),
+        ..header
+    };
+    let contents = [content(&first, before.span)?, content(&second, behind.span)?];
+    let mut halves = [Rest::default(), Rest::default()];
+    let parts = [before, behind].into_iter().zip(contents).zip(tickets);
+    for (half, ((header, content), ticket)) in halves.iter_mut().zip(parts) {
+        half.push(batch, header, content, ticket);
+    }
+    Some(halves)
+}
+
+/// Leaves about half of the bytes in `lines`, and returns the others.
+fn cut_between<'a>(lines: &mut Vec<Line<'a>>) -> Vec<Line<'a>> {
+    let all: usize = lines.iter().map(|it| it.body.len()).sum();
+    let mut before = 0;
+    let cut = lines.iter().position(|it| {
+        before += it.body.len();
+        2 * before >= all
+    });
+    let cut = (cut.unwrap_or(0) + 1).min(lines.len() - 1);
+    lines.split_off(cut)
+}
+
+/// Leaves half of the line in `line`, and returns the other; none if it is too short for that.
+fn cut_inside<'a>(line: &mut Line<'a>, end: u64) -> Option<Line<'a>> {
+    if line.body.len() <= LIMIT_BYTES_MIN {
+        return None;
+    }
+    let half = line.body.len() / 2;
+    // Not inside of a character.
+    let half = match std::str::from_utf8(&line.body) {
+        Ok(text) => text.floor_char_boundary(half),
+        Err(_) => half,
+    };
+    let (before, behind) = (line.body[..half].to_vec(), line.body[half..].to_vec());
+    // Its cursor is one of the line's own; nobody can go on there anyway.
+    let cursor = line.cursor + (end - line.cursor) / 2;
+    let second = Line {
+        cursor,
+        flags: line.flags.with(RecordFlags::CONTINUED),
+        body: Cow::Owned(behind),
+        ..*line
+    };
+    line.flags = line.flags.with(RecordFlags::PART);
+    line.body = Cow::Owned(before);
+    Some(second)
+}
+
+fn content(lines: &[Line<'_>], span: Span) -> Option<Content> {
+    let bytes = lines.iter().map(|it| it.body.len()).sum::<usize>().max(CHUNK_BYTES_MIN);
+    let mut chunk = Chunk::new(Some(bytes).filter(|it| *it <= CHUNK_BYTES_MAX)?);
+    let mut start = 0;
+    let mut records = Vec::with_capacity(lines.len());
+    for line in lines {
+        let end = start + line.body.len();
+        chunk.data_mut()[start..end].copy_from_slice(&line.body);
+        records.push(Record {
+            time_unix_ns: line.time_unix_ns,
+            start: offset(start),
+            len: offset(line.body.len()),
+            cursor: u32::try_from(line.cursor - span.begin).ok()?,
+            flags: line.flags,
+        });
+        start = end;
+    }
+    *chunk.parts_mut().2 = records;
+    Some(Content::Records { chunk, filtered: 0 })
+}
+
+#[cfg(test)]
+mod tests;

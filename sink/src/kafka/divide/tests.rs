@@ -1,0 +1,206 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use flow::{Acked, Ledger, Position, SourceId, ack_channel};
+use proptest::prelude::*;
+
+use super::*;
+use crate::kafka::lanes::Lanes;
+use crate::section_kit::{Line as Given, begins, lines as given_lines, records};
+
+const ENCODINGS: [Encoding; 4] = Encoding::ALL;
+
+/// What was sent: the messages in order, as spans, records and whether a restart can go on behind.
+#[derive(Default)]
+struct Arrived {
+    spans: Vec<(Span, Vec<Position>, bool)>,
+    lines: Vec<(RecordFlags, Vec<u8>)>,
+    gaps: usize,
+    acked: Vec<Acked>,
+}
+
+/// Sends the section as a lane does to a topic that takes `bytes_max` at once.
+fn send(encoding: Encoding, section: &Section, is_divisible: bool, bytes_max: usize) -> Arrived {
+    let mut block = Vec::new();
+    encode::make(encoding).encode(section, &mut block);
+    let positions = vec![Position { generation: 7, offset: 1 << 40, ..Position::default() }];
+    let header = PayloadHeader {
+        context: section.context.clone(),
+        epoch: section.epoch,
+        span: section.span,
+        marks: section.marks,
+        records: u32::try_from(section.records().len()).unwrap(),
+        filtered: 0,
+        gap: None,
+        observed_unix_ns: section.observed_unix_ns,
+        positions: positions.clone(),
+        is_divisible,
+        is_inner: false,
+        range: 0..offset(block.len()),
+    };
+    let acked = Acked {
+        source: SourceId(1),
+        span: section.span,
+        positions,
+        is_inner: false,
+        records: header.records,
+        filtered_bytes: 0,
+        gap: None,
+        seen_ns: 0,
+    };
+    let ledger = Arc::new(Ledger::default());
+    let ticket = Ticket::new(acked, Arc::clone(&ledger));
+    let payload = Payload {
+        tenant: Arc::from("shop"),
+        encoding,
+        codec: Codec::None,
+        raw_bytes: offset(block.len()),
+        block,
+        headers: vec![header],
+        tickets: Vec::new(),
+        permit: None,
+    };
+    let (acks, heard) = ack_channel();
+    let lanes = Arc::<Lanes>::default();
+    let mut waiting = VecDeque::from([Batch::new(1, payload, vec![Some(ticket)], lanes, acks)]);
+    let mut arrived = Arrived::default();
+    while let Some(batch) = waiting.pop_front() {
+        let is_gap = batch.payload.headers.iter().any(|it| it.gap.is_some());
+        if batch.bytes > bytes_max && !is_gap {
+            match divide(&batch) {
+                Some(halves) => halves.into_iter().rev().for_each(|it| waiting.push_front(it)),
+                None => waiting.push_front(declare(&batch).expect("no gap yet")),
+            }
+            continue;
+        }
+        deliver(batch, &mut arrived);
+    }
+    arrived.acked = heard.try_iter().flatten().collect();
+    assert_eq!(ledger.dropped(), 0);
+    arrived
+}
+
+fn deliver(batch: Batch, arrived: &mut Arrived) {
+    let batch = Arc::new(batch);
+    for message in &batch.messages {
+        let header = header_of(&batch, message);
+        arrived.spans.push((message.span, header.positions.clone(), header.is_inner));
+        arrived.gaps += usize::from(header.gap.is_some());
+        if header.gap.is_none() {
+            for line in lines(&batch, message).unwrap() {
+                arrived.lines.push((line.flags, line.body.into_owned()));
+            }
+        }
+    }
+    let reported = batch.send(|_, _, _| Ok(())).map(|_| ()).or_else(|| {
+        let reports = (0..batch.messages.len()).map(|it| batch.delivered(it, ("logs", 0, 0)));
+        let reported = reports.flatten().next().expect("all reports are there");
+        batch.acks.complete(reported.acked);
+        Some(())
+    });
+    assert!(reported.is_some());
+}
+
+/// The lines with those put together that were cut.
+fn joined(arrived: &[(RecordFlags, Vec<u8>)], given: &[Given]) -> Vec<Vec<u8>> {
+    let mut joined: Vec<Vec<u8>> = Vec::new();
+    let mut given = given.iter();
+    let mut missing = 0;
+    for (_, body) in arrived {
+        if missing == 0 {
+            missing = given.next().expect("no more lines than given").body.len();
+            joined.push(Vec::new());
+        }
+        missing = missing.checked_sub(body.len()).expect("no longer than given");
+        joined.last_mut().unwrap().extend_from_slice(body);
+    }
+    joined
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_divided_comes_once_and_in_order(
+        begin in begins(),
+        given in given_lines(),
+        encoding in 0_usize..4,
+        is_divisible: bool,
+        bytes_max in 600_usize..20_000,
+    ) {
+        let section = records(begin, &given);
+        prop_assume!(!given.is_empty() && begin < 1 << 62);
+        let encoding = ENCODINGS[encoding];
+        let arrived = send(encoding, &section, is_divisible, bytes_max);
+        let mut at = begin;
+        for (span, positions, is_inner) in &arrived.spans {
+            prop_assert_eq!(span.begin, at);
+            at = span.end;
+            prop_assert_eq!(positions.is_empty(), *is_inner);
+            if let [position] = positions.as_slice() {
+                prop_assert_eq!((1 << 40) - position.offset, section.span.end - at);
+            }
+        }
+        prop_assert_eq!(at, section.span.end);
+        prop_assert!(!arrived.spans.last().unwrap().2);
+        if arrived.gaps == 0 {
+            let bodies: Vec<Vec<u8>> = given.iter().map(|it| it.body.clone()).collect();
+            prop_assert_eq!(joined(&arrived.lines, &given), bodies);
+        }
+        let mut acked_to = begin;
+        for acked in &arrived.acked {
+            prop_assert_eq!(acked.span.begin, acked_to);
+            acked_to = acked.span.end;
+            prop_assert_eq!(acked.is_inner, acked.positions.is_empty());
+        }
+        prop_assert_eq!(acked_to, section.span.end);
+    }
+}
+
+fn texts(arrived: &Arrived) -> Vec<&str> {
+    arrived.lines.iter().map(|it| std::str::from_utf8(&it.1).unwrap()).collect()
+}
+
+#[test]
+fn records_are_kept_whole_as_long_as_they_fit() {
+    let given: Vec<Given> = (0..40).map(|it| Given::plain(format!("line {it}"))).collect();
+    for encoding in ENCODINGS {
+        let arrived = send(encoding, &records(100, &given), true, 2000);
+        assert_eq!(
+            texts(&arrived),
+            given.iter().map(|it| std::str::from_utf8(&it.body).unwrap()).collect::<Vec<_>>()
+        );
+        assert!(arrived.spans.len() > 1, "{encoding}: {}", arrived.spans.len());
+        assert!(arrived.spans.iter().all(|it| !it.2), "{encoding}");
+    }
+}
+
+#[test]
+fn d5_a_line_that_is_too_large_comes_in_parts_of_whole_characters() {
+    let long = "ü".repeat(3000);
+    for encoding in ENCODINGS {
+        let given = [Given::plain("before"), Given::plain(long.as_str()), Given::plain("behind")];
+        let arrived = send(encoding, &records(0, &given), true, 2500);
+        let texts = texts(&arrived);
+        assert_eq!((texts[0], texts[texts.len() - 1]), ("before", "behind"));
+        assert_eq!(texts[1..texts.len() - 1].concat(), long);
+        assert!(texts.len() > 3, "{texts:?}");
+        for (number, (flags, _)) in arrived.lines.iter().enumerate() {
+            let is_inside = |number: usize| (1..texts.len() - 1).contains(&number);
+            let follows = is_inside(number) && is_inside(number + 1);
+            let continues = is_inside(number) && number > 1;
+            assert_eq!(flags.has(RecordFlags::PART), follows, "{encoding} {number}");
+            assert_eq!(flags.has(RecordFlags::CONTINUED), continues, "{encoding} {number}");
+        }
+    }
+}
+
+#[test]
+fn d5_what_cannot_be_cut_any_more_is_a_declared_gap() {
+    let given = [Given::plain("x".repeat(LIMIT_BYTES_MIN))];
+    for encoding in ENCODINGS {
+        let arrived = send(encoding, &records(0, &given), true, 100);
+        assert_eq!((arrived.gaps, arrived.spans.len(), arrived.lines.len()), (1, 1, 0));
+        let is_told = !encoding.is_by_record();
+        let wanted = is_told.then_some(GapReason::OverLong);
+        assert_eq!(arrived.acked[0].gap, wanted, "{encoding}");
+    }
+}
