@@ -4,10 +4,11 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test sim model miri chaos mutants fuzz lint bench clean
+.PHONY: help run kafka build test sim model miri chaos mutants fuzz lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
+	@echo 'make kafka  a broker of Apache Kafka with a topic and a load, to try the agent with; until Ctrl-C'
 	@echo 'make build  build the release programs (target/release/logferry)'
 	@echo 'make test   all tests'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
@@ -26,6 +27,12 @@ build:
 
 run: build
 	@scripts/demo.sh $(TARGET_DIR)/release
+
+kafka: build
+	@scripts/need.sh test
+	@scripts/kafka.sh
+	$(CARGO) build --release --locked --package logferry-kafka-kit --example broker
+	@scripts/try_kafka.sh $(TARGET_DIR)/release $(TARGET_DIR)/release/examples/broker $(TARGET_DIR)/kafka
 
 test:
 	@scripts/need.sh build test

@@ -42,6 +42,8 @@ need_test() {
     command -v tc >/dev/null || packages+=(iproute2)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
+    # A consumer of Kafka that is not ours.
+    command -v kcat >/dev/null || packages+=(kcat)
     # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
     command -v mvn >/dev/null || packages+=(maven)

@@ -36,6 +36,7 @@ mod unreadable;
 // What people and machines ask it.
 mod audit;
 mod configuration;
+mod consumers;
 mod explain;
 mod getting_in;
 mod linkage;

@@ -1,6 +1,7 @@
 //! Cluster: brokers that belong together, and all that lies in their folder.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::thread;
 
@@ -22,6 +23,7 @@ const CLUSTER_ID: &str = "logferry-kafka-kit-000";
 #[derive(Debug, Clone)]
 pub struct Builder {
     brokers: u32,
+    plain: Option<SocketAddrV4>,
     users: Vec<User>,
     overrides: Vec<(String, String)>,
 }
@@ -31,6 +33,14 @@ impl Builder {
     #[must_use]
     pub fn brokers(mut self, brokers: u32) -> Builder {
         self.brokers = brokers;
+        self
+    }
+
+    /// Where the first broker listens in plain text, for who has to know before; its other ports are near.
+    /// Tests do without: nobody is told that address by chance.
+    #[must_use]
+    pub fn at(mut self, plain: SocketAddrV4) -> Builder {
+        self.plain = Some(plain);
         self
     }
 
@@ -56,7 +66,7 @@ impl Builder {
     pub fn start(self) -> Result<Cluster> {
         ensure!((1..=BROKERS_MAX).contains(&self.brokers), "1 to {BROKERS_MAX} brokers");
         let home = Home::find()?;
-        let place = Place::new()?;
+        let place = self.plain.map_or_else(Place::new, Place::at)?;
         let folder = Folder::new(&place)?;
         let authority = Authority::new(folder.path(), "authority")?;
         let identity = authority.issue("broker", Some(place.address()), Validity::Valid)?;
@@ -126,7 +136,7 @@ impl Cluster {
     /// One broker without users, unless something else is said.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { brokers: 1, users: Vec::new(), overrides: Vec::new() }
+        Builder { brokers: 1, plain: None, users: Vec::new(), overrides: Vec::new() }
     }
 
     /// The broker of this number, from 1.

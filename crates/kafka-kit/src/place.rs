@@ -4,11 +4,11 @@
 //! searched for: all of 127.0.0.0/8 is local, and a process has an address to itself by its number.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::listener::Listener;
 
@@ -48,6 +48,19 @@ impl Place {
         let [_, high, middle, low] = process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
         Ok(Place { address, first_port: FIRST_PORT + number * CLUSTER_PORTS })
+    }
+
+    /// The place whose first broker listens in plain text at `plain`.
+    ///
+    /// # Errors
+    ///
+    /// If somebody listens there, or the port is too low or too high for the others.
+    pub(crate) fn at(plain: SocketAddrV4) -> Result<Place> {
+        drop(TcpListener::bind(plain).with_context(|| format!("{plain}: it must be free"))?);
+        let first_port = plain.port().checked_sub(BROKER_PORTS + Listener::Plain as u16);
+        let first_port = first_port.filter(|it| it.checked_add(CLUSTER_PORTS).is_some());
+        let first_port = first_port.with_context(|| format!("{plain}: too low or too high"))?;
+        Ok(Place { address: *plain.ip(), first_port })
     }
 
     /// The address of all brokers.

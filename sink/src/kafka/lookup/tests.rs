@@ -66,18 +66,13 @@ impl Topic {
             is_inner: false,
             range: 0..0,
         };
+        let message = whole(0, &header, false);
         let value = format!("{{\"body\":\"x\",\"log.cursor\":{begin}}}\n");
         let key = context.to_string();
         let mut record = BaseRecord::to(&self.name)
             .key(&key)
             .payload(&value)
-            .headers(header::encode(
-                "me",
-                &header,
-                &whole(0, &header, false),
-                Encoding::JsonLines,
-                Codec::None,
-            ))
+            .headers(header::encode("me", &header, &message, Encoding::JsonLines, Codec::None))
             .timestamp(header.observed_unix_ns / 1_000_000);
         while let Err((error, again)) = self.producer.send(record) {
             assert_eq!(
