@@ -21,6 +21,17 @@ const PARTITIONS: i32 = 3;
 static CLUSTER: LazyLock<Cluster> =
     LazyLock::new(|| Cluster::builder().start().expect("Kafka starts"));
 
+/// A `tail --follow`; a test that fails must not leave it behind, as it waits for brokers for good.
+struct Following(Child);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // One that has ended already is no failure.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// A bed of pods, their topic, and the agent between them.
 struct Pods {
     // Before the bed: it runs in it.
@@ -177,13 +188,13 @@ fn tail_of_a_topic_shows_what_its_filters_take() {
 fn a_followed_topic_is_shown_as_it_grows_and_ctrl_c_ends_it() {
     let pods = Pods::deliver("follow", "otlp_proto");
     let out = pods.bed.path("followed");
-    let mut child: Child = Command::new(LOGFERRY)
+    let child = Command::new(LOGFERRY)
         .args(["tail", "--follow", "-n", "2", "--output", "json"])
         .args(["--kafka", &brokers(), "--topic", "follow"])
         .stdin(Stdio::null())
         .stdout(File::create(&out).unwrap())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut child = Following(child.unwrap());
     let wait = |count: usize| -> Vec<Value> {
         wait_for("followed records", || {
             let text = fs::read_to_string(&out).unwrap();
@@ -207,9 +218,9 @@ fn a_followed_topic_is_shown_as_it_grows_and_ctrl_c_ends_it() {
     assert_eq!(numbers(&wait(23)[3..]), (101..121).collect::<Vec<u32>>());
     let is_new = |it: &i32| CLUSTER.end_offsets("follow").unwrap()[it] > 0;
     assert!((PARTITIONS..12).any(|it| is_new(&it)), "nothing went to a new partition");
-    assert!(child.try_wait().unwrap().is_none(), "it follows until it is ended");
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let status = child.wait().unwrap();
+    assert!(child.0.try_wait().unwrap().is_none(), "it follows until it is ended");
+    kill_process(Pid::from_child(&child.0), Signal::INT).unwrap();
+    let status = child.0.wait().unwrap();
     assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status}");
     pods.agent.stop();
 }
