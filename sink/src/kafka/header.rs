@@ -23,6 +23,7 @@ const LOG_CURSOR_BEGIN: &str = "log.cursor.begin";
 const LOG_CURSOR_END: &str = "log.cursor.end";
 const LOG_RECORDS: &str = "log.records";
 const LOG_MARKS: &str = "log.marks";
+const LOG_TIME: &str = "log.time";
 const LOG_POSITIONS: &str = "log.positions";
 const CONTENT_TYPE: &str = "content-type";
 const CONTENT_ENCODING: &str = "content-encoding";
@@ -119,6 +120,9 @@ pub(super) fn encode(
     }
     // In all other encodings the value tells.
     if encoding == Encoding::Raw {
+        if message.time_unix_ns != 0 {
+            put(LOG_TIME, &message.time_unix_ns.to_string());
+        }
         if let Some(stream) = message.flags.stream() {
             put(attribute::LOG_IOSTREAM, stream.name());
         }

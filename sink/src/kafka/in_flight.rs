@@ -87,6 +87,7 @@ impl Failure {
                 | Code::UnknownPartition
                 | Code::UnknownTopicOrPartition
                 | Code::InvalidTopic
+                | Code::InvalidTimestamp
                 | Code::PolicyViolation
                 | Code::QueueFull,
             ) => Failure::Rejected,

@@ -19,7 +19,7 @@ pub(super) struct Message {
     pub(super) flags: RecordFlags,
     /// What its value is, in the payload's block.
     pub(super) range: Range<usize>,
-    /// Nanoseconds since 1970.
+    /// Time that the record carries, nanoseconds since 1970; 0 if it carries none, or it is no record alone.
     pub(super) time_unix_ns: i64,
     /// What follows goes on from its record: no restart can go on there.
     pub(super) is_followed: bool,
@@ -52,7 +52,7 @@ pub(super) fn whole(section: usize, header: &PayloadHeader, is_by_record: bool) 
         marks: header.marks,
         flags: RecordFlags::NONE,
         range: if is_by_record { 0..0 } else { range },
-        time_unix_ns: header.observed_unix_ns,
+        time_unix_ns: 0,
         is_followed: false,
     }
 }
@@ -69,7 +69,6 @@ fn records(payload: &Payload, section: usize, header: &PayloadHeader, into: &mut
             before.is_followed = frame.flags.has(RecordFlags::CONTINUED);
         }
         let begin = if is_first { header.span.begin } else { frame.cursor };
-        let has_time = frame.time_unix_ns != 0;
         into.push(Message {
             section,
             span: Span::new(begin, header.span.end),
@@ -77,7 +76,7 @@ fn records(payload: &Payload, section: usize, header: &PayloadHeader, into: &mut
             marks: Marks { first: header.marks.first && is_first, last: header.marks.last },
             flags: frame.flags,
             range: frame.range,
-            time_unix_ns: if has_time { frame.time_unix_ns } else { header.observed_unix_ns },
+            time_unix_ns: frame.time_unix_ns,
             is_followed: false,
         });
     }

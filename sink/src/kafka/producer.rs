@@ -220,7 +220,8 @@ impl KafkaProducer {
             .key(&key)
             .payload(value)
             .headers(header::encode(&self.agent, header, message, batch.payload.encoding, codec))
-            .timestamp(message.time_unix_ns / 1_000_000);
+            // Not the line's own time: by this one brokers judge what is too old to keep, or too new to take.
+            .timestamp(header.observed_unix_ns / 1_000_000);
         self.producer.send(record).map_err(|(error, _)| self.shared.failed(topic, &error))
     }
 

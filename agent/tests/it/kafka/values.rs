@@ -6,6 +6,7 @@ use benches::load::LoadSpec;
 use benches::random::Random;
 use benches::truth::StreamTruth;
 use benches::wrap::Format;
+use flow::{Clock, SystemClock};
 use kafka_kit::{Cluster, Listener, Read};
 
 use super::scene::{
@@ -33,6 +34,12 @@ fn scene(fields: &str, spec: &str, source: &str) -> (Cluster, Bed) {
 fn joined(messages: &[Read]) -> Vec<u8> {
     let values = messages.iter().filter_map(|it| it.value.as_deref()).filter(|it| !it.is_empty());
     values.flat_map(|it| [it, b"\n"].concat()).collect()
+}
+
+/// The lines' own times are of another year: brokers would remove them at once.
+fn assert_read_times(messages: &[Read]) {
+    let now_ms = SystemClock.unix_ns() / 1_000_000;
+    assert!(messages.iter().all(|it| (now_ms - 600_000..=now_ms).contains(&it.timestamp_ms)));
 }
 
 #[test]
@@ -87,6 +94,7 @@ fn records_alone_are_there_once_though_the_agent_is_killed_in_the_middle_of_sect
     assert_tiled(&messages);
     assert_exact(&judge(truth, &joined(&messages)));
     assert!(messages.iter().all(|it| header(it, "content-type") == "application/json"));
+    assert_read_times(&messages);
     assert_audit_clean(&cluster, TOPIC);
 }
 

@@ -73,7 +73,9 @@ fn what_the_client_has_no_room_for_is_kept() {
 #[test]
 fn only_what_the_broker_surely_did_not_store_may_be_sent_again() {
     use RDKafkaErrorCode as Code;
-    for code in [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition] {
+    for code in
+        [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition, Code::InvalidTimestamp]
+    {
         assert_eq!(Failure::of(Some(code)), Failure::Rejected, "{code:?}");
     }
     assert_eq!(Failure::of(Some(Code::MessageSizeTooLarge)), Failure::TooLarge);
