@@ -37,6 +37,6 @@ pub use payload::{Codec, Encoding, Payload, PayloadHeader};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{
-    Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError,
+    Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError, ToldSince,
 };
 pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};

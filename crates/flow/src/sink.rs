@@ -110,10 +110,26 @@ pub struct PersistedSpan {
     pub is_inner: bool,
 }
 
+/// Since when a queue tells of a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldSince {
+    /// As far back as it still has it: what came before was delivered, too.
+    Retention,
+    /// Since a checkpoint was stored: a context that is not in that began later.
+    Checkpoint,
+    /// Since ever.
+    Ever,
+}
+
 /// Tells what the queue already holds of a context, so that a restart doubles nothing.
 pub trait ReadBack: Send + Debug {
     /// The sections of `context` that the queue holds, in queue order, as far back as is known.
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan>;
+
+    /// Since when it tells.
+    fn told_since(&self) -> ToldSince {
+        ToldSince::Retention
+    }
 
     /// Contexts whose sections the next start will not be told of any more: what is known of them has to be
     /// in the first checkpoint, whether or not their files turn up before.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flow::{ContextId, ReadBack};
+use flow::{ContextId, ReadBack, ToldSince};
 
 use crate::checkpoint::Entry;
 use crate::source::Known;
@@ -20,14 +20,36 @@ struct Inner {
     known: HashMap<ContextId, Known>,
     /// By sink: what its queue holds.
     read_backs: Vec<Option<Box<dyn ReadBack>>>,
+    /// There is a checkpoint, and it is whole.
+    is_whole: bool,
+}
+
+impl Inner {
+    /// Where the context goes on, which its sink's queue may know better than we do.
+    fn resume(&mut self, context: ContextId, sink: usize, known: Option<Known>) -> Option<Known> {
+        let Some(read_back) = self.read_backs.get_mut(sink).and_then(Option::as_mut) else {
+            return known;
+        };
+        let from_begin = match read_back.told_since() {
+            ToldSince::Retention => false,
+            ToldSince::Checkpoint => self.is_whole,
+            ToldSince::Ever => true,
+        };
+        Known::resume(known, &read_back.persisted(context), from_begin)
+    }
 }
 
 impl Memory {
-    /// What the checkpoint and each sink's queue tell.
+    /// What the checkpoint, of which nothing is `damaged`, and each sink's queue tell.
     #[must_use]
-    pub fn new(entries: Vec<Entry>, read_backs: Vec<Option<Box<dyn ReadBack>>>) -> Memory {
+    pub fn new(
+        entries: Vec<Entry>,
+        is_damaged: bool,
+        read_backs: Vec<Option<Box<dyn ReadBack>>>,
+    ) -> Memory {
+        let is_whole = !is_damaged && !entries.is_empty();
         let known = entries.into_iter().map(|entry| (entry.context, entry.known)).collect();
-        Memory { inner: Mutex::new(Inner { known, read_backs }) }
+        Memory { inner: Mutex::new(Inner { known, read_backs, is_whole }) }
     }
 
     /// Where the context goes on, if it was ever seen.
@@ -39,9 +61,7 @@ impl Memory {
         if inner.known.len() < inner.known.capacity() / 8 {
             inner.known.shrink_to_fit();
         }
-        let read_back = inner.read_backs.get_mut(sink).and_then(Option::as_mut);
-        let persisted = read_back.map(|it| it.persisted(context)).unwrap_or_default();
-        Known::resume(known, &persisted)
+        inner.resume(context, sink, known)
     }
 
     /// Takes over what queues tell now and not at the next start; returns what is news, and has to be in the
@@ -49,16 +69,14 @@ impl Memory {
     #[must_use]
     pub fn settle(&self) -> Vec<(ContextId, Known)> {
         let mut inner = self.lock();
-        let Inner { known, read_backs } = &mut *inner;
         let mut news = Vec::new();
-        for read_back in read_backs.iter_mut().flatten() {
-            for context in read_back.passing() {
-                let persisted = read_back.persisted(context);
-                let Some(now) = Known::resume(known.get(&context).cloned(), &persisted) else {
-                    continue;
-                };
-                if known.get(&context) != Some(&now) {
-                    known.insert(context, now.clone());
+        for sink in 0..inner.read_backs.len() {
+            let passing = inner.read_backs[sink].as_ref().map(|it| it.passing());
+            for context in passing.unwrap_or_default() {
+                let before = inner.known.get(&context).cloned();
+                let Some(now) = inner.resume(context, sink, before) else { continue };
+                if inner.known.get(&context) != Some(&now) {
+                    inner.known.insert(context, now.clone());
                     news.push((context, now));
                 }
             }
@@ -106,7 +124,7 @@ mod tests {
     #[test]
     fn only_what_the_checkpoint_does_not_know_is_news() {
         let entries = vec![entry(1, 10), entry(2, 20), entry(4, 40)];
-        let memory = Memory::new(entries, vec![None, Some(Box::new(Told))]);
+        let memory = Memory::new(entries, false, vec![None, Some(Box::new(Told))]);
         let mut news = memory.settle();
         news.sort_by_key(|it| it.0.0);
         let news: Vec<_> = news.iter().map(|(context, known)| (context.0, known.cursor)).collect();

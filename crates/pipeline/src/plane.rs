@@ -107,7 +107,7 @@ impl DataPlane {
             shipping.start(sink, &acks, &world, &doorbells, &buffers, &threads)?;
         }
 
-        let memory = Arc::new(Memory::new(loaded.entries, shipping.read_backs));
+        let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
         let tracker = tracker.restoring(memory.settle());
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
         let pins = Arc::new(Pins::new(plan.pinned_bytes_max));

@@ -123,7 +123,7 @@ pub fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
         is_inner: false,
     });
     let persisted: Vec<PersistedSpan> = persisted.collect();
-    Known::resume(Some(checkpoint.clone()), &persisted).expect("a checkpoint is there")
+    Known::resume(Some(checkpoint.clone()), &persisted, false).expect("a checkpoint is there")
 }
 
 /// The tracker forgets generations once what is before is safe.

@@ -75,6 +75,12 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Requests on their way to one broker.
+///
+/// One: behind one that failed, others of its partition would be stored first. Then order is lost, and once;
+/// and a broker that knows nothing of a producer takes whatever comes first for its first request, from which
+/// librdkafka concludes that those before it were stored.
+const REQUESTS_IN_FLIGHT: &str = "1";
 /// How long nothing may be heard of a request, in milliseconds.
 ///
 /// 30 s: a broker that takes longer is taken for gone; what it may have stored is sent again under the
@@ -108,6 +114,7 @@ impl KafkaConfig {
         let mut config = self.with_security(client(&self.brokers, &self.client_id));
         config
             .set("enable.idempotence", "true")
+            .set("max.in.flight.requests.per.connection", REQUESTS_IN_FLIGHT)
             .set("acks", "all")
             // As Java's clients do, so that a consumer that joins topics finds its contexts together.
             .set("partitioner", "murmur2")

@@ -38,6 +38,9 @@ struct Stored {
     /// Nothing was on its way when the last life ended.
     #[serde(default)]
     is_clean: bool,
+    /// Something is left out that a checkpoint has.
+    #[serde(default)]
+    has_advanced: bool,
     topics: Table,
 }
 
@@ -120,7 +123,7 @@ impl Offsets {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (agent, topics) = (new_name(), Table::new());
-                Stored { version: VERSION, agent, is_clean: true, topics }
+                Stored { version: VERSION, agent, is_clean: true, has_advanced: false, topics }
             }
             Err(error) => return Err(error),
         };
@@ -163,6 +166,11 @@ impl Offsets {
     /// The agent's own name.
     pub(super) fn agent(&self) -> String {
         self.stored.agent.clone()
+    }
+
+    /// Whether something is left out that a checkpoint has.
+    pub(super) fn has_advanced(&self) -> bool {
+        self.stored.has_advanced
     }
 
     /// Whether nothing was on its way when the last life ended.
@@ -241,7 +249,7 @@ impl Offsets {
         if stored == self.stored.topics {
             return Ok(());
         }
-        self.write(Stored { topics: stored, ..self.stored.clone() })
+        self.write(Stored { topics: stored, has_advanced: true, ..self.stored.clone() })
     }
 
     fn write(&mut self, stored: Stored) -> io::Result<()> {

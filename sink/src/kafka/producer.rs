@@ -106,6 +106,13 @@ impl Shared {
         Rejection { why, is_too_large: failure == Failure::TooLarge }
     }
 
+    /// Nobody knows what became of a message, and so of all.
+    fn unknown(&self, topic: &str, why: &str) -> Rejection {
+        let why = format!("{topic}: {why}");
+        self.break_down(&why);
+        Rejection { why, is_too_large: false }
+    }
+
     fn break_down(&self, why: &str) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert_with(|| why.to_owned());
@@ -134,6 +141,11 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
         let Sent { batch, message } = *sent;
         let reported = match result {
+            // librdkafka concludes it from a later acknowledgement of the partition. A broker that knew
+            // nothing of this producer, and took the later request for its first, never had it.
+            Ok(it) if it.offset() < 0 => {
+                batch.refused(self.shared.unknown(it.topic(), "acknowledged without an offset"))
+            }
             Ok(it) => batch.delivered(message, (it.topic(), it.partition(), it.offset())),
             Err((error, it)) => batch.refused(self.shared.failed(it.topic(), error)),
         };

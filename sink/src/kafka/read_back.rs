@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use flow::{Clock, ContextId, PersistedSpan, ReadBack};
+use flow::{Clock, ContextId, PersistedSpan, ReadBack, ToldSince};
 use rdkafka::message::Message;
 
 use super::config::KafkaConfig;
@@ -19,6 +19,8 @@ use crate::spans;
 #[derive(Debug, Default)]
 pub struct KafkaReadBack {
     contexts: HashMap<ContextId, Vec<PersistedSpan>>,
+    /// What it does not tell of is in a checkpoint.
+    is_behind_checkpoint: bool,
 }
 
 impl KafkaReadBack {
@@ -29,7 +31,8 @@ impl KafkaReadBack {
     pub fn of(config: &KafkaConfig, clock: &dyn Clock) -> Result<KafkaReadBack, KafkaError> {
         let offsets = Offsets::open(&config.offsets)
             .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
-        let mut read_back = KafkaReadBack::default();
+        let is_behind_checkpoint = offsets.has_advanced();
+        let mut read_back = KafkaReadBack { is_behind_checkpoint, ..KafkaReadBack::default() };
         if offsets.stored().is_empty() {
             return Ok(read_back);
         }
@@ -58,6 +61,10 @@ impl KafkaReadBack {
 impl ReadBack for KafkaReadBack {
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
         self.contexts.get(&context).cloned().unwrap_or_default()
+    }
+
+    fn told_since(&self) -> ToldSince {
+        if self.is_behind_checkpoint { ToldSince::Checkpoint } else { ToldSince::Ever }
     }
 
     fn passing(&self) -> Vec<ContextId> {

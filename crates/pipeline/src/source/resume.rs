@@ -26,9 +26,14 @@ impl Known {
     ///
     /// The checkpoint is stored after the acknowledgement, so the queue may hold more. Only spans
     /// that follow without a hole count: after a hole the bytes must be read again. A later epoch in
-    /// the queue means that the checkpoint is an old one.
+    /// the queue means that the checkpoint is an old one. Without a checkpoint the context begins where
+    /// the queue does, unless that tells of it `from_begin`: then what is missing there is a hole, too.
     #[must_use]
-    pub fn resume(checkpoint: Option<Known>, persisted: &[PersistedSpan]) -> Option<Known> {
+    pub fn resume(
+        checkpoint: Option<Known>,
+        persisted: &[PersistedSpan],
+        from_begin: bool,
+    ) -> Option<Known> {
         if is_mutant("queue_not_read_back") && checkpoint.is_some() {
             return checkpoint;
         }
@@ -39,7 +44,7 @@ impl Known {
             (Some(known), Some(epoch)) if known.epoch >= epoch => known,
             (_, Some(epoch)) => {
                 let first = persisted.iter().filter(|it| it.epoch == epoch).map(|it| it.span.begin);
-                let cursor = first.min().unwrap_or(0);
+                let cursor = first.min().filter(|_| !from_begin).unwrap_or(0);
                 Known { epoch, cursor, is_new: false, generations: Vec::new() }
             }
         };
@@ -113,7 +118,7 @@ mod tests {
     fn the_queue_goes_on_where_the_checkpoint_ends() {
         let queue =
             [persisted(5, 0, 10, 1, 10), persisted(5, 10, 30, 1, 30), persisted(5, 30, 40, 2, 10)];
-        let known = Known::resume(checkpoint(5, 10, 10), &queue).unwrap();
+        let known = Known::resume(checkpoint(5, 10, 10), &queue, false).unwrap();
         assert_eq!(known.cursor, 40);
         assert_eq!(known.position(1).unwrap().offset, 30);
         assert_eq!(known.position(1).unwrap().head, Head::of(b"head"));
@@ -123,16 +128,16 @@ mod tests {
     #[test]
     fn nothing_after_a_hole_counts() {
         let queue = [persisted(5, 0, 10, 1, 10), persisted(5, 20, 30, 1, 30)];
-        let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
+        let known = Known::resume(checkpoint(5, 5, 5), &queue, false).unwrap();
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
     }
 
     #[test]
     fn a_part_of_a_section_counts_once_the_whole_is_there() {
         let queue = [persisted(5, 0, 10, 1, 10), inner(5, 10, 20), persisted(5, 20, 30, 1, 30)];
-        let known = Known::resume(checkpoint(5, 5, 5), &queue).unwrap();
+        let known = Known::resume(checkpoint(5, 5, 5), &queue, false).unwrap();
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (30, 30));
-        let known = Known::resume(checkpoint(5, 5, 5), &queue[..2]).unwrap();
+        let known = Known::resume(checkpoint(5, 5, 5), &queue[..2], false).unwrap();
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
     }
 
@@ -140,16 +145,29 @@ mod tests {
     fn without_a_checkpoint_the_queue_tells() {
         let queue =
             [persisted(4, 0, 99, 1, 99), persisted(5, 7, 10, 1, 10), persisted(5, 10, 12, 1, 12)];
-        let known = Known::resume(None, &queue).unwrap();
+        let known = Known::resume(None, &queue, false).unwrap();
         assert_eq!((known.epoch, known.cursor, known.is_new), (5, 12, false));
-        assert_eq!(Known::resume(None, &[]), None);
+        assert_eq!(Known::resume(None, &[], false), None);
+    }
+
+    #[test]
+    fn a_queue_that_tells_of_all_has_a_hole_where_the_begin_is_missing() {
+        let queue = [persisted(5, 7, 10, 1, 10), persisted(5, 10, 12, 1, 12)];
+        let known = Known::resume(None, &queue, true).unwrap();
+        assert_eq!((known.epoch, known.cursor, known.generations.len()), (5, 0, 0));
+        let known = Known::resume(None, &[persisted(5, 0, 7, 1, 7)], true).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (7, 7));
+        let known = Known::resume(checkpoint(5, 7, 7), &queue, true).unwrap();
+        assert_eq!(known.cursor, 12);
     }
 
     #[test]
     fn an_older_epoch_in_the_queue_says_nothing() {
-        let known = Known::resume(checkpoint(6, 0, 0), &[persisted(5, 0, 10, 1, 10)]).unwrap();
+        let known =
+            Known::resume(checkpoint(6, 0, 0), &[persisted(5, 0, 10, 1, 10)], false).unwrap();
         assert_eq!((known.epoch, known.cursor), (6, 0));
-        let known = Known::resume(checkpoint(4, 50, 50), &[persisted(5, 0, 10, 1, 10)]).unwrap();
+        let known =
+            Known::resume(checkpoint(4, 50, 50), &[persisted(5, 0, 10, 1, 10)], false).unwrap();
         assert_eq!((known.epoch, known.cursor), (5, 10));
     }
 }

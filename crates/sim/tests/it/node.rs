@@ -189,7 +189,11 @@ impl Node {
             buffers: Arc::clone(&buffers),
             ledger: Arc::clone(&ledger),
             meter: Arc::clone(&self.meter),
-            memory: Arc::new(Memory::new(loaded.entries, vec![Some(self.queue.read_back())])),
+            memory: Arc::new(Memory::new(
+                loaded.entries,
+                false,
+                vec![Some(self.queue.read_back())],
+            )),
             sinks: vec![ReaderSink {
                 limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
                 encode: Arc::new(move || queue.encoder()),

@@ -111,7 +111,11 @@ impl ReaderBed {
             buffers: Arc::new(Buffers::new(CHUNK_BYTES)),
             ledger: Arc::new(Ledger::default()),
             meter: Arc::new(Meter::default()),
-            memory: Arc::new(Memory::new(entries.into_iter().collect(), vec![Some(read_back)])),
+            memory: Arc::new(Memory::new(
+                entries.into_iter().collect(),
+                false,
+                vec![Some(read_back)],
+            )),
             sinks: vec![sink],
             doorbell: Doorbell::new(unparker),
             open_files_max: self.open_files_max,
