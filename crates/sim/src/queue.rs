@@ -43,17 +43,17 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Its first records, as a queue has them that takes records one by one; `None` if that is all or none.
+    /// Its first records, as a queue has them that takes records one by one. `None` if that is all or none,
+    /// or ends where no restart can go on: then these are sent again, which is no promise broken.
     fn part(&self, records: usize) -> Option<Stored> {
         let (cursor, flags, _) = self.records.get(records).filter(|_| records > 0)?;
         let is_followed = flags.has(RecordFlags::CONTINUED);
-        let positions = self.header.positions_at(*cursor).filter(|_| !is_followed);
+        let positions = self.header.positions_at(*cursor).filter(|_| !is_followed)?;
         let mut part = self.clone();
         part.records.truncate(records);
         part.header.span.end = *cursor;
         part.header.marks.last = false;
-        part.header.is_inner = positions.is_none();
-        part.header.positions = positions.unwrap_or_default();
+        part.header.positions = positions;
         Some(part)
     }
 }
