@@ -113,6 +113,7 @@ fn d4_the_first_request_of_a_producer_is_not_lost_if_it_is_refused_and_the_secon
 
 /// As a leader says that could not wait for its followers any longer.
 #[test]
+#[ignore = "takes minutes: make chaos"]
 fn d4_what_is_stored_though_the_answer_says_that_it_failed_is_never_missing() {
     // REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND.
     for code in [7, 20] {
@@ -179,6 +180,7 @@ fn d4_a_partition_that_is_refused_for_good_waits_and_holds_up_no_other_tenant() 
 }
 
 #[test]
+#[ignore = "takes minutes: make chaos"]
 fn d8_after_an_error_that_ends_the_producer_another_goes_on_behind_what_is_stored() {
     // OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, PRODUCER_FENCED.
     for code in [45, 47, 90] {
@@ -246,6 +248,7 @@ fn d11_answers_that_are_nonsense_neither_end_the_agent_nor_cost_a_line() {
 /// it has a code for an error that the client's binding has no name for, which can end the agent; it is
 /// started again then, as the kubelet does.
 #[test]
+#[ignore = "takes minutes: make chaos"]
 fn d11_wrong_bytes_in_answers_cost_no_line() {
     const TURNS: u64 = 12;
     let scene = Scene::proxied();
