@@ -63,12 +63,12 @@ impl Lanes {
     ) -> Result<Admitted, SinkError> {
         let mut lanes = self.lock();
         let lane = lanes.entry(Arc::clone(tenant)).or_default();
-        let has_hole = lane.has_hole && !is_mutant("rejected_is_overtaken");
-        if has_hole && !lane.why.is_empty() {
+        if lane.has_hole && !lane.why.is_empty() && !is_mutant("rejected_is_overtaken") {
             return Err(SinkError::Retry(lane.why.clone()));
         }
         let is_full = lane.in_flight > 0 && lane.bytes + bytes > bytes_max;
-        if is_full || has_hole || (lane.limit.bytes().is_some() && !lane.waiting.is_empty()) {
+        let must_follow = lane.has_hole || !lane.waiting.is_empty();
+        if is_full || (must_follow && !is_mutant("rejected_is_overtaken")) {
             return Err(SinkError::Busy);
         }
         lane.bytes += bytes;
@@ -151,13 +151,13 @@ impl Lanes {
 
     /// Whether nothing is on its way, and nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().values().all(|it| it.in_flight == 0 && it.waiting.is_empty())
+        !self.lock().values().any(Lane::has_payloads)
     }
 
-    /// Waits until a payload was reported, at most so long.
+    /// Waits until a payload was reported, at most so long; not at all if there is none.
     pub(super) fn wait(&self, at_most: Duration) {
         let lanes = self.lock();
-        if lanes.values().any(|it| it.in_flight > 0) {
+        if lanes.values().any(Lane::has_payloads) {
             drop(self.changed.wait_timeout(lanes, at_most));
         }
     }
@@ -168,6 +168,11 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Whether anything is on its way, or waits.
+    fn has_payloads(&self) -> bool {
+        self.in_flight > 0 || !self.waiting.is_empty()
+    }
+
     fn reject(&mut self, batch: &Batch, rejection: Rejection, now_ns: u64) {
         let tenant = &*batch.tenant;
         let Rejection { why, is_too_large } = rejection;
@@ -213,3 +218,6 @@ impl Lane {
         Some(next)
     }
 }
+
+#[cfg(test)]
+mod tests;
