@@ -6,12 +6,14 @@
 
 mod agent;
 mod bed;
+mod following;
 mod kubelet;
 mod mount;
 mod writer;
 
 pub(crate) use agent::{Agent, Run};
 pub(crate) use bed::{Bed, SMALL_QUEUE, body, containers, files, queue_sink, resource};
+pub(crate) use following::Following;
 pub(crate) use kubelet::{Container, Operation, POD};
 pub(crate) use mount::{Mount, Tmpfs};
 pub(crate) use writer::{Writer, load, rotation, write};

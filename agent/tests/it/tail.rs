@@ -1,11 +1,10 @@
 //! `tail` and `context`: finding records in the queue.
 
-use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::kit::{Agent, Bed, LOGFERRY, Run, append, body, wait_for};
+use crate::kit::{Agent, Bed, Following, Run, append, body};
 
 /// Three containers, the third with a rotated generation.
 fn bed() -> Bed {
@@ -73,34 +72,17 @@ fn a_followed_queue_is_shown_as_it_grows() {
     let bed = bed();
     let agent = Agent::start(&bed);
     bed.wait_for_records(30);
-    let out = bed.path("followed");
-    let mut child = Command::new(LOGFERRY)
-        .args(["tail", "--follow", "-n", "2", "--output", "json", "--queue", bed.queue_text()])
-        .stdin(Stdio::null())
-        .stdout(File::create(&out).unwrap())
-        .spawn()
-        .unwrap();
-    let wait = |count: usize| -> Vec<Value> {
-        wait_for("followed records", || {
-            let text = fs::read_to_string(&out).unwrap();
-            if text.lines().count() < count || !text.ends_with('\n') {
-                return Err(text);
-            }
-            Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-        })
-    };
-    assert_eq!(wait(2).len(), 2);
+    let following = Following::start(&bed, ["--queue", bed.queue_text()]);
+    assert_eq!(following.wait(2).len(), 2);
     let log = bed.path("pods/shop_web-0_u1/app/0.log");
     append(&log, b"2026-01-02T03:05:00Z stdout F line 100\n");
     // A tenant that is new, too.
     let folder = bed.path("pods/new_web-0_u4/app");
     fs::create_dir_all(&folder).unwrap();
     append(&folder.join("0.log"), b"2026-01-02T03:05:00Z stdout F line 101\n");
-    let records = wait(4);
+    let records = following.wait(4);
     assert_eq!(numbers(&records[2..]), [100, 101]);
-    assert!(child.try_wait().unwrap().is_none(), "it follows until it is ended");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    following.interrupt();
     agent.stop();
 }
 

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use flow::Codec;
 use kafka_kit::{Cluster, Isolation, Listener, Read};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, LOGFERRY, Run, append, body, containers, resource, sleep_ms, wait_for,
+    Agent, Bed, Following, LOGFERRY, Run, append, body, containers, resource, sleep_ms, wait_for,
 };
 
 const PARTITIONS: i32 = 3;
@@ -20,17 +18,6 @@ const PARTITIONS: i32 = 3;
 /// A broker that all these tests leave running; each has topics of its own.
 static CLUSTER: LazyLock<Cluster> =
     LazyLock::new(|| Cluster::builder().start().expect("Kafka starts"));
-
-/// A `tail --follow`; a test that fails must not leave it behind, as it waits for brokers for good.
-struct Following(Child);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        // One that has ended already is no failure.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// A bed of pods, their topic, and the agent between them.
 struct Pods {
@@ -187,26 +174,11 @@ fn tail_of_a_topic_shows_what_its_filters_take() {
 #[test]
 fn a_followed_topic_is_shown_as_it_grows_and_ctrl_c_ends_it() {
     let pods = Pods::deliver("follow", "otlp_proto");
-    let out = pods.bed.path("followed");
-    let child = Command::new(LOGFERRY)
-        .args(["tail", "--follow", "-n", "2", "--output", "json"])
-        .args(["--kafka", &brokers(), "--topic", "follow"])
-        .stdin(Stdio::null())
-        .stdout(File::create(&out).unwrap())
-        .spawn();
-    let mut child = Following(child.unwrap());
-    let wait = |count: usize| -> Vec<Value> {
-        wait_for("followed records", || {
-            let text = fs::read_to_string(&out).unwrap();
-            if text.lines().count() < count || !text.ends_with('\n') {
-                return Err(text);
-            }
-            Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-        })
-    };
-    assert_eq!(wait(2).len(), 2);
+    let place = ["--kafka", &brokers(), "--topic", "follow"];
+    let following = Following::start(&pods.bed, place);
+    assert_eq!(following.wait(2).len(), 2);
     pods.append("shop_web-0_u1/app", 100);
-    assert_eq!(numbers(&wait(3)[2..]), [100]);
+    assert_eq!(numbers(&following.wait(3)[2..]), [100]);
     // New contexts go to new partitions, too.
     CLUSTER.grow_topic("follow", 12).unwrap();
     // An agent that runs hears of it within minutes; one that starts, at once.
@@ -215,13 +187,10 @@ fn a_followed_topic_is_shown_as_it_grows_and_ctrl_c_ends_it() {
     for number in 101..121 {
         pods.append(&format!("new_web-{number}_u{number}/app"), number);
     }
-    assert_eq!(numbers(&wait(23)[3..]), (101..121).collect::<Vec<u32>>());
+    assert_eq!(numbers(&following.wait(23)[3..]), (101..121).collect::<Vec<u32>>());
     let is_new = |it: &i32| CLUSTER.end_offsets("follow").unwrap()[it] > 0;
     assert!((PARTITIONS..12).any(|it| is_new(&it)), "nothing went to a new partition");
-    assert!(child.0.try_wait().unwrap().is_none(), "it follows until it is ended");
-    kill_process(Pid::from_child(&child.0), Signal::INT).unwrap();
-    let status = child.0.wait().unwrap();
-    assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status}");
+    following.interrupt();
     pods.agent.stop();
 }
 
