@@ -9,6 +9,7 @@
 //! and the next one reads back first ([`KafkaReadBack`]).
 
 mod access;
+mod bounds;
 mod config;
 mod divide;
 mod header;
@@ -30,13 +31,14 @@ mod topic_reader;
 mod value;
 
 pub use access::try_access;
+pub use bounds::Bounds;
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
 pub use kafka_sink::KafkaSink;
 pub use lookup::{Around, Lookup};
 pub use producer::{KafkaError, KafkaProducer};
 pub use read_back::KafkaReadBack;
-pub use scan::{Bounds, Window};
+pub use scan::Window;
 pub use topic::{TopicError, TopicTemplate};
 pub use topic_message::{TopicMessage, TopicSection};
 pub use topic_reader::TopicReader;

@@ -62,8 +62,7 @@ impl Section for InBlock<'_> {
     }
 
     fn body(&self) -> anyhow::Result<Bytes> {
-        let range = &self.entry.header.range;
-        Ok(self.block.slice(range.start as usize..range.end as usize))
+        Ok(self.block.slice(self.entry.header.in_block()))
     }
 }
 

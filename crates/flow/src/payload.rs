@@ -129,6 +129,12 @@ pub struct PayloadHeader {
 }
 
 impl PayloadHeader {
+    /// Where the section's payload lies in the uncompressed block, as an index.
+    #[must_use]
+    pub fn in_block(&self) -> Range<usize> {
+        self.range.start as usize..self.range.end as usize
+    }
+
     /// Where the file system's side stands before the record at `cursor`; `None` if a restart cannot go on
     /// there.
     #[must_use]

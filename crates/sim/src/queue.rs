@@ -209,8 +209,7 @@ impl SimQueue {
 
 impl State {
     fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
-        let range = header.range.start as usize..header.range.end as usize;
-        let number = block[range].try_into().map(usize::from_le_bytes);
+        let number = block[header.in_block()].try_into().map(usize::from_le_bytes);
         self.encoded[number.expect("one number")].clone()
     }
 

@@ -44,14 +44,13 @@ pub(super) fn messages(payload: &Payload) -> Vec<Message> {
 
 /// The section as one message; by record, one without any.
 pub(super) fn whole(section: usize, header: &PayloadHeader, is_by_record: bool) -> Message {
-    let range = header.range.start as usize..header.range.end as usize;
     Message {
         section,
         span: header.span,
         records: if is_by_record { 0 } else { header.records },
         marks: header.marks,
         flags: RecordFlags::NONE,
-        range: if is_by_record { 0..0 } else { range },
+        range: if is_by_record { 0..0 } else { header.in_block() },
         time_unix_ns: 0,
         is_followed: false,
     }
@@ -60,8 +59,7 @@ pub(super) fn whole(section: usize, header: &PayloadHeader, is_by_record: bool) 
 /// A message for each record of the section: from where it begins to where the next does.
 fn records(payload: &Payload, section: usize, header: &PayloadHeader, into: &mut Vec<Message>) {
     let first = into.len();
-    let range = header.range.start as usize..header.range.end as usize;
-    for frame in frames(&payload.block, range) {
+    for frame in frames(&payload.block, header.in_block()) {
         let is_first = into.len() == first;
         if let Some(before) = into[first..].last_mut() {
             before.span.end = frame.cursor;

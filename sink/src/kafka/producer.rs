@@ -14,6 +14,7 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use super::access::{self, Link};
+use super::bounds;
 use super::config::KafkaConfig;
 use super::header;
 use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
@@ -250,19 +251,9 @@ impl KafkaProducer {
 
     /// The next offset of each partition.
     fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, ClientError> {
-        let client = self.producer.client();
-        let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-        let found = metadata.topics().iter().find(|it| it.name() == topic);
-        if let Some(error) = found.and_then(|it| it.error()) {
-            return Err(ClientError::MetadataFetch(error.into()));
-        }
-        let partitions = found.map(|it| it.partitions()).unwrap_or_default();
-        let mut ends = BTreeMap::new();
-        for partition in partitions {
-            let (_, end) = client.fetch_watermarks(topic, partition.id(), ANSWER_TIMEOUT)?;
-            ends.insert(partition.id(), end);
-        }
-        Ok(ends)
+        let bounds = bounds::of(self.producer.client(), topic)?;
+        let bounds = bounds.map_err(ClientError::MetadataFetch)?;
+        Ok(bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect())
     }
 
     /// Moves the file of offsets on behind the checkpoint that was stored last.

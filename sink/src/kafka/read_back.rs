@@ -33,15 +33,13 @@ impl KafkaReadBack {
             .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
         let is_behind_checkpoint = offsets.has_advanced();
         let mut read_back = KafkaReadBack { is_behind_checkpoint, ..KafkaReadBack::default() };
-        if offsets.stored().is_empty() {
-            return Ok(read_back);
+        let Some(topic) = offsets.stored().keys().next() else { return Ok(read_back) };
+        if !offsets.is_clean() {
+            // Requests of the last life may be with the brokers still, from when these answer.
+            drop(Scan::new(&config.consumer())?.bounds(topic)?);
+            std::thread::sleep(config.settle);
         }
         let mut scan = Scan::plan(&config.consumer(), offsets.stored())?;
-        if !offsets.is_clean() {
-            // Requests of the last life may be with the brokers still.
-            std::thread::sleep(config.settle);
-            scan = Scan::plan(&config.consumer(), offsets.stored())?;
-        }
         let agent = offsets.agent();
         let is_all = scan.read(config.read_back_bytes_max, clock, |message| {
             let Some(headers) = message.headers().filter(|it| is_of(*it, &agent)) else { return };

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::access::{self, Link};
+use super::bounds::{self, Bounds, Partitions};
 use super::offsets::Table;
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 
@@ -22,18 +23,6 @@ use super::producer::{ANSWER_TIMEOUT, KafkaError};
 const SILENCE_NS_MAX: u64 = 30_000_000_000;
 /// Longest sleep before the time is looked at.
 const POLL: Duration = Duration::from_millis(100);
-
-/// What is there of a partition now: offsets from `first` to before `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// The first that retention has left.
-    pub first: i64,
-    /// The one that the next message gets.
-    pub end: i64,
-}
-
-/// What is there of a topic now, by partition.
-pub(super) type Partitions = BTreeMap<i32, Bounds>;
 
 /// A part of a partition: offsets from `from` to before `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,21 +96,7 @@ impl Scan {
     /// # Errors
     /// If the brokers do not answer, or refuse.
     pub(super) fn bounds(&self, topic: &str) -> Result<Result<Partitions, Code>, KafkaError> {
-        let ask = || -> Result<Result<Partitions, Code>, ClientError> {
-            let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-            let found = metadata.topics().iter().find(|it| it.name() == topic);
-            if let Some(error) = found.and_then(|it| it.error()) {
-                return Ok(Err(error.into()));
-            }
-            let mut bounds = Partitions::new();
-            for partition in found.map(|it| it.partitions()).unwrap_or_default() {
-                let id = partition.id();
-                let (first, end) = self.consumer.fetch_watermarks(topic, id, ANSWER_TIMEOUT)?;
-                bounds.insert(id, Bounds { first, end });
-            }
-            Ok(Ok(bounds))
-        };
-        ask().map_err(|error| self.failed("offsets", &error))
+        bounds::of(self.consumer.client(), topic).map_err(|error| self.failed("offsets", &error))
     }
 
     /// The first offset of a partition whose message is of `unix_ms` or later; its end if there is none.

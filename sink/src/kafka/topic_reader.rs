@@ -6,9 +6,10 @@ use flow::Clock;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::BorrowedMessage;
 
+use super::bounds::{Bounds, Partitions};
 use super::config;
 use super::producer::KafkaError;
-use super::scan::{Bounds, Partitions, Scan, Window};
+use super::scan::{Scan, Window};
 use super::topic_message::TopicMessage;
 
 /// Most that librdkafka fetches ahead, in KiB: 8 MiB.

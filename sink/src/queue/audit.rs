@@ -136,8 +136,8 @@ impl Audit {
         };
         for entry in &batch.entries {
             let header = &entry.header;
-            let range = header.range.start as usize..header.range.end as usize;
-            self.observe_body(header, batch.block.encoding(), &block[range], decode);
+            let body = &block[header.in_block()];
+            self.observe_body(header, batch.block.encoding(), body, decode);
         }
     }
 

@@ -33,8 +33,7 @@ impl Found {
     /// # Errors
     /// As [`BlockRef::read`].
     pub fn body(&self) -> Result<Bytes, BlockError> {
-        let range = &self.entry.header.range;
-        Ok(self.block.read()?.slice(range.start as usize..range.end as usize))
+        Ok(self.block.read()?.slice(self.entry.header.in_block()))
     }
 }
 

@@ -231,7 +231,7 @@ pub(crate) fn read_all(dir: &Path, tenant: &str) -> (Vec<BatchFrame>, Vec<Proble
 pub(crate) fn assert_bodies(batch: &BatchFrame) {
     let block = batch.block().unwrap();
     for Entry { header, .. } in &batch.entries {
-        let got = &block[header.range.start as usize..header.range.end as usize];
+        let got = &block[header.in_block()];
         let want = match header.gap {
             None => body(header.context.id.0, header.span),
             Some(_) => Vec::new(),

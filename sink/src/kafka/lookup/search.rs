@@ -2,8 +2,9 @@
 
 use flow::{Clock, ContextId};
 
+use crate::kafka::bounds::Bounds;
 use crate::kafka::producer::KafkaError;
-use crate::kafka::scan::{Bounds, Window};
+use crate::kafka::scan::Window;
 use crate::kafka::topic_message::{TopicMessage, TopicSection};
 use crate::kafka::topic_reader::TopicReader;
 

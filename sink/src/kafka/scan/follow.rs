@@ -9,7 +9,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Bounds, POLL, Scan, is_passing};
+use super::{POLL, Scan, is_passing};
+use crate::kafka::bounds::Bounds;
 use crate::kafka::producer::KafkaError;
 
 /// Rest between two looks for partitions that were added, in nanoseconds.
