@@ -72,12 +72,13 @@ impl Source {
 /// Nobody can read what is left of a generation without a name: it is declared.
 pub(super) fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u64) -> Look {
     let bytes = generation.unread_bytes();
+    let has_news = std::mem::take(&mut generation.has_news);
     generation.give_up(generation.size);
     if is_mutant("removed_unread_not_declared") {
         return Look::Wait(Some(now_ns));
     }
     // It was written to, and how much nobody knows: a gap of no length says that much.
-    if bytes == 0 && !std::mem::take(&mut generation.has_news) {
+    if bytes == 0 && !has_news {
         return Look::Wait(Some(now_ns));
     }
     let path = Printable(&generation.path);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow::{GapReason, Position, is_mutant};
 
-use super::carrier::{Carrier, is_packed};
+use super::carrier::{COPY_NS, Carrier, is_packed};
 use super::classify::Proof;
 use super::generation::Generation;
 use super::identity::generation_key;
@@ -235,7 +235,10 @@ impl Source {
                 _ => return true,
             };
             let is_finished = it.offset >= owed && !is_cut || is_mutant("purged_with_unread_bytes");
-            if is_finished && may_turn_up {
+            // A look in the middle of a renaming shows a file under none of its names, and the next one does.
+            let is_hidden = it.gone_since_ns.is_some_and(|it| now_ns < it + COPY_NS);
+            let may_come_back = is_hidden && !matches!(links, Some(1..));
+            if is_finished && (may_turn_up || may_come_back) {
                 it.file = None;
                 return true;
             }

@@ -221,6 +221,7 @@ fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
     bed.delivered.push((span, Vec::new()));
     assert_eq!(bed.run(), ["new"]);
     assert_eq!(bed.source.pins(6), []);
+    assert!(bed.wait(3_000_000_000).is_empty());
     assert_eq!(bed.source.generations.len(), 1);
     bed.check_tiling();
 }

@@ -88,6 +88,51 @@ fn a3_a_generation_that_was_read_is_not_read_again_when_it_is_compressed() {
     bed.check_tiling();
 }
 
+/// Read, and not watched any more; compressed, and renamed while the directory is listed, so that a look
+/// shows it under none of its names.
+fn compressed_and_hidden(is_open: bool) {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.1", &lines(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 310));
+    bed.wait(2 * LATE);
+    if is_open {
+        let fs = everything();
+        bed.source.generations[0].open(&fs).unwrap();
+    } else {
+        assert!(bed.source.generations[0].file.is_none());
+    }
+    bed.compress("a.log.1");
+    bed.look(&["a.log"]);
+    assert!(bed.run().is_empty());
+    bed.rename("a.log.1.gz", "a.log.2.gz");
+    bed.look(&["a.log.2.gz", "a.log"]);
+    assert!(bed.run().is_empty(), "it was read");
+    bed.check_tiling();
+}
+
+#[test]
+fn a3_what_a_look_showed_under_no_name_while_it_was_compressed_is_not_read_again() {
+    compressed_and_hidden(false);
+    compressed_and_hidden(true);
+}
+
+#[test]
+fn a_generation_that_no_look_shows_any_more_is_forgotten_after_a_while() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.1", &lines(0, 300));
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 310));
+    bed.wait(2 * LATE);
+    fs::remove_file(bed.path("a.log.1")).unwrap();
+    bed.look(&["a.log"]);
+    bed.wait(3_000_000_000);
+    bed.look(&["a.log"]);
+    assert_eq!(bed.source.generations.len(), 1);
+}
+
 #[test]
 fn a3_a_generation_compressed_while_it_is_read_goes_on_where_it_was() {
     let mut bed = Bed::new(Some(Format::Plain));
