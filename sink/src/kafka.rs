@@ -9,6 +9,7 @@
 //! and the next one reads back first ([`KafkaReadBack`]).
 
 mod access;
+mod brokers;
 mod config;
 mod divide;
 mod header;
@@ -19,6 +20,7 @@ mod limit;
 mod lookup;
 mod message;
 mod murmur;
+mod offset_file;
 mod offsets;
 mod producer;
 mod read_back;
@@ -30,6 +32,7 @@ mod topic_reader;
 mod value;
 
 pub use access::try_access;
+pub use brokers::{Brokers, ErrorCode, Headers, KeepOffsets, Outgoing, Report};
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
 pub use kafka_sink::KafkaSink;
