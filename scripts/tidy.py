@@ -18,7 +18,7 @@ ARROWS = {
     "logferry": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-flow": set(),
     "logferry-pipeline": {"logferry-flow"},
-    "logferry-sim": {"logferry-flow", "logferry-pipeline"},
+    "logferry-sim": {"logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),

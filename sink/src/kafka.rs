@@ -10,6 +10,7 @@
 
 mod access;
 mod bounds;
+mod brokers;
 mod config;
 mod divide;
 mod header;
@@ -20,6 +21,7 @@ mod limit;
 mod lookup;
 mod message;
 mod murmur;
+mod offset_file;
 mod offsets;
 mod producer;
 mod read_back;
@@ -32,6 +34,7 @@ mod value;
 
 pub use access::try_access;
 pub use bounds::Bounds;
+pub use brokers::{Brokers, ErrorCode, Headers, KeepOffsets, Outgoing, Report};
 pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
 pub use kafka_sink::KafkaSink;

@@ -4,7 +4,8 @@
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
 //! a world with what the world knows and the model says; [`check_lines`] with the lines that were
 //! written, where files are copied and compressed. [`SimQueue`] and [`SimDisk`] are the queue and
-//! the folder of checkpoints, with all that can go wrong. A [`schedule`] is what writers, rotators and
+//! the folder of checkpoints, with all that can go wrong, [`SimKafka`] the brokers of the real Kafka sink.
+//! A [`schedule`] is what writers, rotators and
 //! the agent do, step by step; a [`Bed`](bed::Bed) is an agent over a world that it is run on. Nothing
 //! here runs in production.
 
@@ -14,6 +15,7 @@ pub mod actor;
 pub mod bed;
 mod check;
 mod clock;
+mod kafka;
 mod lines;
 mod model;
 mod order;
@@ -25,6 +27,7 @@ mod world;
 pub use bed::SourceBed;
 pub use check::{Delivered, Delivery, Verdict, check};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
+pub use kafka::{Fate, KafkaSetting, KafkaStep, SimKafka};
 pub use lines::{Written, check_lines};
 pub use model::{Line, Model, Run, Whole, mend};
 pub use queue::{Encoded, Mode, SimQueue, Stored};

@@ -40,6 +40,8 @@ pub struct Stored {
     pub is_safe: bool,
     /// Whoever waits for it was told, or began after it was safe.
     pub is_acked: bool,
+    /// Which life of the agent's wrote it, by number.
+    pub life: u32,
 }
 
 impl Stored {
@@ -77,6 +79,8 @@ struct State {
     /// Whose payloads are refused, whatever the mode.
     stuck: Option<Arc<str>>,
     refused: u64,
+    /// Which life of the agent this is.
+    life: u32,
 }
 
 /// A payload that waits for its acknowledgement.
@@ -170,6 +174,7 @@ impl SimQueue {
         // Who comes next reads back what is there.
         state.stored.iter_mut().for_each(|it| (it.is_safe, it.is_acked) = (true, true));
         state.mode = Mode::Safe;
+        state.life += 1;
     }
 
     /// The records of a section that was encoded into a block.
@@ -216,8 +221,9 @@ impl State {
     fn take(&mut self, payload: &mut Payload, sections: usize) -> Waiting {
         let first = self.stored.len();
         for header in payload.headers.iter().take(sections) {
-            let (records, is_safe, is_acked) = (self.records(header, &payload.block), false, false);
-            self.stored.push(Stored { header: header.clone(), records, is_safe, is_acked });
+            let (records, header) = (self.records(header, &payload.block), header.clone());
+            let (is_safe, is_acked, life) = (false, false, self.life);
+            self.stored.push(Stored { header, records, is_safe, is_acked, life });
         }
         let tickets = std::mem::take(&mut payload.tickets);
         Waiting { sections: first..self.stored.len(), tickets }

@@ -118,3 +118,9 @@ impl Sink for KafkaSink {
         self.producer.shared.broken().map_or(Ok(()), |why| Err(SinkError::Broken(why)))
     }
 }
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        self.lanes.close();
+    }
+}

@@ -1,6 +1,7 @@
 //! Lanes: what each tenant of one shipper has on its way to the brokers, and what is sent next.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const REFUSALS_MAX: u32 = 10;
 pub(super) struct Lanes {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     changed: Condvar,
+    /// Nobody sends any more.
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +105,8 @@ impl Lanes {
                 lane.limit.passed();
                 lane.refusals = 0;
             }
+            // Nobody would send it again; and kept, it would keep its lanes for ever.
+            Some(_) if self.is_closed.load(Ordering::Acquire) => return false,
             Some(rejection) => {
                 let place = lane.waiting.partition_point(|it| it.number < batch.number);
                 lane.waiting.insert(place, Arc::clone(batch));
@@ -147,6 +152,14 @@ impl Lanes {
             _ => now_ns + NEXT_NS,
         });
         due.min()
+    }
+
+    /// Nothing is sent any more: what waits is let go.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        let waiting: Vec<Arc<Batch>> =
+            self.lock().values_mut().flat_map(|it| it.waiting.drain(..)).collect();
+        drop(waiting);
     }
 
     /// Whether nothing is on its way, and nothing waits.

@@ -12,12 +12,13 @@
 //! its last life ended with nothing on its way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use flow::is_mutant;
 use serde::{Deserialize, Serialize};
+
+use super::bounds::Bounds;
+use super::brokers::KeepOffsets;
 
 /// By partition: the next offset.
 type Partitions = BTreeMap<i32, i64>;
@@ -95,10 +96,19 @@ impl Topic {
     }
 }
 
+/// From where on a partition is read back, of which `stored` is in the file and `bounds` is there.
+pub(super) fn start(stored: Option<i64>, bounds: Bounds) -> i64 {
+    if is_mutant("offsets_of_a_deleted_topic_trusted") {
+        return stored.unwrap_or(bounds.first).clamp(bounds.first, bounds.end);
+    }
+    // A partition that was added since holds nothing older; in a topic that was made anew, all is new.
+    stored.filter(|it| *it <= bounds.end).unwrap_or(bounds.first).max(bounds.first)
+}
+
 /// The offsets of one sink.
 #[derive(Debug)]
 pub(super) struct Offsets {
-    path: PathBuf,
+    keeper: Box<dyn KeepOffsets>,
     topics: BTreeMap<String, Topic>,
     /// Payloads that were ever on their way.
     admitted: u64,
@@ -107,13 +117,13 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// The offsets in a file; none if there is no such file.
+    /// The offsets that were kept; none before the first time.
     ///
     /// # Errors
-    /// If it cannot be read, or is not what was written.
-    pub(super) fn open(path: &Path) -> io::Result<Offsets> {
-        let stored = match fs::read(path) {
-            Ok(bytes) => {
+    /// If they cannot be read, or are not what was written.
+    pub(super) fn open(keeper: Box<dyn KeepOffsets>) -> io::Result<Offsets> {
+        let stored = match keeper.load()? {
+            Some(bytes) => {
                 let stored: Stored = serde_json::from_slice(&bytes)?;
                 if stored.version != VERSION {
                     let why = format!("version {} is not known", stored.version);
@@ -121,11 +131,10 @@ impl Offsets {
                 }
                 stored
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            None => {
                 let (agent, topics) = (new_name(), Table::new());
                 Stored { version: VERSION, agent, is_clean: true, has_advanced: false, topics }
             }
-            Err(error) => return Err(error),
         };
         if stored.agent.is_empty() {
             let why = "the kernel gives no name to know our own messages by";
@@ -135,7 +144,7 @@ impl Offsets {
             (name.clone(), Topic { now: now.clone(), ..Topic::default() })
         };
         let topics = stored.topics.iter().map(topic).collect();
-        Ok(Offsets { path: path.to_path_buf(), topics, admitted: 0, stored })
+        Ok(Offsets { keeper, topics, admitted: 0, stored })
     }
 
     /// The number of the next payload.
@@ -253,14 +262,7 @@ impl Offsets {
     }
 
     fn write(&mut self, stored: Stored) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or_else(|| Path::new("/"));
-        fs::create_dir_all(directory)?;
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(&stored)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
-        File::open(directory)?.sync_all()?;
+        self.keeper.store(&serde_json::to_vec(&stored)?)?;
         self.stored = stored;
         Ok(())
     }
@@ -268,21 +270,28 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::offset_file::OffsetFile;
     use super::*;
 
     fn ends(offset: i64) -> Partitions {
         [(0, offset), (1, offset)].into()
     }
 
+    fn open(path: &Path) -> io::Result<Offsets> {
+        Offsets::open(OffsetFile::at(path))
+    }
+
     fn stored(path: &Path) -> Table {
-        Offsets::open(path).unwrap().stored().clone()
+        open(path).unwrap().stored().clone()
     }
 
     #[test]
     fn an_offset_is_stored_only_behind_its_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kafka/out.json");
-        let mut offsets = Offsets::open(&path).unwrap();
+        let mut offsets = open(&path).unwrap();
         assert!(!offsets.has("logs"));
         offsets.begin("logs", ends(5)).unwrap();
         assert_eq!(stored(&path)["logs"], ends(5));
@@ -308,7 +317,7 @@ mod tests {
     fn an_offset_is_not_stored_while_an_older_message_may_stand_below_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out.json");
-        let mut offsets = Offsets::open(&path).unwrap();
+        let mut offsets = open(&path).unwrap();
         offsets.begin("logs", ends(5)).unwrap();
         offsets.begin("other", ends(5)).unwrap();
         // The first has messages in both partitions, and is not done with; the second is, behind it.
@@ -334,7 +343,7 @@ mod tests {
     fn d6_the_offsets_of_a_topic_made_anew_begin_anew() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out.json");
-        let mut offsets = Offsets::open(&path).unwrap();
+        let mut offsets = open(&path).unwrap();
         offsets.begin("logs", ends(50)).unwrap();
         offsets.note("logs", 0, 3);
         assert_eq!(stored(&path)["logs"], [(0, 0), (1, 50)].into());
@@ -347,18 +356,18 @@ mod tests {
     fn the_name_stays_and_a_clean_end_is_known() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kafka/out.json");
-        let mut offsets = Offsets::open(&path).unwrap();
+        let mut offsets = open(&path).unwrap();
         assert_eq!(offsets.agent().len(), 36);
         assert!(offsets.is_clean());
         offsets.begin("logs", ends(5)).unwrap();
-        let again = Offsets::open(&path).unwrap();
+        let again = open(&path).unwrap();
         assert_eq!((again.agent(), again.is_clean()), (offsets.agent(), false));
         offsets.set_clean(true).unwrap();
-        let mut again = Offsets::open(&path).unwrap();
+        let mut again = open(&path).unwrap();
         assert!(again.is_clean());
         again.set_clean(false).unwrap();
-        assert!(!Offsets::open(&path).unwrap().is_clean());
-        let other = Offsets::open(&directory.path().join("other.json")).unwrap();
+        assert!(!open(&path).unwrap().is_clean());
+        let other = open(&directory.path().join("other.json")).unwrap();
         assert_ne!(other.agent(), offsets.agent());
     }
 
@@ -367,8 +376,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out.json");
         fs::write(&path, b"{\"version\":2,\"topics\":{}}").unwrap();
-        assert!(Offsets::open(&path).is_err());
+        assert!(open(&path).is_err());
         fs::write(&path, b"{").unwrap();
-        assert!(Offsets::open(&path).is_err());
+        assert!(open(&path).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::{Clock, Codec, PayloadHeader};
+use flow::{Clock, Codec, PayloadHeader, is_mutant};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
@@ -15,9 +15,11 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 
 use super::access::{self, Link};
 use super::bounds;
+use super::brokers::{Brokers, Headers, KeepOffsets, Outgoing, Report};
 use super::config::KafkaConfig;
 use super::header;
 use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
+use super::offset_file::OffsetFile;
 use super::offsets::Offsets;
 
 /// How long a question to the brokers may take.
@@ -97,6 +99,27 @@ impl Shared {
         }
     }
 
+    /// What became of a message: where it is, or why it is not there.
+    pub(super) fn report(
+        &self,
+        Sent { batch, message }: Sent,
+        topic: &str,
+        result: Result<(i32, i64), &ClientError>,
+    ) {
+        let reported = match result {
+            // librdkafka concludes it from a later acknowledgement of the partition. A broker that knew
+            // nothing of this producer, and took the later request for its first, never had it.
+            Ok((_, ..0)) if !is_mutant("conclusion_counted_as_delivery") => {
+                batch.refused(self.unknown(topic, "acknowledged without an offset"))
+            }
+            Ok((partition, offset)) => batch.delivered(message, (topic, partition, offset)),
+            Err(error) => batch.refused(self.failed(topic, error)),
+        };
+        if let Some(reported) = reported {
+            self.reported(&batch, reported);
+        }
+    }
+
     /// What a failure means for the message; if nobody knows what became of it, for all.
     fn failed(&self, topic: &str, error: &ClientError) -> Rejection {
         let why = format!("{topic}: {error}");
@@ -140,25 +163,22 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Sent>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        let Sent { batch, message } = *sent;
-        let reported = match result {
-            // librdkafka concludes it from a later acknowledgement of the partition. A broker that knew
-            // nothing of this producer, and took the later request for its first, never had it.
-            Ok(it) if it.offset() < 0 => {
-                batch.refused(self.shared.unknown(it.topic(), "acknowledged without an offset"))
-            }
-            Ok(it) => batch.delivered(message, (it.topic(), it.partition(), it.offset())),
-            Err((error, it)) => batch.refused(self.shared.failed(it.topic(), error)),
-        };
-        if let Some(reported) = reported {
-            self.shared.reported(&batch, reported);
+        match result {
+            Ok(it) => self.shared.report(*sent, it.topic(), Ok((it.partition(), it.offset()))),
+            Err((error, it)) => self.shared.report(*sent, it.topic(), Err(error)),
         }
     }
 }
 
+/// Who takes messages to the brokers.
+enum Client {
+    Librdkafka(Box<ThreadedProducer<Reports>>),
+    Other(Arc<dyn Brokers>),
+}
+
 /// The one producer of a sink.
 pub struct KafkaProducer {
-    producer: ThreadedProducer<Reports>,
+    client: Client,
     /// By which this agent knows its own messages.
     agent: String,
     pub(super) shared: Arc<Shared>,
@@ -180,18 +200,42 @@ impl KafkaProducer {
         config: KafkaConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<KafkaProducer>, KafkaError> {
+        let keeper = OffsetFile::at(&config.offsets);
+        KafkaProducer::with(config, keeper, clock, |config, shared| {
+            let reports = Reports { shared: Arc::clone(shared), link: Link::default() };
+            let producer = config.producer().create_with_context(reports);
+            let producer = producer.map_err(|error| KafkaError::config(&error))?;
+            Ok(Client::Librdkafka(Box::new(producer)))
+        })
+    }
+
+    /// The same, that sends to `brokers`, and keeps its offsets with `keeper`.
+    ///
+    /// # Errors
+    /// If the offsets cannot be used.
+    pub fn over(
+        brokers: Arc<dyn Brokers>,
+        keeper: Box<dyn KeepOffsets>,
+        config: KafkaConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<KafkaProducer>, KafkaError> {
+        KafkaProducer::with(config, keeper, clock, |_, _| Ok(Client::Other(brokers)))
+    }
+
+    fn with(
+        config: KafkaConfig,
+        keeper: Box<dyn KeepOffsets>,
+        clock: Arc<dyn Clock>,
+        client: impl FnOnce(&KafkaConfig, &Arc<Shared>) -> Result<Client, KafkaError>,
+    ) -> Result<Arc<KafkaProducer>, KafkaError> {
         let failed = |source| KafkaError::Offsets { path: config.offsets.clone(), source };
-        let mut offsets = Offsets::open(&config.offsets).map_err(failed)?;
+        let mut offsets = Offsets::open(keeper).map_err(failed)?;
         offsets.set_clean(false).map_err(failed)?;
         let agent = offsets.agent();
         let shared =
             Arc::new(Shared { offsets: Mutex::new(offsets), broken: Mutex::default(), clock });
-        let reports = Reports { shared: Arc::clone(&shared), link: Link::default() };
-        let producer = config
-            .producer()
-            .create_with_context(reports)
-            .map_err(|error| KafkaError::config(&error))?;
-        Ok(Arc::new(KafkaProducer { producer, shared, agent, config }))
+        let client = client(&config, &shared)?;
+        Ok(Arc::new(KafkaProducer { client, shared, agent, config }))
     }
 
     /// Where a section of that payload goes, in `topic`, where the last one went.
@@ -229,13 +273,26 @@ impl KafkaProducer {
         let message = &batch.messages[message];
         let header = &batch.payload.headers[message.section];
         let key = header.context.id.to_string();
+        let headers = header::encode(&self.agent, header, message, batch.payload.encoding, codec);
+        let producer = match &self.client {
+            Client::Librdkafka(producer) => producer,
+            Client::Other(brokers) => {
+                let (headers, observed_unix_ns) = (Headers(headers), header.observed_unix_ns);
+                let shared = Arc::clone(&self.shared);
+                let report = Report { sent, shared, topic: topic.to_owned() };
+                let message = Outgoing { topic, key: &key, value, headers, observed_unix_ns };
+                let failed =
+                    |code| self.shared.failed(topic, &ClientError::MessageProduction(code));
+                return brokers.send(message, report).map_err(failed);
+            }
+        };
         let record = BaseRecord::with_opaque_to(topic, sent)
             .key(&key)
             .payload(value)
-            .headers(header::encode(&self.agent, header, message, batch.payload.encoding, codec))
+            .headers(headers)
             // Not the line's own time: by this one brokers judge what is too old to keep, or too new to take.
             .timestamp(header.observed_unix_ns / 1_000_000);
-        self.producer.send(record).map_err(|(error, _)| self.shared.failed(topic, &error))
+        producer.send(record).map_err(|(error, _)| self.shared.failed(topic, &error))
     }
 
     /// Sees to it that a topic is in the file of offsets before anything is sent there.
@@ -243,17 +300,16 @@ impl KafkaProducer {
         if self.shared.offsets().has(topic) {
             return Ok(());
         }
-        let link = &self.producer.context().link;
-        let ends = self.ends(topic).map_err(|it| format!("{topic}: {}", link.explain(&it)))?;
+        let ends = match &self.client {
+            Client::Librdkafka(producer) => ends(producer, topic)
+                .map_err(|error| format!("{topic}: {}", producer.context().link.explain(&error)))?,
+            Client::Other(brokers) => {
+                let bounds = brokers.bounds(topic)?.map_err(|code| format!("{topic}: {code}"))?;
+                bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect()
+            }
+        };
         let stored = self.shared.offsets().begin(topic, ends);
         stored.map_err(|error| format!("{}: {error}", self.config.offsets.display()))
-    }
-
-    /// The next offset of each partition.
-    fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, ClientError> {
-        let bounds = bounds::of(self.producer.client(), topic)?;
-        let bounds = bounds.map_err(ClientError::MetadataFetch)?;
-        Ok(bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect())
     }
 
     /// Moves the file of offsets on behind the checkpoint that was stored last.
@@ -266,9 +322,25 @@ impl KafkaProducer {
     }
 }
 
+/// The next offset of each partition.
+fn ends(
+    producer: &ThreadedProducer<Reports>,
+    topic: &str,
+) -> Result<BTreeMap<i32, i64>, ClientError> {
+    let bounds = bounds::of(producer.client(), topic)?.map_err(ClientError::MetadataFetch)?;
+    Ok(bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect())
+}
+
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
-        if self.producer.in_flight_count() > 0 || self.shared.broken().is_some() {
+        let in_flight = match &self.client {
+            Client::Librdkafka(producer) => {
+                usize::try_from(producer.in_flight_count()).unwrap_or(1)
+            }
+            Client::Other(brokers) => brokers.in_flight(),
+        };
+        let is_clean = in_flight == 0 && self.shared.broken().is_none();
+        if !is_clean && !is_mutant("clean_whatever_is_on_its_way") {
             return;
         }
         if let Err(error) = self.shared.offsets().set_clean(true) {

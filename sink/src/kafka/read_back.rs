@@ -5,14 +5,16 @@
 
 use std::collections::HashMap;
 
-use flow::{Clock, ContextId, PersistedSpan, ReadBack, ToldSince};
+use flow::{Clock, ContextId, PersistedSpan, ReadBack, ToldSince, is_mutant};
 use rdkafka::message::Message;
 
+use super::brokers::{Brokers, Headers, KeepOffsets};
 use super::config::KafkaConfig;
 use super::header::{Header, is_of};
-use super::offsets::Offsets;
+use super::offset_file::OffsetFile;
+use super::offsets::{self, Offsets};
 use super::producer::KafkaError;
-use super::scan::Scan;
+use super::scan::{Scan, Window};
 use crate::spans;
 
 /// What the topics held when the agent started.
@@ -29,13 +31,11 @@ impl KafkaReadBack {
     /// # Errors
     /// If the brokers do not answer: without their answer, what is read now may be a double.
     pub fn of(config: &KafkaConfig, clock: &dyn Clock) -> Result<KafkaReadBack, KafkaError> {
-        let offsets = Offsets::open(&config.offsets)
-            .map_err(|source| KafkaError::Offsets { path: config.offsets.clone(), source })?;
-        let is_behind_checkpoint = offsets.has_advanced();
-        let mut read_back = KafkaReadBack { is_behind_checkpoint, ..KafkaReadBack::default() };
+        let offsets = KafkaReadBack::offsets(config, OffsetFile::at(&config.offsets))?;
+        let mut read_back = KafkaReadBack::behind(&offsets);
         let Some(topic) = offsets.stored().keys().next() else { return Ok(read_back) };
-        if !offsets.is_clean() {
-            // Requests of the last life may be with the brokers still, from when these answer.
+        if must_settle(&offsets) {
+            // From when the brokers answer.
             drop(Scan::new(&config.consumer())?.bounds(topic)?);
             std::thread::sleep(config.settle);
         }
@@ -43,16 +43,86 @@ impl KafkaReadBack {
         let agent = offsets.agent();
         let is_all = scan.read(config.read_back_bytes_max, clock, |message| {
             let Some(headers) = message.headers().filter(|it| is_of(*it, &agent)) else { return };
-            let Ok(header) = Header::decode(headers) else { return };
-            let Header { context, epoch, span, positions, .. } = header;
-            let spans = read_back.contexts.entry(context.id).or_default();
-            let is_inner = positions.is_none();
-            spans::add(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
+            if let Ok(header) = Header::decode(headers) {
+                read_back.take(header);
+            }
         })?;
-        if !is_all {
-            tracing::error!("more to read back than readBack allows; doubles are possible");
-        }
+        say(is_all);
         Ok(read_back)
+    }
+
+    /// The same from `brokers`, with the offsets that `keeper` has.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub fn over(
+        brokers: &dyn Brokers,
+        keeper: Box<dyn KeepOffsets>,
+        config: &KafkaConfig,
+    ) -> Result<KafkaReadBack, KafkaError> {
+        let failed = |why| KafkaError::Brokers {
+            brokers: config.brokers.clone(),
+            what: "reading".to_owned(),
+            why,
+        };
+        let offsets = KafkaReadBack::offsets(config, keeper)?;
+        let mut read_back = KafkaReadBack::behind(&offsets);
+        for topic in offsets.stored().keys() {
+            // As the first plan does: without an answer, there is nothing to wait for.
+            brokers.bounds(topic).map(drop).map_err(failed)?;
+        }
+        if must_settle(&offsets) {
+            brokers.settle(config.settle);
+        }
+        let (agent, mut is_all) = (offsets.agent(), true);
+        for (topic, stored) in offsets.stored() {
+            let bounds = brokers.bounds(topic).map_err(failed)?.unwrap_or_default();
+            for (partition, bounds) in bounds {
+                let from = offsets::start(stored.get(&partition).copied(), bounds);
+                let mut bytes = 0;
+                let mut each = |headers: &Headers, value_bytes: u64| {
+                    bytes += value_bytes;
+                    if let Some(header) = headers.decode_of(&agent) {
+                        read_back.take(header);
+                    }
+                    is_all &= bytes <= config.read_back_bytes_max;
+                    bytes <= config.read_back_bytes_max
+                };
+                let window = Window { partition, from, to: bounds.end };
+                brokers.read(topic, window, &mut each).map_err(failed)?;
+            }
+        }
+        say(is_all);
+        Ok(read_back)
+    }
+
+    fn offsets(config: &KafkaConfig, keeper: Box<dyn KeepOffsets>) -> Result<Offsets, KafkaError> {
+        let failed = |source| KafkaError::Offsets { path: config.offsets.clone(), source };
+        Offsets::open(keeper).map_err(failed)
+    }
+
+    /// Knows nothing yet.
+    fn behind(offsets: &Offsets) -> KafkaReadBack {
+        KafkaReadBack { contexts: HashMap::new(), is_behind_checkpoint: offsets.has_advanced() }
+    }
+
+    /// The next message of a partition.
+    fn take(&mut self, header: Header) {
+        let Header { context, epoch, span, positions, .. } = header;
+        let spans = self.contexts.entry(context.id).or_default();
+        let is_inner = positions.is_none();
+        spans::add(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
+    }
+}
+
+/// Whether requests of the last life may be with the brokers still.
+fn must_settle(offsets: &Offsets) -> bool {
+    !offsets.is_clean() && !is_mutant("requests_of_the_dead_not_awaited")
+}
+
+fn say(is_all: bool) {
+    if !is_all {
+        tracing::error!("more to read back than readBack allows; doubles are possible");
     }
 }
 

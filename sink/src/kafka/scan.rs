@@ -14,7 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::access::{self, Link};
 use super::bounds::{self, Bounds, Partitions};
-use super::offsets::Table;
+use super::offsets::{self, Table};
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 
 /// Longest wait for the next message, in nanoseconds.
@@ -80,10 +80,8 @@ impl Scan {
             });
             for (id, Bounds { first, end }) in bounds {
                 scan.is_trimmed |= first > 0;
-                // A partition that was added since holds nothing older; in a topic that was made anew,
-                // all is new.
-                let from = offsets.get(&id).copied().filter(|it| *it <= end).unwrap_or(first);
-                let range = Range { from: from.max(first), end, bytes: 0 };
+                let from = offsets::start(offsets.get(&id).copied(), Bounds { first, end });
+                let range = Range { from, end, bytes: 0 };
                 scan.ranges.insert((topic.clone(), id), range);
             }
         }

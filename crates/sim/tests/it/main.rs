@@ -2,6 +2,7 @@
 
 mod copy_regressions;
 mod every_step;
+mod kafka_schedule;
 mod node;
 mod node_schedule;
 mod reader_bed;

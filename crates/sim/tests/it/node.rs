@@ -26,12 +26,14 @@ use pipeline::pins::Pins;
 use pipeline::reader::{BatchLimits, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
 use pipeline::tracker::Tracker;
-use sim::{EPOCH_UNIX_NS, Mode, SimClock, SimDisk, SimQueue, World};
+use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
 
 use crate::bed::{CHUNK_BYTES, options};
 
 mod oracle;
+mod queue;
 pub(crate) use oracle::Truth;
+use queue::Queue;
 
 /// Streams of logs, each in a world of its own.
 pub(crate) const STREAMS: usize = 2;
@@ -86,14 +88,10 @@ pub(crate) struct Node {
     clock: Arc<SimClock>,
     format: Format,
     limits: Limits,
-    pub(crate) queue: SimQueue,
+    pub(crate) queue: Queue,
     pub(crate) disk: SimDisk,
     meter: Arc<Meter>,
     plane: Option<Plane>,
-    /// How many planes there were.
-    planes: u32,
-    /// By section in the queue: number of the plane that wrote it.
-    written_by: Vec<u32>,
     /// What a checkpoint said last: epoch and cursor.
     checkpoint: HashMap<ContextId, (u32, u64)>,
     checkpoint_steps: u64,
@@ -113,19 +111,17 @@ fn tenant(stream: usize) -> String {
 }
 
 impl Node {
-    pub(crate) fn new(format: Format, limits: Limits) -> Node {
+    pub(crate) fn new(format: Format, limits: Limits, kafka: Option<KafkaSetting>) -> Node {
         let clock = Arc::new(SimClock::default());
         Node {
             worlds: (0..STREAMS).map(|_| World::with_clock(Arc::clone(&clock))).collect(),
             clock,
             format,
             limits,
-            queue: SimQueue::default(),
+            queue: Queue::new(kafka),
             disk: SimDisk::default(),
             meter: Arc::default(),
             plane: None,
-            planes: 0,
-            written_by: Vec::new(),
             checkpoint: HashMap::new(),
             checkpoint_steps: 0,
             durable: HashMap::new(),
@@ -153,6 +149,8 @@ impl Node {
     fn start(&mut self) -> Option<Plane> {
         let clock: Arc<SimClock> = Arc::clone(&self.clock);
         let unparker = Parker::new().unparker().clone();
+        // What is not read back is not read.
+        let read_back = self.queue.read_back()?;
         let opened = CheckpointStore::open_on(Box::new(self.disk.clone()), self.unix_seconds());
         let (store, loaded) = opened.ok()?;
         let (acks, acked) = ack_channel();
@@ -165,7 +163,10 @@ impl Node {
             0,
             Arc::clone(&self.meter),
             Arc::new(Deaf),
-        );
+        )
+        .marking(acks.stored_mark());
+        let memory = Arc::new(Memory::new(loaded.entries, false, vec![Some(read_back)]));
+        let tracker = tracker.restoring(memory.settle());
         let (commands, for_reader) = bounded(WAITING_MAX);
         let (lane_sender, new_lanes) = bounded(WAITING_MAX);
         let lanes = LaneDirectory::new(vec![vec![ShipperDoor {
@@ -189,15 +190,11 @@ impl Node {
             buffers: Arc::clone(&buffers),
             ledger: Arc::clone(&ledger),
             meter: Arc::clone(&self.meter),
-            memory: Arc::new(Memory::new(
-                loaded.entries,
-                false,
-                vec![Some(self.queue.read_back())],
-            )),
+            memory,
             sinks: vec![ReaderSink {
                 limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
                 encode: Arc::new(move || queue.encoder()),
-                compress: Arc::new(SimQueue::compressor),
+                compress: Arc::new(Queue::compressor),
             }],
             doorbell: Doorbell::new(unparker.clone()),
             open_files_max: self.limits.open_files_max,
@@ -219,7 +216,7 @@ impl Node {
         let retry = RetryPolicy { first_ns: 1, max_ns: 1_000 };
         let shipper = Shipper::new(
             Arc::from("queue"),
-            ShipperParts { sink: self.queue.sink(acks.clone()), retry },
+            ShipperParts { sink: self.queue.sink(acks.clone(), clock.clone())?, retry },
             new_lanes,
             clock,
             self.meter.sink(&Arc::from("queue")),
@@ -243,6 +240,7 @@ impl Node {
     /// One turn of a stage; returns whether it has more to do now.
     pub(crate) fn tick(&mut self, stage: Stage) -> bool {
         let now_ns = self.clock.now_ns();
+        let queue = self.queue.clone();
         let Some(plane) = self.running() else { return true };
         let tick = match stage {
             Stage::Discovery => plane.discovery.tick(),
@@ -250,6 +248,7 @@ impl Node {
             Stage::Shipper => plane.shipper.tick(),
             Stage::Tracker => plane.tracker.tick(),
         };
+        queue.go_on();
         let is_broken = plane.shipper.broken().is_some() || plane.ledger.dropped() > 0;
         if is_broken {
             self.end_plane(0, 0);
@@ -297,17 +296,17 @@ impl Node {
     /// The plane ends as it does when its sink is broken: the next one goes on from what is stored. So
     /// many sections stay in the queue that were not acknowledged, and so many records of the next.
     pub(crate) fn end_plane(&mut self, kept: usize, records: usize) {
-        self.note_writers();
         let Some(plane) = self.plane.take() else { return };
         World::kill_in(&self.worlds, plane);
         self.meter.tenants().iter().for_each(|(_, it)| it.forget_in_flight());
         self.queue.lose(kept, records);
-        self.written_by.truncate(self.queue.len());
-        self.planes += 1;
     }
 
     /// The agent is killed; the machine, too, if the power is cut.
     pub(crate) fn kill(&mut self, kept: usize, records: usize, power: Option<(usize, bool)>) {
+        if self.plane.is_some() {
+            self.queue.die();
+        }
         self.end_plane(kept, records);
         if let Some((torn, names_kept)) = power {
             self.disk.cut_power(torn, names_kept);
@@ -325,18 +324,14 @@ impl Node {
         for _ in 0..10_000 {
             plane.reader.tick();
             plane.shipper.tick();
+            self.queue.go_on();
             self.clock.advance(1_000);
             if plane.reader.is_stopped() && plane.shipper.is_empty() {
                 break;
             }
         }
-        plane.shipper.flush(u64::MAX);
+        plane.shipper.flush(self.queue.patience_ns(self.clock.now_ns()));
         plane.tracker.store_now();
         self.end_plane(0, 0);
-    }
-
-    fn note_writers(&mut self) {
-        let planes = self.planes;
-        self.written_by.resize(self.queue.len(), planes);
     }
 }

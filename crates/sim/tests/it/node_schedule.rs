@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use pipeline::frame::Format;
-use sim::{DiskFault, Mode, World};
+use sim::{DiskFault, KafkaSetting, KafkaStep, Mode, World};
 
 use crate::actor::{Actor, Text};
 use crate::bed::{FLUSH_NS, LATE_NS};
@@ -24,6 +24,8 @@ pub(crate) enum NodeStep {
     Hear(usize),
     /// The queue behaves so from now on.
     Queue(Mode),
+    /// To brokers, or to what is on its way to them.
+    Kafka(KafkaStep),
     /// The queue makes so many payloads safe, and says so.
     Settle(usize),
     /// The queue makes so many payloads safe, and says nothing.
@@ -52,12 +54,14 @@ pub(crate) struct Setting {
     pub(crate) stuck: Option<usize>,
     /// Writers end their lines and nothing is removed: every line must arrive.
     pub(crate) is_tidy: bool,
+    /// It delivers to Kafka.
+    pub(crate) kafka: Option<KafkaSetting>,
 }
 
 impl Setting {
     pub(crate) fn new(format: Format, open_files_max: u64) -> Setting {
         let limits = Limits { open_files_max, pinned_bytes_max: u64::MAX };
-        Setting { format, limits, stuck: None, is_tidy: false }
+        Setting { format, limits, stuck: None, is_tidy: false, kafka: None }
     }
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn run(setting: Setting, steps: &[NodeStep]) -> Result<(), String> {
 
 /// As [`run`]; and how many steps there were to the disk.
 pub(crate) fn run_counted(setting: Setting, steps: &[NodeStep]) -> (Result<(), String>, u64) {
-    let mut node = Node::new(setting.format, setting.limits);
+    let mut node = Node::new(setting.format, setting.limits, setting.kafka);
     let outcome = run_on(&mut node, setting, steps)
         .map_err(|why| format!("{why}\n  with {setting:?} after {steps:?}"));
     (outcome, node.disk.steps())
@@ -96,6 +100,7 @@ fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), S
             }
             NodeStep::Hear(stream) => node.hear(*stream),
             NodeStep::Queue(mode) => node.queue.set_mode(*mode),
+            NodeStep::Kafka(step) => node.queue.step(*step),
             NodeStep::Settle(payloads) => node.settle(*payloads),
             NodeStep::MakeSafe(payloads) => node.queue.make_safe(*payloads),
             NodeStep::Acknowledge(number) => node.acknowledge(*number),
@@ -135,7 +140,7 @@ fn lift_faults(world: &World) {
     world.shorten_reads(None);
 }
 
-fn setting(format: Format, is_tidy: bool) -> impl Strategy<Value = Setting> {
+pub(crate) fn setting(format: Format, is_tidy: bool) -> impl Strategy<Value = Setting> {
     let little = if is_tidy { u64::MAX..=u64::MAX } else { 0..=3000u64 };
     let pinned = prop_oneof![3 => Just(u64::MAX), 1 => little];
     let stuck = prop::option::weighted(0.2, 0..STREAMS);
@@ -144,6 +149,7 @@ fn setting(format: Format, is_tidy: bool) -> impl Strategy<Value = Setting> {
         limits: Limits { open_files_max, pinned_bytes_max },
         stuck,
         is_tidy,
+        kafka: None,
     })
 }
 
@@ -175,7 +181,7 @@ fn disk_fault() -> impl Strategy<Value = DiskFault> {
     ]
 }
 
-fn node_step<S>(world_step: impl Fn() -> S) -> impl Strategy<Value = NodeStep>
+pub(crate) fn node_step<S>(world_step: impl Fn() -> S) -> impl Strategy<Value = NodeStep>
 where
     S: Strategy<Value = Step> + 'static,
 {

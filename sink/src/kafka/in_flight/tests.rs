@@ -156,3 +156,21 @@ fn d5_what_is_too_large_is_sent_in_parts_one_after_the_other() {
     }
     assert_eq!(admit(10).unwrap(), Admitted::OneByOne);
 }
+
+#[test]
+fn what_waits_is_let_go_with_its_sink() {
+    let payloads = Payloads::new();
+    let lanes = Arc::<Lanes>::default();
+    let admit = || lanes.admit(&Arc::from("shop"), 10, 100);
+    let [waiting, on_its_way] = [(); 2].map(|()| {
+        admit().expect("there is room");
+        batch(&payloads, &lanes)
+    });
+    assert!(!lanes.done(&waiting, Some(no_right()), NOW_NS));
+    assert_eq!(Arc::strong_count(&waiting), 2, "the lane has it, too");
+    lanes.close();
+    assert_eq!(Arc::strong_count(&waiting), 1, "lanes and batch would keep each other");
+    // The client reports what it had while it is taken down.
+    assert!(!lanes.done(&on_its_way, Some(no_right()), NOW_NS));
+    assert_eq!(Arc::strong_count(&on_its_way), 1);
+}

@@ -1,0 +1,230 @@
+//! Schedules of a whole node that delivers to Kafka: as those of a node, and what happens to brokers and to
+//! what is on its way to them. The sink is the real one, but for librdkafka.
+
+use flow::Encoding;
+use pipeline::frame::Format;
+use proptest::prelude::*;
+use sim::{Fate, KafkaSetting, KafkaStep, Mode};
+
+use crate::actor::Text;
+use crate::node::Stage;
+use crate::node_schedule::{NodeStep, Setting, node_step, run, setting};
+use crate::schedule::{Step, config, world_step};
+
+fn kafka_setting(format: Format) -> impl Strategy<Value = Setting> {
+    let encoding =
+        prop_oneof![Just(Encoding::OtlpProto), Just(Encoding::JsonLines), Just(Encoding::Json)];
+    (setting(format, false), encoding, any::<bool>()).prop_map(|(setting, encoding, is_shared)| {
+        // Whose topic it is cannot be kept from it alone.
+        let stuck = setting.stuck.filter(|_| !is_shared);
+        Setting { kafka: Some(KafkaSetting { encoding, is_shared }), stuck, ..setting }
+    })
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Answered),
+        3 => Just(Fate::Stored),
+        2 => Just(Fate::Rejected),
+        1 => Just(Fate::UnknownStored),
+        1 => Just(Fate::UnknownLost),
+        1 => Just(Fate::UnknownLate),
+        1 => Just(Fate::Concluded),
+    ]
+}
+
+fn kafka_step() -> impl Strategy<Value = KafkaStep> {
+    prop_oneof![
+        16 => (0..2usize, 1..4usize, fate())
+            .prop_map(|(which, messages, fate)| KafkaStep::Request(which, messages, fate)),
+        4 => (0..4usize).prop_map(KafkaStep::Hear),
+        1 => Just(KafkaStep::Fence),
+        2 => any::<bool>().prop_map(KafkaStep::Away),
+        1 => Just(KafkaStep::Restart),
+        1 => Just(KafkaStep::Delete),
+        2 => (0..4usize).prop_map(KafkaStep::Create),
+        2 => prop::option::of(600..6000u64).prop_map(KafkaStep::Limit),
+        1 => any::<bool>().prop_map(KafkaStep::Full),
+        1 => any::<bool>().prop_map(KafkaStep::KeepsNothing),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<NodeStep>> {
+    let step = prop_oneof![
+        3 => node_step(world_step),
+        1 => kafka_step().prop_map(NodeStep::Kafka),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_node_delivers_plain_lines_to_kafka_once_whatever_fails(
+        setting in kafka_setting(Format::Plain),
+        steps in steps(),
+    ) {
+        run(setting, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_node_delivers_container_lines_to_kafka_once_whatever_fails(
+        setting in kafka_setting(Format::Cri),
+        steps in steps(),
+    ) {
+        run(setting, &steps).map_err(TestCaseError::fail)?;
+    }
+}
+
+const LINE: Text = Text { len: 20, is_stderr: false, is_partial: false };
+const ROUND: NodeStep =
+    NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]);
+/// Longer than the offsets that the agent keeps stay behind its checkpoints.
+const SECOND: NodeStep = NodeStep::Wait(1_000_000_001);
+
+/// A line of the first stream, read and on its way.
+fn line() -> [NodeStep; 2] {
+    [NodeStep::World(0, Step::Append(vec![LINE], 0)), ROUND]
+}
+
+fn outcome(encoding: Encoding, steps: &[NodeStep]) -> Result<(), String> {
+    let kafka = Some(KafkaSetting { encoding, is_shared: false });
+    run(Setting { kafka, ..Setting::new(Format::Plain, 2) }, steps)
+}
+
+fn check(steps: &[NodeStep]) {
+    for encoding in [Encoding::OtlpProto, Encoding::JsonLines, Encoding::Json] {
+        outcome(encoding, steps).unwrap_or_else(|why| panic!("{encoding}: {why}"));
+    }
+}
+
+/// So much of the first request.
+fn request(messages: usize, fate: Fate) -> NodeStep {
+    NodeStep::Kafka(KafkaStep::Request(0, messages, fate))
+}
+
+/// A line delivered, its offset kept, and then another one on its way.
+fn one_line_known_and_one_on_its_way() -> Vec<NodeStep> {
+    let mut steps = line().to_vec();
+    for _ in 0..4 {
+        steps.extend([SECOND, ROUND]);
+    }
+    steps.push(NodeStep::Queue(Mode::Held));
+    steps.extend(line());
+    steps
+}
+
+#[test]
+fn a_request_that_ends_unknown_is_read_back_before_anything_is_sent_again() {
+    for fate in [Fate::UnknownStored, Fate::UnknownLost, Fate::UnknownLate] {
+        let mut steps = one_line_known_and_one_on_its_way();
+        steps.push(request(1, fate));
+        check(&steps);
+    }
+}
+
+#[test]
+fn a_request_of_the_dead_that_a_broker_stores_late_is_waited_for() {
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.push(NodeStep::Kill(1));
+    check(&steps);
+}
+
+#[test]
+fn a_request_of_the_dead_that_is_stored_behind_the_read_back_is_seen_as_a_double() {
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.extend([NodeStep::Kafka(KafkaStep::Tardy), NodeStep::Kill(1), ROUND]);
+    let why = outcome(Encoding::OtlpProto, &steps).expect_err("it comes again, and nobody sees it");
+    assert!(why.contains("doubled"), "{why}");
+}
+
+#[test]
+fn a_producer_that_is_fenced_is_followed_by_another_that_reads_back() {
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.extend([request(1, Fate::Stored), NodeStep::Kafka(KafkaStep::Fence)]);
+    check(&steps);
+}
+
+#[test]
+fn a_broker_that_starts_anew_before_its_answer_costs_nothing() {
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.extend([request(1, Fate::Stored), NodeStep::Kafka(KafkaStep::Restart)]);
+    check(&steps);
+    steps.push(NodeStep::Kill(1));
+    check(&steps);
+}
+
+#[test]
+fn what_is_stored_without_an_answer_and_then_refused_is_not_lost() {
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.extend([request(1, Fate::Stored), NodeStep::Kafka(KafkaStep::Restart)]);
+    steps.push(request(1, Fate::Rejected));
+    check(&steps);
+    steps.push(NodeStep::Kill(0));
+    check(&steps);
+}
+
+#[test]
+fn of_a_payload_that_is_taken_in_part_the_rest_is_sent_again() {
+    let mut steps = vec![NodeStep::Queue(Mode::Held)];
+    steps.extend([NodeStep::World(0, Step::Append(vec![LINE; 4], 0)), ROUND]);
+    steps.extend([request(1, Fate::Answered), request(1, Fate::Rejected)]);
+    steps.push(request(1, Fate::Answered));
+    check(&steps);
+    steps.push(NodeStep::Kill(0));
+    check(&steps);
+}
+
+#[test]
+fn what_stands_in_a_topic_made_anew_is_read_back_from_its_begin() {
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        steps.extend(line());
+        steps.extend([SECOND, ROUND, SECOND, ROUND, SECOND, ROUND]);
+    }
+    steps.extend([NodeStep::Kafka(KafkaStep::Delete), NodeStep::Kafka(KafkaStep::Create(0))]);
+    steps.push(NodeStep::Queue(Mode::Held));
+    // Stored far below the offset that is kept.
+    steps.extend(line());
+    steps.extend([request(1, Fate::Stored), NodeStep::Kill(0)]);
+    check(&steps);
+}
+
+#[test]
+fn an_offset_is_not_kept_before_a_checkpoint_has_what_is_below_it() {
+    let full = sim::DiskFault::Fails(std::io::ErrorKind::StorageFull);
+    let mut steps = one_line_known_and_one_on_its_way();
+    steps.extend([NodeStep::Disk(0, full), request(1, Fate::Answered)]);
+    for _ in 0..4 {
+        // The tracker has no turn: nothing is in a checkpoint.
+        steps.extend([SECOND, NodeStep::Tick(Stage::Shipper, 1)]);
+    }
+    steps.push(NodeStep::Kill(0));
+    check(&steps);
+}
+
+#[test]
+fn an_offset_is_not_kept_while_something_below_it_is_open() {
+    let kafka = Some(KafkaSetting { encoding: Encoding::OtlpProto, is_shared: true });
+    let mut steps = Vec::new();
+    for stream in 0..2 {
+        steps.extend([NodeStep::World(stream, Step::Append(vec![LINE], 0)), ROUND]);
+    }
+    for _ in 0..4 {
+        steps.extend([SECOND, ROUND]);
+    }
+    steps.push(NodeStep::Queue(Mode::Held));
+    for stream in 0..2 {
+        steps.extend([NodeStep::World(stream, Step::Append(vec![LINE], 0)), ROUND]);
+    }
+    // Both are stored, and of one nobody hears.
+    steps.extend([request(2, Fate::Stored), request(2, Fate::Stored)]);
+    steps.push(NodeStep::Kafka(KafkaStep::HearLast));
+    for _ in 0..4 {
+        steps.extend([SECOND, ROUND]);
+    }
+    steps.push(NodeStep::Kill(0));
+    run(Setting { kafka, ..Setting::new(Format::Plain, 2) }, &steps)
+        .unwrap_or_else(|why| panic!("{why}"));
+}
