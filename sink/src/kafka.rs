@@ -27,7 +27,6 @@ mod token;
 mod topic;
 mod topic_message;
 mod topic_reader;
-mod value;
 
 pub use access::try_access;
 pub use config::{Compression, KafkaConfig, Secret};

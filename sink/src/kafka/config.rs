@@ -40,8 +40,6 @@ pub struct KafkaConfig {
     pub topic: TopicTemplate,
     /// How record batches are compressed.
     pub compression: Compression,
-    /// Zstandard level at which we compress each value ourselves; consumers must know `content-encoding`.
-    pub payload_compression: Option<i32>,
     /// Bytes of payloads that one lane may have on their way.
     pub in_flight_bytes_max: usize,
     /// Where the offsets of the last checkpoint are kept: a file of this sink's own.
