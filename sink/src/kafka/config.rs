@@ -88,7 +88,8 @@ const SOCKET_TIMEOUT_MS: &str = "30000";
 /// were read at once share a record batch.
 ///
 /// 100 ms: longer than a full queue takes at speed. librdkafka's thread spins while a message that has waited
-/// as long may not be sent yet, as five of its partition are on their way.
+/// as long may not be sent yet, as five messages of its partition are on their way and no request of another
+/// waits behind them.
 const LINGER_MS: &str = "100";
 /// Bytes of a record batch before compression; a broker takes 1 MiB of it afterwards if nobody changed that.
 const BATCH_BYTES: &str = "1000000";
