@@ -270,9 +270,21 @@ fn reader_sink(settings: &SinkSettings) -> anyhow::Result<ReaderSink> {
         crd::Encoding::Raw => Encoding::Raw,
     };
     let encode: EncodeMaker = Arc::new(move || sink::encode::make(encoding));
+    Ok(ReaderSink { limits, encode, compress: compressor(settings) })
+}
+
+/// How readers compress for a sink.
+fn compressor(settings: &SinkSettings) -> CompressMaker {
+    if let SinkTarget::Kafka(kafka) = &settings.target {
+        // Its client compresses record batches, unless consumers are to undo it message by message.
+        return match kafka.payload_compression {
+            CompressionSettings::Zstd { level } => {
+                Arc::new(move || sink::compress::make_by_section(level))
+            }
+            _ => Arc::new(|| sink::compress::make(Codec::None, 0)),
+        };
+    }
     let (codec, level) = match settings.compression {
-        // Kafka's record batches are compressed, not what is in them.
-        _ if matches!(settings.target, SinkTarget::Kafka(_)) => (Codec::None, 0),
         CompressionSettings::Zstd { level } => (Codec::Zstd, level),
         CompressionSettings::Lz4 { .. } => (Codec::Lz4, 0),
         // Only Kafka has the others.
@@ -280,8 +292,7 @@ fn reader_sink(settings: &SinkSettings) -> anyhow::Result<ReaderSink> {
         | CompressionSettings::Gzip { .. }
         | CompressionSettings::None => (Codec::None, 0),
     };
-    let compress: CompressMaker = Arc::new(move || sink::compress::make(codec, level));
-    Ok(ReaderSink { limits, encode, compress })
+    Arc::new(move || sink::compress::make(codec, level))
 }
 
 /// Makes a shipper's own end of a sink.

@@ -125,7 +125,6 @@ impl Kafka {
             brokers: self.addresses(),
             topic: topic.parse()?,
             compression,
-            payload_compression: None,
             settle: Duration::ZERO,
             in_flight_bytes_max: 0,
             offsets: self.cluster.folder().join("offsets.json"),

@@ -22,6 +22,30 @@ pub fn make(codec: Codec, level: i32) -> Box<dyn Compress> {
     }
 }
 
+/// The compressor for values that a sink hands on one by one, each a Zstandard frame.
+#[must_use]
+pub fn make_by_section(level: i32) -> Box<dyn Compress> {
+    Box::new(BySection(Zstd::new(level)))
+}
+
+/// Compresses each section by itself.
+#[derive(Debug)]
+struct BySection(Zstd);
+
+impl Compress for BySection {
+    fn codec(&self) -> Codec {
+        self.0.codec()
+    }
+
+    fn is_by_section(&self) -> bool {
+        true
+    }
+
+    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+        self.0.compress(raw, out)
+    }
+}
+
 /// No compression: the block as it is.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Stored;

@@ -30,7 +30,6 @@ mod token;
 mod topic;
 mod topic_message;
 mod topic_reader;
-mod value;
 
 pub use access::try_access;
 pub use bounds::Bounds;

@@ -40,10 +40,6 @@ pub(crate) fn config(
         brokers: kafka.brokers.join(","),
         topic: kafka.topic.parse()?,
         compression,
-        payload_compression: match kafka.payload_compression {
-            CompressionSettings::Zstd { level } => Some(level),
-            _ => None,
-        },
         settle: SETTLE,
         in_flight_bytes_max: kafka.in_flight_bytes,
         offsets: agent.state_directory.join("kafka").join(format!("{}.json", sink.name)),

@@ -124,7 +124,8 @@ pub struct PayloadHeader {
     pub is_divisible: bool,
     /// A part of a section after which no restart can go on: it has no positions.
     pub is_inner: bool,
-    /// Where the section's payload lies in the uncompressed block.
+    /// Where the section's payload lies in the uncompressed block; in the compressed one if each section is
+    /// compressed by itself.
     pub range: Range<u32>,
 }
 

@@ -34,6 +34,11 @@ pub trait Compress: Send + Debug {
     /// What it makes.
     fn codec(&self) -> Codec;
 
+    /// Whether it is given each section by itself, so that a sink can hand on one of them as it is.
+    fn is_by_section(&self) -> bool {
+        false
+    }
+
     /// Replaces `out` by the compressed form of `raw`.
     ///
     /// # Errors

@@ -32,6 +32,25 @@ fn blocks_of_all_sizes_read_back_through_reused_compressors() {
 }
 
 #[test]
+fn sections_compressed_by_themselves_open_alone() {
+    let mut compressor = make_by_section(1);
+    assert!(compressor.is_by_section() && !make(Codec::Zstd, 1).is_by_section());
+    let sections = [100, 5000, 256 << 10].map(log_like);
+    let (mut block, mut frame) = (Vec::new(), Vec::new());
+    let mut ranges = Vec::new();
+    for section in &sections {
+        compressor.compress(section, &mut frame).unwrap();
+        ranges.push(block.len()..block.len() + frame.len());
+        block.extend_from_slice(&frame);
+    }
+    for (section, range) in sections.iter().zip(ranges).rev() {
+        let mut raw = Vec::new();
+        decompress(compressor.codec(), &block[range], section.len(), &mut raw).unwrap();
+        assert_eq!(raw, *section);
+    }
+}
+
+#[test]
 fn a_warm_compressor_allocates_no_larger_block() {
     let original = log_like(256 << 10);
     for codec in CODECS {

@@ -40,8 +40,6 @@ pub struct KafkaConfig {
     pub topic: TopicTemplate,
     /// How record batches are compressed.
     pub compression: Compression,
-    /// Zstandard level at which we compress each value ourselves; consumers must know `content-encoding`.
-    pub payload_compression: Option<i32>,
     /// Bytes of payloads that one lane may have on their way.
     pub in_flight_bytes_max: usize,
     /// Where the offsets of the last checkpoint are kept: a file of this sink's own.
@@ -90,7 +88,8 @@ const SOCKET_TIMEOUT_MS: &str = "30000";
 /// were read at once share a record batch.
 ///
 /// 100 ms: longer than a full queue takes at speed. librdkafka's thread spins while a message that has waited
-/// as long may not be sent yet, as five of its partition are on their way.
+/// as long may not be sent yet, as five messages of its partition are on their way and no request of another
+/// waits behind them.
 const LINGER_MS: &str = "100";
 /// Bytes of a record batch before compression; a broker takes 1 MiB of it afterwards if nobody changed that.
 const BATCH_BYTES: &str = "1000000";

@@ -14,8 +14,10 @@ use flow::{
 use super::in_flight::Batch;
 use super::limit::LIMIT_BYTES_MIN;
 use super::message::Message;
+use super::topic_message::VALUE_BYTES_MAX;
+use crate::compress::{DecompressError, LEVEL_DEFAULT, decompress_within};
 use crate::decode::{DecodeError, decode};
-use crate::{by_record, encode};
+use crate::{by_record, compress, encode};
 
 /// Two batches with what of `batch`, of which nothing is on its way, is not delivered. The first must be
 /// delivered before the second is sent. None if there is nothing smaller.
@@ -38,6 +40,8 @@ pub(super) fn declare(batch: &Batch) -> Option<Batch> {
         return None;
     }
     let reason = GapReason::OverLong;
+    let header = PayloadHeader { gap: Some(reason), records: 0, ..header };
+    let value = value(batch, &header, Content::Gap(Gap { reason }))?;
     let mut ticket = batch.take_ticket(message.section);
     // By record, the ticket is about the whole section.
     if let Some(ticket) = &mut ticket
@@ -45,10 +49,31 @@ pub(super) fn declare(batch: &Batch) -> Option<Batch> {
     {
         ticket.declare(reason);
     }
-    let header = PayloadHeader { gap: Some(reason), records: 0, ..header };
     let mut gap = Rest::default();
-    gap.push(batch, header, Content::Gap(Gap { reason }), ticket);
+    gap.push(header, &value, ticket);
     Some(gap.into_batch(batch))
+}
+
+/// What is sent of a section: encoded, and compressed as the values of `of` are; none if that fails.
+fn value(of: &Batch, header: &PayloadHeader, content: Content) -> Option<Vec<u8>> {
+    let section = Section {
+        context: header.context.clone(),
+        epoch: header.epoch,
+        span: header.span,
+        marks: header.marks,
+        observed_unix_ns: header.observed_unix_ns,
+        is_divisible: header.is_divisible,
+        content,
+    };
+    let mut raw = Vec::new();
+    encode::make(of.payload.encoding).encode(&section, &mut raw);
+    if raw.is_empty() {
+        return Some(raw);
+    }
+    let mut value = Vec::new();
+    let compressed = compress::make(of.payload.codec, LEVEL_DEFAULT).compress(&raw, &mut value);
+    compressed.inspect_err(|error| tracing::error!(%error, "it is not made smaller")).ok()?;
+    Some(value)
 }
 
 /// What becomes a batch.
@@ -67,24 +92,9 @@ impl Rest {
         self.tickets.push(ticket);
     }
 
-    fn push(
-        &mut self,
-        of: &Batch,
-        header: PayloadHeader,
-        content: Content,
-        ticket: Option<Ticket>,
-    ) {
-        let section = Section {
-            context: header.context.clone(),
-            epoch: header.epoch,
-            span: header.span,
-            marks: header.marks,
-            observed_unix_ns: header.observed_unix_ns,
-            is_divisible: header.is_divisible,
-            content,
-        };
+    fn push(&mut self, header: PayloadHeader, value: &[u8], ticket: Option<Ticket>) {
         let begin = self.block.len();
-        encode::make(of.payload.encoding).encode(&section, &mut self.block);
+        self.block.extend_from_slice(value);
         self.put(header, ticket, begin);
     }
 
@@ -92,7 +102,7 @@ impl Rest {
         let payload = Payload {
             tenant: of.tenant.clone(),
             encoding: of.payload.encoding,
-            codec: Codec::None,
+            codec: of.payload.codec,
             raw_bytes: offset(self.block.len()),
             block: self.block,
             headers: self.headers,
@@ -168,9 +178,23 @@ struct Line<'a> {
     body: Cow<'a, [u8]>,
 }
 
-/// The records of a message.
-fn lines<'a>(batch: &'a Batch, message: &Message) -> Result<Vec<Line<'a>>, DecodeError> {
-    let value = &batch.payload.block[message.range.clone()];
+/// A message's value before compression.
+fn opened<'a>(batch: &'a Batch, message: &Message) -> Result<Cow<'a, [u8]>, DecompressError> {
+    let (value, codec) = batch.value(message);
+    if codec == Codec::None {
+        return Ok(Cow::Borrowed(value));
+    }
+    let mut raw = Vec::new();
+    decompress_within(codec, value, VALUE_BYTES_MAX, &mut raw)?;
+    Ok(Cow::Owned(raw))
+}
+
+/// The records of a message with that value.
+fn lines<'a>(
+    batch: &Batch,
+    message: &Message,
+    value: &'a [u8],
+) -> Result<Vec<Line<'a>>, DecodeError> {
     if batch.payload.encoding == Encoding::Raw {
         let (cursor, time_unix_ns) = (message.span.begin, message.time_unix_ns);
         let body = Cow::Borrowed(value);
@@ -192,13 +216,8 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
     if header.gap.is_some() {
         return None;
     }
-    let mut first = match lines(batch, message) {
-        Ok(lines) => lines,
-        Err(error) => {
-            tracing::error!(%error, "a payload of our own cannot be read");
-            return None;
-        }
-    };
+    let opened = opened(batch, message).inspect_err(|it| unreadable(it)).ok()?;
+    let mut first = lines(batch, message, &opened).inspect_err(|it| unreadable(it)).ok()?;
     let second = match first.len() {
         0 => return None,
         1 => vec![cut_inside(&mut first[0], header.span.end)?],
@@ -211,18 +230,12 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
     let is_followed = second[0].flags.has(RecordFlags::CONTINUED);
     let positions = header.positions_at(cursor).filter(|_| !is_followed);
     let records = u32::try_from(first.len()).expect("a chunk holds fewer records");
-    let tickets = match batch.take_ticket(message.section) {
-        Some(ticket) if !batch.payload.encoding.is_by_record() => {
-            ticket.split(cursor, records, positions.clone()).map(Some)
-        }
-        whole => [None, whole],
-    };
     let before = PayloadHeader {
         span: Span::new(header.span.begin, cursor),
         marks: Marks { last: false, ..header.marks },
         records,
         is_inner: positions.is_none(),
-        positions: positions.unwrap_or_default(),
+        positions: positions.clone().unwrap_or_default(),
         ..header.clone()
     };
     let behind = PayloadHeader {
@@ -231,13 +244,27 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
         records: u32::try_from(second.len()).expect("a chunk holds fewer records"),
         ..header
     };
-    let contents = [content(&first, before.span)?, content(&second, behind.span)?];
+    let values = [
+        value(batch, &before, content(&first, before.span)?)?,
+        value(batch, &behind, content(&second, behind.span)?)?,
+    ];
+    // From here on nothing fails: the halves have what the message had.
+    let tickets = match batch.take_ticket(message.section) {
+        Some(ticket) if !batch.payload.encoding.is_by_record() => {
+            ticket.split(cursor, records, positions).map(Some)
+        }
+        whole => [None, whole],
+    };
     let mut halves = [Rest::default(), Rest::default()];
-    let parts = [before, behind].into_iter().zip(contents).zip(tickets);
-    for (half, ((header, content), ticket)) in halves.iter_mut().zip(parts) {
-        half.push(batch, header, content, ticket);
+    let parts = [before, behind].into_iter().zip(values).zip(tickets);
+    for (half, ((header, value), ticket)) in halves.iter_mut().zip(parts) {
+        half.push(header, &value, ticket);
     }
     Some(halves)
+}
+
+fn unreadable(error: &dyn std::error::Error) {
+    tracing::error!(%error, "a payload of our own cannot be read");
 }
 
 /// Leaves about half of the bytes in `lines`, and returns the others.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{AckSender, Payload, Ticket, is_mutant};
+use flow::{AckSender, Codec, Payload, Ticket, is_mutant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::lanes::Lanes;
@@ -162,6 +162,12 @@ impl Batch {
             }
         }
         self.finish_one(self.lock())
+    }
+
+    /// The value of a message, and how it is compressed.
+    pub(super) fn value(&self, message: &Message) -> (&[u8], Codec) {
+        let value = &self.payload.block[message.range.clone()];
+        (value, if value.is_empty() { Codec::None } else { self.payload.codec })
     }
 
     /// Which messages are not delivered.

@@ -8,7 +8,6 @@ use flow::{AckSender, Payload, Refused, Sink, SinkError};
 use super::in_flight::Batch;
 use super::lanes::{Admitted, Lanes};
 use super::producer::KafkaProducer;
-use super::value::Values;
 
 /// Time between two looks at the file of offsets, in nanoseconds.
 const ADVANCE_NS: u64 = 1_000_000_000;
@@ -21,7 +20,6 @@ pub struct KafkaSink {
     producer: Arc<KafkaProducer>,
     lanes: Arc<Lanes>,
     acks: AckSender,
-    values: Values,
     next_advance_ns: u64,
 }
 
@@ -30,19 +28,16 @@ impl KafkaSink {
     #[must_use]
     pub fn new(producer: Arc<KafkaProducer>, acks: AckSender) -> KafkaSink {
         let lanes = Arc::new(Lanes::default());
-        let values = Values::new(producer.config.payload_compression);
-        KafkaSink { producer, lanes, acks, values, next_advance_ns: 0 }
+        KafkaSink { producer, lanes, acks, next_advance_ns: 0 }
     }
 
     fn send(&mut self, batch: &Arc<Batch>) {
-        let KafkaSink { producer, values, .. } = self;
         // Most sections of a batch go to the same topic.
         let mut topic = String::new();
         let reported = batch.send(|batch, message, sent| {
             let header = &batch.payload.headers[batch.messages[message].section];
-            producer.topic(header, batch.number, &mut topic)?;
-            let (value, codec) = values.of(batch, message)?;
-            producer.send(&topic, (batch, message), (value, codec), sent)
+            self.producer.topic(header, batch.number, &mut topic)?;
+            self.producer.send(&topic, (batch, message), sent)
         });
         if let Some(reported) = reported {
             self.producer.shared.reported(batch, reported);

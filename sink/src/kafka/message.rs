@@ -17,7 +17,7 @@ pub(super) struct Message {
     pub(super) marks: Marks,
     /// Of a record alone: stream and oddities, which its bytes do not tell.
     pub(super) flags: RecordFlags,
-    /// What its value is, in the payload's block.
+    /// What its value is, in the payload's block; compressed as that is.
     pub(super) range: Range<usize>,
     /// Time that the record carries, nanoseconds since 1970; 0 if it carries none, or it is no record alone.
     pub(super) time_unix_ns: i64,

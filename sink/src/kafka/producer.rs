@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow::{Clock, Codec, PayloadHeader, is_mutant};
+use flow::{Clock, PayloadHeader, is_mutant};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
@@ -259,7 +259,7 @@ impl KafkaProducer {
         Ok(())
     }
 
-    /// Hands a message of a batch to librdkafka, with that value.
+    /// Hands a message of a batch to librdkafka.
     ///
     /// # Errors
     /// Why it cannot go to its topic now; it was not sent.
@@ -267,10 +267,10 @@ impl KafkaProducer {
         &self,
         topic: &str,
         (batch, message): (&Batch, usize),
-        (value, codec): (&[u8], Codec),
         sent: Box<Sent>,
     ) -> Result<(), Rejection> {
         let message = &batch.messages[message];
+        let (value, codec) = batch.value(message);
         let header = &batch.payload.headers[message.section];
         let key = header.context.id.to_string();
         let headers = header::encode(&self.agent, header, message, batch.payload.encoding, codec);

@@ -11,7 +11,7 @@ use crate::compress::{DecompressError, decompress_within};
 /// Most bytes that a value may have before compression.
 ///
 /// 64 MiB: no section is nearly as large, and whoever may write to the topic can promise anything.
-const VALUE_BYTES_MAX: usize = 64 << 20;
+pub(super) const VALUE_BYTES_MAX: usize = 64 << 20;
 
 /// A message of a topic.
 #[derive(Debug)]

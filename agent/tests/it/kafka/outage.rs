@@ -91,6 +91,29 @@ fn d2_an_agent_that_is_killed_while_the_broker_stands_still_doubles_nothing() {
     scene.prove(agent, writers);
 }
 
+/// Most of a core that the agent may use while its broker stands still, in percent.
+const SILENT_CPU_MAX: u64 = 20;
+
+/// For less than the 30 s after which the connection is given up; with messages for more than one of its
+/// partitions.
+#[test]
+fn d2_a_broker_that_stands_still_keeps_no_core_busy() {
+    let scene = Scene::new(Cluster::builder(), Listener::Plain, 1, "");
+    let agent = Agent::start(&scene.bed);
+    let writers = scene.write();
+    wait_for_more(&scene.bed, "shop");
+    sleep_ms(2000);
+    scene.cluster.broker(1).pause().unwrap();
+    sleep_ms(2000);
+    let before_ms = agent.cpu_ms();
+    sleep_ms(10_000);
+    let percent = (agent.cpu_ms() - before_ms) / 100;
+    println!("d2: {percent} % of a core while the broker stands still");
+    scene.cluster.broker(1).resume().unwrap();
+    assert!(percent <= SILENT_CPU_MAX, "{percent} % of a core");
+    scene.prove(agent, writers);
+}
+
 /// Two of three stand still for 45 s and run for 20 s, again and again: `LOGFERRY_FREEZES` (5) times.
 #[test]
 #[ignore = "minutes: LOGFERRY_FREEZES=5 cargo test -p logferry --test it -- --ignored --nocapture d2_two"]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flow::{Budget, Content, Payload, PayloadHeader, Permit, Section, Ticket};
+use flow::{Budget, CompressError, Content, Payload, PayloadHeader, Permit, Section, Ticket};
 
 use super::pack::Packer;
 use crate::fs::Inflaters;
@@ -33,6 +33,8 @@ pub(super) struct Gather {
     lane: LaneSender,
     limits: BatchLimits,
     raw: Vec<u8>,
+    /// Bytes of what was encoded, before compression.
+    raw_bytes: usize,
     headers: Vec<PayloadHeader>,
     tickets: Vec<Ticket>,
     permit: Option<Permit>,
@@ -56,6 +58,7 @@ impl Gather {
             lane,
             limits,
             raw: Vec::new(),
+            raw_bytes: 0,
             headers: Vec::new(),
             tickets: Vec::new(),
             permit: None,
@@ -74,7 +77,10 @@ impl Gather {
         packer: &mut Packer,
     ) {
         let begin = self.raw.len();
-        packer.encode(section, &mut self.raw);
+        match packer.encode(section, &mut self.raw) {
+            Ok(bytes) => self.raw_bytes += bytes,
+            Err(error) => return self.read_again(&error),
+        }
         if let Some(mut permit) = permit {
             permit.resize(self.raw.len() - begin);
             match &mut self.permit {
@@ -113,12 +119,12 @@ impl Gather {
         let tickets = std::mem::take(&mut self.tickets);
         let mut permit = self.permit.take();
         (self.bytes, self.records) = (0, 0);
-        let raw_bytes = block_offset(raw.len());
+        let raw_bytes = block_offset(std::mem::take(&mut self.raw_bytes));
         let block = match packer.compress(raw) {
             Ok(block) => block,
+            // The tickets are dropped, which says that these spans must be read again.
             Err(error) => {
-                // The tickets are dropped, which says that these spans must be read again.
-                tracing::error!(tenant = &*self.key.tenant, %error, "a batch is read again");
+                self.read_again(&error);
                 return None;
             }
         };
@@ -135,6 +141,11 @@ impl Gather {
             tickets,
             permit,
         })
+    }
+
+    #[cold]
+    fn read_again(&self, error: &CompressError) {
+        tracing::error!(tenant = &*self.key.tenant, %error, "a batch is read again");
     }
 
     /// Whether so many bytes may be read for this lane now.

@@ -1,7 +1,8 @@
 //! Pack: encodes sections and compresses batches, for one sink.
 //!
 //! One per reader and sink, shared by its lanes: compressors are large. Everything that touches a
-//! byte happens on one thread, in one processor's caches; only compressed blocks travel.
+//! byte happens on one thread, in one processor's caches; only compressed blocks travel. A batch is
+//! compressed as a whole, or section by section where a sink hands on each of them alone.
 
 use std::sync::Arc;
 
@@ -21,8 +22,10 @@ pub(super) struct Packer {
     compress: Box<dyn Compress>,
     /// Comes back from shippers.
     blocks: Arc<Buffers>,
-    /// What the last batch was gathered in.
+    /// What the last batch was gathered in, or the last section encoded in if each is compressed by itself.
     spare: Vec<u8>,
+    /// A section compressed by itself.
+    section: Vec<u8>,
     spare_bytes_max: usize,
 }
 
@@ -34,7 +37,8 @@ impl Packer {
         blocks: Arc<Buffers>,
         spare_bytes_max: usize,
     ) -> Packer {
-        Packer { encode, compress, blocks, spare: Vec::new(), spare_bytes_max }
+        let (spare, section) = (Vec::new(), Vec::new());
+        Packer { encode, compress, blocks, spare, section, spare_bytes_max }
     }
 
     pub(super) fn encoding(&self) -> Encoding {
@@ -45,28 +49,56 @@ impl Packer {
         self.compress.codec()
     }
 
-    /// Appends the section's payload to `raw`, which is empty before the first.
-    pub(super) fn encode(&mut self, section: &Section, raw: &mut Vec<u8>) {
+    /// Appends the section's payload to `raw`, which is empty before the first. Returns its bytes before
+    /// compression.
+    ///
+    /// # Errors
+    /// If the section is compressed by itself, and that fails; `raw` is then as it was.
+    pub(super) fn encode(
+        &mut self,
+        section: &Section,
+        raw: &mut Vec<u8>,
+    ) -> Result<usize, CompressError> {
+        let is_block = self.codec() == Codec::None || self.compress.is_by_section();
         if raw.capacity() == 0 {
-            *raw = match self.codec() {
-                Codec::None => self.blocks.take(),
-                Codec::Zstd | Codec::Lz4 => std::mem::take(&mut self.spare),
-            };
+            *raw = if is_block { self.blocks.take() } else { std::mem::take(&mut self.spare) };
         }
-        self.encode.encode(section, raw);
+        if !self.compress.is_by_section() {
+            let begin = raw.len();
+            self.encode.encode(section, raw);
+            return Ok(raw.len() - begin);
+        }
+        let mut alone = std::mem::take(&mut self.spare);
+        alone.clear();
+        self.encode.encode(section, &mut alone);
+        let bytes = alone.len();
+        // Nothing stays nothing.
+        let done = match bytes {
+            0 => Ok(()),
+            _ => self.compress.compress(&alone, &mut self.section),
+        };
+        if done.is_ok() && bytes > 0 {
+            raw.extend_from_slice(&self.section);
+        }
+        self.keep(alone);
+        done.map(|()| bytes)
     }
 
     /// The block of what was encoded.
-    pub(super) fn compress(&mut self, mut raw: Vec<u8>) -> Result<Vec<u8>, CompressError> {
-        if self.codec() == Codec::None {
+    pub(super) fn compress(&mut self, raw: Vec<u8>) -> Result<Vec<u8>, CompressError> {
+        if self.codec() == Codec::None || self.compress.is_by_section() {
             return Ok(raw);
         }
         let mut block = self.blocks.take();
         self.compress.compress(&raw, &mut block)?;
-        if raw.capacity() <= self.spare_bytes_max {
-            raw.clear();
-            self.spare = raw;
-        }
+        self.keep(raw);
         Ok(block)
+    }
+
+    fn keep(&mut self, mut spare: Vec<u8>) {
+        if spare.capacity() <= self.spare_bytes_max {
+            spare.clear();
+            self.spare = spare;
+        }
     }
 }

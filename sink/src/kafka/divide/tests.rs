@@ -9,20 +9,40 @@ use crate::kafka::lanes::Lanes;
 use crate::section_kit::{Line as Given, begins, lines as given_lines, records};
 
 const ENCODINGS: [Encoding; 4] = Encoding::ALL;
+/// How values can be: compressed by themselves only where they are sections.
+const FORMS: [(Encoding, Codec); 6] = [
+    (Encoding::OtlpProto, Codec::None),
+    (Encoding::OtlpProto, Codec::Zstd),
+    (Encoding::JsonLines, Codec::None),
+    (Encoding::JsonLines, Codec::Zstd),
+    (Encoding::Json, Codec::None),
+    (Encoding::Raw, Codec::None),
+];
 
 /// What was sent: the messages in order, as spans, records and whether a restart can go on behind.
 #[derive(Default)]
 struct Arrived {
     spans: Vec<(Span, Vec<Position>, bool)>,
     lines: Vec<(RecordFlags, Vec<u8>)>,
+    codecs: Vec<Codec>,
     gaps: usize,
     acked: Vec<Acked>,
 }
 
 /// Sends the section as a lane does to a topic that takes `bytes_max` at once.
 fn send(encoding: Encoding, section: &Section, is_divisible: bool, bytes_max: usize) -> Arrived {
-    let mut block = Vec::new();
-    encode::make(encoding).encode(section, &mut block);
+    send_form((encoding, Codec::None), section, is_divisible, bytes_max)
+}
+
+fn send_form(
+    (encoding, codec): (Encoding, Codec),
+    section: &Section,
+    is_divisible: bool,
+    bytes_max: usize,
+) -> Arrived {
+    let (mut raw, mut block) = (Vec::new(), Vec::new());
+    encode::make(encoding).encode(section, &mut raw);
+    compress::make(codec, LEVEL_DEFAULT).compress(&raw, &mut block).unwrap();
     let positions = vec![Position { generation: 7, offset: 1 << 40, ..Position::default() }];
     let header = PayloadHeader {
         context: section.context.clone(),
@@ -53,8 +73,8 @@ fn send(encoding: Encoding, section: &Section, is_divisible: bool, bytes_max: us
     let payload = Payload {
         tenant: Arc::from("shop"),
         encoding,
-        codec: Codec::None,
-        raw_bytes: offset(block.len()),
+        codec,
+        raw_bytes: offset(raw.len()),
         block,
         headers: vec![header],
         tickets: Vec::new(),
@@ -85,9 +105,11 @@ fn deliver(batch: Batch, arrived: &mut Arrived) {
     for message in &batch.messages {
         let header = header_of(&batch, message);
         arrived.spans.push((message.span, header.positions.clone(), header.is_inner));
+        arrived.codecs.push(batch.value(message).1);
         arrived.gaps += usize::from(header.gap.is_some());
         if header.gap.is_none() {
-            for line in lines(&batch, message).unwrap() {
+            let value = opened(&batch, message).unwrap();
+            for line in lines(&batch, message, &value).unwrap() {
                 arrived.lines.push((line.flags, line.body.into_owned()));
             }
         }
@@ -122,14 +144,13 @@ proptest! {
     fn whatever_is_divided_comes_once_and_in_order(
         begin in begins(),
         given in given_lines(),
-        encoding in 0_usize..4,
+        form in 0..FORMS.len(),
         is_divisible: bool,
         bytes_max in 600_usize..20_000,
     ) {
         let section = records(begin, &given);
         prop_assume!(!given.is_empty() && begin < 1 << 62);
-        let encoding = ENCODINGS[encoding];
-        let arrived = send(encoding, &section, is_divisible, bytes_max);
+        let arrived = send_form(FORMS[form], &section, is_divisible, bytes_max);
         let mut at = begin;
         for (span, positions, is_inner) in &arrived.spans {
             prop_assert_eq!(span.begin, at);
@@ -190,6 +211,26 @@ fn d5_a_line_that_is_too_large_comes_in_parts_of_whole_characters() {
             assert_eq!(flags.has(RecordFlags::PART), follows, "{encoding} {number}");
             assert_eq!(flags.has(RecordFlags::CONTINUED), continues, "{encoding} {number}");
         }
+    }
+}
+
+#[test]
+fn values_that_the_agent_compressed_are_divided_into_such_values() {
+    // Noise: it takes as much when it is compressed.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (state >> 58) as u8)
+    };
+    let given: Vec<Given> =
+        (0..40).map(|_| Given::plain((0..100).map(|_| noise()).collect::<String>())).collect();
+    for encoding in [Encoding::OtlpProto, Encoding::JsonLines] {
+        let arrived = send_form((encoding, Codec::Zstd), &records(100, &given), true, 2000);
+        let bodies: Vec<_> = given.iter().map(|it| it.body.as_slice()).collect();
+        let texts: Vec<_> = arrived.lines.iter().map(|it| it.1.as_slice()).collect();
+        assert_eq!(texts, bodies);
+        assert!(arrived.spans.len() > 1, "{encoding}");
+        assert_eq!(arrived.codecs, vec![Codec::Zstd; arrived.spans.len()], "{encoding}");
     }
 }
 
