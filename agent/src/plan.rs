@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{
     AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
-    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
+    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
+    TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
@@ -31,6 +32,8 @@ use crate::place;
 mod credentials;
 mod kafka;
 mod unbuilt;
+#[cfg(test)]
+mod worlds;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
@@ -124,12 +127,6 @@ fn rule(
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
     let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
     let linger = settings.sinks[sink].batch.linger;
-    let by_namespace =
-        settings.tenants.iter().map(|it| (it.namespaces.set().clone(), Arc::from(&*it.name)));
-    let tenants = TenantMap {
-        fixed: config.tenant.as_deref().map(Arc::from),
-        by_namespace: by_namespace.collect(),
-    };
     let filter = |it: &crd::Selector| NameFilter {
         include: it.include.set().clone(),
         exclude: it.exclude.set().clone(),
@@ -178,7 +175,20 @@ fn rule(
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
     let is_waiting = absent.iter().any(|it| it.name == config.sink);
+    let tenants = tenants(config, settings);
     Ok(Rule { name, selection, tenants, sink, is_waiting, options: Arc::new(options), fs })
+}
+
+/// Who owns what a LogConfig collects, and may send it to its sink.
+pub(crate) fn tenants(config: &LogConfigSettings, settings: &Settings) -> TenantMap {
+    let name = |it: &TenantSettings| Arc::<str>::from(&*it.name);
+    let all = || settings.tenants.iter();
+    TenantMap {
+        fixed: config.tenant.as_deref().map(Arc::from),
+        by_namespace: all().map(|it| (it.namespaces.set().clone(), name(it))).collect(),
+        listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
+        barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),
+    }
 }
 
 /// Where the files of a LogConfig may lie.

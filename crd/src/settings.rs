@@ -61,7 +61,8 @@ impl Settings {
         self.sinks.iter().find(|sink| sink.name == name)
     }
 
-    /// The LogConfig that collects a container: the first by name that selects it.
+    /// The LogConfig that collects a container: the first by name that selects it, and whose sink its tenant may
+    /// use.
     #[must_use]
     pub fn log_config_of_container(
         &self,
@@ -69,25 +70,42 @@ impl Settings {
         pod: &str,
         container: &str,
     ) -> Option<&LogConfigSettings> {
+        let may = |config: &LogConfigSettings| {
+            let tenant = self.tenant_of_container(config, namespace);
+            tenant.is_some_and(|it| self.may_use(it, &config.sink))
+        };
         self.log_configs.iter().find(|config| match &config.source {
-            SourceSettings::Containers(containers) => containers.selects(namespace, pod, container),
+            SourceSettings::Containers(containers) => {
+                containers.selects(namespace, pod, container) && may(config)
+            }
             SourceSettings::Files(_) => false,
         })
     }
 
     /// The tenant of a container of `namespace` that `config` collects: the config's own, else the
-    /// first by name whose LogTenant has the namespace, else the namespace itself.
+    /// one whose LogTenant has the namespace, else the namespace itself. `None` if that is the name of a
+    /// LogTenant that has other namespaces: whoever makes a namespace chooses no tenant by its name.
     #[must_use]
     pub fn tenant_of_container<'a>(
         &'a self,
         config: &'a LogConfigSettings,
         namespace: &'a str,
-    ) -> &'a str {
+    ) -> Option<&'a str> {
         if let Some(tenant) = &config.tenant {
-            return tenant;
+            return Some(tenant);
         }
-        let tenant = self.tenants.iter().find(|tenant| tenant.namespaces.matches(namespace));
-        tenant.map_or(namespace, |tenant| &tenant.name)
+        if let Some(tenant) = self.tenants.iter().find(|it| it.namespaces.matches(namespace)) {
+            return Some(&tenant.name);
+        }
+        let is_taken = |it: &TenantSettings| it.name == namespace && !it.is_of_its_name();
+        (!self.tenants.iter().any(is_taken)).then_some(namespace)
+    }
+
+    /// Whether records of `tenant` may go to `sink`.
+    #[must_use]
+    pub fn may_use(&self, tenant: &str, sink: &str) -> bool {
+        let tenant = self.tenants.iter().find(|it| it.name == tenant);
+        tenant.is_none_or(|it| it.may_use(sink))
     }
 
     /// The tenant of files that `config` collects: its own, else `default`.

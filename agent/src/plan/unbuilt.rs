@@ -41,7 +41,6 @@ fn of_tenant(tenant: &TenantSettings) -> Fields {
     let limits = &tenant.limits;
     vec![
         ("weight", tenant.weight != defaults::WEIGHT),
-        ("sinks", tenant.sinks.is_some()),
         ("limits", limits.rate.is_limited()),
         ("limits.maxLag", limits.max_lag.is_some()),
         ("limits.atLimit", limits.at_limit != AtLimit::Delay),
@@ -82,7 +81,6 @@ mod tests {
             ("Agent", "limits: {bytesPerSecond: 1MiB}", "Agent: limits:"),
             ("Agent", "spool: {}", "Agent: spool:"),
             ("LogTenant", "weight: 99", "LogTenant it: weight:"),
-            ("LogTenant", "sinks: [default]", "LogTenant it: sinks:"),
             ("LogTenant", "limits: {recordsPerSecond: 1}", "LogTenant it: limits:"),
             ("LogTenant", "limits: {maxLag: 1m}", "LogTenant it: limits.maxLag:"),
             ("LogTenant", "limits: {atLimit: shedOldest}", "LogTenant it: limits.atLimit:"),
@@ -102,7 +100,7 @@ mod tests {
         }
         for (kind, spec) in [
             ("Agent", "limits: {}"),
-            ("LogTenant", "weight: 100, limits: {atLimit: delay}"),
+            ("LogTenant", "weight: 100, sinks: [default], limits: {atLimit: delay}"),
             ("LogConfig", "limits: {perContainer: {}}"),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");

@@ -97,7 +97,8 @@ fn the_first_by_name_has_a_container_and_a_namespace() {
     for (namespace, pod, name, tenant) in cases {
         let config = settings.log_config_of_container(namespace, pod, "app").unwrap();
         assert_eq!(config.name.name, name, "{namespace}/{pod}");
-        assert_eq!(settings.tenant_of_container(config, namespace), tenant, "{namespace}/{pod}");
+        let owner = settings.tenant_of_container(config, namespace);
+        assert_eq!(owner, Some(tenant), "{namespace}/{pod}");
     }
     assert_eq!(settings.memory_of_tenant("x").max_bytes, 4 << 20);
     let shop = &settings.log_configs[2];

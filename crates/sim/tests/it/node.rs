@@ -141,7 +141,7 @@ impl Node {
             selection: Selection::Files(
                 FileSelection::new(&[glob], GlobSet::empty()).expect("a glob"),
             ),
-            tenants: TenantMap { fixed, by_namespace: Vec::new() },
+            tenants: TenantMap { fixed, ..TenantMap::default() },
             sink: 0,
             is_waiting: false,
             options: Arc::new(options(self.format)),
