@@ -27,6 +27,7 @@ use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSi
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::stdout::StdoutSink;
 
+use crate::memory_plan::MemoryPlan;
 use crate::place;
 
 mod credentials;
@@ -55,9 +56,13 @@ pub(crate) struct Absent {
     pub(crate) why: String,
 }
 
-/// Refuses what can be written and is not built yet.
-pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
-    unbuilt::refuse(settings)
+/// Refuses what can be written and is not built yet, and what this machine has no memory for.
+///
+/// # Errors
+/// With the resource and the field, and what to do.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
+    unbuilt::refuse(settings)?;
+    MemoryPlan::of(settings)
 }
 
 /// Opens the sinks and resolves everything else.
@@ -66,7 +71,8 @@ pub(crate) fn resolve(
     credentials: &Credentials,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
-    refuse_unbuilt(settings)?;
+    let memory = check(settings)?;
+    tracing::info!("{memory}");
     let agent = &settings.agent;
     let mut queues = Vec::new();
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
@@ -86,7 +92,6 @@ pub(crate) fn resolve(
             },
         }
     }
-    let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
     let others = settings.other_tenants_memory;
     let budget = |it: &crd::MemorySettings| BudgetSpec {
         reserved_bytes: it.reserved_bytes,
@@ -102,8 +107,9 @@ pub(crate) fn resolve(
         sinks,
         readers: agent.readers,
         chunk_bytes: agent.chunk_bytes,
-        pool_bytes: agent.memory_bytes.saturating_sub(reserved + others.reserved_bytes),
+        pool_bytes: memory.pool_bytes(),
         default_budget: budget(&others),
+        default_reserves: memory.other_reserves(),
         budgets: settings
             .tenants
             .iter()

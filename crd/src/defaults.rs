@@ -11,8 +11,9 @@ use crate::units::{ByteSize, Period};
 pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
 /// `listen`: loopback only, since metrics tell about tenants.
 pub const LISTEN: &str = "127.0.0.1:9180";
-/// `memory`: room for a dozen tenants' reserves, and a fraction of what a node spares for an agent.
-pub const MEMORY: ByteSize = ByteSize::mib(32);
+/// Data in flight where `memory` is not written and nothing else limits it: room for a dozen tenants' reserves,
+/// and a fraction of what a node spares for an agent.
+pub const DATA_BYTES: ByteSize = ByteSize::mib(32);
 /// `readers`: one thread reads and compresses some 400 MB/s, more than most nodes write.
 pub const READERS: u32 = 1;
 /// `shippers`: one thread writes what many readers compress.
@@ -134,5 +135,5 @@ const _: () = assert!(CHUNK_BYTES.0 <= TENANT_RESERVED.0);
 const _: () = assert!(LINE_BYTES.0 <= CHUNK_BYTES.0);
 const _: () = assert!(MULTILINE_BYTES.0 <= LINE_BYTES.0);
 const _: () = assert!(TENANT_RESERVED.0 <= TENANT_MAX.0);
-const _: () = assert!(TENANT_MAX.0 <= MEMORY.0);
+const _: () = assert!(TENANT_MAX.0 <= DATA_BYTES.0);
 const _: () = assert!(SPOOL_BYTES_PER_TENANT.0 <= SPOOL_BYTES.0);

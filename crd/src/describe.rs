@@ -72,7 +72,7 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
         node_name: agent.node_name.clone(),
         cluster_name: agent.cluster_name.clone(),
         host_name: agent.host_name.clone(),
-        memory: Some(size(agent.memory_bytes)),
+        memory: agent.memory_bytes.map(size),
         readers: Some(count(agent.readers)),
         shippers: Some(count(agent.shippers)),
         chunk_bytes: Some(size(agent.chunk_bytes)),

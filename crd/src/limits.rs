@@ -30,7 +30,7 @@ impl<T: Display> Display for Range<T> {
     }
 }
 
-/// Agent `memory`: at least one chunk of the default size per reader, at most what one host has.
+/// Agent `memory`: at most what one host has; what it needs at least, its parts say.
 pub const MEMORY: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(1024));
 /// Agent `readers`: more threads than cores only queue.
 pub const READERS: Range<u32> = Range::new(1, 64);

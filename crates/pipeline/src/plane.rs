@@ -93,7 +93,12 @@ impl DataPlane {
             Arc::clone(&world.observe),
         )
         .marking(acks.stored_mark());
-        let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
+        let budgets = Arc::new(Budgets::new(
+            plan.pool_bytes,
+            plan.default_budget,
+            plan.default_reserves,
+            plan.budgets,
+        ));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 

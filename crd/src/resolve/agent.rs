@@ -12,7 +12,8 @@ use crate::{defaults, limits};
 pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
     let state_directory = check.absolute("spec.stateDirectory", spec.state_directory);
     let listen = listen(spec.listen.as_deref(), check);
-    let memory = check.ranged("spec.memory", spec.memory, defaults::MEMORY, &limits::MEMORY);
+    let memory =
+        spec.memory.map(|it| check.ranged("spec.memory", Some(it), it, &limits::MEMORY).as_usize());
     let chunk_bytes = check.ranged(
         "spec.chunkBytes",
         spec.chunk_bytes,
@@ -61,7 +62,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         node_name: check.label("spec.nodeName", spec.node_name),
         cluster_name: check.label("spec.clusterName", spec.cluster_name),
         host_name: check.label("spec.hostName", spec.host_name),
-        memory_bytes: memory.as_usize(),
+        memory_bytes: memory,
         readers,
         shippers,
         chunk_bytes: chunk_bytes.as_usize(),
@@ -84,7 +85,7 @@ pub(super) fn of_defaults() -> AgentSettings {
         node_name: None,
         cluster_name: None,
         host_name: None,
-        memory_bytes: defaults::MEMORY.as_usize(),
+        memory_bytes: None,
         readers: defaults::READERS as usize,
         shippers: defaults::SHIPPERS as usize,
         chunk_bytes: defaults::CHUNK_BYTES.as_usize(),

@@ -13,7 +13,8 @@ use crate::settings::{
 };
 use crate::units::ByteSize;
 
-/// The reserves of all tenants, and one for tenants nobody wrote about, fit into the memory.
+/// The reserves of all tenants, and one for tenants nobody wrote about, fit into the memory that is written.
+/// Whether there is room for everything else besides, the agent knows.
 pub(super) fn check_memory(
     agent: &AgentSettings,
     document: Option<Document>,
@@ -26,15 +27,16 @@ pub(super) fn check_memory(
     if document.as_ref().is_some_and(unknown) || tenants.iter().any(|it| unknown(&it.document)) {
         return;
     }
+    let Some(memory) = agent.memory_bytes else { return };
     let others = log_tenant::memory_of_others(ByteSize(agent.chunk_bytes as u64));
     let reserves = tenants.iter().map(|it| it.settings.memory.reserved_bytes);
     let sum = reserves.fold(others.reserved_bytes, usize::saturating_add);
-    if sum <= agent.memory_bytes {
+    if sum <= memory {
         return;
     }
     let sum = ByteSize(sum as u64);
     let other = ByteSize(others.reserved_bytes as u64);
-    let memory = ByteSize(agent.memory_bytes as u64);
+    let memory = ByteSize(memory as u64);
     let why = format!(
         "{memory} of memory do not hold the reserves of {sum}: those of {} LogTenants and {other} \
          for tenants without one",

@@ -20,8 +20,8 @@ pub struct AgentSettings {
     pub cluster_name: Option<String>,
     /// Name of the host, if written.
     pub host_name: Option<String>,
-    /// All data in flight, in bytes.
-    pub memory_bytes: usize,
+    /// All memory of the agent, in bytes; `None` if the agent is to find out how much it may have.
+    pub memory_bytes: Option<usize>,
     /// Threads that read.
     pub readers: usize,
     /// Threads that encode, compress and ship.

@@ -24,7 +24,7 @@ pub struct AgentSpec {
     /// Name of the host, for records of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,
-    /// All data in flight.
+    /// All memory of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Threads that read, encode and compress.

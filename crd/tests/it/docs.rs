@@ -19,6 +19,7 @@ const REQUIRED: &[&str] = &[
 ];
 /// Fields that are optional and have no default.
 const NO_DEFAULT: &[&str] = &[
+    "memory",
     "nodeName",
     "clusterName",
     "hostName",

@@ -50,7 +50,7 @@ fn what_cannot_be_read_is_told_with_the_rest() {
 #[test]
 fn nothing_at_all_is_the_defaults_and_a_warning() {
     let settings = load(&[]).unwrap();
-    assert_eq!(settings.agent.memory_bytes, 32 << 20);
+    assert_eq!(settings.agent.memory_bytes, None);
     assert_eq!(settings.agent.listen.to_string(), "127.0.0.1:9180");
     assert_eq!(settings.warnings.0.len(), 1);
 }

@@ -30,6 +30,8 @@ pub struct PlanePlan {
     pub pool_bytes: usize,
     /// Budget of tenants that have none of their own.
     pub default_budget: BudgetSpec,
+    /// How many of these have its reserve.
+    pub default_reserves: usize,
     /// Budgets by tenant.
     pub budgets: HashMap<Arc<str>, BudgetSpec>,
     /// Where checkpoints are.
