@@ -120,6 +120,11 @@ pub(crate) fn resolve(
         scan_interval_ns: nanoseconds(agent.scan_interval),
         open_files_max: place::open_files_max(agent.open_files_max),
         pinned_bytes_max: agent.pinned_bytes_max,
+        pinned_by_tenant: settings
+            .tenants
+            .iter()
+            .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
+            .collect(),
     };
     Ok(Resolved { plan, queues, absent })
 }

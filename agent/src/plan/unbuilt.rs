@@ -44,7 +44,6 @@ fn of_tenant(tenant: &TenantSettings) -> Fields {
         ("limits", limits.rate.is_limited()),
         ("limits.maxLag", limits.max_lag.is_some()),
         ("limits.atLimit", limits.at_limit != AtLimit::Delay),
-        ("pinnedBytes", tenant.pinned_bytes_max.is_some()),
         ("spoolBytes", tenant.spool_bytes_max.is_some()),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
         ("openFiles", tenant.open_files_max.is_some()),
@@ -84,7 +83,6 @@ mod tests {
             ("LogTenant", "limits: {recordsPerSecond: 1}", "LogTenant it: limits:"),
             ("LogTenant", "limits: {maxLag: 1m}", "LogTenant it: limits.maxLag:"),
             ("LogTenant", "limits: {atLimit: shedOldest}", "LogTenant it: limits.atLimit:"),
-            ("LogTenant", "pinnedBytes: 0", "LogTenant it: pinnedBytes:"),
             ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
             ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
             ("LogConfig", "limits: {bytesPerSecond: 1MiB}", "LogConfig it: limits:"),
@@ -100,7 +98,10 @@ mod tests {
         }
         for (kind, spec) in [
             ("Agent", "limits: {}"),
-            ("LogTenant", "weight: 100, sinks: [default], limits: {atLimit: delay}"),
+            (
+                "LogTenant",
+                "weight: 100, pinnedBytes: 0, sinks: [default], limits: {atLimit: delay}",
+            ),
             ("LogConfig", "limits: {perContainer: {}}"),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
