@@ -8,6 +8,7 @@ mod allocator;
 mod cli;
 mod command;
 mod exit;
+mod memory_plan;
 mod metrics;
 mod place;
 mod plan;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{
     AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
-    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
+    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
+    TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
@@ -26,10 +27,14 @@ use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSi
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::stdout::StdoutSink;
 
+use crate::memory_plan::MemoryPlan;
 use crate::place;
 
 mod credentials;
 mod kafka;
+mod unbuilt;
+#[cfg(test)]
+mod worlds;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
@@ -51,11 +56,13 @@ pub(crate) struct Absent {
     pub(crate) why: String,
 }
 
-/// Refuses what can be written and is not built yet.
-pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
-    settings.sinks.iter().try_for_each(|it| {
-        kafka::refuse_unbuilt(it).with_context(|| format!("LogSink {}", it.name))
-    })
+/// Refuses what can be written and is not built yet, and what this machine has no memory for.
+///
+/// # Errors
+/// With the resource and the field, and what to do.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
+    unbuilt::refuse(settings)?;
+    MemoryPlan::of(settings)
 }
 
 /// Opens the sinks and resolves everything else.
@@ -64,7 +71,8 @@ pub(crate) fn resolve(
     credentials: &Credentials,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
-    refuse_unbuilt(settings)?;
+    let memory = check(settings)?;
+    tracing::info!("{memory}");
     let agent = &settings.agent;
     let mut queues = Vec::new();
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
@@ -84,7 +92,6 @@ pub(crate) fn resolve(
             },
         }
     }
-    let reserved: usize = settings.tenants.iter().map(|it| it.memory.reserved_bytes).sum();
     let others = settings.other_tenants_memory;
     let budget = |it: &crd::MemorySettings| BudgetSpec {
         reserved_bytes: it.reserved_bytes,
@@ -100,8 +107,9 @@ pub(crate) fn resolve(
         sinks,
         readers: agent.readers,
         chunk_bytes: agent.chunk_bytes,
-        pool_bytes: agent.memory_bytes.saturating_sub(reserved + others.reserved_bytes),
+        pool_bytes: memory.pool_bytes(),
         default_budget: budget(&others),
+        default_reserves: memory.other_reserves(),
         budgets: settings
             .tenants
             .iter()
@@ -112,6 +120,11 @@ pub(crate) fn resolve(
         scan_interval_ns: nanoseconds(agent.scan_interval),
         open_files_max: place::open_files_max(agent.open_files_max),
         pinned_bytes_max: agent.pinned_bytes_max,
+        pinned_by_tenant: settings
+            .tenants
+            .iter()
+            .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
+            .collect(),
     };
     Ok(Resolved { plan, queues, absent })
 }
@@ -125,12 +138,6 @@ fn rule(
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
     let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
     let linger = settings.sinks[sink].batch.linger;
-    let by_namespace =
-        settings.tenants.iter().map(|it| (it.namespaces.set().clone(), Arc::from(&*it.name)));
-    let tenants = TenantMap {
-        fixed: config.tenant.as_deref().map(Arc::from),
-        by_namespace: by_namespace.collect(),
-    };
     let filter = |it: &crd::Selector| NameFilter {
         include: it.include.set().clone(),
         exclude: it.exclude.set().clone(),
@@ -179,7 +186,20 @@ fn rule(
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
     let is_waiting = absent.iter().any(|it| it.name == config.sink);
+    let tenants = tenants(config, settings);
     Ok(Rule { name, selection, tenants, sink, is_waiting, options: Arc::new(options), fs })
+}
+
+/// Who owns what a LogConfig collects, and may send it to its sink.
+pub(crate) fn tenants(config: &LogConfigSettings, settings: &Settings) -> TenantMap {
+    let name = |it: &TenantSettings| Arc::<str>::from(&*it.name);
+    let all = || settings.tenants.iter();
+    TenantMap {
+        fixed: config.tenant.as_deref().map(Arc::from),
+        by_namespace: all().map(|it| (it.namespaces.set().clone(), name(it))).collect(),
+        listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
+        barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),
+    }
 }
 
 /// Where the files of a LogConfig may lie.

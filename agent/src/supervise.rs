@@ -319,6 +319,9 @@ impl Supervisor {
             Ok(credentials) => credentials,
             Err(error) => return self.refuse_changed(&error),
         };
+        if let Err(error) = plan::check(&settings) {
+            return self.refuse_changed(&error);
+        }
         tracing::info!("configuration changed; putting it in force");
         self.stop_plane();
         let last_good = std::mem::replace(&mut self.settings, settings);

@@ -6,22 +6,26 @@
 mod access;
 mod agent;
 mod log_config;
+mod log_tenant;
+mod rate;
 mod sink;
 
 use std::fmt;
 
 pub use access::{SaslSettings, SecretSource, TlsIdentity, TlsSettings, UserName};
-pub use agent::{AgentSettings, LogSettings};
+pub use agent::{AgentSettings, LogSettings, SpoolSettings};
 pub use log_config::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, MultilineRule,
-    MultilineSettings, Selector, SourceSettings,
+    ContainersSettings, FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings,
+    MultilineRule, MultilineSettings, Selector, SourceSettings,
 };
+pub use log_tenant::{AtLimit, MemorySettings, TenantLimitsSettings, TenantSettings};
+pub use rate::RateSettings;
 pub use sink::{
     BatchSettings, CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings,
     RetrySettings, SinkSettings, SinkTarget,
 };
 
-use crate::{Globs, Problems, defaults};
+use crate::{Problems, defaults};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Settings {
     pub log_configs: Vec<LogConfigSettings>,
     /// Where logs go, by name.
     pub sinks: Vec<SinkSettings>,
-    /// Tenants that have a LogTenant, by name; where two match a namespace, the first has it.
+    /// Tenants that have a LogTenant, by name; no two match the same namespace.
     pub tenants: Vec<TenantSettings>,
     /// Memory of a tenant that has no LogTenant. Together with the reserves of `tenants`, its
     /// reserve fits once into the agent's memory.
@@ -50,26 +54,6 @@ pub struct ResourceName {
     pub name: String,
 }
 
-/// A tenant that has a LogTenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantSettings {
-    /// The tenant's name.
-    pub name: String,
-    /// Namespaces whose containers are its own.
-    pub namespaces: Globs,
-    /// Its memory for data in flight.
-    pub memory: MemorySettings,
-}
-
-/// Memory of a tenant for data in flight. `reserved_bytes` is at least the agent's `chunk_bytes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemorySettings {
-    /// Never refused, never lent to others, in bytes.
-    pub reserved_bytes: usize,
-    /// Most, with the help of what all share, in bytes; at least `reserved_bytes`.
-    pub max_bytes: usize,
-}
-
 impl Settings {
     /// The sink called `name`.
     #[must_use]
@@ -77,7 +61,8 @@ impl Settings {
         self.sinks.iter().find(|sink| sink.name == name)
     }
 
-    /// The LogConfig that collects a container: the first by name that selects it.
+    /// The LogConfig that collects a container: the first by name that selects it, and whose sink its tenant may
+    /// use.
     #[must_use]
     pub fn log_config_of_container(
         &self,
@@ -85,25 +70,42 @@ impl Settings {
         pod: &str,
         container: &str,
     ) -> Option<&LogConfigSettings> {
+        let may = |config: &LogConfigSettings| {
+            let tenant = self.tenant_of_container(config, namespace);
+            tenant.is_some_and(|it| self.may_use(it, &config.sink))
+        };
         self.log_configs.iter().find(|config| match &config.source {
-            SourceSettings::Containers(containers) => containers.selects(namespace, pod, container),
+            SourceSettings::Containers(containers) => {
+                containers.selects(namespace, pod, container) && may(config)
+            }
             SourceSettings::Files(_) => false,
         })
     }
 
     /// The tenant of a container of `namespace` that `config` collects: the config's own, else the
-    /// first by name whose LogTenant has the namespace, else the namespace itself.
+    /// one whose LogTenant has the namespace, else the namespace itself. `None` if that is the name of a
+    /// LogTenant that has other namespaces: whoever makes a namespace chooses no tenant by its name.
     #[must_use]
     pub fn tenant_of_container<'a>(
         &'a self,
         config: &'a LogConfigSettings,
         namespace: &'a str,
-    ) -> &'a str {
+    ) -> Option<&'a str> {
         if let Some(tenant) = &config.tenant {
-            return tenant;
+            return Some(tenant);
         }
-        let tenant = self.tenants.iter().find(|tenant| tenant.namespaces.matches(namespace));
-        tenant.map_or(namespace, |tenant| &tenant.name)
+        if let Some(tenant) = self.tenants.iter().find(|it| it.namespaces.matches(namespace)) {
+            return Some(&tenant.name);
+        }
+        let is_taken = |it: &TenantSettings| it.name == namespace && !it.is_of_its_name();
+        (!self.tenants.iter().any(is_taken)).then_some(namespace)
+    }
+
+    /// Whether records of `tenant` may go to `sink`.
+    #[must_use]
+    pub fn may_use(&self, tenant: &str, sink: &str) -> bool {
+        let tenant = self.tenants.iter().find(|it| it.name == tenant);
+        tenant.is_none_or(|it| it.may_use(sink))
     }
 
     /// The tenant of files that `config` collects: its own, else `default`.

@@ -9,9 +9,10 @@ use crate::plan;
 pub(crate) fn run(options: &CheckOptions) -> Outcome {
     let mut out = std::io::stdout();
     let loaded = crd::load(&options.config.paths);
-    if let Ok(settings) = &loaded {
-        plan::refuse_unbuilt(settings).map_err(Failure::usage)?;
-    }
+    let memory = match &loaded {
+        Ok(settings) => Some(plan::check(settings).map_err(Failure::usage)?),
+        Err(_) => None,
+    };
     match (loaded, options.output) {
         (Ok(settings), Output::Text) => {
             if !settings.warnings.is_empty() {
@@ -20,6 +21,9 @@ pub(crate) fn run(options: &CheckOptions) -> Outcome {
             let (configs, sinks) = (settings.log_configs.len(), settings.sinks.len());
             writeln!(out, "ok: {configs} LogConfigs, {sinks} LogSinks; what it comes to:")?;
             writeln!(out, "{}", settings.describe())?;
+            if let Some(memory) = memory {
+                memory.to_string().lines().try_for_each(|line| writeln!(out, "# {line}"))?;
+            }
             Ok(Exit::Done)
         }
         (Ok(settings), Output::Json) => {

@@ -37,7 +37,7 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
     let settings = load(&options.config.paths)?;
     let subject = subject(&options.what);
     let verdicts: Vec<Verdict> =
-        settings.log_configs.iter().map(|config| verdict(config, &subject)).collect();
+        settings.log_configs.iter().map(|it| verdict(it, &settings, &subject)).collect();
     let running = ask(&settings);
     let sources: Vec<Value> = match &running {
         Ok(sources) => sources.iter().filter(|it| concerns(it, &subject)).cloned().collect(),
@@ -109,7 +109,8 @@ impl Verdict {
     }
 }
 
-fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
+fn verdict(config: &LogConfigSettings, settings: &Settings, subject: &Subject<'_>) -> Verdict {
+    let denial = |namespace: &str| plan::tenants(config, settings).of_namespace(namespace).err();
     let (is_selected, why) = match (&config.source, subject) {
         (SourceSettings::Files(files), Subject::Path(path)) => {
             if files.exclude.matches(path) {
@@ -137,11 +138,19 @@ fn verdict(config: &LogConfigSettings, subject: &Subject<'_>) -> Verdict {
             ),
             Some((pod, container)) => {
                 let why = names(it, &pod.namespace, &pod.pod, Some(&container));
-                if why.0 { file_state(config, path) } else { why }
+                match denial(&pod.namespace) {
+                    _ if !why.0 => why,
+                    Some(denial) => (false, denial.to_string()),
+                    None => file_state(config, path),
+                }
             }
         },
         (SourceSettings::Containers(it), Subject::Pod { namespace, pod }) => {
-            names(it, namespace.unwrap_or("*"), pod, None)
+            let why = names(it, namespace.unwrap_or("*"), pod, None);
+            match namespace.and_then(denial) {
+                Some(denial) if why.0 => (false, denial.to_string()),
+                _ => why,
+            }
         }
     };
     Verdict { config: config.name.to_string(), is_selected, why }

@@ -43,6 +43,7 @@ pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
 pub(crate) const REFUSED_PATHS: &str = "logferry_refused_paths";
+pub(crate) const DENIED_PODS: &str = "logferry_denied_pods";
 pub(crate) const CHECKPOINTS: &str = "logferry_checkpoints_total";
 pub(crate) const CHECKPOINT_ERRORS: &str = "logferry_checkpoint_errors_total";
 pub(crate) const CHECKPOINT_AGE_SECONDS: &str = "logferry_checkpoint_age_seconds";
@@ -69,7 +70,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 40] = [
+pub(crate) const ALL: [Metric; 41] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -117,6 +118,11 @@ pub(crate) const ALL: [Metric; 40] = [
         REFUSED_PATHS,
         "",
         "paths that are selected and not read: links beyond their reach, FIFOs, no right; see the log",
+    ),
+    gauge(
+        DENIED_PODS,
+        "",
+        "pods that a LogConfig selects and does not read: their tenant may not use its sink, or is not theirs; see explain",
     ),
     counter(CHECKPOINTS, "", "checkpoints stored"),
     counter(CHECKPOINT_ERRORS, "", "checkpoints that could not be stored: should alert"),

@@ -70,6 +70,7 @@ fn plane(meter: &Meter, now_ns: u64) {
     counter!(names::COPIED_BYTES).absolute(meter.copied_bytes.get());
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());
     gauge!(names::REFUSED_PATHS).set(meter.refused_paths.get() as f64);
+    gauge!(names::DENIED_PODS).set(meter.denied_pods.get() as f64);
     counter!(names::CHECKPOINTS).absolute(meter.checkpoints.get());
     counter!(names::CHECKPOINT_ERRORS).absolute(meter.checkpoint_errors.get());
     let age_ns = match meter.unstored_since_ns.get() {

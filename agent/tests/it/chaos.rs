@@ -27,6 +27,8 @@ mod rotator;
 mod schedule;
 mod stream;
 mod truth;
+
+pub(crate) use cage::Cage;
 use check::Outcome;
 use schedule::Schedule;
 

@@ -24,6 +24,7 @@ mod full_disk;
 mod kafka;
 mod limits;
 mod lock;
+mod memory;
 mod permission;
 mod pinned;
 mod reload;

@@ -21,28 +21,46 @@ pub struct BudgetSpec {
 pub struct Budgets {
     node: Arc<NodeBudget>,
     by_default: BudgetSpec,
+    /// How many tenants without a spec have a reserve: there is memory for no more.
+    default_reserves: usize,
     specs: HashMap<Arc<str>, BudgetSpec>,
     budgets: Mutex<HashMap<Arc<str>, Arc<Budget>>>,
 }
 
 impl Budgets {
-    /// Budgets over a common pool of `pool_bytes`; tenants without a spec get the default.
+    /// Budgets over a common pool of `pool_bytes`; tenants without a spec get the default, `default_reserves` of
+    /// them with its reserve.
     #[must_use]
     pub fn new(
         pool_bytes: usize,
         by_default: BudgetSpec,
+        default_reserves: usize,
         specs: HashMap<Arc<str>, BudgetSpec>,
     ) -> Budgets {
         let node = NodeBudget::new(pool_bytes);
-        Budgets { node, by_default, specs, budgets: Mutex::default() }
+        Budgets { node, by_default, default_reserves, specs, budgets: Mutex::default() }
     }
 
     /// The budget of `tenant`.
     pub fn of(&self, tenant: &Arc<str>) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let whose = if is_mutant("one_budget_for_all") { Arc::from("all") } else { tenant.clone() };
+        let others = || budgets.keys().filter(|it| !self.specs.contains_key(*it)).count();
+        let spec = match self.specs.get(tenant) {
+            _ if budgets.contains_key(&whose) => self.by_default,
+            Some(spec) => *spec,
+            None if others() < self.default_reserves => self.by_default,
+            None => {
+                tracing::error!(
+                    %tenant,
+                    reserves = self.default_reserves,
+                    "more tenants than reserves fit: this one has none, and waits where the common pool is in use; \
+                     write more memory, or a LogTenant that groups them"
+                );
+                BudgetSpec { reserved_bytes: 0, ..self.by_default }
+            }
+        };
         let budget = budgets.entry(whose).or_insert_with(|| {
-            let spec = self.specs.get(tenant).copied().unwrap_or(self.by_default);
             Budget::new(Arc::clone(&self.node), spec.reserved_bytes, spec.max_bytes)
         });
         Arc::clone(budget)
@@ -52,5 +70,29 @@ impl Budgets {
     pub fn used(&self) -> Vec<(Arc<str>, usize)> {
         let budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         budgets.iter().map(|(tenant, budget)| (Arc::clone(tenant), budget.used())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tenants_than_reserves_fit_never_have_more_than_all_of_it() {
+        let spec = BudgetSpec { reserved_bytes: 100, max_bytes: 1000 };
+        let specs = HashMap::from([(Arc::from("listed"), spec)]);
+        let budgets = Budgets::new(50, spec, 2, specs);
+        let names = ["a", "b", "c", "listed", "d"].map(Arc::<str>::from);
+        let all: Vec<_> = names.iter().map(|it| budgets.of(it)).collect();
+        // The first two without a spec, and the one with it.
+        let reserved: Vec<usize> = all.iter().map(|it| it.reserved_bytes()).collect();
+        assert_eq!(reserved, [100, 100, 0, 100, 0]);
+        assert_eq!(budgets.of(&names[2]).reserved_bytes(), 0, "asked again, it is the same");
+        let mut permits = Vec::new();
+        while let Some(permit) = all.iter().find_map(|it| it.try_acquire(10)) {
+            permits.push(permit);
+        }
+        let used: usize = budgets.used().iter().map(|(_, used)| used).sum();
+        assert_eq!(used, 50 + 3 * 100);
     }
 }

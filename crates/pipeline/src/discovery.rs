@@ -35,7 +35,7 @@ mod walk;
 pub use files::FileSelection;
 use outlet::Outlet;
 pub use pods::{NameFilter, PodPath, PodSelection};
-pub use tenants::TenantMap;
+pub use tenants::{Denial, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
 use walk::{Around, Stale, Walk};
@@ -66,6 +66,24 @@ pub struct Rule {
     pub options: Arc<SourceOptions>,
     /// The file system, as far as it reaches.
     pub fs: Arc<dyn Fs>,
+}
+
+impl Rule {
+    /// What a directory can hold that is selected and may be read.
+    fn role(&self, directory: &Path) -> Role {
+        match self.denial(directory) {
+            Some(_) => Role::default(),
+            None => self.selection.role(directory),
+        }
+    }
+
+    /// Why what is at or below `path` is selected, but not read.
+    fn denial(&self, path: &Path) -> Option<Denial> {
+        match &self.selection {
+            Selection::Pods(pods) => pods.denial(path, &self.tenants),
+            Selection::Files(_) => self.tenants.of_files().err(),
+        }
+    }
 }
 
 impl Selection {
@@ -101,7 +119,7 @@ impl Selection {
     fn context(&self, place: &Place, tenants: &TenantMap, live_path: &Path) -> Option<Context> {
         match self {
             Selection::Pods(pods) => pods.context(place, tenants, live_path),
-            Selection::Files(files) => Some(files.context(place, tenants, live_path)),
+            Selection::Files(files) => files.context(place, tenants, live_path),
         }
     }
 }
@@ -225,6 +243,10 @@ impl Discovery {
             self.outlet.meter.scan_ended_ns.set(end_ns);
             self.outlet.is_initial = false;
         }
+        self.outlet
+            .meter
+            .denied_pods
+            .set(self.walks.iter().map(Walk::denied).sum::<usize>() as u64);
         self.outlet.count_unwatched(self.walks.iter().map(Walk::unwatched).sum());
         self.timetable.has_polled = self.walks.iter().any(Walk::has_polled);
         let next_ns = self.timetable.next_ns();

@@ -140,6 +140,8 @@ pub struct Meter {
     pub scan_ended_ns: Count,
     /// Paths that the last scan would not look at or read.
     pub refused_paths: Count,
+    /// Pods that a LogConfig selects and does not read, since their tenant may not; each of these counts.
+    pub denied_pods: Count,
     /// Directories that cannot be watched now and are polled.
     pub unwatched_directories: Count,
     /// Times that events of the watch were lost, and everything was looked at instead.

@@ -4,7 +4,7 @@
 //! data plane, shared by its readers, which tell it what they hold and ask it what to let go. It is
 //! asked per look at a file without a name, never per record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
 use flow::{SourceId, is_mutant};
@@ -32,7 +32,11 @@ pub type PinId = (SourceId, u64);
 #[derive(Debug)]
 pub struct Pins {
     bytes_max: u64,
+    /// Of tenants that have a limit of their own.
+    tenants_max: HashMap<Arc<str>, u64>,
     bytes: AtomicU64,
+    /// How many tenants hold more than their own limit.
+    tenants_over: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -43,7 +47,19 @@ impl Pins {
     /// Pins of at most `bytes_max` together.
     #[must_use]
     pub fn new(bytes_max: u64) -> Pins {
-        Pins { bytes_max, bytes: AtomicU64::new(0), held: Mutex::default() }
+        Pins {
+            bytes_max,
+            tenants_max: HashMap::new(),
+            bytes: AtomicU64::new(0),
+            tenants_over: AtomicU64::new(0),
+            held: Mutex::default(),
+        }
+    }
+
+    /// Of these tenants no more than so many bytes each.
+    #[must_use]
+    pub fn limited(self, tenants_max: HashMap<Arc<str>, u64>) -> Pins {
+        Pins { tenants_max, ..self }
     }
 
     /// All that a source holds now.
@@ -55,6 +71,7 @@ impl Pins {
             held.insert(source, (Arc::clone(tenant), pins));
         }
         let bytes = held.values().flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum();
+        self.tenants_over.store(self.count_over(&held), Ordering::Relaxed);
         if is_mutant("pins_summed_outside_the_lock") {
             drop(held);
         }
@@ -65,12 +82,22 @@ impl Pins {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > self.bytes_max
+            || self.tenants_over.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many tenants hold more than their own limit.
+    fn count_over(&self, held: &Held) -> u64 {
+        let is_over = |(tenant, bytes_max): &(&Arc<str>, &u64)| {
+            let own = held.values().filter(|(it, _)| it == *tenant);
+            own.flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum::<u64>() > **bytes_max
+        };
+        self.tenants_max.iter().filter(is_over).count() as u64
     }
 
     /// What to let go so that the rest is within the budget.
     ///
-    /// The tenant that holds most gives first, so that none pays for another: of its pins those that
-    /// are read, then the oldest.
+    /// A tenant beyond its own limit gives first, then the one that holds most, so that none pays for another:
+    /// of its pins those that are read, then the oldest.
     #[must_use]
     pub fn excess(&self) -> Vec<PinId> {
         let held = self.lock();
@@ -85,6 +112,15 @@ impl Pins {
             }
         }
         let mut excess = Vec::new();
+        for (tenant, (sum, order)) in &mut tenants {
+            let own_max = self.tenants_max.get(*tenant).copied().unwrap_or(u64::MAX);
+            while *sum > own_max {
+                let Some((_, _, source, generation, released)) = order.pop_first() else { break };
+                excess.push((source, generation));
+                *sum -= released;
+                bytes -= released;
+            }
+        }
         while bytes > self.bytes_max {
             let Some((sum, order)) = tenants.values_mut().max_by_key(|(sum, _)| *sum) else {
                 break;
@@ -139,5 +175,19 @@ mod tests {
         pins.set(SourceId(1), &Arc::from("modest"), vec![pin(1, 40)]);
         pins.set(SourceId(2), &Arc::from("greedy"), vec![pin(2, 40), pin(3, 40)]);
         assert_eq!(pins.excess(), [(SourceId(2), 2)]);
+    }
+
+    #[test]
+    fn a_tenant_beyond_its_own_limit_gives_and_no_other_does() {
+        let limited = HashMap::from([(Arc::from("limited"), 50)]);
+        let pins = Pins::new(1000).limited(limited);
+        pins.set(SourceId(1), &Arc::from("large"), vec![pin(1, 500)]);
+        pins.set(SourceId(2), &Arc::from("limited"), vec![pin(2, 50)]);
+        assert!(!pins.is_over());
+        pins.set(SourceId(3), &Arc::from("limited"), vec![pin(3, 40)]);
+        assert!(pins.is_over());
+        assert_eq!(pins.excess(), [(SourceId(2), 2)]);
+        pins.set(SourceId(2), &Arc::from("limited"), Vec::new());
+        assert!(!pins.is_over());
     }
 }

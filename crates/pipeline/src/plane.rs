@@ -93,7 +93,12 @@ impl DataPlane {
             Arc::clone(&world.observe),
         )
         .marking(acks.stored_mark());
-        let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
+        let budgets = Arc::new(Budgets::new(
+            plan.pool_bytes,
+            plan.default_budget,
+            plan.default_reserves,
+            plan.budgets,
+        ));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 
@@ -110,7 +115,7 @@ impl DataPlane {
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
         let tracker = tracker.restoring(memory.settle());
         let lanes = Arc::new(LaneDirectory::new(shipping.doors));
-        let pins = Arc::new(Pins::new(plan.pinned_bytes_max));
+        let pins = Arc::new(Pins::new(plan.pinned_bytes_max).limited(plan.pinned_by_tenant));
         let discovery_parker = Parker::new();
         let (discovery_door, asks) = DiscoveryDoor::new(discovery_parker.unparker().clone());
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());

@@ -13,7 +13,8 @@ use crate::settings::{
 };
 use crate::units::ByteSize;
 
-/// The reserves of all tenants, and one for tenants nobody wrote about, fit into the memory.
+/// The reserves of all tenants, and one for tenants nobody wrote about, fit into the memory that is written.
+/// Whether there is room for everything else besides, the agent knows.
 pub(super) fn check_memory(
     agent: &AgentSettings,
     document: Option<Document>,
@@ -26,15 +27,16 @@ pub(super) fn check_memory(
     if document.as_ref().is_some_and(unknown) || tenants.iter().any(|it| unknown(&it.document)) {
         return;
     }
+    let Some(memory) = agent.memory_bytes else { return };
     let others = log_tenant::memory_of_others(ByteSize(agent.chunk_bytes as u64));
     let reserves = tenants.iter().map(|it| it.settings.memory.reserved_bytes);
     let sum = reserves.fold(others.reserved_bytes, usize::saturating_add);
-    if sum <= agent.memory_bytes {
+    if sum <= memory {
         return;
     }
     let sum = ByteSize(sum as u64);
     let other = ByteSize(others.reserved_bytes as u64);
-    let memory = ByteSize(agent.memory_bytes as u64);
+    let memory = ByteSize(memory as u64);
     let why = format!(
         "{memory} of memory do not hold the reserves of {sum}: those of {} LogTenants and {other} \
          for tenants without one",
@@ -129,26 +131,6 @@ fn words_of(source: &SourceSettings) -> Vec<(String, Vec<String>)> {
             }
             let is_empty = containers.namespaces.include.patterns().is_empty();
             if is_empty { Vec::new() } else { vec![("spec.source.containers".to_owned(), words)] }
-        }
-    }
-}
-
-/// No two LogTenants name the same namespaces by the same glob.
-pub(super) fn check_namespaces(tenants: &[Resolved<TenantSettings>], report: &mut Report) {
-    let mut owners: HashMap<&str, String> = HashMap::new();
-    for tenant in tenants {
-        let check = &mut Check { document: &tenant.document, report };
-        let title = check.document.title();
-        for (index, pattern) in tenant.settings.namespaces.patterns().iter().enumerate() {
-            match owners.get(pattern.as_str()) {
-                Some(owner) if *owner != title => {
-                    let why = format!("{owner} has the same");
-                    let path = format!("spec.namespaces[{index}]");
-                    check.error(&path, &why, "give it to one of them only");
-                }
-                Some(_) => {}
-                None => drop(owners.insert(pattern, title.clone())),
-            }
         }
     }
 }

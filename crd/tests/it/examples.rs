@@ -35,7 +35,7 @@ fn the_minimal_example_is_all_containers_into_the_queue() {
     assert_eq!(config.name.to_string(), "all-containers");
     let sink = settings.sink(&config.sink).unwrap();
     assert!(matches!(&sink.target, SinkTarget::Queue(queue) if queue.path.is_absolute()));
-    assert_eq!(settings.tenant_of_container(config, "shop"), "shop");
+    assert_eq!(settings.tenant_of_container(config, "shop"), Some("shop"));
     assert_eq!(settings.memory_of_tenant("shop"), settings.other_tenants_memory);
 }
 

@@ -50,7 +50,7 @@ fn what_cannot_be_read_is_told_with_the_rest() {
 #[test]
 fn nothing_at_all_is_the_defaults_and_a_warning() {
     let settings = load(&[]).unwrap();
-    assert_eq!(settings.agent.memory_bytes, 32 << 20);
+    assert_eq!(settings.agent.memory_bytes, None);
     assert_eq!(settings.agent.listen.to_string(), "127.0.0.1:9180");
     assert_eq!(settings.warnings.0.len(), 1);
 }
@@ -84,7 +84,7 @@ fn the_first_by_name_has_a_container_and_a_namespace() {
          {header} LogConfig\nmetadata: {{name: a}}\nspec: {{tenant: t, source: {{containers: \
          {{pods: {{include: [web-*], exclude: [web-0]}}}}}}}}\n\
          {header} LogConfig\nmetadata: {{name: c, namespace: shop}}\nspec: {{source: {{containers: {{}}}}}}\n\
-         {header} LogTenant\nmetadata: {{name: y}}\nspec: {{namespaces: [shop*]}}\n\
+         {header} LogTenant\nmetadata: {{name: y}}\nspec: {{namespaces: [shop, shop-us*]}}\n\
          {header} LogTenant\nmetadata: {{name: x}}\nspec: {{namespaces: [shop-eu], memory: {{max: 4MiB}}}}\n"
     );
     let settings = settings(&text);
@@ -97,7 +97,8 @@ fn the_first_by_name_has_a_container_and_a_namespace() {
     for (namespace, pod, name, tenant) in cases {
         let config = settings.log_config_of_container(namespace, pod, "app").unwrap();
         assert_eq!(config.name.name, name, "{namespace}/{pod}");
-        assert_eq!(settings.tenant_of_container(config, namespace), tenant, "{namespace}/{pod}");
+        let owner = settings.tenant_of_container(config, namespace);
+        assert_eq!(owner, Some(tenant), "{namespace}/{pod}");
     }
     assert_eq!(settings.memory_of_tenant("x").max_bytes, 4 << 20);
     let shop = &settings.log_configs[2];

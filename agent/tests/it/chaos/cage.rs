@@ -12,13 +12,13 @@ const CONTROLLER: &str = "/sys/fs/cgroup/memory";
 
 /// A control group with a limit of memory; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Cage {
+pub(crate) struct Cage {
     folder: PathBuf,
 }
 
 impl Cage {
     /// A group of so many bytes; none, and that is said, if the machine lets nobody make one.
-    pub(super) fn new(bytes: u64) -> Option<Cage> {
+    pub(crate) fn new(bytes: u64) -> Option<Cage> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         static SAID: Once = Once::new();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -37,12 +37,12 @@ impl Cage {
     }
 
     /// The file that a process writes its number to, to be in the group.
-    pub(super) fn entrance(&self) -> PathBuf {
+    pub(crate) fn entrance(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
     }
 
     /// How many of its processes the kernel has killed for want of memory.
-    pub(super) fn killed(&self) -> u64 {
+    pub(crate) fn killed(&self) -> u64 {
         let control = fs::read_to_string(self.folder.join("memory.oom_control")).expect("is there");
         let line = control.lines().find_map(|line| line.strip_prefix("oom_kill "));
         line.and_then(|count| count.parse().ok()).expect("since Linux 4.13")

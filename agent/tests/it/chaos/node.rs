@@ -56,7 +56,9 @@ impl Node {
     pub(super) fn configure(&mut self) {
         self.configured += 1;
         let open_files = self.configured + if self.plan.is_crowded() { 15 } else { 500 };
-        let fields = format!("  openFilesMax: {open_files}\n  memory: 8MiB\n");
+        // Some 6 MiB of data beside the parts.
+        let memory = if self.topics.is_some() { 86 } else { 46 };
+        let fields = format!("  openFilesMax: {open_files}\n  memory: {memory}MiB\n");
         let mut documents =
             vec![self.bed.agent(&fields).replace("{dir}/state", "{dir}/disk/state")];
         for tenant in TENANTS {

@@ -91,8 +91,13 @@ impl FileSelection {
     }
 
     /// The context of a live file.
-    pub(super) fn context(&self, place: &Place, tenants: &TenantMap, live_path: &Path) -> Context {
-        context(place, &tenants.of_files(), live_path)
+    pub(super) fn context(
+        &self,
+        place: &Place,
+        tenants: &TenantMap,
+        live_path: &Path,
+    ) -> Option<Context> {
+        Some(context(place, &tenants.of_files().ok()?, live_path))
     }
 }
 

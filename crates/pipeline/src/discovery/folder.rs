@@ -27,6 +27,8 @@ pub(super) struct Folder {
     pub(super) is_watched: bool,
     /// Names of the directories in it that can hold files.
     pub(super) children: BTreeSet<OsString>,
+    /// How many others there are that are selected, and not read since their tenant may not.
+    pub(super) denied: usize,
     /// By the live file's name.
     pub(super) chains: BTreeMap<Box<OsStr>, Chain>,
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow::is_mutant;
 
+use super::Denial;
 use super::folder::{Chain, Folder, fingerprint, join, names};
 use super::walk::Around;
 use crate::fs::{FileKind, LogFile, Stat};
@@ -20,7 +21,8 @@ pub(super) fn list(
     stat: Stat,
 ) -> io::Result<BTreeSet<OsString>> {
     let selection = &around.rule.selection;
-    let role = selection.role(directory);
+    let role = around.rule.role(directory);
+    let mut denied: Vec<(PathBuf, Denial)> = Vec::new();
     let mut names: Vec<OsString> = Vec::new();
     folder.modified_ns = None;
     let before = folder.clear();
@@ -31,10 +33,16 @@ pub(super) fn list(
             folder.note(base, name, true);
         }
         if role.is_inner && selection.role(&join(directory, name)).is_some() {
-            names.push(name.to_owned());
+            let path = join(directory, name);
+            match around.rule.denial(&path) {
+                Some(denial) => denied.push((path, denial)),
+                None => names.push(name.to_owned()),
+            }
         }
     });
     listed?;
+    folder.denied = denied.len();
+    denied.iter().for_each(|(path, denial)| around.outlet.denied(around.rule, path, denial));
     folder.modified_ns = Some(stat.modified_ns);
     folder.compare(&before);
     let children = names.into_iter().filter(|it| is_directory(around, &join(directory, it)));

@@ -1,18 +1,21 @@
 //! Outlet: what all LogConfigs' walks have in common: the watch, and the way to the readers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow::{Clock, ContextId};
 
 use super::refusals::Refusals;
-use super::{Place, ReaderDoor, Rule};
-use crate::fs::LogFile;
+use super::{Denial, Place, ReaderDoor, Rule};
+use crate::fs::{LogFile, Printable};
 use crate::meter::Meter;
 use crate::reader::Command;
 use crate::source::{SeenFile, SourceSpec};
 use crate::watch::Watch;
+
+/// Most denials that are said: who makes more namespaces is not to fill the agent's log.
+const DENIALS_SAID_MAX: usize = 1000;
 
 /// Files that are opened at once on the way to their readers.
 const OPENED_MAX: u64 = 64;
@@ -41,6 +44,8 @@ pub(super) struct Outlet {
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
     refused: u64,
+    /// Denials that were said, by LogConfig.
+    denials: BTreeSet<(Arc<str>, String)>,
 }
 
 impl Outlet {
@@ -67,6 +72,7 @@ impl Outlet {
             owners: (waiting.len() > 1).then(HashMap::new),
             waiting,
             refused: 0,
+            denials: BTreeSet::new(),
         }
     }
 
@@ -116,6 +122,17 @@ impl Outlet {
         if count == 0 && self.refused > 0 {
             self.refused = 0;
             tracing::info!("all directories are watched again");
+        }
+    }
+
+    /// Says once for each LogConfig and tenant that the pod at `path` is not read, and why.
+    pub(super) fn denied(&mut self, rule: &Rule, path: &Path, denial: &Denial) {
+        let why = denial.to_string();
+        let is_new = self.denials.len() < DENIALS_SAID_MAX
+            && self.denials.insert((Arc::clone(&rule.name), why.clone()));
+        if is_new {
+            let (config, path) = (&rule.name, Printable(path));
+            tracing::warn!(%config, %path, why, "not read");
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flow::{Attribute, Context, ContextId, attribute as key};
 use globset::GlobSet;
 
-use super::{Place, Role, TenantMap, rotation};
+use super::{Denial, Place, Role, TenantMap, rotation};
 use crate::fs::Printable;
 
 /// Names to take and names to leave.
@@ -96,6 +96,12 @@ impl PodSelection {
         }
     }
 
+    /// Why the pod that `path` is of is selected, but not read.
+    pub(super) fn denial(&self, path: &Path, tenants: &TenantMap) -> Option<Denial> {
+        let pod = self.pod(path.strip_prefix(&self.root).ok()?.iter().next()?)?;
+        tenants.of_namespace(&pod.namespace).err()
+    }
+
     fn pod(&self, name: &OsStr) -> Option<PodPath> {
         PodPath::parse(name).filter(|pod| self.takes(pod))
     }
@@ -115,7 +121,7 @@ impl PodSelection {
         let pod = self.pod(parts.next()?)?;
         let container = self.container(parts.next()?)?;
         let restart = restart(parts.next()?)?;
-        let tenant = tenants.of_namespace(&pod.namespace);
+        let tenant = tenants.of_namespace(&pod.namespace).ok()?;
         Some(context(place, &pod, container, restart, &tenant, live_path))
     }
 }

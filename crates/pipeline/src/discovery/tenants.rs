@@ -1,7 +1,11 @@
-//! Tenant map: who owns the records of a namespace, or of a LogConfig's files.
+//! Tenant map: who owns the records of a namespace, or of a LogConfig's files, and whether they may go where
+//! the LogConfig sends them.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
+use flow::is_mutant;
 use globset::GlobSet;
 
 /// Resolves tenants. Only an administrator's words go in; nothing that a tenant writes does.
@@ -11,6 +15,19 @@ pub struct TenantMap {
     pub fixed: Option<Arc<str>>,
     /// Namespaces of each LogTenant, in order; the first that matches counts.
     pub by_namespace: Vec<(GlobSet, Arc<str>)>,
+    /// LogTenants whose namespaces are listed: one of their name that is not in the list is not theirs.
+    pub listed: BTreeSet<Arc<str>>,
+    /// Tenants whose records may not go to the LogConfig's sink.
+    pub barred: BTreeSet<Arc<str>>,
+}
+
+/// Why nothing is read of a namespace, or of files, for a LogConfig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// The tenant may not use the sink.
+    Sink(Arc<str>),
+    /// The namespace bears the name of a LogTenant that lists others.
+    Name(Arc<str>),
 }
 
 /// Tenant of host files whose LogConfig names none.
@@ -18,18 +35,54 @@ const DEFAULT_TENANT: &str = "default";
 
 impl TenantMap {
     /// The tenant of a namespace: the LogConfig's, else the LogTenant's that has it, else itself.
-    #[must_use]
-    pub fn of_namespace(&self, namespace: &str) -> Arc<str> {
+    ///
+    /// # Errors
+    /// If nobody is, or if its records may not go to the sink.
+    pub fn of_namespace(&self, namespace: &str) -> Result<Arc<str>, Denial> {
         if let Some(fixed) = &self.fixed {
-            return Arc::clone(fixed);
+            return self.allowed(Arc::clone(fixed));
         }
         let grouped = self.by_namespace.iter().find(|(globs, _)| globs.is_match(namespace));
-        grouped.map_or_else(|| Arc::from(namespace), |(_, tenant)| Arc::clone(tenant))
+        if let Some((_, tenant)) = grouped {
+            return self.allowed(Arc::clone(tenant));
+        }
+        match self.listed.get(namespace) {
+            // Whoever makes a namespace chooses its name, and with it no tenant that has others.
+            Some(tenant) if !is_mutant("tenant_by_a_name_alone") => {
+                Err(Denial::Name(Arc::clone(tenant)))
+            }
+            _ => self.allowed(Arc::from(namespace)),
+        }
     }
 
     /// The tenant of host files.
-    #[must_use]
-    pub fn of_files(&self) -> Arc<str> {
-        self.fixed.as_ref().map_or_else(|| Arc::from(DEFAULT_TENANT), Arc::clone)
+    ///
+    /// # Errors
+    /// If its records may not go to the sink.
+    pub fn of_files(&self) -> Result<Arc<str>, Denial> {
+        self.allowed(self.fixed.as_ref().map_or_else(|| Arc::from(DEFAULT_TENANT), Arc::clone))
+    }
+
+    fn allowed(&self, tenant: Arc<str>) -> Result<Arc<str>, Denial> {
+        let is_barred = self.barred.contains(&tenant) && !is_mutant("sinks_of_tenants_ignored");
+        if is_barred { Err(Denial::Sink(tenant)) } else { Ok(tenant) }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denial::Sink(tenant) => {
+                write!(
+                    f,
+                    "its tenant {tenant} may not use the LogSink: see `sinks` of the LogTenant"
+                )
+            }
+            Denial::Name(tenant) => write!(
+                f,
+                "its namespace has the name of LogTenant {tenant}, which lists others: add it to the \
+                 `namespaces` of one"
+            ),
+        }
     }
 }

@@ -36,6 +36,10 @@ fn options() -> Arc<SourceOptions> {
 }
 
 fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
+    bed_of(selection, TenantMap::default(), with_watch)
+}
+
+fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_watch: bool) -> Bed {
     let root = tempfile::tempdir().unwrap();
     let (sender, commands) = bounded(1000);
     let parker = Parker::new();
@@ -43,7 +47,7 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
     let rule = Rule {
         name: Arc::from("test"),
         selection: selection(root.path()),
-        tenants: TenantMap::default(),
+        tenants,
         sink: 0,
         is_waiting: false,
         options: options(),
@@ -422,4 +426,52 @@ fn chains_are_shown_to_who_asks_by_context() {
     let [(spec, files)] = &*chains else { panic!("{chains:?}") };
     assert!(is_a(spec));
     assert_eq!(files.len(), 2);
+}
+
+#[test]
+fn pods_whose_tenant_may_not_use_the_sink_are_counted_and_not_read() {
+    let namespaces = |it: &str| {
+        let glob = globset::Glob::new(it).unwrap();
+        globset::GlobSetBuilder::new().add(glob).build().unwrap()
+    };
+    let tenants = TenantMap {
+        fixed: None,
+        by_namespace: vec![
+            (namespaces("shop-*"), Arc::from("shop")),
+            (namespaces("bank-*"), Arc::from("bank")),
+        ],
+        listed: [Arc::from("shop"), Arc::from("bank")].into(),
+        barred: [Arc::from("bank")].into(),
+    };
+    let mut bed = bed_of(pods, tenants, true);
+    let write = |namespace: &str| {
+        let folder = bed.root.path().join(format!("{namespace}_pod_{namespace}-uid/app"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0.log"), "line\n").unwrap();
+    };
+    // Of shop, of bank, of nobody since it only has the name of a tenant, and of itself.
+    ["shop-eu", "bank-eu", "shop", "else"].into_iter().for_each(write);
+    bed.discovery.tick();
+    let mut tenants: Vec<(String, String)> = Vec::new();
+    for command in bed.commands.try_iter() {
+        let Command::Look { spec, .. } = command else { panic!("{command:?}") };
+        let namespace = spec.context.text(flow::attribute::K8S_NAMESPACE_NAME).unwrap();
+        tenants.push((namespace.to_owned(), spec.context.tenant.to_string()));
+    }
+    tenants.sort();
+    let told = [("else", "else"), ("shop-eu", "shop")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(tenants, told);
+    assert_eq!(bed.discovery.outlet.meter.denied_pods.get(), 2);
+    assert_eq!(bed.discovery.outlet.meter.refused_paths.get(), 0);
+    // One that comes later is no better.
+    write("bank-us");
+    for _ in 0..500 {
+        bed.parker.park_timeout(Duration::from_millis(10));
+        bed.discovery.tick();
+        if bed.discovery.outlet.meter.denied_pods.get() == 3 {
+            break;
+        }
+    }
+    assert_eq!(bed.discovery.outlet.meter.denied_pods.get(), 3);
+    assert!(bed.commands.try_iter().next().is_none());
 }

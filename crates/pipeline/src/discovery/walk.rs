@@ -98,12 +98,20 @@ impl Walk {
         self.polled.values().filter(|it| **it == Why::Unwatched).count()
     }
 
+    /// How many pods are selected, and not read since their tenant may not.
+    pub(super) fn denied(&self) -> usize {
+        self.folders.values().map(|it| it.denied).sum()
+    }
+
     /// `path` appeared, is gone, or is another thing now.
     pub(super) fn changed(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
-        let selection = &around.rule.selection;
         let is_known = self.folders.contains_key(path);
-        if is_known || (self.folders.contains_key(parent) && selection.role(path).is_some()) {
+        if !is_known && self.folders.contains_key(parent) && around.rule.denial(path).is_some() {
+            // Counted where it is listed.
+            return self.visit(around, parent, Effort { files: true, below: false });
+        }
+        if is_known || (self.folders.contains_key(parent) && around.rule.role(path).is_some()) {
             if let Some(folder) = self.folders.get_mut(path).filter(|it| it.is_watched) {
                 // The watch went with the directory, if that went.
                 folder.is_watched = false;
@@ -237,7 +245,7 @@ impl Walk {
 
     /// Looks at a directory, and at new ones in it.
     fn visit(&mut self, around: &mut Around<'_>, directory: &Path, effort: Effort) {
-        if around.rule.selection.role(directory).is_none() {
+        if around.rule.role(directory).is_none() {
             return;
         }
         let stat = match around.fs.stat(directory) {

@@ -30,6 +30,8 @@ pub struct PlanePlan {
     pub pool_bytes: usize,
     /// Budget of tenants that have none of their own.
     pub default_budget: BudgetSpec,
+    /// How many of these have its reserve.
+    pub default_reserves: usize,
     /// Budgets by tenant.
     pub budgets: HashMap<Arc<str>, BudgetSpec>,
     /// Where checkpoints are.
@@ -42,6 +44,8 @@ pub struct PlanePlan {
     pub open_files_max: u64,
     /// Most bytes of removed files that are held open.
     pub pinned_bytes_max: u64,
+    /// The same of tenants that have a limit of their own.
+    pub pinned_by_tenant: HashMap<Arc<str>, u64>,
 }
 
 /// One sink of a plan.

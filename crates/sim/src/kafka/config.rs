@@ -25,7 +25,6 @@ impl KafkaSetting {
             brokers: "in memory".to_owned(),
             topic: topic.parse().expect("a topic"),
             compression: Compression::None,
-            payload_compression: None,
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
             offsets: PathBuf::from("in memory"),
             settle: Duration::from_secs(2),

@@ -137,7 +137,7 @@ impl Node {
             selection: Selection::Files(
                 FileSelection::new(&[glob], GlobSet::empty()).expect("a glob"),
             ),
-            tenants: TenantMap { fixed, by_namespace: Vec::new() },
+            tenants: TenantMap { fixed, ..TenantMap::default() },
             sink: 0,
             is_waiting: false,
             options: Arc::new(options(self.format)),
@@ -174,7 +174,7 @@ impl Node {
             unparker: unparker.clone(),
         }]]);
         let spec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: MEMORY_BYTES_MAX };
-        let budgets = Arc::new(Budgets::new(0, spec, HashMap::new()));
+        let budgets = Arc::new(Budgets::new(0, spec, usize::MAX, HashMap::new()));
         let buffers = Arc::new(Buffers::new(CHUNK_BYTES));
         let (asker, asks) = DiscoveryDoor::new(unparker.clone());
         let ledger = Arc::new(Ledger::default());

@@ -106,7 +106,7 @@ impl ReaderBed {
             discovery: asker,
             tracker: tracker_sender,
             lanes: Arc::new(LaneDirectory::new(vec![vec![door]])),
-            budgets: Arc::new(Budgets::new(0, spec, std::collections::HashMap::new())),
+            budgets: Arc::new(Budgets::new(0, spec, usize::MAX, std::collections::HashMap::new())),
             chunk_bytes: CHUNK_BYTES,
             buffers: Arc::new(Buffers::new(CHUNK_BYTES)),
             ledger: Arc::new(Ledger::default()),

@@ -82,10 +82,29 @@ fn topic(topic: Option<String>, check: &mut Check<'_>) -> Option<String> {
             format!("not of 1 to {TOPIC_BYTES_MAX} characters")
         }
         None if fixed == "." || fixed == ".." => "Kafka refuses these two".to_owned(),
+        None if !tells_apart(&topic) => {
+            let why = "two tenants could meet in one topic: names of both may hold what is between the two parts";
+            let cure = "write a `.` or `_` between them, such as logs-${tenant}.${namespace}";
+            check.error(path, why, cure);
+            return None;
+        }
         None => return Some(topic),
     };
     check.error(path, &why, cure);
     None
+}
+
+/// Whether two pairs of tenant and namespace never make the same topic. Neither has `_`, and a namespace no `.`:
+/// these tell where one ends and the other begins, while `a-b` and `c` would make what `a` and `b-c` make.
+fn tells_apart(topic: &str) -> bool {
+    let [tenant, namespace] = PARTS;
+    let separates = |one: &str, other: &str| {
+        topic.split(one).skip(1).all(|after| match after.split_once(other) {
+            Some((between, _)) => between.contains(['.', '_']),
+            None => true,
+        })
+    };
+    separates(tenant, namespace) && separates(namespace, tenant)
 }
 
 fn payload_compression(

@@ -1,0 +1,337 @@
+//! Memory plan: what the whole agent may have, as the sum of named parts.
+//!
+//! `memory` of the Agent is the cap. What the other parts do not take is for data in flight: the reserves of
+//! the tenants, and the pool that all share. Made at the start and whenever the configuration changes, before
+//! anything is stopped; `logferry check` prints it. Numbers alone: nothing is allocated here.
+
+use std::fmt::{self, Write as _};
+
+use anyhow::bail;
+use crd::{ByteSize, CompressionSettings, Settings, SinkSettings, SinkTarget, defaults};
+
+mod cgroup;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// The program itself: its pages, the heap that it starts with, metrics, and what the allocator keeps.
+///
+/// 16 MiB: of an idle agent 3 MiB are heap, and 8 to 15 MiB pages of the program, by how it was built.
+const PROGRAM_BYTES: usize = 16 * MIB;
+/// A thread: what it touches of its stack, and of an allocator's arena of its own.
+const THREAD_BYTES: usize = 256 * KIB;
+/// Threads beside readers and shippers.
+const OTHER_THREADS: usize = 5;
+/// A log file that is open: its source, its names, and its place in the watch.
+const OPEN_FILE_BYTES: usize = 2 * KIB;
+/// An embedded queue: rows of the segment that is written, and of those that are looked up.
+const QUEUE_BYTES: usize = 3 * MIB;
+/// A client of Kafka beside the messages, which are data in flight: what the allocator keeps for them
+/// (`allocator.rs`), record batches while they are compressed, and metadata.
+const KAFKA_BYTES: usize = 24 * MIB;
+/// What writing a record adds to its bytes, at most: data may be so much larger than what was read.
+const RECORD_BYTES: usize = 64;
+/// Blocks that are kept for the next batch, in number.
+const BLOCKS: usize = 4;
+/// Of the control group's limit, what is taken if nobody said how much: so many quarters. The rest is for the
+/// kernel, which charges the group for the pages of files and for sockets.
+const GROUP_QUARTERS: u64 = 3;
+
+/// The whole, and its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemoryPlan {
+    cap_bytes: usize,
+    /// Who says so.
+    why: String,
+    parts: Vec<Part>,
+    /// Reserves of the LogTenants together.
+    listed_bytes: usize,
+    /// Reserve of a tenant without a LogTenant.
+    other_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    name: &'static str,
+    bytes: usize,
+    /// Its arithmetic.
+    how: String,
+}
+
+impl MemoryPlan {
+    /// The plan of this process, which may have a limit of its control group.
+    ///
+    /// # Errors
+    /// If the parts do not fit; with the parts, and what to do.
+    pub(crate) fn of(settings: &Settings) -> anyhow::Result<MemoryPlan> {
+        MemoryPlan::within(settings, cgroup::limit_bytes())
+    }
+
+    fn within(settings: &Settings, group_bytes: Option<u64>) -> anyhow::Result<MemoryPlan> {
+        let parts = parts(settings);
+        let others: usize = parts.iter().map(|it| it.bytes).sum();
+        let other_bytes = settings.other_tenants_memory.reserved_bytes;
+        let tenants = settings.tenants.iter().map(|it| it.memory.reserved_bytes);
+        let listed_bytes: usize = tenants.fold(0, usize::saturating_add);
+        let reserves = listed_bytes.saturating_add(other_bytes);
+        let usual = others.saturating_add(reserves.max(defaults::DATA_BYTES.as_usize()));
+        let share = group_bytes.map(|it| it / 4 * GROUP_QUARTERS);
+        let share = share.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
+        let (cap_bytes, why) = match (settings.agent.memory_bytes, share) {
+            (Some(written), _) => (written, "spec.memory of the Agent".to_owned()),
+            (None, Some(share)) if share < usual => {
+                let limit = size(usize::try_from(group_bytes.unwrap_or(0)).unwrap_or(usize::MAX));
+                (
+                    share,
+                    format!("{GROUP_QUARTERS} quarters of the control group's limit of {limit}"),
+                )
+            }
+            (None, _) => {
+                let data = size(reserves.max(defaults::DATA_BYTES.as_usize()));
+                (usual, format!("its parts with {data} of data, as nothing limits it"))
+            }
+        };
+        let plan = MemoryPlan { cap_bytes, why, parts, listed_bytes, other_bytes };
+        let least = others.saturating_add(reserves);
+        if cap_bytes < least {
+            let count = settings.tenants.len();
+            bail!(
+                "Agent: spec.memory: {} ({}) are less than the {} of its parts: {}, and reserves of {} for \
+                 {count} LogTenants and those without one; write at least {} where the node has them, or \
+                 fewer readers, sinks and open files, or smaller batches and reserves",
+                size(cap_bytes),
+                plan.why,
+                size(least),
+                plan.sum(),
+                size(reserves),
+                size(least.next_multiple_of(MIB)),
+            );
+        }
+        Ok(plan)
+    }
+
+    /// What tenants share beside their reserves, in bytes.
+    pub(crate) fn pool_bytes(&self) -> usize {
+        self.data_bytes() - self.listed_bytes - self.other_reserves() * self.other_bytes
+    }
+
+    /// How many tenants without a LogTenant have a reserve: one, and as many as half of the rest holds.
+    pub(crate) fn other_reserves(&self) -> usize {
+        let rest = self.data_bytes() - self.listed_bytes - self.other_bytes;
+        1 + rest / 2 / self.other_bytes
+    }
+
+    /// All data in flight, in bytes.
+    fn data_bytes(&self) -> usize {
+        self.cap_bytes - self.parts.iter().map(|it| it.bytes).sum::<usize>()
+    }
+
+    /// The parts beside data, in a row.
+    fn sum(&self) -> String {
+        let mut text = String::new();
+        for part in &self.parts {
+            let plus = if text.is_empty() { "" } else { " + " };
+            write!(text, "{plus}{} {}", part.name, size(part.bytes)).expect("memory");
+        }
+        text
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    /// A table, each line with its arithmetic.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "memory: {} at most: {}", size(self.cap_bytes), self.why)?;
+        for Part { name, bytes, how } in &self.parts {
+            writeln!(f, "  {:>12}  {name}: {how}", size(*bytes))?;
+        }
+        let (data, listed) = (size(self.data_bytes()), size(self.listed_bytes));
+        let (others, each) = (self.other_reserves(), size(self.other_bytes));
+        let pool = size(self.pool_bytes());
+        write!(
+            f,
+            "  {data:>12}  data in flight: {listed} reserved for LogTenants + {others} tenants without one x \
+             {each} + {pool} that all share"
+        )
+    }
+}
+
+/// All but data in flight.
+fn parts(settings: &Settings) -> Vec<Part> {
+    let (agent, sinks) = (&settings.agent, &settings.sinks);
+    let batch = sinks.iter().map(|it| it.batch.bytes_max).max().unwrap_or(0);
+    let records = sinks.iter().map(|it| it.batch.records_max).max().unwrap_or(0);
+    let (readers, chunk) = (agent.readers, agent.chunk_bytes);
+    let shippers = agent.shippers * sinks.len();
+    let threads = readers + shippers + sinks.len() + OTHER_THREADS;
+    let codecs: usize = sinks.iter().map(codec_bytes).sum();
+    let is = |target: fn(&SinkTarget) -> bool| sinks.iter().filter(|it| target(&it.target)).count();
+    let queues = is(|it| matches!(it, SinkTarget::Queue(_)));
+    let kafkas = is(|it| matches!(it, SinkTarget::Kafka(_)));
+    let part = |name, bytes, how| Part { name, bytes, how };
+    let mut parts = vec![
+        part("program", PROGRAM_BYTES, "its pages, and what the allocator keeps".to_owned()),
+        part(
+            "threads",
+            threads * THREAD_BYTES,
+            format!("{threads} threads x {}", size(THREAD_BYTES)),
+        ),
+        part(
+            "readers",
+            readers * (2 * chunk + 2 * batch * sinks.len() + codecs),
+            format!(
+                "{readers} readers x (2 chunks x {} + {} sinks x 2 batches x {} + compressors of {})",
+                size(chunk),
+                sinks.len(),
+                size(batch),
+                size(codecs)
+            ),
+        ),
+        part(
+            "encoding",
+            readers * records * RECORD_BYTES,
+            format!(
+                "{readers} readers x {records} records of a batch x {RECORD_BYTES}B beside their bytes"
+            ),
+        ),
+        part(
+            "blocks",
+            BLOCKS * 2 * batch,
+            format!("{BLOCKS} blocks on their way back x 2 batches x {}", size(batch)),
+        ),
+        part(
+            "files",
+            agent.open_files_max * OPEN_FILE_BYTES,
+            format!("{} open files x {}", agent.open_files_max, size(OPEN_FILE_BYTES)),
+        ),
+    ];
+    if queues > 0 {
+        let how = format!("{queues} embedded queues x {}", size(QUEUE_BYTES));
+        parts.push(part("queues", queues * QUEUE_BYTES, how));
+    }
+    if kafkas > 0 {
+        let how = format!("{kafkas} clients of Kafka x {}", size(KAFKA_BYTES));
+        parts.push(part("kafka", kafkas * KAFKA_BYTES, how));
+    }
+    parts
+}
+
+/// A reader's compressor for a sink, with its table of the last blocks, in bytes.
+fn codec_bytes(sink: &SinkSettings) -> usize {
+    // Kafka's own is of its client.
+    if matches!(sink.target, SinkTarget::Kafka(_)) {
+        return 0;
+    }
+    match sink.compression {
+        CompressionSettings::Zstd { level } => zstd_bytes(level),
+        CompressionSettings::Lz4 { .. } => 64 * KIB,
+        CompressionSettings::Gzip { .. }
+        | CompressionSettings::Snappy
+        | CompressionSettings::None => 0,
+    }
+}
+
+/// A context of zstd for blocks of up to 16 MiB, in bytes; a test measures them.
+fn zstd_bytes(level: i32) -> usize {
+    match level {
+        ..=1 => MIB,
+        2..=4 => 6 * MIB,
+        5..=12 => 40 * MIB,
+        _ => 128 * MIB,
+    }
+}
+
+/// `bytes` for people: whole KiB, or MiB and a tenth.
+fn size(bytes: usize) -> String {
+    let is_exact = bytes.is_multiple_of(KIB) && (bytes < MIB || bytes.is_multiple_of(MIB));
+    if is_exact {
+        return ByteSize(bytes as u64).to_string();
+    }
+    let tenths = (bytes as u64 * 10).div_ceil(MIB as u64);
+    format!("{}.{}MiB", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::Compress as _;
+
+    use super::*;
+
+    fn settings(agent: &str, more: &str) -> Settings {
+        let head = "apiVersion: logferry.dev/v1alpha1";
+        let text = format!(
+            "{head}\nkind: Agent\nmetadata: {{name: a}}\nspec: {{{agent}}}\n---\n\
+             {head}\nkind: LogSink\nmetadata: {{name: default}}\nspec: {{queue: {{path: /q}}}}\n---\n\
+             {head}\nkind: LogConfig\nmetadata: {{name: c}}\nspec: {{source: {{containers: {{}}}}}}\n{more}"
+        );
+        let file = crd::ConfigFile { path: "m.yaml".into(), bytes: Ok(text.into_bytes()) };
+        crd::resolve(vec![file]).unwrap_or_else(|it| panic!("{it}"))
+    }
+
+    #[test]
+    fn the_parts_are_the_whole() {
+        let cases = [
+            ("memory: 64MiB", None, 64 * MIB),
+            ("memory: 64MiB", Some(1 << 40), 64 * MIB),
+            ("", Some(64 << 20), 48 * MIB),
+        ];
+        for (agent, group, cap) in cases {
+            let plan = MemoryPlan::within(&settings(agent, ""), group).unwrap();
+            let others: usize = plan.parts.iter().map(|it| it.bytes).sum();
+            let reserves = plan.listed_bytes + plan.other_reserves() * plan.other_bytes;
+            assert_eq!(others + reserves + plan.pool_bytes(), cap, "{plan}");
+        }
+        // Where nothing limits it, and where there is plenty, data gets its usual share.
+        for group in [None, Some(1 << 40)] {
+            let plan = MemoryPlan::within(&settings("", ""), group).unwrap();
+            assert_eq!(plan.data_bytes(), defaults::DATA_BYTES.as_usize(), "{plan}");
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused_with_their_sum() {
+        let error = MemoryPlan::within(&settings("memory: 24MiB", ""), None).unwrap_err();
+        let text = error.to_string();
+        for said in ["spec.memory: 24MiB", "program 16MiB + threads", "write at least "] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+        let least = text.split("write at least ").nth(1).unwrap().split(' ').next().unwrap();
+        let enough = settings(&format!("memory: {least}"), "");
+        MemoryPlan::within(&enough, None).expect("as it was told");
+        // The same of a group that is too small.
+        assert!(MemoryPlan::within(&settings("", ""), Some(24 << 20)).is_err());
+    }
+
+    #[test]
+    fn a_context_of_zstd_is_no_larger_than_planned() {
+        let mut state = 1_u64;
+        let mut word = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33).to_string()
+        };
+        let text: String = (0..200_000).map(|_| word()).collect();
+        for level in [1, 2, 4, 5, 9, 12, 13, 16, 19] {
+            let mut zstd = sink::compress::Zstd::new(level);
+            zstd.compress(text.as_bytes(), &mut Vec::new()).unwrap();
+            let bytes = zstd.context_bytes();
+            assert!(bytes <= zstd_bytes(level), "level {level}: {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_the_arithmetic() {
+        let more = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogTenant\nmetadata: {name: shop}\n\
+                    spec: {memory: {reserved: 4MiB}}\n";
+        let plan = MemoryPlan::within(&settings("memory: 64MiB, openFilesMax: 100", more), None);
+        let text = plan.unwrap().to_string();
+        let lines = [
+            "memory: 64MiB at most: spec.memory of the Agent",
+            "       16MiB  program: its pages, and what the allocator keeps",
+            "         2MiB  threads: 8 threads x 256KiB",
+            "       200KiB  files: 100 open files x 2KiB",
+            "data in flight: 4MiB reserved for LogTenants + ",
+        ];
+        for line in lines {
+            assert!(text.contains(line.trim_start()), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The cap on the agent's memory: what it says, and that it holds.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use crate::chaos::Cage;
+use crate::kit::{
+    Agent, Bed, LOGFERRY, Run, SMALL_QUEUE, Tmpfs, append, containers, now_ns, queue_sink,
+    resource, wait_until,
+};
+
+/// How often the agent's memory is looked at.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// Resident memory of the agent now, in bytes.
+fn resident(agent: &Agent) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{}/statm", agent.pid())).expect("it runs");
+    let pages = statm.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok()).expect("a number");
+    pages * 4096
+}
+
+/// Pods of so many namespaces, each a tenant, that have written `bytes` of the shortest lines, which take most
+/// memory for their bytes.
+fn flood(bed: &Bed, tenants: usize, bytes: usize) -> u64 {
+    let mut text = String::new();
+    let mut lines = 0;
+    while text.len() < bytes {
+        writeln!(text, "2026-01-02T15:04:05.000000000Z stdout F x").expect("memory");
+        lines += 1;
+    }
+    for tenant in 0..tenants {
+        let folder = bed.path(format!("pods/team-{tenant}_web_uid-{tenant}/app"));
+        fs::create_dir_all(&folder).unwrap();
+        append(&folder.join("0.log"), text.as_bytes());
+    }
+    lines * tenants as u64
+}
+
+/// Delivers a flood of `tenants` by an agent that may have `cap` MiB; returns the most it had, in MiB.
+fn peak_of_a_flood(cap: u64, tenants: usize, bytes: usize) -> f64 {
+    let bed = Bed::new();
+    let lines = flood(&bed, tenants, bytes);
+    let agent = bed.agent(&format!("  memory: {cap}MiB\n"));
+    bed.configure(&[&agent, &queue_sink(""), &containers("pods", "", "")]);
+    let cage = Cage::new(cap << 20);
+    let mut agent = match &cage {
+        Some(cage) => {
+            let script =
+                format!("echo 0 > {} && exec {LOGFERRY} \"$@\"", cage.entrance().display());
+            let mut command = std::process::Command::new("sh");
+            command.args(["-e", "-c", &script, "sh"]);
+            Agent::spawn_as(&bed, command)
+        }
+        None => Agent::spawn(&bed),
+    };
+    agent.wait_ready();
+    let (mut peak, begin_ns) = (0, now_ns());
+    loop {
+        peak = peak.max(resident(&agent));
+        let delivered = agent.metric("logferry_delivered_records_total");
+        if delivered >= lines as f64 {
+            break;
+        }
+        assert!(now_ns() - begin_ns < 300_000_000_000, "{delivered} of {lines}");
+        std::thread::sleep(SAMPLE);
+    }
+    assert_eq!(cage.as_ref().map_or(0, Cage::killed), 0, "killed for want of memory");
+    let mib = peak as f64 / f64::from(1 << 20);
+    println!("{tenants} tenants, {lines} lines, cap {cap} MiB: {mib:.1} MiB at most");
+    assert!(peak <= cap << 20, "{mib} MiB");
+    agent.stop();
+    mib
+}
+
+#[test]
+fn a_flood_of_short_lines_of_many_tenants_stays_below_the_cap() {
+    peak_of_a_flood(64, 12, 1 << 20);
+}
+
+/// What cannot be delivered stays in memory up to the cap, and in its files beyond.
+#[test]
+fn a_flood_into_a_queue_that_takes_nothing_stays_below_the_cap() {
+    const CAP: u64 = 64;
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 8 << 20);
+    // More tenants than have a reserve.
+    flood(&bed, 20, 4 << 20);
+    let agent = bed.agent(&format!("  memory: {CAP}MiB\n"));
+    bed.configure(&[&agent, SMALL_QUEUE, &containers("pods", "", "")]);
+    let agent = Agent::start(&bed);
+    disk.fill(0);
+    let mut peak = 0;
+    for _ in 0..60 {
+        peak = peak.max(resident(&agent));
+        std::thread::sleep(SAMPLE);
+    }
+    let mib = peak as f64 / f64::from(1 << 20);
+    println!("a queue that takes nothing, cap {CAP} MiB: {mib:.1} MiB at most");
+    assert!(peak <= CAP << 20, "{mib} MiB");
+    agent.wait_said("more tenants than reserves fit");
+    let held =
+        agent.metric("logferry_read_bytes_total") - agent.metric("logferry_delivered_bytes_total");
+    assert!(held > 4e6, "{held} bytes are waiting in memory: that shows nothing");
+}
+
+#[test]
+#[ignore = "takes minutes in a debug build"]
+fn a_long_flood_stays_below_the_cap() {
+    peak_of_a_flood(64, 40, 8 << 20);
+}
+
+#[test]
+fn check_prints_the_parts_and_refuses_those_that_do_not_fit() {
+    let bed = Bed::new();
+    let more = resource("LogTenant", "shop", "  memory: {reserved: 8MiB}\n");
+    let configure = |memory: &str| {
+        let agent = bed.agent(&format!("  memory: {memory}\n"));
+        bed.configure(&[&agent, &queue_sink(""), &containers("pods", "", ""), &more]);
+        Run::of(&["check", "--file", bed.config().to_str().unwrap()])
+    };
+    let good = configure("64MiB");
+    assert_eq!(good.code, Some(0), "{good:?}");
+    for said in ["memory: 64MiB at most", "program:", "8MiB reserved for LogTenants"] {
+        assert!(good.stdout.contains(said), "{said}: {good:?}");
+    }
+    let bad = configure("40MiB");
+    assert_ne!(bad.code, Some(0), "{bad:?}");
+    let said = bad.stdout + &bad.stderr;
+    assert!(said.contains("spec.memory: 40MiB") && said.contains("write at least"), "{said}");
+}
+
+#[test]
+fn a_reload_whose_parts_do_not_fit_leaves_the_last_good_one_running() {
+    let bed = Bed::new();
+    let configure = |memory: &str| {
+        let agent = bed.agent(&format!("  memory: {memory}\n"));
+        bed.configure(&[&agent, &queue_sink(""), &containers("pods", "", "")]);
+    };
+    configure("64MiB");
+    let agent = Agent::start(&bed);
+    configure("16MiB");
+    agent.wait_said("the changed configuration does not start; the last stays in force");
+    flood(&bed, 1, 1000);
+    wait_until(
+        "delivery by the last good one",
+        || agent.metric("logferry_delivered_records_total"),
+        |it| *it > 1.0,
+    );
+    agent.stop();
+}
