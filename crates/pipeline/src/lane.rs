@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use flow::{ContextId, Payload, is_mutant};
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
 use crate::sync::{Mutex, MutexGuard, Unparker};
 
@@ -29,10 +30,37 @@ pub struct LaneKey {
     pub shard: usize,
 }
 
+/// What the shipper says of a lane: whether its payloads are taken.
+#[derive(Debug, Default)]
+pub struct LaneState {
+    /// Monotonic time of the first refusal in a row; 0 if there is none.
+    refused_since_ns: AtomicU64,
+}
+
+impl LaneState {
+    /// Since when payloads are refused, if they are.
+    #[must_use]
+    pub fn refused_since_ns(&self) -> Option<u64> {
+        Some(self.refused_since_ns.load(Ordering::Relaxed)).filter(|since_ns| *since_ns > 0)
+    }
+
+    /// The first refusal in a row.
+    pub fn refused(&self, now_ns: u64) {
+        self.refused_since_ns.store(now_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// Payloads are taken again.
+    pub fn taken(&self) {
+        self.refused_since_ns.store(0, Ordering::Relaxed);
+    }
+}
+
 /// The reader's end.
 #[derive(Debug, Clone)]
 pub struct LaneSender {
     payloads: Sender<Payload>,
+    /// Whether they are taken.
+    pub state: Arc<LaneState>,
     shipper: Unparker,
 }
 
@@ -67,6 +95,8 @@ pub struct LaneReceiver {
     pub tenant: Arc<str>,
     /// The payloads, in order.
     pub payloads: Receiver<Payload>,
+    /// Tells the readers whether they are taken.
+    pub state: Arc<LaneState>,
 }
 
 /// Where a new lane is announced to its shipper.
@@ -113,10 +143,12 @@ impl LaneDirectory {
         }
         let door = &self.doors[key.sink][key.shard];
         let (sender, payloads) = bounded(LANE_PAYLOADS_MAX);
-        let receiver = LaneReceiver { tenant: Arc::clone(&key.tenant), payloads };
+        let state = Arc::new(LaneState::default());
+        let tenant = Arc::clone(&key.tenant);
+        let receiver = LaneReceiver { tenant, payloads, state: Arc::clone(&state) };
         // A shipper that has ended leaves the lane without a taker: it fills, and refuses.
         drop(door.lanes.send(receiver));
-        let lane = LaneSender { payloads: sender, shipper: door.unparker.clone() };
+        let lane = LaneSender { payloads: sender, state, shipper: door.unparker.clone() };
         lanes.insert(key.clone(), lane.clone());
         lane
     }

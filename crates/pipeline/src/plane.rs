@@ -19,6 +19,7 @@ use crate::checkpoint::{CheckpointStore, Damage};
 use crate::discovery::{Discovery, DiscoveryParts, ReaderDoor};
 use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
+use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::pins::Pins;
 use crate::reader::{DiscoveryDoor, Reader, ReaderParts, ReaderSink};
@@ -94,6 +95,7 @@ impl DataPlane {
         )
         .marking(acks.stored_mark());
         let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
+        let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 
@@ -124,6 +126,7 @@ impl DataPlane {
                 tracker: tracker_commands.clone(),
                 lanes: Arc::clone(&lanes),
                 budgets: Arc::clone(&budgets),
+                limits: Arc::clone(&limits),
                 chunk_bytes: plan.chunk_bytes,
                 buffers: Arc::clone(&buffers),
                 ledger: Arc::clone(&ledger),

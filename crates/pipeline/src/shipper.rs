@@ -169,6 +169,7 @@ impl Shipper {
                 }
                 if lane.backoff.succeeded() {
                     self.meter.lanes_retrying.sub(1);
+                    lane.receiver.state.taken();
                     tracing::info!(
                         sink = &*self.name,
                         tenant = &*lane.receiver.tenant,
@@ -199,6 +200,7 @@ impl Shipper {
         lane.pending = Some(payload);
         if is_first {
             self.meter.lanes_retrying.add(1);
+            lane.receiver.state.refused(now_ns);
             let (sink, tenant) = (&*self.name, &*lane.receiver.tenant);
             tracing::warn!(sink, tenant, %why, "refused; trying again, nothing is lost");
         }

@@ -66,7 +66,9 @@ fn bed(tenants: &[&str]) -> Bed {
     let mut lanes = Vec::new();
     for tenant in tenants {
         let (sender, payloads) = bounded(10);
-        new_lanes.send(LaneReceiver { tenant: Arc::from(*tenant), payloads }).unwrap();
+        new_lanes
+            .send(LaneReceiver { tenant: Arc::from(*tenant), payloads, state: Arc::default() })
+            .unwrap();
         lanes.push(sender);
     }
     let parts = ShipperParts {
