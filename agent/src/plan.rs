@@ -16,7 +16,6 @@ use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selecti
 use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
-use pipeline::limits::LimitPlan;
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
 use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
@@ -31,6 +30,7 @@ use crate::place;
 
 mod credentials;
 mod kafka;
+mod limits;
 mod unbuilt;
 
 pub(crate) use credentials::Credentials;
@@ -107,7 +107,7 @@ pub(crate) fn resolve(
             .iter()
             .map(|it| (Arc::from(&*it.name), budget(&it.memory)))
             .collect::<HashMap<_, _>>(),
-        limits: LimitPlan::default(),
+        limits: limits::of(settings),
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),

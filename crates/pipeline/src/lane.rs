@@ -153,6 +153,13 @@ impl LaneDirectory {
         lane
     }
 
+    /// All lanes, and since when the sink refuses their payloads, if it does.
+    #[must_use]
+    pub fn states(&self) -> Vec<(LaneKey, Option<u64>)> {
+        let lanes = self.lock();
+        lanes.iter().map(|(key, it)| (key.clone(), it.state.refused_since_ns())).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, LaneSender>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

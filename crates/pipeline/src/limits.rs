@@ -192,6 +192,12 @@ impl Limits {
         Limits { node, tenants, log_configs, shared: Mutex::new(shared), plan }
     }
 
+    /// Bytes that the whole node may read a second, if that is limited.
+    #[must_use]
+    pub fn node_bytes_per_second(&self) -> Option<u64> {
+        self.plan.node.bytes_per_second
+    }
+
     /// The tenant's weight among others.
     #[must_use]
     pub fn weight(&self, tenant: &str) -> u32 {

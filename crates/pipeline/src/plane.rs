@@ -53,6 +53,8 @@ pub struct DataPlane {
     flags: Arc<Flags>,
     ledger: Arc<Ledger>,
     budgets: Arc<Budgets>,
+    limits: Arc<Limits>,
+    lanes: Arc<LaneDirectory>,
     readers: Vec<ReaderDoor>,
     shippers: Vec<Unparker>,
     discovery: DiscoveryDoor,
@@ -160,6 +162,8 @@ impl DataPlane {
             flags,
             ledger,
             budgets,
+            limits,
+            lanes,
             readers,
             shippers: shipping.unparkers,
             discovery: discovery_door,
@@ -197,7 +201,8 @@ impl DataPlane {
     /// A way to ask where every source stands, apart from the plane.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags))
+        let shared = (Arc::clone(&self.limits), Arc::clone(&self.lanes));
+        Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags), shared)
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.

@@ -250,7 +250,10 @@ impl Reader {
     fn charge(&mut self, lane: LaneIndex, index: SourceIndex, begin_ns: u64) -> u64 {
         let now_ns = self.parts.clock.monotonic_ns();
         let took_ns = now_ns.saturating_sub(begin_ns);
-        self.schedule.spent(lane, cost_ns(self.turn_bytes, took_ns));
+        self.schedule.spent(
+            lane,
+            cost_ns(self.turn_bytes, took_ns, self.parts.limits.node_bytes_per_second()),
+        );
         if self.turn_bytes > 0
             && let Some(slot) = &mut self.slots[index]
         {

@@ -34,10 +34,14 @@ const TURN_NS: u64 = 1_000;
 /// of a reader: one large chunk, so that who waits for room is next when there is some.
 const CREDIT_NS: u64 = 1_000_000;
 
-/// What a turn is charged that read so many bytes and took so long.
+/// What a turn is charged that read so many bytes and took so long. Where the node has a limit of bytes, that is
+/// what is short, and a byte costs the time in which one comes in.
 #[must_use]
-pub fn cost_ns(bytes: u64, took_ns: u64) -> u64 {
-    bytes.saturating_mul(BYTE_NS).max(took_ns)
+pub fn cost_ns(bytes: u64, took_ns: u64, node_bytes_per_second: Option<u64>) -> u64 {
+    let limited_ns = node_bytes_per_second
+        .map_or(0, |per_second| u128::from(bytes) * 1_000_000_000 / u128::from(per_second));
+    let limited_ns = u64::try_from(limited_ns).unwrap_or(u64::MAX);
+    bytes.saturating_mul(BYTE_NS).max(took_ns).max(limited_ns)
 }
 
 /// Who is ready to be read.

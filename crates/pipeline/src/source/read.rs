@@ -159,11 +159,12 @@ impl Source {
         let mut wanted = (tail, OpenGroups::Wait);
         let mut known = before;
         let mut grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
-        if let Some(multiline) = &self.spec.options.multiline {
+        // What a group waits for may stand behind a read that was cut short: its time does not run yet.
+        let multiline = self.spec.options.multiline.as_ref().filter(|_| !may_grow);
+        if let Some(multiline) = multiline {
             self.waiting.note(self.cursor, &grouped.waiting, now_ns);
             let expired = self.waiting.expired(multiline.timeout_ns, now_ns);
-            // What a group waits for may stand behind a read that was cut short.
-            if expired != Streams::default() && !may_grow {
+            if expired != Streams::default() {
                 wanted.1 = OpenGroups::Flush(expired);
                 known = before;
                 grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
