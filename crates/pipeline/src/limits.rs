@@ -201,7 +201,7 @@ impl Limits {
     /// The tenant's weight among others.
     #[must_use]
     pub fn weight(&self, tenant: &str) -> u32 {
-        self.plan.tenants.get(tenant).map_or(crate::schedule::WEIGHT_USUAL, |it| it.weight)
+        self.plan.tenants.get(tenant).map_or(crate::lane::WEIGHT_USUAL, |it| it.weight)
     }
 
     /// What a source has to ask; nothing if nothing limits it.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::schedule::WEIGHT_USUAL;
+use crate::lane::WEIGHT_USUAL;
 
 /// Limits of bytes and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,4 +74,12 @@ pub struct LimitPlan {
     pub tenants: HashMap<Arc<str>, TenantLimits>,
     /// By name of the LogConfig.
     pub log_configs: HashMap<Arc<str>, LogConfigLimits>,
+}
+
+impl LimitPlan {
+    /// Weights by tenant.
+    #[must_use]
+    pub fn weights(&self) -> HashMap<Arc<str>, u32> {
+        self.tenants.iter().map(|(name, it)| (Arc::clone(name), it.weight)).collect()
+    }
 }
