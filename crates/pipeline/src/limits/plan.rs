@@ -36,6 +36,15 @@ pub enum AtLimit {
     ShedOldest,
 }
 
+/// When a tenant's policy decides, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What becomes of bytes that waited too long, or are about to be rotated away.
+    pub at_limit: AtLimit,
+    /// How long is too long, in nanoseconds; if absent, only what is about to be rotated away is in question.
+    pub max_lag_ns: Option<u64>,
+}
+
 /// What is said of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantLimits {
