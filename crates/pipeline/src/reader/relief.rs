@@ -11,6 +11,7 @@ use super::pace::{Kept, Leave};
 use super::{Reader, Slot};
 use crate::limits::{Answer, AtLimit};
 use crate::schedule::SourceIndex;
+use crate::source::ReadOutcome;
 
 /// How exactly the age of unread bytes is known: to this part of the longest that is allowed.
 const MARKS: u64 = 32;
@@ -128,6 +129,36 @@ impl Reader {
         let Answer::Granted(grant) = self.parts.limits.ask(toll, part, now_ns) else { return None };
         let bytes = pressing.min(grant.bytes.saturating_mul(u64::from(one_in)));
         Some(Leave { grant: Some(grant), bytes, kept: Kept::OneIn(one_in) })
+    }
+}
+
+impl Reader {
+    /// Leaves in the chunk what is to be delivered of a read; returns how many bytes and records these are.
+    pub(super) fn keep(
+        &mut self,
+        index: SourceIndex,
+        outcome: &mut ReadOutcome,
+        kept: Kept,
+    ) -> (u64, u64) {
+        let bytes = outcome.span.bytes();
+        let records = self.chunk.records().len() as u64;
+        let Some(slot) = &mut self.slots[index] else { return (bytes, records) };
+        match kept {
+            Kept::All => (bytes, records),
+            Kept::None => {
+                slot.source.meter.shed_records.add(records);
+                (0, 0)
+            }
+            Kept::OneIn(one_in) => {
+                let (left_out, of_bytes) = slot.pace.sample.thin(&mut self.chunk, bytes, one_in);
+                // What its LogConfig leaves out lies between the records, and is counted already.
+                let of_bytes = of_bytes.min(bytes - outcome.framed.filtered_bytes);
+                outcome.framed.filtered += left_out;
+                outcome.framed.filtered_bytes += of_bytes;
+                slot.source.meter.shed_records.add(u64::from(left_out));
+                (bytes - of_bytes, records - u64::from(left_out))
+            }
+        }
     }
 }
 

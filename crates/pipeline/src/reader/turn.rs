@@ -112,23 +112,8 @@ impl Reader {
         };
         let bytes = outcome.span.bytes();
         self.turn_bytes = bytes;
-        let read_records = self.chunk.records().len();
-        let mut kept_bytes = bytes;
-        if let Kept::OneIn(one_in) = leave.kept
-            && let Some(slot) = &mut self.slots[index]
-        {
-            let (records, left_out) = slot.pace.sample.thin(&mut self.chunk, bytes, one_in);
-            // What its LogConfig leaves out lies between the records, and is counted already.
-            let left_out = left_out.min(bytes - outcome.framed.filtered_bytes);
-            outcome.framed.filtered += records;
-            outcome.framed.filtered_bytes += left_out;
-            kept_bytes -= left_out;
-        }
-        let kept_records = if leave.kept == Kept::None { 0 } else { self.chunk.records().len() };
-        if let Some(slot) = &self.slots[index] {
-            slot.source.meter.shed_records.add((read_records - kept_records) as u64);
-        }
-        self.settle_limits(index, grant, (kept_bytes, kept_records as u64), now_ns);
+        let kept = self.keep(index, &mut outcome, leave.kept);
+        self.settle_limits(index, grant, kept, now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 && leave.kept == Kept::None {
             drop(permit);
