@@ -6,7 +6,8 @@ use std::fs;
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Run, append, body, files, queue_sink, resource, sleep_ms, wait_until,
+    Agent, Bed, Container, Run, append, body, containers, files, queue_sink, resource, sleep_ms,
+    wait_until,
 };
 
 const MIB: u64 = 1 << 20;
@@ -248,5 +249,30 @@ fn a_sample_keeps_one_in_so_many_of_what_has_waited_too_long() {
     let apart = numbers.windows(2).map(|it| it[1] - it[0]);
     assert!(apart.clone().all(|it| it <= 10), "one in ten at least");
     assert!(apart.filter(|it| *it == 10).count() > 100, "and mostly no more");
+    bed.assert_audit_clean();
+}
+
+#[test]
+fn what_the_next_rotation_would_take_is_shed_while_a_limit_holds_it_back() {
+    let bed = Bed::new();
+    let spec = "  limits: {bytesPerSecond: 10KiB, atLimit: shedOldest}\n";
+    let tenant = resource("LogTenant", "shop", spec);
+    bed.configure(&[&bed.agent(""), &queue_sink(""), &tenant, &containers("pods", "", "")]);
+    let mut container = Container::create(&bed.path("pods/shop_web-0_u1/app"));
+    container.write(1);
+    let agent = Agent::start(&bed);
+    for _ in 0..8 {
+        container.write(1_000);
+        sleep_ms(200);
+        container.rotate();
+        sleep_ms(200);
+    }
+    let written = container.bodies().len() as u64 * container.line_bytes();
+    let gaps = || count(&agent, "logferry_gap_bytes_total");
+    let done = || delivered(&agent, "shop") + gaps();
+    wait_until("all", done, |it| *it == written);
+    let shed = agent.metrics().sum_where("logferry_gap_bytes_total", "reason", "shed");
+    assert!(gaps() > written / 2 && shed == Some(gaps() as f64), "{shed:?} of {}", gaps());
+    agent.stop();
     bed.assert_audit_clean();
 }
