@@ -32,6 +32,7 @@ use crate::place;
 
 mod credentials;
 mod kafka;
+mod limits;
 mod unbuilt;
 #[cfg(test)]
 mod worlds;
@@ -115,6 +116,7 @@ pub(crate) fn resolve(
             .iter()
             .map(|it| (Arc::from(&*it.name), budget(&it.memory)))
             .collect::<HashMap<_, _>>(),
+        limits: limits::of(settings),
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),

@@ -13,6 +13,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::fs::Printable;
+use pipeline::limits::LimitReport;
+use pipeline::reader::WaitsFor;
 use pipeline::source::SourceReport;
 use tokio::net::TcpListener;
 
@@ -95,6 +97,34 @@ async fn sources(State(desk): State<Desk>) -> impl IntoResponse {
     Json(reports.iter().map(source).collect::<Vec<_>>())
 }
 
+/// What a source waits for; times in milliseconds.
+fn waits_for(it: WaitsFor) -> serde_json::Value {
+    const MILLISECOND_NS: u64 = 1_000_000;
+    match it {
+        WaitsFor::Limit { level, for_ns } => serde_json::json!({
+            "what": "limit", "level": level.name(), "for_ms": for_ns.div_ceil(MILLISECOND_NS),
+        }),
+        WaitsFor::Memory { used_bytes } => {
+            serde_json::json!({"what": "memory", "used_bytes": used_bytes})
+        }
+        WaitsFor::Lane => serde_json::json!({"what": "lane"}),
+        WaitsFor::Sink { since_ns } => {
+            serde_json::json!({"what": "sink", "since_ms": since_ns / MILLISECOND_NS})
+        }
+        WaitsFor::Turn => serde_json::json!({"what": "turn"}),
+    }
+}
+
+fn limit(it: &LimitReport) -> serde_json::Value {
+    serde_json::json!({
+        "level": it.level.name(),
+        "unit": if it.is_bytes { "bytes" } else { "records" },
+        "per_second": it.per_second,
+        "tokens": it.tokens,
+        "debt": it.debt,
+    })
+}
+
 fn source(report: &SourceReport) -> serde_json::Value {
     let generations = report.generations.iter().map(|it| {
         serde_json::json!({
@@ -115,6 +145,8 @@ fn source(report: &SourceReport) -> serde_json::Value {
         "lag_bytes": report.lag_bytes,
         "at_risk_bytes": report.at_risk_bytes,
         "failures": report.failures,
+        "waits_for": report.waits_for.map(waits_for),
+        "limits": report.limits.iter().map(limit).collect::<Vec<_>>(),
         "generations": generations.collect::<Vec<_>>(),
     })
 }

@@ -92,6 +92,18 @@ impl Exposition {
         self.of(name).map(|sample| sample.value).reduce(|sum, value| sum + value)
     }
 
+    /// The sum of `name` over the label sets in which `label` is `value`; `None` if there is none.
+    #[must_use]
+    pub fn sum_where(&self, name: &str, label: &str, value: &str) -> Option<f64> {
+        let is_it = |sample: &&Sample| {
+            sample
+                .labels
+                .iter()
+                .any(|(its_label, its_value)| its_label == label && its_value == value)
+        };
+        self.of(name).filter(is_it).map(|sample| sample.value).reduce(|sum, value| sum + value)
+    }
+
     /// The `quantile` (0 to 1) of the histogram or summary `name` over all label sets.
     ///
     /// Of a histogram as Prometheus' `histogram_quantile` has it, by linear interpolation within

@@ -228,6 +228,31 @@ fn concerns(source: &Value, subject: &Subject<'_>) -> bool {
     }
 }
 
+/// What holds the source back, if anything does.
+fn print_waits(out: &mut impl Write, waits: &Value) -> std::io::Result<()> {
+    match waits["what"].as_str() {
+        Some("limit") => writeln!(
+            out,
+            "  waits for the limit of its {}, {} ms still",
+            waits["level"].as_str().unwrap_or("?"),
+            waits["for_ms"]
+        ),
+        Some("memory") => writeln!(
+            out,
+            "  waits for memory: {} bytes of its tenant are in flight, and are not acknowledged",
+            waits["used_bytes"]
+        ),
+        Some("lane") => writeln!(out, "  waits for the sink, which takes less than is read"),
+        Some("sink") => writeln!(
+            out,
+            "  waits for the sink, which has refused its payloads for {} ms; see the agent's log",
+            waits["since_ms"]
+        ),
+        Some("turn") => writeln!(out, "  waits for its turn"),
+        _ => Ok(()),
+    }
+}
+
 fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
     let text = |name: &str| source[name].as_str().unwrap_or("?").to_owned();
     writeln!(
@@ -246,6 +271,16 @@ fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
         source["at_risk_bytes"],
         source["failures"]
     )?;
+    print_waits(out, &source["waits_for"])?;
+    for it in source["limits"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let (level, unit) =
+            (it["level"].as_str().unwrap_or("?"), it["unit"].as_str().unwrap_or("?"));
+        writeln!(
+            out,
+            "  limit of its {level}: {} {unit} a second; {} may be read now, {} are owed",
+            it["per_second"], it["tokens"], it["debt"]
+        )?;
+    }
     for it in source["generations"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let fate = match (it["gone"] == true, it["endangered"] == true) {
             (true, _) => ", removed",

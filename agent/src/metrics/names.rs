@@ -21,6 +21,12 @@ pub(crate) struct Metric {
 
 pub(crate) const BUILD_INFO: &str = "logferry_build_info";
 pub(crate) const READ_BYTES: &str = "logferry_read_bytes_total";
+pub(crate) const DELAYED_BYTES: &str = "logferry_delayed_bytes_total";
+pub(crate) const DELAYED_SECONDS: &str = "logferry_delayed_seconds_total";
+pub(crate) const SHED_RECORDS: &str = "logferry_shed_records_total";
+pub(crate) const LIMIT_DEBT_BYTES: &str = "logferry_limit_debt_bytes";
+pub(crate) const LANES: &str = "logferry_lanes";
+pub(crate) const LANES_REFUSED: &str = "logferry_lanes_refused";
 pub(crate) const DELIVERED_BYTES: &str = "logferry_delivered_bytes_total";
 pub(crate) const DELIVERED_RECORDS: &str = "logferry_delivered_records_total";
 pub(crate) const FILTERED_BYTES: &str = "logferry_filtered_bytes_total";
@@ -70,11 +76,33 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 41] = [
+pub(crate) const ALL: [Metric; 47] = [
     counter(
         READ_BYTES,
         "tenant",
         "bytes that got cursors: delivered + filtered + gaps + in flight",
+    ),
+    counter(DELAYED_BYTES, "tenant", "bytes that were read after a limit made them wait"),
+    counter(
+        DELAYED_SECONDS,
+        "tenant",
+        "how long limits made reads wait, of all sources that asked",
+    ),
+    counter(
+        SHED_RECORDS,
+        "tenant",
+        "records that `atLimit` passed over (gap `shed`) or left out (filtered), as they were read",
+    ),
+    gauge(
+        LIMIT_DEBT_BYTES,
+        "tenant",
+        "bytes read beyond the tenant's tokens, which are paid before the next read",
+    ),
+    gauge(LANES, "tenant", "lanes of the tenant: its own queue to a shipper of a sink"),
+    gauge(
+        LANES_REFUSED,
+        "tenant",
+        "… of which the sink refuses so many: one payload of each is tried again with growing pauses",
     ),
     counter(DELIVERED_BYTES, "tenant", "bytes of sources acknowledged by the queue, in records"),
     counter(DELIVERED_RECORDS, "tenant", "records acknowledged by the queue"),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::cast_precision_loss, reason = "gauges are floating point by Prometheus' rule")]
 
+use std::collections::BTreeMap;
+
 use flow::GapReason;
 use metrics::{counter, gauge};
 use pipeline::meter::{Meter, TenantMeter};
@@ -21,7 +23,27 @@ pub(crate) fn all(status: &Status) {
     }
     sinks(&status.meter);
     plane(&status.meter, now_ns);
+    reporter(status, now_ns);
     agent(status);
+}
+
+/// What only the running data plane knows.
+fn reporter(status: &Status, now_ns: u64) {
+    let Some(reporter) = status.now().reporter.clone() else { return };
+    for (tenant, bytes) in reporter.limit_debts(now_ns) {
+        gauge!(names::LIMIT_DEBT_BYTES, "tenant" => tenant.to_string()).set(bytes as f64);
+    }
+    let mut lanes: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for (key, refused) in reporter.lanes() {
+        let (all, of_refused) = lanes.entry(key.tenant.to_string()).or_default();
+        *all += 1;
+        *of_refused += u32::from(refused.is_some());
+    }
+    for (tenant, (all, refused)) in lanes {
+        let labels = [("tenant", tenant)];
+        gauge!(names::LANES, &labels).set(f64::from(all));
+        gauge!(names::LANES_REFUSED, &labels).set(f64::from(refused));
+    }
 }
 
 fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
@@ -41,6 +63,9 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     }
     let read = meter.read_bytes.get();
     counter!(names::READ_BYTES, &labels).absolute(read);
+    counter!(names::DELAYED_BYTES, &labels).absolute(meter.delayed_bytes.get());
+    counter!(names::SHED_RECORDS, &labels).absolute(meter.shed_records.get());
+    counter!(names::DELAYED_SECONDS, &labels).absolute(meter.delayed_ns.get() / 1_000_000_000);
     counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
     counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());
     counter!(names::FILTERED_BYTES, &labels).absolute(filtered);

@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AgentSettings, AtLimit, LogConfigSettings, Settings, TenantSettings, defaults};
+use crd::{AgentSettings, AtLimit, Settings, TenantSettings};
 
 use super::kafka;
 
@@ -14,10 +14,6 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
     refuse_fields(&title, &fields)?;
     for tenant in &settings.tenants {
         (title, fields) = (format!("LogTenant {}", tenant.name), of_tenant(tenant));
-        refuse_fields(&title, &fields)?;
-    }
-    for config in &settings.log_configs {
-        (title, fields) = (format!("LogConfig {}", config.name), of_log_config(config));
         refuse_fields(&title, &fields)?;
     }
     Ok(())
@@ -34,27 +30,16 @@ fn refuse_fields(title: &str, fields: &Fields) -> anyhow::Result<()> {
 }
 
 fn of_agent(agent: &AgentSettings) -> Fields {
-    vec![("limits", agent.limits.is_limited()), ("spool", agent.spool.is_some())]
+    vec![("spool", agent.spool.is_some())]
 }
 
 fn of_tenant(tenant: &TenantSettings) -> Fields {
     let limits = &tenant.limits;
     vec![
-        ("weight", tenant.weight != defaults::WEIGHT),
-        ("limits", limits.rate.is_limited()),
-        ("limits.maxLag", limits.max_lag.is_some()),
-        ("limits.atLimit", limits.at_limit != AtLimit::Delay),
+        ("limits.atLimit", limits.at_limit == AtLimit::Spool),
         ("spoolBytes", tenant.spool_bytes_max.is_some()),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
         ("openFiles", tenant.open_files_max.is_some()),
-    ]
-}
-
-fn of_log_config(config: &LogConfigSettings) -> Fields {
-    let limits = &config.limits;
-    vec![
-        ("limits", limits.rate.is_limited()),
-        ("limits.perContainer", limits.per_container.is_limited()),
     ]
 }
 
@@ -77,32 +62,21 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
         let cases = [
-            ("Agent", "limits: {bytesPerSecond: 1MiB}", "Agent: limits:"),
             ("Agent", "spool: {}", "Agent: spool:"),
-            ("LogTenant", "weight: 99", "LogTenant it: weight:"),
-            ("LogTenant", "limits: {recordsPerSecond: 1}", "LogTenant it: limits:"),
-            ("LogTenant", "limits: {maxLag: 1m}", "LogTenant it: limits.maxLag:"),
-            ("LogTenant", "limits: {atLimit: shedOldest}", "LogTenant it: limits.atLimit:"),
             ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
             ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
-            ("LogConfig", "limits: {bytesPerSecond: 1MiB}", "LogConfig it: limits:"),
-            (
-                "LogConfig",
-                "limits: {perContainer: {recordsPerSecond: 9}}",
-                "LogConfig it: limits.perContainer:",
-            ),
         ];
         for (kind, spec, begin) in cases {
             let refusal = refusal(kind, spec).unwrap_or_default();
             assert!(refusal.starts_with(begin), "{spec}: {refusal}");
         }
         for (kind, spec) in [
-            ("Agent", "limits: {}"),
+            ("Agent", "limits: {bytesPerSecond: 1MiB}"),
             (
                 "LogTenant",
-                "weight: 100, pinnedBytes: 0, sinks: [default], limits: {atLimit: delay}",
+                "weight: 99, pinnedBytes: 0, sinks: [default], limits: {recordsPerSecond: 1}",
             ),
-            ("LogConfig", "limits: {perContainer: {}}"),
+            ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
         }

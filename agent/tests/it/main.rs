@@ -13,6 +13,7 @@ mod multiline;
 mod plain_files;
 mod pods;
 mod rotation;
+mod shares;
 mod short_lived;
 mod sinks;
 

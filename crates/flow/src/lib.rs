@@ -18,6 +18,7 @@ mod fingerprint;
 mod gap;
 mod mutant;
 mod payload;
+mod rate;
 mod record;
 mod section;
 mod sink;
@@ -34,6 +35,7 @@ pub use fingerprint::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place};
 pub use gap::{Gap, GapReason};
 pub use mutant::is_mutant;
 pub use payload::{Codec, Encoding, Payload, PayloadHeader};
+pub use rate::{Bucket, Rate};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use flow::{ContextId, Payload, is_mutant};
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
 use crate::sync::{Mutex, MutexGuard, Unparker};
 
@@ -29,10 +30,37 @@ pub struct LaneKey {
     pub shard: usize,
 }
 
+/// What the shipper says of a lane: whether its payloads are taken.
+#[derive(Debug, Default)]
+pub struct LaneState {
+    /// Monotonic time of the first refusal in a row; 0 if there is none.
+    refused_since_ns: AtomicU64,
+}
+
+impl LaneState {
+    /// Since when payloads are refused, if they are.
+    #[must_use]
+    pub fn refused_since_ns(&self) -> Option<u64> {
+        Some(self.refused_since_ns.load(Ordering::Relaxed)).filter(|since_ns| *since_ns > 0)
+    }
+
+    /// The first refusal in a row.
+    pub fn refused(&self, now_ns: u64) {
+        self.refused_since_ns.store(now_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// Payloads are taken again.
+    pub fn taken(&self) {
+        self.refused_since_ns.store(0, Ordering::Relaxed);
+    }
+}
+
 /// The reader's end.
 #[derive(Debug, Clone)]
 pub struct LaneSender {
     payloads: Sender<Payload>,
+    /// Whether they are taken.
+    pub state: Arc<LaneState>,
     shipper: Unparker,
 }
 
@@ -65,8 +93,12 @@ impl LaneSender {
 pub struct LaneReceiver {
     /// Whose payloads.
     pub tenant: Arc<str>,
+    /// The tenant's share of the sink beside others; at least 1.
+    pub weight: u32,
     /// The payloads, in order.
     pub payloads: Receiver<Payload>,
+    /// Tells the readers whether they are taken.
+    pub state: Arc<LaneState>,
 }
 
 /// Where a new lane is announced to its shipper.
@@ -84,13 +116,24 @@ pub struct LaneDirectory {
     /// By sink, then by shard.
     doors: Vec<Vec<ShipperDoor>>,
     lanes: Mutex<HashMap<LaneKey, LaneSender>>,
+    /// Of tenants that have another than the usual one.
+    weights: HashMap<Arc<str>, u32>,
 }
+
+/// A tenant's weight if nothing else is said.
+pub const WEIGHT_USUAL: u32 = 100;
 
 impl LaneDirectory {
     /// A directory over the shippers of each sink.
     #[must_use]
     pub fn new(doors: Vec<Vec<ShipperDoor>>) -> LaneDirectory {
-        LaneDirectory { doors, lanes: Mutex::new(HashMap::new()) }
+        LaneDirectory { doors, lanes: Mutex::new(HashMap::new()), weights: HashMap::new() }
+    }
+
+    /// The same, for tenants with these weights.
+    #[must_use]
+    pub fn weighing(self, weights: HashMap<Arc<str>, u32>) -> LaneDirectory {
+        LaneDirectory { weights, ..self }
     }
 
     /// The key of the lane for a context: always the same shard, so that a context stays in order.
@@ -113,12 +156,22 @@ impl LaneDirectory {
         }
         let door = &self.doors[key.sink][key.shard];
         let (sender, payloads) = bounded(LANE_PAYLOADS_MAX);
-        let receiver = LaneReceiver { tenant: Arc::clone(&key.tenant), payloads };
+        let state = Arc::new(LaneState::default());
+        let tenant = Arc::clone(&key.tenant);
+        let weight = self.weights.get(&tenant).copied().unwrap_or(WEIGHT_USUAL);
+        let receiver = LaneReceiver { tenant, weight, payloads, state: Arc::clone(&state) };
         // A shipper that has ended leaves the lane without a taker: it fills, and refuses.
         drop(door.lanes.send(receiver));
-        let lane = LaneSender { payloads: sender, shipper: door.unparker.clone() };
+        let lane = LaneSender { payloads: sender, state, shipper: door.unparker.clone() };
         lanes.insert(key.clone(), lane.clone());
         lane
+    }
+
+    /// All lanes, and since when the sink refuses their payloads, if it does.
+    #[must_use]
+    pub fn states(&self) -> Vec<(LaneKey, Option<u64>)> {
+        let lanes = self.lock();
+        lanes.iter().map(|(key, it)| (key.clone(), it.state.refused_since_ns())).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, LaneSender>> {

@@ -18,6 +18,7 @@ pub mod doorbell;
 pub mod frame;
 pub mod fs;
 pub mod lane;
+pub mod limits;
 pub mod memory;
 pub mod meter;
 pub mod pins;

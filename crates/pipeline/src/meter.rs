@@ -48,6 +48,12 @@ pub type InFlight = (u64, SourceId, u64);
 pub struct TenantMeter {
     /// Bytes of the source that got cursors, gaps included.
     pub read_bytes: Count,
+    /// Bytes that were read after they had waited for a limit.
+    pub delayed_bytes: Count,
+    /// How long reads waited for limits, in nanoseconds: of all sources that asked.
+    pub delayed_ns: Count,
+    /// Records passed over or left out because of a limit, when they were read.
+    pub shed_records: Count,
     /// Bytes acknowledged by the queue, in records.
     pub delivered_bytes: Count,
     /// Records acknowledged by the queue.

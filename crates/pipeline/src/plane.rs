@@ -19,6 +19,7 @@ use crate::checkpoint::{CheckpointStore, Damage};
 use crate::discovery::{Discovery, DiscoveryParts, ReaderDoor};
 use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
+use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::pins::Pins;
 use crate::reader::{DiscoveryDoor, Reader, ReaderParts, ReaderSink};
@@ -52,6 +53,8 @@ pub struct DataPlane {
     flags: Arc<Flags>,
     ledger: Arc<Ledger>,
     budgets: Arc<Budgets>,
+    limits: Arc<Limits>,
+    lanes: Arc<LaneDirectory>,
     readers: Vec<ReaderDoor>,
     shippers: Vec<Unparker>,
     discovery: DiscoveryDoor,
@@ -99,6 +102,8 @@ impl DataPlane {
             plan.default_reserves,
             plan.budgets,
         ));
+        let weights = plan.limits.weights();
+        let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
 
@@ -114,7 +119,7 @@ impl DataPlane {
 
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
         let tracker = tracker.restoring(memory.settle());
-        let lanes = Arc::new(LaneDirectory::new(shipping.doors));
+        let lanes = Arc::new(LaneDirectory::new(shipping.doors).weighing(weights));
         let pins = Arc::new(Pins::new(plan.pinned_bytes_max).limited(plan.pinned_by_tenant));
         let discovery_parker = Parker::new();
         let (discovery_door, asks) = DiscoveryDoor::new(discovery_parker.unparker().clone());
@@ -129,6 +134,7 @@ impl DataPlane {
                 tracker: tracker_commands.clone(),
                 lanes: Arc::clone(&lanes),
                 budgets: Arc::clone(&budgets),
+                limits: Arc::clone(&limits),
                 chunk_bytes: plan.chunk_bytes,
                 buffers: Arc::clone(&buffers),
                 ledger: Arc::clone(&ledger),
@@ -162,6 +168,8 @@ impl DataPlane {
             flags,
             ledger,
             budgets,
+            limits,
+            lanes,
             readers,
             shippers: shipping.unparkers,
             discovery: discovery_door,
@@ -199,7 +207,8 @@ impl DataPlane {
     /// A way to ask where every source stands, apart from the plane.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags))
+        let shared = (Arc::clone(&self.limits), Arc::clone(&self.lanes));
+        Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags), shared)
     }
 
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.

@@ -18,10 +18,11 @@ use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
 use crate::lane::LaneDirectory;
+use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::pins::Pins;
-use crate::schedule::{LaneIndex, Schedule, SourceIndex};
+use crate::schedule::{LaneIndex, Schedule, SourceIndex, TenantIndex, cost_ns};
 use crate::source::Source;
 use crate::tracker::TrackerCommand;
 
@@ -31,20 +32,25 @@ mod door;
 mod gather;
 mod hold;
 mod open_ring;
+mod pace;
 mod pack;
+mod relief;
 mod rest;
 mod settle;
 mod turn;
+mod waits;
 pub use command::{Ask, ChainFiles, Command, ReaderReport};
 pub use door::DiscoveryDoor;
 pub use gather::BatchLimits;
 use gather::Gather;
 use hold::Holds;
 use open_ring::OpenRing;
+use pace::{Naps, Pace, SLICE_NS};
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
 use rest::Seat;
 use turn::next_tick;
+pub use waits::WaitsFor;
 
 /// What a reader works with.
 #[derive(Debug)]
@@ -61,6 +67,8 @@ pub struct ReaderParts {
     pub lanes: Arc<LaneDirectory>,
     /// Memory.
     pub budgets: Arc<Budgets>,
+    /// How fast sources may be read.
+    pub limits: Arc<Limits>,
     /// Size of the read buffer, in bytes.
     pub chunk_bytes: usize,
     /// Buffers of blocks, on their way back from shippers.
@@ -114,6 +122,10 @@ pub struct Reader {
     by_context: HashMap<ContextId, Seat>,
     next_id: u32,
     schedule: Schedule,
+    tenants: HashMap<Arc<str>, TenantIndex>,
+    naps: Naps,
+    /// Bytes that the turn brought.
+    turn_bytes: u64,
     timers: BinaryHeap<Reverse<(u64, SourceIndex)>>,
     gathers: Vec<Gather>,
     open: OpenRing,
@@ -135,6 +147,7 @@ struct Slot {
     /// Earliest of its timers; later ones in the heap are of no meaning.
     due_ns: Option<u64>,
     open_files: usize,
+    pace: Pace,
 }
 
 /// Turns in one tick: a bound, so that time is looked at in between.
@@ -153,7 +166,6 @@ impl Reader {
     /// A reader without sources.
     #[must_use]
     pub fn new(parts: ReaderParts) -> Reader {
-        let quantum_bytes = u32::try_from(parts.chunk_bytes).expect("chunks are small");
         let packer = |sink: &ReaderSink| {
             let blocks = Arc::clone(&parts.buffers);
             let spare_bytes_max = blocks.bytes_max();
@@ -167,7 +179,10 @@ impl Reader {
             slots: Vec::new(),
             free: Vec::new(),
             by_context: HashMap::new(),
-            schedule: Schedule::new(quantum_bytes),
+            schedule: Schedule::default(),
+            tenants: HashMap::new(),
+            naps: Naps::default(),
+            turn_bytes: 0,
             timers: BinaryHeap::new(),
             gathers: Vec::new(),
             holds: Holds::default(),
@@ -179,13 +194,16 @@ impl Reader {
 
     /// Takes commands, then turns, then hands over.
     pub fn tick(&mut self) -> Tick {
-        let now_ns = self.parts.clock.monotonic_ns();
+        let mut now_ns = self.parts.clock.monotonic_ns();
+        let end_ns = now_ns + SLICE_NS;
         let mut worked = self.take_commands(now_ns);
         self.wake_due(now_ns);
+        self.wake_napping(now_ns);
         self.tend_holds(now_ns);
         self.schedule.unblock_all();
         for _ in 0..TURNS_MAX {
-            if self.is_stopping {
+            // Slow sources do not keep those waiting whose time has come.
+            if self.is_stopping || now_ns >= end_ns {
                 break;
             }
             let Some((lane, index)) = self.schedule.next_turn() else { break };
@@ -197,15 +215,17 @@ impl Reader {
                 self.schedule.block(lane, index);
                 continue;
             }
+            self.turn_bytes = 0;
             worked |= self.turn(lane, index, now_ns);
+            now_ns = self.charge(lane, index, now_ns);
             if !self.is_starting || self.schedule.ready_count() < TURNS_MAX {
                 // A new file is opened between two reads: it may be gone after many.
                 worked |= self.take_commands(now_ns);
             }
         }
-        let is_idle = self.schedule.is_idle() || self.is_stopping;
-        for gather in &mut self.gathers {
-            gather.flush(is_idle, &mut self.packers[gather.key.sink]);
+        for (lane, gather) in self.gathers.iter_mut().enumerate() {
+            let is_quiet = self.is_stopping || self.schedule.is_quiet(lane);
+            gather.flush(is_quiet, &mut self.packers[gather.key.sink]);
         }
         if worked && !self.is_stopping {
             return Tick::Busy;
@@ -222,7 +242,25 @@ impl Reader {
             return Tick::Busy;
         }
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
-        Tick::Idle([timer_ns, blocked_ns, self.holds.due_ns()].into_iter().flatten().min())
+        let asleep_ns = [self.naps.due_ns(), self.schedule.due_ns()];
+        let due_ns = [timer_ns, blocked_ns, self.holds.due_ns()].into_iter().chain(asleep_ns);
+        Tick::Idle(due_ns.flatten().min())
+    }
+
+    /// Charges the turn that began at `begin_ns` to the lane and its tenant; returns the time now.
+    fn charge(&mut self, lane: LaneIndex, index: SourceIndex, begin_ns: u64) -> u64 {
+        let now_ns = self.parts.clock.monotonic_ns();
+        let took_ns = now_ns.saturating_sub(begin_ns);
+        self.schedule.spent(
+            lane,
+            cost_ns(self.turn_bytes, took_ns, self.parts.limits.node_bytes_per_second()),
+        );
+        if self.turn_bytes > 0
+            && let Some(slot) = &mut self.slots[index]
+        {
+            slot.pace.took(self.turn_bytes, took_ns);
+        }
+        now_ns
     }
 
     /// Reads nothing more; hands over what is gathered.

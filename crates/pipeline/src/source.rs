@@ -13,7 +13,9 @@ use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span}
 use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
 use crate::fs::{Fs, Inflaters, Stat};
+use crate::limits::LimitReport;
 use crate::meter::TenantMeter;
+use crate::reader::WaitsFor;
 
 mod carrier;
 mod classify;
@@ -142,6 +144,8 @@ pub struct Source {
     files: hold::Files,
     /// How many new files may be opened before it is their turn.
     pub open_max: u32,
+    /// Most that a read brings, in bytes, unless it has to be more for a whole record.
+    pub read_max: usize,
 }
 
 /// A generation that was being read before the start, and has not been seen since.
@@ -190,6 +194,10 @@ pub struct SourceReport {
     pub at_risk_bytes: u64,
     /// Failures in a row of opening or reading.
     pub failures: u32,
+    /// What holds it back, if it has something to read.
+    pub waits_for: Option<WaitsFor>,
+    /// Where its limits stand.
+    pub limits: Vec<LimitReport>,
     /// Path, offset, size as last seen, whether open: of each generation.
     pub generations: Vec<GenerationReport>,
 }
@@ -239,6 +247,7 @@ impl Source {
             pinned_bytes: 0,
             files: hold::Files::default(),
             open_max: u32::MAX,
+            read_max: usize::MAX,
         }
     }
 
@@ -336,6 +345,8 @@ impl Source {
             lag_bytes: self.unread_bytes(),
             at_risk_bytes: self.at_risk_bytes(),
             failures: self.retry.failures,
+            waits_for: None,
+            limits: Vec::new(),
             generations: generations.collect(),
         }
     }

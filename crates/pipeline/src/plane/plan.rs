@@ -9,6 +9,7 @@ use flow::{AckSender, Clock, ReadBack};
 use crate::budgets::BudgetSpec;
 use crate::checkpoint::OpenError;
 use crate::discovery::{Place, Rule};
+use crate::limits::LimitPlan;
 use crate::meter::{Meter, Observe};
 use crate::reader::ReaderSink;
 use crate::shipper::ShipperParts;
@@ -34,6 +35,8 @@ pub struct PlanePlan {
     pub default_reserves: usize,
     /// Budgets by tenant.
     pub budgets: HashMap<Arc<str>, BudgetSpec>,
+    /// How fast sources may be read.
+    pub limits: LimitPlan,
     /// Where checkpoints are.
     pub state_directory: PathBuf,
     /// Longest time between an acknowledgement and its checkpoint, in nanoseconds.

@@ -10,6 +10,8 @@ use flow::ContextId;
 
 use super::run::Flags;
 use crate::discovery::ReaderDoor;
+use crate::lane::{LaneDirectory, LaneKey};
+use crate::limits::Limits;
 use crate::reader::{Ask, ChainFiles, Command, DiscoveryDoor};
 use crate::source::{Resting, Source, SourceReport, StartAt};
 
@@ -22,6 +24,8 @@ pub struct Reporter {
     readers: Vec<ReaderDoor>,
     discovery: DiscoveryDoor,
     flags: Arc<Flags>,
+    limits: Arc<Limits>,
+    lanes: Arc<LaneDirectory>,
 }
 
 impl Reporter {
@@ -29,8 +33,21 @@ impl Reporter {
         readers: Vec<ReaderDoor>,
         discovery: DiscoveryDoor,
         flags: Arc<Flags>,
+        (limits, lanes): (Arc<Limits>, Arc<LaneDirectory>),
     ) -> Reporter {
-        Reporter { readers, discovery, flags }
+        Reporter { readers, discovery, flags, limits, lanes }
+    }
+
+    /// Bytes that tenants owe to their limits, of those that have one.
+    #[must_use]
+    pub fn limit_debts(&self, now_ns: u64) -> Vec<(Arc<str>, u64)> {
+        self.limits.debts(now_ns)
+    }
+
+    /// All lanes, and since when the sink refuses their payloads, if it does.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<(LaneKey, Option<u64>)> {
+        self.lanes.states()
     }
 
     /// Whether the first scan has been passed on to the readers.

@@ -6,7 +6,8 @@ use flow::SourceId;
 
 use super::Reader;
 use super::gather::Gather;
-use crate::schedule::{LaneIndex, SourceIndex};
+use super::pace::Pace;
+use crate::schedule::{LaneIndex, SourceIndex, TenantIndex};
 use crate::source::{Known, SeenFile, Source, SourceSpec, StartAt};
 use crate::tracker::TrackerCommand;
 
@@ -80,7 +81,10 @@ impl Reader {
         let mut source = Source::new(id, spec, meter, known);
         source.seen_ns = now_ns;
         source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
-        self.seat(source, lane)
+        let spec = &source.spec;
+        let toll = self.parts.limits.toll(&spec.context.tenant, &spec.rule, now_ns);
+        let policy = self.parts.limits.policy(&spec.context.tenant);
+        self.seat(source, lane, Pace::new(toll, policy))
     }
 
     fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
@@ -90,8 +94,18 @@ impl Reader {
         }
         let lane = self.parts.lanes.open(&key);
         let budget = self.parts.budgets.of(&key.tenant);
-        let sink = &self.parts.sinks[key.sink];
-        self.gathers.push(Gather::new(key, lane, budget, sink.limits));
-        self.schedule.add_lane()
+        let tenant = self.tenant(&key.tenant);
+        let limits = self.parts.sinks[key.sink].limits;
+        self.gathers.push(Gather::new(key, lane, budget, limits));
+        self.schedule.add_lane(tenant)
+    }
+
+    fn tenant(&mut self, name: &Arc<str>) -> TenantIndex {
+        if let Some(index) = self.tenants.get(name) {
+            return *index;
+        }
+        let index = self.schedule.add_tenant(self.parts.limits.weight(name));
+        self.tenants.insert(Arc::clone(name), index);
+        index
     }
 }

@@ -160,6 +160,11 @@ impl Gather {
         !self.is_stalled()
     }
 
+    /// Since when the sink refuses what the lane has, if it does.
+    pub(super) fn refused_since_ns(&self) -> Option<u64> {
+        self.lane.state.refused_since_ns()
+    }
+
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.is_some()
     }

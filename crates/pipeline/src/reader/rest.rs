@@ -10,6 +10,7 @@ use std::sync::Arc;
 use flow::ContextId;
 
 use super::command::{Ask, ReaderReport};
+use super::pace::Pace;
 use super::{Reader, Slot};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Resting, SeenFile, Source, SourceSpec};
@@ -28,6 +29,7 @@ pub(super) enum Seat {
 pub(super) struct Rested {
     resting: Resting,
     lane: LaneIndex,
+    pace: Pace,
     /// It was written to at that time, and discovery was asked for its files.
     asked_ns: Option<u64>,
 }
@@ -68,10 +70,11 @@ impl Reader {
         }
         let Some(resting) = slot.source.rest() else { return };
         slot.source.forget_gauges();
-        let rested = Box::new(Rested { resting, lane: slot.lane, asked_ns: None });
-        self.by_context.insert(slot.source.context_id(), Seat::Resting(rested));
+        let Some(slot) = self.slots[index].take() else { return };
+        let Slot { source, lane, pace, .. } = *slot;
+        let rested = Box::new(Rested { resting, lane, pace, asked_ns: None });
+        self.by_context.insert(source.context_id(), Seat::Resting(rested));
         self.parts.meter.resting_sources.add(1);
-        self.slots[index] = None;
         self.free.push(index);
     }
 
@@ -80,7 +83,7 @@ impl Reader {
         let Some(Seat::Resting(_)) = self.by_context.get(&spec.context.id) else { return };
         let Some(Seat::Resting(rested)) = self.by_context.remove(&spec.context.id) else { return };
         self.parts.meter.resting_sources.sub(1);
-        let Rested { resting, lane, asked_ns } = *rested;
+        let Rested { resting, lane, pace, asked_ns } = *rested;
         let meter = self.parts.meter.tenant(&spec.context.tenant);
         let inflaters = Arc::clone(&self.gathers[lane].inflaters);
         let mut source = Source::wake(resting, spec.clone(), files, meter, inflaters);
@@ -88,13 +91,13 @@ impl Reader {
         if asked_ns.is_some() {
             source.note_written();
         }
-        self.seat(source, lane);
+        self.seat(source, lane, pace);
     }
 
     /// Gives the source a slot.
-    pub(super) fn seat(&mut self, source: Source, lane: LaneIndex) -> SourceIndex {
+    pub(super) fn seat(&mut self, source: Source, lane: LaneIndex, pace: Pace) -> SourceIndex {
         let context = source.context_id();
-        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0 };
+        let slot = Slot { source, lane, is_ready: false, due_ns: None, open_files: 0, pace };
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -106,12 +109,13 @@ impl Reader {
 
     /// Where the sources stand.
     pub(super) fn report(&self) -> ReaderReport {
+        let now_ns = self.parts.clock.monotonic_ns();
         let resting = self.by_context.iter().filter_map(|(context, seat)| match seat {
             Seat::Awake(_) => None,
             Seat::Resting(rested) => Some((*context, rested.resting.clone())),
         });
         ReaderReport {
-            awake: self.slots.iter().flatten().map(|slot| slot.source.report()).collect(),
+            awake: self.slots.iter().flatten().map(|slot| self.report_of(slot, now_ns)).collect(),
             resting: resting.collect(),
         }
     }

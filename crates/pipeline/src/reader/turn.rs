@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
 
 use super::Reader;
+use super::pace::Kept;
 use crate::frame::{Framed, Tail};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Look, Missing, Source};
@@ -44,6 +45,9 @@ impl Piece {
 impl Reader {
     /// The source's turn; returns whether anything was done.
     pub(super) fn turn(&mut self, lane: LaneIndex, index: SourceIndex, now_ns: u64) -> bool {
+        if self.naps_on(index, now_ns) {
+            return false;
+        }
         let Some(slot) = &mut self.slots[index] else { return false };
         let fs = Arc::clone(&slot.source.spec.fs);
         let look = slot.source.look(&*fs, now_ns);
@@ -54,11 +58,10 @@ impl Reader {
             }
             Look::Gap(missing) => {
                 self.declare(lane, index, missing);
-                self.again(lane, index, 0);
+                self.schedule.ready(lane, index);
             }
             Look::Wait(until_ns) => {
                 slot.is_ready = false;
-                self.schedule.spent(lane, 0);
                 self.wait(index, until_ns);
             }
             Look::End => self.end(lane, index),
@@ -79,30 +82,43 @@ impl Reader {
         let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
         let gather = &mut self.gathers[lane];
         let packer = &mut self.packers[gather.key.sink];
-        let permit = if gather.has_room(bytes_max as u64, packer) {
-            gather.budget.try_acquire(bytes_max)
-        } else {
-            None
-        };
-        let Some(permit) = permit else {
+        if !gather.has_room(bytes_max as u64, packer) {
+            self.schedule.block(lane, index);
+            return false;
+        }
+        let slice_bytes = self.slice(index, bytes_max as u64);
+        let Some(leave) = self.ask_limits(lane, index, slice_bytes, now_ns) else { return false };
+        let grant = leave.grant;
+        let Some(permit) = self.gathers[lane].budget.try_acquire(bytes_max) else {
+            self.settle_limits(index, grant, (0, 0), now_ns);
             self.schedule.block(lane, index);
             return false;
         };
         let Some(slot) = &mut self.slots[index] else { return false };
         let source = &mut slot.source;
         let fs = Arc::clone(&source.spec.fs);
-        let outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
+        // All that is there may be read without knowing how much that is.
+        let is_all = leave.bytes == bytes_max as u64 && leave.kept == Kept::All;
+        source.read_max = if is_all { chunk_bytes } else { slice(leave.bytes) };
+        let mut outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.parts.meter.read_errors.add(std::mem::take(&mut source.errors));
                 tracing::debug!(context = %source.spec.context, %error, "read failed");
-                self.again(lane, index, 0);
+                self.settle_limits(index, grant, (0, 0), now_ns);
+                self.schedule.ready(lane, index);
                 return true;
             }
         };
         let bytes = outcome.span.bytes();
+        self.turn_bytes = bytes;
+        let kept = self.keep(index, &mut outcome, leave.kept);
+        self.settle_limits(index, grant, kept, now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
-        if bytes > 0 {
+        if bytes > 0 && leave.kept == Kept::None {
+            drop(permit);
+            self.shed(lane, index, outcome.span, outcome.positions);
+        } else if bytes > 0 {
             let chunk = std::mem::take(&mut self.chunk);
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };
             let (span, positions) = (outcome.span, outcome.positions);
@@ -117,12 +133,11 @@ impl Reader {
         self.tell_forgotten(index);
         self.settle_files(index);
         if outcome.is_hot {
-            self.again(lane, index, bytes);
+            self.schedule.ready(lane, index);
             return true;
         }
         let Some(slot) = &mut self.slots[index] else { return true };
         slot.is_ready = false;
-        self.schedule.spent(lane, bytes);
         // What is written meanwhile gathers in the file; then there is another look, which also
         // finds out whether the generation is done or a line stays unfinished.
         let due_ns = next_tick(now_ns, slot.source.spec.options.linger_ns);
@@ -131,18 +146,22 @@ impl Reader {
         true
     }
 
-    /// The source has more to do at once.
-    fn again(&mut self, lane: LaneIndex, index: SourceIndex, bytes: u64) {
-        self.schedule.spent(lane, bytes);
-        self.schedule.ready(lane, index);
-    }
-
     fn wait(&mut self, index: SourceIndex, until_ns: Option<u64>) {
         if let Some(until_ns) = until_ns {
             self.wake_at(index, until_ns);
         }
         self.tell_forgotten(index);
         self.settle_files(index);
+    }
+
+    /// Declares what was read and is not delivered because of a limit.
+    fn shed(&mut self, lane: LaneIndex, index: SourceIndex, span: Span, positions: Vec<Position>) {
+        let reason = GapReason::Shed;
+        let (content, gap) = (Content::Gap(Gap { reason }), Some(reason));
+        let (is_divisible, is_last) = (false, false);
+        let framed = Framed::default();
+        let piece = Piece { span, positions, content, framed, gap, is_divisible, is_last };
+        self.push(lane, index, piece, None);
     }
 
     pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
@@ -173,7 +192,6 @@ impl Reader {
                 Piece { span, positions, content, framed, gap: None, is_divisible, is_last };
             self.push(lane, index, piece, None);
         }
-        self.schedule.spent(lane, 0);
         let Some(slot) = self.slots[index].take() else { return };
         let source = slot.source;
         self.parts.meter.open_files.sub(slot.open_files as u64);
@@ -225,6 +243,11 @@ impl Reader {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
         }
     }
+}
+
+/// A part of a chunk, in bytes.
+fn slice(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a chunk is small")
 }
 
 /// The next multiple of `linger_ns`: sources that become ready together are read together.

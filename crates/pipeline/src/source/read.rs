@@ -43,23 +43,35 @@ impl Source {
         now_ns: u64,
     ) -> io::Result<ReadOutcome> {
         let index = self.current;
-        let (own, next) = match self.fill(fs, chunk, index, bridge, now_ns) {
-            Ok(filled) => filled,
-            Err(error) if is_turn_over(&error) => {
-                let is_hot = error.kind() == io::ErrorKind::Interrupted;
-                return Ok(ReadOutcome { is_hot, ..self.nothing() });
-            }
-            Err(error) => {
-                self.note_failure(index, &error, now_ns);
-                return Err(error);
+        // What is at its end, or goes on in the next generation, is read whole.
+        let is_part = tail == Tail::Wait && !bridge;
+        let mut room = chunk.data().len();
+        if is_part {
+            room = part(self.read_max, room);
+        }
+        let (own, next, grouped) = loop {
+            let (own, next) = match self.fill(fs, chunk, room, bridge, now_ns) {
+                Ok(filled) => filled,
+                Err(error) if is_turn_over(&error) => {
+                    let is_hot = error.kind() == io::ErrorKind::Interrupted;
+                    return Ok(ReadOutcome { is_hot, ..self.nothing() });
+                }
+                Err(error) => {
+                    self.note_failure(index, &error, now_ns);
+                    return Err(error);
+                }
+            };
+            match self.frame_all(fs, chunk, (own + next, room), index, tail, now_ns) {
+                Some(grouped) => break (own, next, grouped),
+                // The record is longer than that.
+                None => room = part(room.saturating_mul(GROWTH), chunk.data().len()),
             }
         };
         self.retry.failures = 0;
         self.generations[index].is_unreadable = false;
         let filled = own + next;
         let ends_whole = chunk.data()[..own].ends_with(b"\n");
-        let is_full = filled == chunk.data().len();
-        let grouped = self.frame_all(fs, chunk, filled, index, tail, now_ns);
+        let is_full = filled == room;
         let framed = grouped.framed;
         let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
@@ -103,17 +115,18 @@ impl Source {
         framed.copied == 0 || !chunk.records().iter().any(|it| it.flags.has(scattered))
     }
 
-    /// Reads; returns the written bytes of the current generation and those of the next.
+    /// Reads `room` bytes at most; returns the written ones of the current generation and those of the next.
     fn fill(
         &mut self,
         fs: &dyn Fs,
         chunk: &mut Chunk,
-        index: usize,
+        room: usize,
         bridge: bool,
         now_ns: u64,
     ) -> io::Result<(usize, usize)> {
+        let index = self.current;
         let unit = self.spec.options.format.map_or(1, Format::unit_bytes);
-        let buffer = chunk.data_mut();
+        let buffer = &mut chunk.data_mut()[..room];
         let own = self.generations[index].fill(fs, buffer, unit, now_ns)?;
         if own == 0 {
             self.generations[index].note_packed_end(now_ns);
@@ -129,22 +142,26 @@ impl Source {
         Ok((own, count))
     }
 
-    /// Frames what was read, and again if that leaves nothing but what must not wait.
+    /// Frames what was read, and again if that leaves nothing but what must not wait. Nothing if no whole record
+    /// was read, and more can be.
     fn frame_all(
         &mut self,
         fs: &dyn Fs,
         chunk: &mut Chunk,
-        filled: usize,
+        (filled, room): (usize, usize),
         index: usize,
         tail: Tail,
         now_ns: u64,
-    ) -> Grouped {
-        let is_full = filled == chunk.data().len();
+    ) -> Option<Grouped> {
+        let is_full = filled == room;
+        let may_grow = is_full && room < chunk.data().len();
         let before = self.carry(fs, index);
         let mut wanted = (tail, OpenGroups::Wait);
         let mut known = before;
         let mut grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
-        if let Some(multiline) = &self.spec.options.multiline {
+        // What a group waits for may stand behind a read that was cut short: its time does not run yet.
+        let multiline = self.spec.options.multiline.as_ref().filter(|_| !may_grow);
+        if let Some(multiline) = multiline {
             self.waiting.note(self.cursor, &grouped.waiting, now_ns);
             let expired = self.waiting.expired(multiline.timeout_ns, now_ns);
             if expired != Streams::default() {
@@ -156,6 +173,9 @@ impl Source {
         // A chunk that holds all it can, without a place to cut, is delivered in parts: of its groups
         // of lines, and if there is none, of a line.
         let is_stuck = |it: &Grouped| it.framed.consumed == 0 && (is_full || it.framed.is_cut);
+        if is_stuck(&grouped) && may_grow {
+            return None;
+        }
         if is_stuck(&grouped) && grouped.waiting != Streams::default() {
             known = before;
             wanted.1 = OpenGroups::Cut;
@@ -172,7 +192,7 @@ impl Source {
         generation.mid_part = carry.mid_part;
         self.continued = carry.continued;
         self.states = states;
-        grouped
+        Some(grouped)
     }
 
     /// What is known of the lines before the bytes that come next.
@@ -249,6 +269,14 @@ impl Source {
         }
         positions
     }
+}
+
+/// How much more is read at once if a part of a chunk holds no whole record.
+const GROWTH: usize = 4;
+
+/// So much of a chunk, in whole UTF-16 units.
+fn part(bytes: usize, chunk_bytes: usize) -> usize {
+    bytes.min(chunk_bytes).next_multiple_of(utf16::UNIT_BYTES).clamp(utf16::UNIT_BYTES, chunk_bytes)
 }
 
 /// Whether the read goes on later: a compressed file was not inflated so far yet.

@@ -16,6 +16,7 @@ mod holes;
 mod links;
 mod multiline;
 mod parts;
+mod slices;
 use bed::*;
 
 #[test]

@@ -186,6 +186,7 @@ impl Node {
             tracker: tracker_sender,
             lanes: Arc::new(lanes),
             budgets: Arc::clone(&budgets),
+            limits: Arc::default(),
             chunk_bytes: CHUNK_BYTES,
             buffers: Arc::clone(&buffers),
             ledger: Arc::clone(&ledger),

@@ -107,6 +107,7 @@ impl ReaderBed {
             tracker: tracker_sender,
             lanes: Arc::new(LaneDirectory::new(vec![vec![door]])),
             budgets: Arc::new(Budgets::new(0, spec, usize::MAX, std::collections::HashMap::new())),
+            limits: Arc::default(),
             chunk_bytes: CHUNK_BYTES,
             buffers: Arc::new(Buffers::new(CHUNK_BYTES)),
             ledger: Arc::new(Ledger::default()),

@@ -1,0 +1,44 @@
+//! Limits: how fast sources may be read, as the data plane wants to know it.
+
+use std::sync::Arc;
+
+use crd::{RateSettings, Settings, TenantSettings};
+use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
+
+use super::nanoseconds;
+
+/// All limits, by tenant and by LogConfig.
+pub(super) fn of(settings: &Settings) -> LimitPlan {
+    let tenants = settings.tenants.iter().map(|it| (Arc::from(&*it.name), tenant(it)));
+    let log_configs = settings.log_configs.iter().map(|it| {
+        let (all, each) = (rates(&it.limits.rate), rates(&it.limits.per_container));
+        (Arc::from(it.name.to_string()), LogConfigLimits { rates: all, per_container: each })
+    });
+    LimitPlan {
+        node: rates(&settings.agent.limits),
+        tenants: tenants.collect(),
+        log_configs: log_configs.collect(),
+    }
+}
+
+fn tenant(settings: &TenantSettings) -> TenantLimits {
+    let limits = &settings.limits;
+    TenantLimits {
+        weight: settings.weight,
+        rates: rates(&limits.rate),
+        at_limit: match limits.at_limit {
+            crd::AtLimit::Delay | crd::AtLimit::Spool => AtLimit::Delay,
+            crd::AtLimit::Sample { one_in } => AtLimit::Sample(one_in),
+            crd::AtLimit::ShedOldest => AtLimit::ShedOldest,
+        },
+        max_lag_ns: limits.max_lag.map(nanoseconds),
+    }
+}
+
+fn rates(settings: &RateSettings) -> Rates {
+    Rates {
+        bytes_per_second: settings.bytes_per_second,
+        records_per_second: settings.records_per_second,
+        burst_ns: nanoseconds(settings.burst),
+    }
+}
