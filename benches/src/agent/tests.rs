@@ -91,3 +91,12 @@ fn folders_are_summed_with_those_in_them() {
     fs::write(folder.path().join("inner/b"), "123").unwrap();
     assert_eq!(folder_bytes(folder.path()).unwrap(), 8);
 }
+
+#[test]
+fn looks_at_a_delivery_are_closest_at_its_end() {
+    let pause = |done_ms: u64, left_ms: u64| pause_of(done_ms, left_ms, done_ms * 1_000_000);
+    assert_eq!(pause_of(0, 1000, 0), POLL_MIN);
+    assert_eq!(pause(500, 10_000), POLL_MAX);
+    assert_eq!(pause(500, 200), Duration::from_millis(50));
+    assert_eq!(pause(990, 10), POLL_MIN);
+}
