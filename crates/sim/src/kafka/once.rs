@@ -24,6 +24,7 @@ pub(super) fn once(
         let header = &it.header;
         (it.life, holed.contains(&it.life).then_some((header.epoch, header.span.begin)))
     });
+    let has_sent = own.iter().any(|(it, _)| it.life == last && !it.header.span.is_empty());
     let mut once: Vec<Kept<'_>> = Vec::new();
     // Behind holes, or sent again since.
     let mut aside: Vec<Kept<'_>> = Vec::new();
@@ -60,7 +61,8 @@ pub(super) fn once(
         }
         once.push((stored, gone));
     }
-    while let Some(next) = aside.iter().position(|(it, _)| follows(&once, it)) {
+    // If the last life sent nothing, it found all that it looked for.
+    while !has_sent && let Some(next) = aside.iter().position(|(it, _)| follows(&once, it)) {
         once.push(aside.remove(next));
     }
     // Its file was gone before the next life could send it again.

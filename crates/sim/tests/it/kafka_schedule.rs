@@ -228,3 +228,45 @@ fn an_offset_is_not_kept_while_something_below_it_is_open() {
     run(Setting { kafka, ..Setting::new(Format::Plain, 2) }, &steps)
         .unwrap_or_else(|why| panic!("{why}"));
 }
+
+fn text(len: u16) -> Text {
+    Text { len, ..LINE }
+}
+
+fn lines(lens: [u16; 3], cut: usize) -> NodeStep {
+    NodeStep::World(0, Step::Append(lens.map(text).to_vec(), cut))
+}
+
+#[test]
+fn what_stands_behind_a_hole_is_not_what_follows_in_a_file_that_was_cut() {
+    let steps = [
+        lines([15, 32, 49], 0),
+        NodeStep::Round([Stage::Discovery, Stage::Shipper, Stage::Tracker, Stage::Reader]),
+        NodeStep::Queue(Mode::Held),
+        NodeStep::Tick(Stage::Shipper, 1),
+        request(1, Fate::Rejected),
+        ROUND,
+        NodeStep::World(0, Step::Truncate),
+        lines([39, 58, 0], 1),
+        NodeStep::Stop,
+    ];
+    outcome(Encoding::Json, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn what_stands_behind_a_hole_is_not_what_follows_in_a_file_made_anew() {
+    let steps = [
+        ROUND,
+        lines([18, 48, 0], 0),
+        NodeStep::Tick(Stage::Discovery, 1),
+        NodeStep::World(0, Step::Recreate),
+        NodeStep::Queue(Mode::Breaks(0)),
+        ROUND,
+        request(1, Fate::Rejected),
+        NodeStep::Tick(Stage::Discovery, 1),
+        NodeStep::World(0, Step::AppendLate(vec![text(0)], 0)),
+        lines([0, 32, 26], 0),
+        NodeStep::Stop,
+    ];
+    outcome(Encoding::Json, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
