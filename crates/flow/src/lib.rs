@@ -21,6 +21,7 @@ mod payload;
 mod record;
 mod section;
 mod sink;
+mod spool;
 mod sync;
 mod ticket;
 
@@ -37,6 +38,8 @@ pub use payload::{Codec, Encoding, Payload, PayloadHeader};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{
-    Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError, ToldSince,
+    Compress, CompressError, Encode, KeepCopy, PersistedSpan, ReadBack, Refused, Sink, SinkError,
+    ToldSince,
 };
+pub use spool::Spool;
 pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};
