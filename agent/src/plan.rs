@@ -292,7 +292,7 @@ fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
         first_ns: nanoseconds(settings.retry.initial),
         max_ns: nanoseconds(settings.retry.max),
     };
-    Box::new(move |acks| ShipperParts { sink: make(acks), retry })
+    Box::new(move |acks| ShipperParts { sink: make(acks), retry, spool: None })
 }
 
 fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {

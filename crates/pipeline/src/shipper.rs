@@ -14,11 +14,14 @@ use crate::Tick;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
 use crate::lane::LaneReceiver;
-use crate::meter::SinkMeter;
+use crate::meter::{Meter, SinkMeter};
 
 mod backoff;
+mod spooling;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
+pub use spooling::SpoolParts;
+use spooling::{RISK_LOOK_NS, Spooling};
 
 /// What a shipper is made of.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct ShipperParts {
     pub sink: Box<dyn Sink>,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// Where what would be lost is kept while the sink does not take it.
+    pub spool: Option<SpoolParts>,
 }
 
 /// Moves payloads from lanes to a sink.
@@ -43,6 +48,7 @@ pub struct Shipper {
     /// Back to the readers.
     buffers: Arc<Buffers>,
     broken: Option<String>,
+    spooling: Option<Spooling>,
 }
 
 #[derive(Debug)]
@@ -51,6 +57,10 @@ struct ShipLane {
     /// Refused before, to be tried again first.
     pending: Option<Payload>,
     backoff: Backoff,
+    /// Since when nothing was taken.
+    refused_since_ns: Option<u64>,
+    /// The spool is not asked before.
+    spool_due_ns: u64,
 }
 
 impl Shipper {
@@ -65,6 +75,8 @@ impl Shipper {
         readers: Vec<Doorbell>,
         buffers: Arc<Buffers>,
     ) -> Shipper {
+        let mut parts = parts;
+        let spooling = parts.spool.take().map(|it| Spooling::new(it, parts.retry));
         Shipper {
             name,
             parts,
@@ -75,14 +87,27 @@ impl Shipper {
             readers,
             buffers,
             broken: None,
+            spooling,
         }
+    }
+
+    /// Knows by that meter which tenants have bytes at risk.
+    #[must_use]
+    pub fn watching(mut self, meter: Arc<Meter>) -> Shipper {
+        if let Some(spooling) = &mut self.spooling {
+            spooling.watch(meter);
+        }
+        self
     }
 
     /// Ships one payload of each lane that has one.
     pub fn tick(&mut self) -> Tick {
         while let Ok(receiver) = self.new_lanes.try_recv() {
             let backoff = Backoff::new(self.parts.retry);
-            self.lanes.push_back(ShipLane { receiver, pending: None, backoff });
+            let (refused_since_ns, spool_due_ns) = (None, 0);
+            let lane =
+                ShipLane { receiver, pending: None, backoff, refused_since_ns, spool_due_ns };
+            self.lanes.push_back(lane);
         }
         if self.broken.is_none()
             && let Err(error) = self.parts.sink.health()
@@ -94,11 +119,26 @@ impl Shipper {
         }
         let now_ns = self.clock.monotonic_ns();
         let (mut worked, mut wake_ns) = (false, self.parts.sink.tend(now_ns));
+        if let Some(spooling) = &mut self.spooling {
+            match spooling.drain(&*self.parts.sink, now_ns) {
+                Ok((drained, due_ns)) => {
+                    worked |= drained;
+                    wake_ns = wake_ns.into_iter().chain(due_ns).min();
+                }
+                Err(why) => {
+                    self.fail(why.to_string());
+                    return Tick::Idle(None);
+                }
+            }
+        }
         for _ in 0..self.lanes.len() {
             let Some(mut lane) = self.lanes.pop_front() else { break };
             worked |= self.turn(&mut lane, now_ns);
             if lane.pending.is_some() {
-                let due_ns = lane.backoff.due_ns();
+                let due_ns = match &self.spooling {
+                    Some(_) => lane.backoff.due_ns().min(now_ns + RISK_LOOK_NS),
+                    None => lane.backoff.due_ns(),
+                };
                 wake_ns = Some(wake_ns.map_or(due_ns, |wake_ns: u64| wake_ns.min(due_ns)));
             }
             self.lanes.push_back(lane);
@@ -120,18 +160,32 @@ impl Shipper {
         self.broken.as_deref()
     }
 
+    /// From now on what the sink does not take goes to the spool, whether or not it is at risk.
+    pub fn stop(&mut self) {
+        if let Some(spooling) = &mut self.spooling {
+            spooling.stop();
+        }
+    }
+
     /// Makes everything submitted safe, as far as possible before the deadline.
     pub fn flush(&mut self, deadline_ns: u64) {
         if self.broken.is_some() {
             return;
         }
-        if let Err(error) = self.parts.sink.flush(deadline_ns) {
+        let spool = self.spooling.as_mut().map_or(Ok(()), |it| it.flush(deadline_ns));
+        let direct = self.parts.sink.flush(deadline_ns);
+        if let Err(error) = direct.and(spool) {
             let sink = &*self.name;
             tracing::warn!(sink, %error, "not everything is safe; it will be read again");
         }
     }
 
     fn turn(&mut self, lane: &mut ShipLane, now_ns: u64) -> bool {
+        if self.spooling.is_some()
+            && let Some(worked) = self.turn_aside(lane, now_ns)
+        {
+            return worked;
+        }
         let payload = match lane.pending.take() {
             Some(payload) if now_ns < lane.backoff.due_ns() => {
                 if is_mutant("retry_out_of_order")
@@ -161,6 +215,7 @@ impl Shipper {
         let (raw_bytes, payload_bytes) = (payload.raw_bytes, payload.block.len());
         match self.parts.sink.submit(payload) {
             Ok(spent) => {
+                lane.refused_since_ns = None;
                 self.meter.batches.add(1);
                 self.meter.raw_bytes.add(u64::from(raw_bytes));
                 self.meter.payload_bytes.add(payload_bytes as u64);
@@ -185,6 +240,7 @@ impl Shipper {
         if let SinkError::Broken(reason) = why {
             return self.fail(reason.clone());
         }
+        lane.refused_since_ns.get_or_insert(now_ns);
         if matches!(why, SinkError::Busy) {
             // That is no failure: a completion is on its way.
             lane.backoff.busy(now_ns);

@@ -67,6 +67,9 @@ impl Threads {
                     flags.break_down(reason);
                 }
                 let is_stopping = flags.stop_shippers.load(Ordering::Acquire);
+                if is_stopping {
+                    shipper.stop();
+                }
                 let is_done = is_stopping && (shipper.is_empty() || shipper.broken().is_some());
                 if is_done || flags.is_abandoned.load(Ordering::Acquire) {
                     return shipper.flush(flags.deadline_ns.load(Ordering::Acquire));
