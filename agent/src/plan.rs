@@ -30,6 +30,7 @@ use crate::place;
 
 mod credentials;
 mod kafka;
+mod unbuilt;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
@@ -53,9 +54,7 @@ pub(crate) struct Absent {
 
 /// Refuses what can be written and is not built yet.
 pub(crate) fn refuse_unbuilt(settings: &Settings) -> anyhow::Result<()> {
-    settings.sinks.iter().try_for_each(|it| {
-        kafka::refuse_unbuilt(it).with_context(|| format!("LogSink {}", it.name))
-    })
+    unbuilt::refuse(settings)
 }
 
 /// Opens the sinks and resolves everything else.

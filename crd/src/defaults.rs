@@ -1,6 +1,8 @@
 //! Every default of the configuration, with its reason.
 
-use crate::spec::{Delivery, Encoding, Format, LogFormat, LogLevel, StartAt, TextEncoding};
+use crate::spec::{
+    AtLimitName, Delivery, Encoding, Format, LogFormat, LogLevel, StartAt, TextEncoding,
+};
 use crate::units::{ByteSize, Period};
 
 // ---- Agent ----
@@ -27,6 +29,16 @@ pub const SCAN_INTERVAL: Period = Period::secs(1);
 pub const OPEN_FILES_MAX: u32 = 4096;
 /// `pinnedBytesMax`: a hundred of the kubelet's 10 MiB files, and a hundredth of a node's usual disk.
 pub const PINNED_BYTES_MAX: ByteSize = ByteSize::gib(1);
+/// `burst` of any `limits`: a second's worth, so that what comes in gusts is not delayed.
+pub const BURST: Period = Period::secs(1);
+/// `spool.path`: this folder of `stateDirectory`.
+pub const SPOOL_FOLDER: &str = "spool";
+/// `spool.bytes`: as `pinnedBytesMax`, for the same reasons.
+pub const SPOOL_BYTES: ByteSize = ByteSize::gib(1);
+/// `spool.bytesPerTenant`: a quarter of the spool, so that three that are down leave room for a fourth.
+pub const SPOOL_BYTES_PER_TENANT: ByteSize = ByteSize::mib(256);
+/// `spool.drainBytesPerSecond`: a full spool is empty after two minutes, beside what is new.
+pub const SPOOL_DRAIN_BYTES_PER_SECOND: ByteSize = ByteSize::mib(10);
 /// `log.level`: lifecycle events and whatever needs a human.
 pub const LOG_LEVEL: LogLevel = LogLevel::Info;
 /// `log.format`: a human reads it first.
@@ -112,6 +124,10 @@ pub const RETRY_MAX: Period = Period::ms(500);
 pub const TENANT_RESERVED: ByteSize = ByteSize::mib(2);
 /// `memory.max`: half of the default memory, so that two fit; or the reserve if larger.
 pub const TENANT_MAX: ByteSize = ByteSize::mib(16);
+/// `weight`: room for a hundredth, and for a hundredfold.
+pub const WEIGHT: u32 = 100;
+/// `limits.atLimit`: nothing is lost that could have waited.
+pub const AT_LIMIT: AtLimitName = AtLimitName::Delay;
 
 // The relations that hold with every value at its default.
 const _: () = assert!(CHUNK_BYTES.0 <= TENANT_RESERVED.0);
@@ -119,3 +135,4 @@ const _: () = assert!(LINE_BYTES.0 <= CHUNK_BYTES.0);
 const _: () = assert!(MULTILINE_BYTES.0 <= LINE_BYTES.0);
 const _: () = assert!(TENANT_RESERVED.0 <= TENANT_MAX.0);
 const _: () = assert!(TENANT_MAX.0 <= MEMORY.0);
+const _: () = assert!(SPOOL_BYTES_PER_TENANT.0 <= SPOOL_BYTES.0);

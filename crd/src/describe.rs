@@ -4,14 +4,13 @@
 //! sinks, tenants, LogConfigs; fields as the types declare them.
 
 mod log_config;
+mod log_tenant;
 mod sink;
 
 use serde::Serialize;
 
-use crate::settings::{AgentSettings, MemorySettings, Settings, TenantSettings};
-use crate::spec::{
-    API_VERSION, AgentSpec, Kind, LogSpec, LogTenantSpec, MemorySpec, Metadata, Resource,
-};
+use crate::settings::{AgentSettings, RateSettings, Settings, SpoolSettings};
+use crate::spec::{API_VERSION, AgentSpec, Kind, LogSpec, Metadata, RateSpec, Resource, SpoolSpec};
 use crate::units::{ByteSize, Period};
 use crate::yaml;
 
@@ -44,7 +43,9 @@ impl Settings {
         let sinks = self.sinks.iter();
         all.extend(sinks.map(|it| resource(Kind::LogSink, None, &it.name, sink::spec(it))));
         let tenants = self.tenants.iter();
-        all.extend(tenants.map(|it| resource(Kind::LogTenant, None, &it.name, tenant(it))));
+        all.extend(
+            tenants.map(|it| resource(Kind::LogTenant, None, &it.name, log_tenant::spec(it))),
+        );
         all.extend(self.log_configs.iter().map(|it| {
             let namespace = it.name.namespace.clone();
             resource(Kind::LogConfig, namespace, &it.name.name, log_config::spec(it))
@@ -80,18 +81,28 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
         scan_interval: Some(Period::from(agent.scan_interval)),
         open_files_max: Some(count(agent.open_files_max)),
         pinned_bytes_max: Some(ByteSize(agent.pinned_bytes_max)),
+        limits: agent.limits.is_limited().then(|| rate(&agent.limits)),
+        spool: agent.spool.as_ref().map(spool),
         log: Some(LogSpec { level: Some(agent.log.level), format: Some(agent.log.format) }),
     }
 }
 
-fn tenant(tenant: &TenantSettings) -> LogTenantSpec {
-    let MemorySettings { reserved_bytes, max_bytes } = tenant.memory;
-    LogTenantSpec {
-        namespaces: Some(tenant.namespaces.patterns().to_vec()),
-        memory: Some(MemorySpec {
-            reserved: Some(size(reserved_bytes)),
-            max: Some(size(max_bytes)),
-        }),
+fn spool(spool: &SpoolSettings) -> SpoolSpec {
+    SpoolSpec {
+        path: Some(spool.path.to_string_lossy().into_owned()),
+        bytes: Some(ByteSize(spool.bytes_max)),
+        bytes_per_tenant: Some(ByteSize(spool.bytes_per_tenant_max)),
+        drain_bytes_per_second: Some(ByteSize(spool.drain_bytes_per_second)),
+    }
+}
+
+/// A rate; without a limit nothing, as a burst would be of none.
+fn rate(rate: &RateSettings) -> RateSpec {
+    let records = rate.records_per_second;
+    RateSpec {
+        bytes_per_second: rate.bytes_per_second.map(ByteSize),
+        records_per_second: records.map(|it| u32::try_from(it).unwrap_or(u32::MAX)),
+        burst: rate.is_limited().then(|| Period::from(rate.burst)),
     }
 }
 

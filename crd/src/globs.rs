@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+mod overlap;
+
+pub(crate) use overlap::{Overlaps, Shared, literal};
+
 /// Patterns, of which one must match.
 #[derive(Clone)]
 pub struct Globs {

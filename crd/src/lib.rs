@@ -29,11 +29,12 @@ pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
 pub use settings::{
-    AgentSettings, BatchSettings, CompressionSettings, ContainersSettings, FileSinkSettings,
-    FilesSettings, KafkaSettings, LineSettings, LogConfigSettings, LogSettings, MemorySettings,
-    MultilineRule, MultilineSettings, QueueSettings, ResourceName, RetrySettings, SaslSettings,
-    SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
-    TlsIdentity, TlsSettings, UserName,
+    AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainersSettings,
+    FileSinkSettings, FilesSettings, KafkaSettings, LineSettings, LogConfigLimitsSettings,
+    LogConfigSettings, LogSettings, MemorySettings, MultilineRule, MultilineSettings,
+    QueueSettings, RateSettings, ResourceName, RetrySettings, SaslSettings, SecretSource, Selector,
+    Settings, SinkSettings, SinkTarget, SourceSettings, SpoolSettings, TenantLimitsSettings,
+    TenantSettings, TlsIdentity, TlsSettings, UserName,
 };
 pub use spec::{
     Delivery, Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName,

@@ -46,6 +46,8 @@ pub const CHECKPOINT_INTERVAL: Range<Period> = Range::new(Period::ms(50), Period
 pub const SCAN_INTERVAL: Range<Period> = Range::new(Period::ms(100), Period::secs(300));
 /// Agent `openFilesMax`: up to the kernel's default `nr_open`.
 pub const OPEN_FILES_MAX: Range<u32> = Range::new(16, 1_048_576);
+/// Agent `spool.bytes`: from a few chunks to what one host has.
+pub const SPOOL_BYTES: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(1 << 20));
 /// Agent `pinnedBytesMax`: from no waiting for removed files to what one host has.
 pub const PINNED_BYTES_MAX: Range<ByteSize> = Range::new(ByteSize(0), ByteSize::gib(1 << 20));
 
@@ -102,6 +104,25 @@ pub const RETRY_MAX: Range<Period> = Range::new(Period::ms(10), Period::secs(600
 pub const TENANT_RESERVED: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSize::gib(1024));
 /// LogTenant `memory.max`; also at least `memory.reserved`.
 pub const TENANT_MAX: Range<ByteSize> = TENANT_RESERVED;
+/// LogTenant `weight`: shares of one in ten thousand are as fine as anybody needs.
+pub const WEIGHT: Range<u32> = Range::new(1, 10_000);
+/// LogTenant `limits.maxLag`: below a second every pause would be too long.
+pub const MAX_LAG: Range<Period> = Range::new(Period::secs(1), Period::days(30));
+/// LogTenant `limits.sampleOneIn`: one in one is no sample.
+pub const SAMPLE_ONE_IN: Range<u32> = Range::new(2, 1_000_000);
+/// LogTenant `spoolBytes`; also at most the spool's `bytes`.
+pub const TENANT_SPOOL_BYTES: Range<ByteSize> = SPOOL_BYTES;
+/// LogTenant `inFlightBytes`; also at least `chunkBytes`.
+pub const TENANT_IN_FLIGHT: Range<ByteSize> = TENANT_RESERVED;
+/// LogTenant `openFiles`: a file that is read and one that was rotated; also at most `openFilesMax`.
+pub const TENANT_OPEN_FILES: Range<u32> = Range::new(2, 1_048_576);
+
+/// `bytesPerSecond` of any `limits`.
+pub const BYTES_PER_SECOND: Range<ByteSize> = Range::new(ByteSize::kib(1), ByteSize::gib(1024));
+/// `recordsPerSecond` of any `limits`.
+pub const RECORDS_PER_SECOND: Range<u32> = Range::new(1, 1_000_000_000);
+/// `burst` of any `limits`: from a hundredth of a second's worth, as what is read comes in chunks.
+pub const BURST: Range<Period> = Range::new(Period::ms(10), Period::secs(60));
 
 /// Longest name of a tenant, in characters: it is a directory and a label.
 pub const TENANT_CHARS_MAX: usize = 63;

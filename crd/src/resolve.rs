@@ -7,8 +7,10 @@ mod agent;
 mod log_config;
 mod log_sink;
 mod log_tenant;
+mod rate;
 mod read;
 mod relations;
+mod tenancy;
 
 use std::collections::BTreeSet;
 
@@ -45,19 +47,23 @@ fn settings(resources: Resources, report: &mut Report) -> Settings {
     let chunk = ByteSize(agent.chunk_bytes as u64);
     let known_chunk = (!is_broken("spec.chunkBytes")).then_some(chunk);
 
-    let tenants =
-        resolve_all(tenants, report, |spec, check| log_tenant::resolve(spec, known_chunk, check));
     let mut sink_names: BTreeSet<String> = stray_names;
     sink_names.extend(sinks.iter().map(|sink| sink.document.name.clone()));
+    let tenants = resolve_all(tenants, report, |spec, check| {
+        log_tenant::resolve(spec, known_chunk, &sink_names, check)
+    });
     let sinks = resolve_all(sinks, report, log_sink::resolve);
     let log_configs = resolve_all(log_configs, report, |spec, check| {
         log_config::resolve(spec, known_chunk, &sink_names, check)
     });
 
+    tenancy::check_namespaces(&tenants, report);
+    tenancy::check_shares(&agent, agent_document.as_ref(), &tenants, report);
+    tenancy::check_rates(&agent, agent_document.as_ref(), &tenants, &log_configs, report);
+    tenancy::check_allowed(&tenants, &log_configs, report);
     relations::check_memory(&agent, agent_document, &tenants, report);
     relations::check_sinks(&sinks, &log_configs, report);
     relations::check_sources(&log_configs, report);
-    relations::check_namespaces(&tenants, report);
     relations::check_use(&sinks, &log_configs, report);
 
     Settings {

@@ -6,22 +6,26 @@
 mod access;
 mod agent;
 mod log_config;
+mod log_tenant;
+mod rate;
 mod sink;
 
 use std::fmt;
 
 pub use access::{SaslSettings, SecretSource, TlsIdentity, TlsSettings, UserName};
-pub use agent::{AgentSettings, LogSettings};
+pub use agent::{AgentSettings, LogSettings, SpoolSettings};
 pub use log_config::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, MultilineRule,
-    MultilineSettings, Selector, SourceSettings,
+    ContainersSettings, FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings,
+    MultilineRule, MultilineSettings, Selector, SourceSettings,
 };
+pub use log_tenant::{AtLimit, MemorySettings, TenantLimitsSettings, TenantSettings};
+pub use rate::RateSettings;
 pub use sink::{
     BatchSettings, CompressionSettings, FileSinkSettings, KafkaSettings, QueueSettings,
     RetrySettings, SinkSettings, SinkTarget,
 };
 
-use crate::{Globs, Problems, defaults};
+use crate::{Problems, defaults};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Settings {
     pub log_configs: Vec<LogConfigSettings>,
     /// Where logs go, by name.
     pub sinks: Vec<SinkSettings>,
-    /// Tenants that have a LogTenant, by name; where two match a namespace, the first has it.
+    /// Tenants that have a LogTenant, by name; no two match the same namespace.
     pub tenants: Vec<TenantSettings>,
     /// Memory of a tenant that has no LogTenant. Together with the reserves of `tenants`, its
     /// reserve fits once into the agent's memory.
@@ -48,26 +52,6 @@ pub struct ResourceName {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
-}
-
-/// A tenant that has a LogTenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantSettings {
-    /// The tenant's name.
-    pub name: String,
-    /// Namespaces whose containers are its own.
-    pub namespaces: Globs,
-    /// Its memory for data in flight.
-    pub memory: MemorySettings,
-}
-
-/// Memory of a tenant for data in flight. `reserved_bytes` is at least the agent's `chunk_bytes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemorySettings {
-    /// Never refused, never lent to others, in bytes.
-    pub reserved_bytes: usize,
-    /// Most, with the help of what all share, in bytes; at least `reserved_bytes`.
-    pub max_bytes: usize,
 }
 
 impl Settings {

@@ -7,22 +7,25 @@ mod agent;
 mod log_config;
 mod log_sink;
 mod log_tenant;
+mod rate;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec};
+pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec, SpoolSpec};
 pub use log_config::{
-    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, MultilinePreset, MultilineSpec,
-    RotationSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
+    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec,
+    MultilinePreset, MultilineSpec, RotationSpec, SelectorSpec, SourceSpec, StartAt, StreamName,
+    TextEncoding,
 };
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,
     KafkaSpec, LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec,
     StdoutSpec, TlsSpec,
 };
-pub use log_tenant::{LogTenantSpec, MemorySpec};
+pub use log_tenant::{AtLimitName, LogTenantSpec, MemorySpec, TenantLimitsSpec};
+pub use rate::RateSpec;
 
 /// The `apiVersion` of every resource.
 pub const API_VERSION: &str = "logferry.dev/v1alpha1";
@@ -36,7 +39,7 @@ pub enum Kind {
     LogConfig,
     /// Where logs go.
     LogSink,
-    /// Who owns logs, and how much memory is theirs.
+    /// Who owns logs, and how much of the node is theirs.
     LogTenant,
 }
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::settings::{
-    ContainersSettings, FilesSettings, LogConfigSettings, MultilineRule, MultilineSettings,
-    Selector, SourceSettings,
+    ContainersSettings, FilesSettings, LogConfigLimitsSettings, LogConfigSettings, MultilineRule,
+    MultilineSettings, Selector, SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, LineSpec, LogConfigSpec, MultilineSpec, RotationSpec, SelectorSpec,
-    SourceSpec, StreamName,
+    ContainersSpec, FilesSpec, LineSpec, LogConfigLimitsSpec, LogConfigSpec, MultilineSpec,
+    RateSpec, RotationSpec, SelectorSpec, SourceSpec, StreamName,
 };
 use crate::units::Period;
 
@@ -33,7 +33,20 @@ pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
         }),
         multiline: config.multiline.as_ref().map(multiline),
         rotation: Some(RotationSpec { late_writes: Some(Period::from(config.late_writes)) }),
+        limits: limits(&config.limits),
     }
+}
+
+fn limits(limits: &LogConfigLimitsSettings) -> Option<LogConfigLimitsSpec> {
+    let LogConfigLimitsSettings { rate, per_container } = limits;
+    let RateSpec { bytes_per_second, records_per_second, burst } = super::rate(rate);
+    let per_container = per_container.is_limited().then(|| super::rate(per_container));
+    (rate.is_limited() || per_container.is_some()).then_some(LogConfigLimitsSpec {
+        bytes_per_second,
+        records_per_second,
+        burst,
+        per_container,
+    })
 }
 
 fn multiline(multiline: &MultilineSettings) -> MultilineSpec {

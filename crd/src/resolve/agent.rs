@@ -1,11 +1,12 @@
 //! The agent's own settings.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::rate;
 use crate::report::Check;
-use crate::settings::{AgentSettings, LogSettings};
-use crate::spec::{AgentSpec, LogSpec};
+use crate::settings::{AgentSettings, LogSettings, SpoolSettings};
+use crate::spec::{AgentSpec, LogSpec, SpoolSpec};
 use crate::{defaults, limits};
 
 pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
@@ -52,8 +53,10 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         defaults::OPEN_FILES_MAX,
         &limits::OPEN_FILES_MAX,
     );
+    let state_directory = state_directory.unwrap_or_else(|| defaults::STATE_DIRECTORY.into());
+    let spool = spec.spool.map(|it| spool(it, &state_directory, check));
     AgentSettings {
-        state_directory: state_directory.unwrap_or_else(|| defaults::STATE_DIRECTORY.into()),
+        state_directory,
         listen,
         node_name: check.label("spec.nodeName", spec.node_name),
         cluster_name: check.label("spec.clusterName", spec.cluster_name),
@@ -67,6 +70,8 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         scan_interval: scan_interval.duration(),
         open_files_max,
         pinned_bytes_max: pinned_bytes_max.0,
+        limits: rate::resolve("spec.limits", &spec.limits.unwrap_or_default(), check),
+        spool,
         log: log(spec.log.unwrap_or_default()),
     }
 }
@@ -88,7 +93,38 @@ pub(super) fn of_defaults() -> AgentSettings {
         scan_interval: defaults::SCAN_INTERVAL.duration(),
         open_files_max: defaults::OPEN_FILES_MAX as usize,
         pinned_bytes_max: defaults::PINNED_BYTES_MAX.0,
+        limits: rate::unlimited(),
+        spool: None,
         log: log(LogSpec::default()),
+    }
+}
+
+fn spool(spec: SpoolSpec, state_directory: &Path, check: &mut Check<'_>) -> SpoolSettings {
+    let path = check.absolute("spec.spool.path", spec.path);
+    let bytes =
+        check.ranged("spec.spool.bytes", spec.bytes, defaults::SPOOL_BYTES, &limits::SPOOL_BYTES);
+    let per_tenant_path = "spec.spool.bytesPerTenant";
+    let per_tenant = check.ranged(
+        per_tenant_path,
+        spec.bytes_per_tenant,
+        defaults::SPOOL_BYTES_PER_TENANT.min(bytes),
+        &limits::SPOOL_BYTES,
+    );
+    if per_tenant > bytes && !check.document.is_broken("spec.spool") {
+        let cure = format!("write at most {bytes}, or more for spool.bytes");
+        check.error(per_tenant_path, &format!("beyond the spool's {bytes}"), &cure);
+    }
+    let drain = check.ranged(
+        "spec.spool.drainBytesPerSecond",
+        spec.drain_bytes_per_second,
+        defaults::SPOOL_DRAIN_BYTES_PER_SECOND,
+        &limits::BYTES_PER_SECOND,
+    );
+    SpoolSettings {
+        path: path.unwrap_or_else(|| state_directory.join(defaults::SPOOL_FOLDER)),
+        bytes_max: bytes.0,
+        bytes_per_tenant_max: per_tenant.0,
+        drain_bytes_per_second: drain.0,
     }
 }
 

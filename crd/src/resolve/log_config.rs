@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::log_tenant::{TENANT_CURE, is_tenant};
+use super::rate;
 use crate::globs::{Against, Globs};
 use crate::report::Check;
 use crate::settings::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigSettings, ResourceName, Selector,
-    SourceSettings,
+    ContainersSettings, FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings,
+    ResourceName, Selector, SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigSpec, SelectorSpec, SourceSpec,
-    StreamName, TextEncoding,
+    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec, RateSpec,
+    SelectorSpec, SourceSpec, StreamName, TextEncoding,
 };
 use crate::units::ByteSize;
 use crate::{defaults, limits};
@@ -25,9 +26,7 @@ pub(super) fn resolve(
     sink_names: &BTreeSet<String>,
     check: &mut Check<'_>,
 ) -> Option<LogConfigSettings> {
-    if spec.tenant.as_deref().is_some_and(|tenant| !is_tenant(tenant)) {
-        check.error("spec.tenant", "not a tenant", TENANT_CURE);
-    }
+    check_tenant(spec.tenant.as_deref(), check);
     let sink = sink(spec.sink, sink_names, check);
     let line = line(&spec.line.unwrap_or_default(), chunk, check);
     let multiline = spec.multiline.map(|it| multiline::resolve(it, &line, check));
@@ -37,6 +36,7 @@ pub(super) fn resolve(
         defaults::LATE_WRITES,
         &limits::LATE_WRITES,
     );
+    let limits = limits(spec.limits.unwrap_or_default(), check);
     let source = source(spec.source, check);
     let format = spec.format.unwrap_or(defaults::FORMAT);
     let encoding = encoding(spec.encoding, format, source.as_ref(), check);
@@ -52,7 +52,34 @@ pub(super) fn resolve(
         line,
         multiline: multiline.flatten(),
         late_writes: late_writes.duration(),
+        limits,
     })
+}
+
+/// The tenant is one, and an administrator's to write.
+fn check_tenant(written: Option<&str>, check: &mut Check<'_>) {
+    let Some(tenant) = written else { return };
+    if let Some(namespace) = check.document.namespace.clone() {
+        let why = format!(
+            "this LogConfig is of namespace {namespace}, whose tenant is not its own to choose"
+        );
+        check.error("spec.tenant", &why, "remove it, or remove metadata.namespace");
+    } else if !is_tenant(tenant) {
+        check.error("spec.tenant", "not a tenant", TENANT_CURE);
+    }
+}
+
+fn limits(spec: LogConfigLimitsSpec, check: &mut Check<'_>) -> LogConfigLimitsSettings {
+    let rate = RateSpec {
+        bytes_per_second: spec.bytes_per_second,
+        records_per_second: spec.records_per_second,
+        burst: spec.burst,
+    };
+    let each_path = "spec.limits.perContainer";
+    let each = rate::resolve(each_path, &spec.per_container.unwrap_or_default(), check);
+    let rate = rate::resolve("spec.limits", &rate, check);
+    rate::check_within(each_path, &each, &rate, "all of them together", check);
+    LogConfigLimitsSettings { rate, per_container: each }
 }
 
 /// How characters are written: what a container runtime writes is never UTF-16.

@@ -1,10 +1,13 @@
-//! Tenants: their namespaces and their memory.
+//! Tenants: their namespaces, and how much of the node is theirs.
 
+use std::collections::BTreeSet;
+
+use super::rate;
 use crate::document::is_dns_name;
 use crate::globs::Against;
 use crate::report::Check;
-use crate::settings::{MemorySettings, TenantSettings};
-use crate::spec::{LogTenantSpec, MemorySpec};
+use crate::settings::{AtLimit, MemorySettings, TenantLimitsSettings, TenantSettings};
+use crate::spec::{AtLimitName, LogTenantSpec, MemorySpec, RateSpec, TenantLimitsSpec};
 use crate::units::ByteSize;
 use crate::{defaults, limits};
 
@@ -14,6 +17,7 @@ pub(super) const TENANT_CURE: &str = "write 1 to 63 lower-case letters, digits, 
 pub(super) fn resolve(
     spec: LogTenantSpec,
     chunk: Option<ByteSize>,
+    sink_names: &BTreeSet<String>,
     check: &mut Check<'_>,
 ) -> Option<TenantSettings> {
     let name = check.document.name.clone();
@@ -22,7 +26,100 @@ pub(super) fn resolve(
     }
     let namespaces = check.globs("spec.namespaces", spec.namespaces, &[], Against::Names);
     let memory = memory(&spec.memory.unwrap_or_default(), chunk, check);
-    Some(TenantSettings { name, namespaces, memory })
+    let weight = check.ranged("spec.weight", spec.weight, defaults::WEIGHT, &limits::WEIGHT);
+    let sinks = spec.sinks.map(|it| sinks(it, sink_names, check));
+    let limits = limits(&spec.limits.unwrap_or_default(), check);
+    let mut size = |path, value: Option<ByteSize>, range| {
+        value.map(|value| check.ranged(path, Some(value), value, range))
+    };
+    let pinned = size("spec.pinnedBytes", spec.pinned_bytes, &limits::PINNED_BYTES_MAX);
+    let spool = size("spec.spoolBytes", spec.spool_bytes, &limits::TENANT_SPOOL_BYTES);
+    let in_flight_path = "spec.inFlightBytes";
+    let in_flight = size(in_flight_path, spec.in_flight_bytes, &limits::TENANT_IN_FLIGHT);
+    if let (Some(in_flight), Some(chunk)) = (in_flight, chunk)
+        && in_flight < chunk
+        && !check.document.is_broken(in_flight_path)
+    {
+        let cure = format!("write at least {chunk}, or a smaller chunkBytes for the Agent");
+        check.error(in_flight_path, &format!("below the Agent's chunkBytes of {chunk}"), &cure);
+    }
+    let open_files = spec.open_files;
+    let open_files = open_files
+        .map(|it| check.ranged("spec.openFiles", Some(it), it, &limits::TENANT_OPEN_FILES));
+    Some(TenantSettings {
+        name,
+        namespaces,
+        memory,
+        weight,
+        sinks,
+        limits,
+        pinned_bytes_max: pinned.map(|it| it.0),
+        spool_bytes_max: spool.map(|it| it.0),
+        in_flight_bytes_max: in_flight.map(ByteSize::as_usize),
+        open_files_max: open_files.map(|it| it as usize),
+    })
+}
+
+/// The sinks, in order and each once; those that do not exist are complained about.
+fn sinks(
+    written: Vec<String>,
+    sink_names: &BTreeSet<String>,
+    check: &mut Check<'_>,
+) -> Vec<String> {
+    let path = "spec.sinks";
+    if written.is_empty() && !check.document.is_broken(path) {
+        let cure = "name a LogSink, or leave it out for all of them";
+        check.error(path, "an empty list lets nothing be delivered", cure);
+    }
+    for (index, name) in written.iter().enumerate() {
+        if !sink_names.contains(name) && !check.report.has_unread {
+            let names: Vec<&str> = sink_names.iter().map(String::as_str).take(10).collect();
+            let cure = match names.as_slice() {
+                [] => format!("add a LogSink of the name {name}"),
+                names => format!("write one of `{}`, or add it", names.join("`, `")),
+            };
+            check.error(&format!("{path}[{index}]"), "no LogSink has this name", &cure);
+        }
+    }
+    let sorted: BTreeSet<String> = written.into_iter().collect();
+    sorted.into_iter().collect()
+}
+
+fn limits(spec: &TenantLimitsSpec, check: &mut Check<'_>) -> TenantLimitsSettings {
+    let rate = RateSpec {
+        bytes_per_second: spec.bytes_per_second,
+        records_per_second: spec.records_per_second,
+        burst: spec.burst,
+    };
+    let lag_path = "spec.limits.maxLag";
+    let max_lag =
+        spec.max_lag.map(|it| check.ranged(lag_path, Some(it), it, &limits::MAX_LAG).duration());
+    let (at_path, one_in_path) = ("spec.limits.atLimit", "spec.limits.sampleOneIn");
+    let is_known = !check.document.is_broken(at_path) && !check.document.is_broken(one_in_path);
+    let at_limit = match (spec.at_limit.unwrap_or(defaults::AT_LIMIT), spec.sample_one_in) {
+        (AtLimitName::Sample, Some(one_in)) => AtLimit::Sample {
+            one_in: check.ranged(one_in_path, Some(one_in), one_in, &limits::SAMPLE_ONE_IN),
+        },
+        (AtLimitName::Sample, None) => {
+            if is_known {
+                let cure = "write sampleOneIn beside it, such as 10 for every tenth record";
+                check.error(at_path, "of how many is not said", cure);
+            }
+            AtLimit::Delay
+        }
+        (other, one_in) => {
+            if one_in.is_some() && is_known {
+                let why = format!("of no effect with `atLimit: {}`", other.name());
+                check.error(one_in_path, &why, "remove it, or write `atLimit: sample`");
+            }
+            match other {
+                AtLimitName::Spool => AtLimit::Spool,
+                AtLimitName::ShedOldest => AtLimit::ShedOldest,
+                AtLimitName::Delay | AtLimitName::Sample => AtLimit::Delay,
+            }
+        }
+    };
+    TenantLimitsSettings { rate: rate::resolve("spec.limits", &rate, check), max_lag, at_limit }
 }
 
 /// Whether `name` can be the name of a tenant.

@@ -133,26 +133,6 @@ fn words_of(source: &SourceSettings) -> Vec<(String, Vec<String>)> {
     }
 }
 
-/// No two LogTenants name the same namespaces by the same glob.
-pub(super) fn check_namespaces(tenants: &[Resolved<TenantSettings>], report: &mut Report) {
-    let mut owners: HashMap<&str, String> = HashMap::new();
-    for tenant in tenants {
-        let check = &mut Check { document: &tenant.document, report };
-        let title = check.document.title();
-        for (index, pattern) in tenant.settings.namespaces.patterns().iter().enumerate() {
-            match owners.get(pattern.as_str()) {
-                Some(owner) if *owner != title => {
-                    let why = format!("{owner} has the same");
-                    let path = format!("spec.namespaces[{index}]");
-                    check.error(&path, &why, "give it to one of them only");
-                }
-                Some(_) => {}
-                None => drop(owners.insert(pattern, title.clone())),
-            }
-        }
-    }
-}
-
 /// Something is collected, and what is written is used.
 pub(super) fn check_use(
     sinks: &[Resolved<SinkSettings>],

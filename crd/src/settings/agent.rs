@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::RateSettings;
 use crate::spec::{LogFormat, LogLevel};
 
 /// The agent itself.
@@ -37,8 +38,25 @@ pub struct AgentSettings {
     pub open_files_max: usize,
     /// Most bytes of removed files that are held open.
     pub pinned_bytes_max: u64,
+    /// How much may be read in a second, of all tenants together.
+    pub limits: RateSettings,
+    /// Where what would be lost is kept until its sink takes it; `None` for nowhere.
+    pub spool: Option<SpoolSettings>,
     /// The agent's own log.
     pub log: LogSettings,
+}
+
+/// Where what would be lost is kept until its sink takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// Its directory; absolute, of no sink.
+    pub path: PathBuf,
+    /// Most that it holds, in bytes.
+    pub bytes_max: u64,
+    /// Most that it holds of a tenant whose LogTenant does not say so, in bytes; at most `bytes_max`.
+    pub bytes_per_tenant_max: u64,
+    /// Most that is sent out of it in a second, in bytes.
+    pub drain_bytes_per_second: u64,
 }
 
 /// The agent's own log.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::RateSettings;
 use crate::spec::{Format, MultilinePreset, StartAt, TextEncoding};
 use crate::{Globs, Pattern, ResourceName};
 
@@ -29,6 +30,17 @@ pub struct LogConfigSettings {
     pub multiline: Option<MultilineSettings>,
     /// How long a rotated generation is watched for late writes before its descriptor may close.
     pub late_writes: Duration,
+    /// How much may be read in a second.
+    pub limits: LogConfigLimitsSettings,
+}
+
+/// How much may be read in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfigLimitsSettings {
+    /// Of all that it collects together.
+    pub rate: RateSettings,
+    /// Of each container or file by itself.
+    pub per_container: RateSettings,
 }
 
 /// Limits of a line.

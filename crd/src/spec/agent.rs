@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RateSpec;
 use crate::units::{ByteSize, Period};
 
 /// Kind `Agent`.
@@ -50,9 +51,33 @@ pub struct AgentSpec {
     /// Most disk that removed files keep by being held open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_bytes_max: Option<ByteSize>,
+    /// How much may be read in a second, of all tenants together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RateSpec>,
+    /// Where what would be lost is kept until its sink takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool: Option<SpoolSpec>,
     /// The agent's own log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,
+}
+
+/// Where what would be lost is kept until its sink takes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SpoolSpec {
+    /// Its directory; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Most that it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteSize>,
+    /// Most that it holds of a tenant whose LogTenant does not say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_tenant: Option<ByteSize>,
+    /// Most that is sent out of it in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_bytes_per_second: Option<ByteSize>,
 }
 
 /// The agent's own log.

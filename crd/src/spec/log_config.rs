@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RateSpec;
 use crate::units::{ByteSize, Period};
 
 /// Kind `LogConfig`.
@@ -35,6 +36,27 @@ pub struct LogConfigSpec {
     /// How rotated files are treated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
+    /// How much may be read in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LogConfigLimitsSpec>,
+}
+
+/// How much may be read in a second.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogConfigLimitsSpec {
+    /// Most bytes of files a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<ByteSize>,
+    /// Most records a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_per_second: Option<u32>,
+    /// What was not used of so much time may be used at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Period>,
+    /// The same of each container or file by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_container: Option<RateSpec>,
 }
 
 /// Where the logs are: exactly one of these.

@@ -41,6 +41,17 @@ const NO_DEFAULT: &[&str] = &[
     "multiline.continue",
     "multiline.end",
     "multiline.preset",
+    "sinks",
+    "limits.bytesPerSecond",
+    "limits.recordsPerSecond",
+    "limits.maxLag",
+    "limits.sampleOneIn",
+    "limits.perContainer.bytesPerSecond",
+    "limits.perContainer.recordsPerSecond",
+    "pinnedBytes",
+    "spoolBytes",
+    "inFlightBytes",
+    "openFiles",
 ];
 
 fn ranges() -> BTreeMap<&'static str, String> {
@@ -77,6 +88,22 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("multiline.maxLines", limits::MULTILINE_LINES.to_string()),
         ("multiline.maxBytes", limits::MULTILINE_BYTES.to_string()),
         ("rotation.lateWrites", limits::LATE_WRITES.to_string()),
+        ("spool.bytes", limits::SPOOL_BYTES.to_string()),
+        ("spool.bytesPerTenant", limits::SPOOL_BYTES.to_string()),
+        ("spool.drainBytesPerSecond", limits::BYTES_PER_SECOND.to_string()),
+        ("limits.bytesPerSecond", limits::BYTES_PER_SECOND.to_string()),
+        ("limits.recordsPerSecond", limits::RECORDS_PER_SECOND.to_string()),
+        ("limits.burst", limits::BURST.to_string()),
+        ("limits.perContainer.bytesPerSecond", limits::BYTES_PER_SECOND.to_string()),
+        ("limits.perContainer.recordsPerSecond", limits::RECORDS_PER_SECOND.to_string()),
+        ("limits.perContainer.burst", limits::BURST.to_string()),
+        ("limits.maxLag", limits::MAX_LAG.to_string()),
+        ("limits.sampleOneIn", limits::SAMPLE_ONE_IN.to_string()),
+        ("weight", limits::WEIGHT.to_string()),
+        ("pinnedBytes", limits::PINNED_BYTES_MAX.to_string()),
+        ("spoolBytes", limits::TENANT_SPOOL_BYTES.to_string()),
+        ("inFlightBytes", limits::TENANT_IN_FLIGHT.to_string()),
+        ("openFiles", limits::TENANT_OPEN_FILES.to_string()),
     ])
 }
 
@@ -84,8 +111,10 @@ fn ranges() -> BTreeMap<&'static str, String> {
 fn complete() -> Settings {
     let path = crate::top().join("deploy/examples/full.yaml");
     let text = std::fs::read_to_string(path).expect("the full example").replace("\n  # ", "\n  ");
+    let text = text.replace("\n    # ", "\n    ");
     let header = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogSink\n";
     let config = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogConfig\n";
+    let tenant = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogTenant\n";
     let source = "source: {files: {include: [/srv/";
     let more = format!(
         "{header}metadata: {{name: k}}\nspec: {{kafka: {{brokers: ['k:1'], topic: t, tls: {{caFile: /a, \
@@ -99,6 +128,7 @@ fn complete() -> Settings {
          sasl: {{mechanism: OAUTHBEARER, tokenFile: /t}}}}}}\n\
          {header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
+         {tenant}metadata: {{name: z}}\nspec: {{limits: {{atLimit: sample, sampleOneIn: 10}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\
          {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n"
     );

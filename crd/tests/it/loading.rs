@@ -84,7 +84,7 @@ fn the_first_by_name_has_a_container_and_a_namespace() {
          {header} LogConfig\nmetadata: {{name: a}}\nspec: {{tenant: t, source: {{containers: \
          {{pods: {{include: [web-*], exclude: [web-0]}}}}}}}}\n\
          {header} LogConfig\nmetadata: {{name: c, namespace: shop}}\nspec: {{source: {{containers: {{}}}}}}\n\
-         {header} LogTenant\nmetadata: {{name: y}}\nspec: {{namespaces: [shop*]}}\n\
+         {header} LogTenant\nmetadata: {{name: y}}\nspec: {{namespaces: [shop, shop-us*]}}\n\
          {header} LogTenant\nmetadata: {{name: x}}\nspec: {{namespaces: [shop-eu], memory: {{max: 4MiB}}}}\n"
     );
     let settings = settings(&text);

@@ -1,0 +1,111 @@
+//! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
+
+use anyhow::{Context as _, ensure};
+use crd::{AgentSettings, AtLimit, LogConfigSettings, Settings, TenantSettings, defaults};
+
+use super::kafka;
+
+/// Refuses what is not built yet, with its resource and field.
+pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
+    for sink in &settings.sinks {
+        kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
+    }
+    let (mut title, mut fields) = ("Agent".to_owned(), of_agent(&settings.agent));
+    refuse_fields(&title, &fields)?;
+    for tenant in &settings.tenants {
+        (title, fields) = (format!("LogTenant {}", tenant.name), of_tenant(tenant));
+        refuse_fields(&title, &fields)?;
+    }
+    for config in &settings.log_configs {
+        (title, fields) = (format!("LogConfig {}", config.name), of_log_config(config));
+        refuse_fields(&title, &fields)?;
+    }
+    Ok(())
+}
+
+/// Fields, and whether they say anything.
+type Fields = Vec<(&'static str, bool)>;
+
+fn refuse_fields(title: &str, fields: &Fields) -> anyhow::Result<()> {
+    for (field, is_written) in fields {
+        ensure!(!is_written, "{title}: {field}: not built yet; remove it");
+    }
+    Ok(())
+}
+
+fn of_agent(agent: &AgentSettings) -> Fields {
+    vec![("limits", agent.limits.is_limited()), ("spool", agent.spool.is_some())]
+}
+
+fn of_tenant(tenant: &TenantSettings) -> Fields {
+    let limits = &tenant.limits;
+    vec![
+        ("weight", tenant.weight != defaults::WEIGHT),
+        ("sinks", tenant.sinks.is_some()),
+        ("limits", limits.rate.is_limited()),
+        ("limits.maxLag", limits.max_lag.is_some()),
+        ("limits.atLimit", limits.at_limit != AtLimit::Delay),
+        ("pinnedBytes", tenant.pinned_bytes_max.is_some()),
+        ("spoolBytes", tenant.spool_bytes_max.is_some()),
+        ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
+        ("openFiles", tenant.open_files_max.is_some()),
+    ]
+}
+
+fn of_log_config(config: &LogConfigSettings) -> Fields {
+    let limits = &config.limits;
+    vec![
+        ("limits", limits.rate.is_limited()),
+        ("limits.perContainer", limits.per_container.is_limited()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(kind: &str, spec: &str) -> Option<String> {
+        let header = "apiVersion: logferry.dev/v1alpha1";
+        let of_config = if kind == "LogConfig" { "source: {containers: {}}, " } else { "" };
+        let text = format!(
+            "{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
+             {{{header}, kind: {kind}, metadata: {{name: it}}, spec: {{{of_config}{spec}}}}}\n"
+        );
+        let file = crd::ConfigFile { path: "t.yaml".into(), bytes: Ok(text.into_bytes()) };
+        let settings = crd::resolve(vec![file]).unwrap_or_else(|it| panic!("{it}"));
+        refuse(&settings).err().map(|it| format!("{it:#}"))
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_by_its_field() {
+        let cases = [
+            ("Agent", "limits: {bytesPerSecond: 1MiB}", "Agent: limits:"),
+            ("Agent", "spool: {}", "Agent: spool:"),
+            ("LogTenant", "weight: 99", "LogTenant it: weight:"),
+            ("LogTenant", "sinks: [default]", "LogTenant it: sinks:"),
+            ("LogTenant", "limits: {recordsPerSecond: 1}", "LogTenant it: limits:"),
+            ("LogTenant", "limits: {maxLag: 1m}", "LogTenant it: limits.maxLag:"),
+            ("LogTenant", "limits: {atLimit: shedOldest}", "LogTenant it: limits.atLimit:"),
+            ("LogTenant", "pinnedBytes: 0", "LogTenant it: pinnedBytes:"),
+            ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
+            ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
+            ("LogConfig", "limits: {bytesPerSecond: 1MiB}", "LogConfig it: limits:"),
+            (
+                "LogConfig",
+                "limits: {perContainer: {recordsPerSecond: 9}}",
+                "LogConfig it: limits.perContainer:",
+            ),
+        ];
+        for (kind, spec, begin) in cases {
+            let refusal = refusal(kind, spec).unwrap_or_default();
+            assert!(refusal.starts_with(begin), "{spec}: {refusal}");
+        }
+        for (kind, spec) in [
+            ("Agent", "limits: {}"),
+            ("LogTenant", "weight: 100, limits: {atLimit: delay}"),
+            ("LogConfig", "limits: {perContainer: {}}"),
+        ] {
+            assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
+        }
+    }
+}
