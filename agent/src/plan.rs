@@ -24,22 +24,27 @@ use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
 use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink};
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
+use sink::spool::SpoolStore;
 use sink::stdout::StdoutSink;
 
 use crate::place;
 
 mod credentials;
 mod kafka;
+mod spool;
 mod unbuilt;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
+use spool::{OpenSpool, Spools};
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) plan: PlanePlan,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    /// What sinks do not take is kept there.
+    pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     /// Sinks that nothing is read for, as nobody knows what they hold; and why.
     pub(crate) absent: Vec<Absent>,
 }
@@ -65,10 +70,12 @@ pub(crate) fn resolve(
 ) -> anyhow::Result<Resolved> {
     refuse_unbuilt(settings)?;
     let agent = &settings.agent;
-    let mut queues = Vec::new();
+    let mut opened_stores = Stores::default();
+    let spools = Spools::of(settings);
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
-        let opened = open_sink(sink, agent, credentials, clock, &mut queues);
+        let opened =
+            open_sink(sink, agent, credentials, clock, spools.as_ref(), &mut opened_stores);
         match opened.with_context(|| format!("LogSink {}", sink.name)) {
             Ok(opened) => sinks.push(opened),
             Err(error) => match (&sink.target, error.chain().any(|it| it.is::<KafkaError>())) {
@@ -112,7 +119,8 @@ pub(crate) fn resolve(
         open_files_max: place::open_files_max(agent.open_files_max),
         pinned_bytes_max: agent.pinned_bytes_max,
     };
-    Ok(Resolved { plan, queues, absent })
+    let Stores { queues, spools } = opened_stores;
+    Ok(Resolved { plan, queues, spools, absent })
 }
 
 fn rule(
@@ -213,13 +221,21 @@ fn multiline(settings: &MultilineSettings) -> Multiline {
     }
 }
 
+/// What sinks have open on the disk.
+#[derive(Debug, Default)]
+struct Stores {
+    queues: Vec<(Arc<str>, Arc<Queue>)>,
+    spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+}
+
 /// Opens a sink, and makes the makers of its shippers.
 fn open_sink(
     settings: &SinkSettings,
     agent: &AgentSettings,
     credentials: &Credentials,
     clock: &Arc<dyn Clock>,
-    queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
+    spools: Option<&Spools>,
+    stores: &mut Stores,
 ) -> anyhow::Result<SinkPlan> {
     let name: Arc<str> = Arc::from(&*settings.name);
     let mut read_back: Option<Box<dyn ReadBack>> = None;
@@ -227,7 +243,7 @@ fn open_sink(
         SinkTarget::Queue(queue) => {
             let queue = open_queue(queue, clock)?;
             read_back = Some(Box::new(read_back_of(&queue)?));
-            queues.push((Arc::clone(&name), Arc::clone(&queue)));
+            stores.queues.push((Arc::clone(&name), Arc::clone(&queue)));
             Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
         }
         SinkTarget::Kafka(kafka) => {
@@ -252,7 +268,10 @@ fn open_sink(
         }
     };
     let reader = reader_sink(settings)?;
-    let shippers = (0..agent.shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
+    let spool = spools.and_then(|it| it.open(&name, clock, &mut read_back));
+    stores.spools.extend(spool.iter().map(|it| (Arc::clone(&name), Arc::clone(&it.store))));
+    let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
+    let shippers = (0..agent.shippers).map(shipper).collect();
     Ok(SinkPlan { name, reader, shippers, read_back })
 }
 
@@ -286,12 +305,23 @@ fn reader_sink(settings: &SinkSettings) -> anyhow::Result<ReaderSink> {
 /// Makes a shipper's own end of a sink.
 type SinkMaker = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
 
-fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
+fn shipper(
+    settings: &SinkSettings,
+    shard: usize,
+    make: SinkMaker,
+    spool: Option<OpenSpool>,
+) -> ShipperMaker {
     let retry = RetryPolicy {
         first_ns: nanoseconds(settings.retry.initial),
         max_ns: nanoseconds(settings.retry.max),
     };
-    Box::new(move |acks| ShipperParts { sink: make(acks), retry, spool: None })
+    Box::new(move |acks| {
+        let Some(spool) = spool else {
+            return ShipperParts { sink: make(acks), retry, spool: None };
+        };
+        let (spool, acks) = spool.parts(shard, acks, |drained| make(drained));
+        ShipperParts { sink: make(acks), retry, spool: Some(spool) }
+    })
 }
 
 fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {

@@ -7,6 +7,7 @@ use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
 use sink::queue::Queue;
+use sink::spool::SpoolStore;
 
 /// A scan that is older than this is not coming, in nanoseconds: a file system hangs.
 const SCAN_AGE_MAX_NS: u64 = 3 * SCAN_PAUSE_MAX_NS;
@@ -33,6 +34,7 @@ pub(crate) struct Now {
     /// Bytes in use, by tenant.
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     pub(crate) reloads: u64,
     pub(crate) reload_failures: u64,
     pub(crate) restarts: u64,

@@ -208,6 +208,7 @@ impl Supervisor {
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
         now.queues = resolved.queues;
+        now.spools = resolved.spools;
         for absent in &resolved.absent {
             let problem = format!("{}; what goes there waits, the rest goes on", absent.why);
             tracing::error!(problem, "a sink is absent; trying again");
@@ -226,6 +227,7 @@ impl Supervisor {
             let mut now = self.status.now();
             now.reporter = None;
             now.queues.clear();
+            now.spools.clear();
         }
         let Some(plane) = self.plane.take() else { return true };
         let grace = self.settings.agent.shutdown_grace;

@@ -17,7 +17,7 @@ mod room;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -70,19 +70,6 @@ pub enum SpoolError {
     },
 }
 
-/// What a spool has done in this life of the data plane, and what it holds.
-#[derive(Debug, Default)]
-pub struct SpoolCounts {
-    /// Payloads kept.
-    pub kept_payloads: AtomicU64,
-    /// Bytes of them.
-    pub kept_bytes: AtomicU64,
-    /// Payloads that the sink acknowledged.
-    pub drained_payloads: AtomicU64,
-    /// Payloads that were not kept: no room, or the disk refused.
-    pub refusals: AtomicU64,
-}
-
 /// What a spool holds of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolStats {
@@ -105,8 +92,6 @@ pub struct SpoolStore {
     inner: Mutex<Inner>,
     /// Up to when acknowledgements of what was drained are noted.
     noted: StoredMark,
-    /// What it has done.
-    pub counts: SpoolCounts,
 }
 
 #[derive(Debug)]
@@ -122,7 +107,8 @@ struct Inner {
 impl SpoolStore {
     /// Opens the spool of `sink` in `dir`, for so many shippers, and leaves out what the sink has.
     ///
-    /// Also returns what a restart goes on behind: what the sink holds, and what the spool does.
+    /// Also returns what a restart goes on behind: what the sink holds by `read_back`, which is taken, and what
+    /// the spool does.
     ///
     /// # Errors
     /// If another agent has it, the system refuses, or something in it is of a later version.
@@ -132,7 +118,7 @@ impl SpoolStore {
         room: &Arc<SpoolRoom>,
         shards: usize,
         clock: &Arc<dyn Clock>,
-        read_back: Option<Box<dyn ReadBack>>,
+        read_back: &mut Option<Box<dyn ReadBack>>,
     ) -> Result<(Arc<SpoolStore>, SpoolReadBack), SpoolError> {
         SpoolStore::open_on(dir, sink, room, shards, clock, read_back, Arc::new(SystemDisk))
     }
@@ -147,10 +133,10 @@ impl SpoolStore {
         room: &Arc<SpoolRoom>,
         shards: usize,
         clock: &Arc<dyn Clock>,
-        read_back: Option<Box<dyn ReadBack>>,
+        read_back: &mut Option<Box<dyn ReadBack>>,
         disk: Arc<dyn Disk>,
     ) -> Result<(Arc<SpoolStore>, SpoolReadBack), SpoolError> {
-        let segment_bytes = (room.tenant_bytes_max() / SEGMENTS_MIN).clamp(1, SEGMENT_BYTES);
+        let segment_bytes = (room.lowest_bytes_max() / SEGMENTS_MIN).clamp(1, SEGMENT_BYTES);
         let options = QueueOptions {
             segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
             retain_bytes: u64::MAX,
@@ -165,10 +151,15 @@ impl SpoolStore {
         let path = dir.join(POSITIONS_NAME);
         let failed = |source| SpoolError::Positions { path: path.clone(), source };
         let mut positions = Positions::open(&path).map_err(failed)?;
-        let mut read_back = SpoolReadBack::new(read_back);
-        let tenants = recover::recover(&queue, &positions, shards, &mut read_back)?;
+        let mut both = SpoolReadBack::new(read_back.take());
+        let recovered = recover::recover(&queue, &positions, shards, &mut both);
+        // The sink's own, should the spool not be usable.
+        let tenants = recovered.inspect_err(|_| *read_back = both.take_sink())?;
         // What was said of tenants that are gone must not be said of new ones of that name.
-        positions.store(table(&tenants)).map_err(failed)?;
+        if let Err(source) = positions.store(table(&tenants)) {
+            *read_back = both.take_sink();
+            return Err(SpoolError::Positions { path, source });
+        }
         let owed = tenants.values().map(Entries::len).sum();
         let inner =
             Inner { tenants, positions, taken_ns: vec![0; shards], next_note_ns: 0, failures: 0 };
@@ -179,10 +170,9 @@ impl SpoolStore {
             owed: AtomicUsize::new(owed),
             inner: Mutex::new(inner),
             noted: StoredMark::default(),
-            counts: SpoolCounts::default(),
         });
         store.lock().tenants.keys().for_each(|tenant| store.count(tenant));
-        Ok((store, read_back))
+        Ok((store, both))
     }
 
     /// Up to when acknowledgements of what was drained are noted: for [`AckSender::beside`].
@@ -215,9 +205,7 @@ impl SpoolStore {
         if is_mutant("spool_acknowledges_before_it_is_safe") {
             acks.complete(std::mem::take(&mut payload.tickets));
         }
-        let kept = self.put(&mut inner, payload, acks).inspect_err(|_| {
-            self.counts.refusals.fetch_add(1, Ordering::Relaxed);
-        })?;
+        let kept = self.put(&mut inner, payload, acks)?;
         let entries = inner.tenants.entry(Arc::clone(&payload.tenant)).or_default();
         for header in &payload.headers {
             entries.contexts.insert(header.context.id, Arc::clone(&header.context));
@@ -225,8 +213,6 @@ impl SpoolStore {
         let bytes = u32::try_from(payload.block.len()).expect("checked by the queue");
         entries.push(Entry { frame: kept, bytes, shard, parts: None, state });
         self.owed.fetch_add(1, Ordering::Release);
-        self.counts.kept_payloads.fetch_add(1, Ordering::Relaxed);
-        self.counts.kept_bytes.fetch_add(payload.block.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -34,7 +34,7 @@ fn refuse_fields(title: &str, fields: &Fields) -> anyhow::Result<()> {
 }
 
 fn of_agent(agent: &AgentSettings) -> Fields {
-    vec![("limits", agent.limits.is_limited()), ("spool", agent.spool.is_some())]
+    vec![("limits", agent.limits.is_limited())]
 }
 
 fn of_tenant(tenant: &TenantSettings) -> Fields {
@@ -46,7 +46,6 @@ fn of_tenant(tenant: &TenantSettings) -> Fields {
         ("limits.maxLag", limits.max_lag.is_some()),
         ("limits.atLimit", limits.at_limit != AtLimit::Delay),
         ("pinnedBytes", tenant.pinned_bytes_max.is_some()),
-        ("spoolBytes", tenant.spool_bytes_max.is_some()),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
         ("openFiles", tenant.open_files_max.is_some()),
     ]
@@ -80,7 +79,6 @@ mod tests {
     fn what_is_not_built_yet_is_refused_by_its_field() {
         let cases = [
             ("Agent", "limits: {bytesPerSecond: 1MiB}", "Agent: limits:"),
-            ("Agent", "spool: {}", "Agent: spool:"),
             ("LogTenant", "weight: 99", "LogTenant it: weight:"),
             ("LogTenant", "sinks: [default]", "LogTenant it: sinks:"),
             ("LogTenant", "limits: {recordsPerSecond: 1}", "LogTenant it: limits:"),

@@ -20,7 +20,7 @@ mod backoff;
 mod spooling;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
-pub use spooling::SpoolParts;
+pub use spooling::{DrainPace, SpoolParts};
 use spooling::{RISK_LOOK_NS, Spooling};
 
 /// What a shipper is made of.
@@ -120,7 +120,7 @@ impl Shipper {
         let now_ns = self.clock.monotonic_ns();
         let (mut worked, mut wake_ns) = (false, self.parts.sink.tend(now_ns));
         if let Some(spooling) = &mut self.spooling {
-            match spooling.drain(&*self.parts.sink, now_ns) {
+            match spooling.drain(&*self.parts.sink, now_ns, &self.meter) {
                 Ok((drained, due_ns)) => {
                     worked |= drained;
                     wake_ns = wake_ns.into_iter().chain(due_ns).min();

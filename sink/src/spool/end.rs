@@ -87,7 +87,6 @@ impl SpoolEnd {
             return;
         }
         let Some(it) = self.on_its_way.remove(&acked.source) else { return };
-        self.store.counts.drained_payloads.fetch_add(1, Ordering::Relaxed);
         self.with_entries(&it.tenant, |entries| entries.done(it.number));
     }
 

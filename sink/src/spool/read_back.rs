@@ -19,6 +19,10 @@ impl SpoolReadBack {
         SpoolReadBack { sink, spool: HashMap::new() }
     }
 
+    pub(super) fn take_sink(&mut self) -> Option<Box<dyn ReadBack>> {
+        self.sink.take()
+    }
+
     /// The next section of the spool, in its order.
     pub(super) fn add(&mut self, header: &PayloadHeader) {
         // Part of a section, of which the rest comes later.

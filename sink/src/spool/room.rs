@@ -11,6 +11,8 @@ type Used = BTreeMap<(Arc<str>, Arc<str>), u64>;
 pub struct SpoolRoom {
     bytes_max: u64,
     tenant_bytes_max: u64,
+    /// Of tenants that have a limit of their own.
+    own_bytes_max: BTreeMap<Arc<str>, u64>,
     used: Mutex<Used>,
 }
 
@@ -18,13 +20,23 @@ impl SpoolRoom {
     /// At most `bytes_max` for all, and `tenant_bytes_max` for each tenant.
     #[must_use]
     pub fn new(bytes_max: u64, tenant_bytes_max: u64) -> Arc<SpoolRoom> {
-        Arc::new(SpoolRoom { bytes_max, tenant_bytes_max, used: Mutex::default() })
+        SpoolRoom::with_own(bytes_max, tenant_bytes_max, BTreeMap::new())
     }
 
-    /// Most bytes of one tenant.
+    /// As [`SpoolRoom::new`], with limits of their own for some tenants.
     #[must_use]
-    pub fn tenant_bytes_max(&self) -> u64 {
-        self.tenant_bytes_max
+    pub fn with_own(
+        bytes_max: u64,
+        tenant_bytes_max: u64,
+        own_bytes_max: BTreeMap<Arc<str>, u64>,
+    ) -> Arc<SpoolRoom> {
+        let used = Mutex::default();
+        Arc::new(SpoolRoom { bytes_max, tenant_bytes_max, own_bytes_max, used })
+    }
+
+    /// The lowest limit of any tenant, in bytes.
+    pub(super) fn lowest_bytes_max(&self) -> u64 {
+        self.own_bytes_max.values().copied().chain([self.tenant_bytes_max]).min().unwrap_or(0)
     }
 
     /// Whether so many bytes more of the tenant may be kept.
@@ -32,7 +44,8 @@ impl SpoolRoom {
         let used = self.lock();
         let all: u64 = used.values().sum();
         let own: u64 = used.iter().filter(|((_, it), _)| it == tenant).map(|(_, it)| it).sum();
-        all + bytes <= self.bytes_max && own + bytes <= self.tenant_bytes_max
+        let own_max = self.own_bytes_max.get(tenant).copied().unwrap_or(self.tenant_bytes_max);
+        all + bytes <= self.bytes_max && own + bytes <= own_max
     }
 
     /// What the tenant takes now in the spool of that sink.
@@ -56,8 +69,9 @@ mod tests {
 
     #[test]
     fn a_tenant_has_its_own_limit_over_all_sinks_and_all_share_one() {
-        let room = SpoolRoom::new(100, 60);
-        let [a, b]: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
+        let [a, b, c]: [Arc<str>; 3] = ["a", "b", "c"].map(Arc::from);
+        let room = SpoolRoom::with_own(100, 60, [(Arc::clone(&c), 10)].into());
+        assert!(room.has(&c, 10) && !room.has(&c, 11));
         let [x, y]: [Arc<str>; 2] = ["x", "y"].map(Arc::from);
         room.set(&x, &a, 30);
         room.set(&y, &a, 20);

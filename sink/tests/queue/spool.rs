@@ -40,14 +40,15 @@ impl Life {
     fn begin(dir: &Path, room: &Arc<SpoolRoom>, disk: Arc<dyn Disk>) -> Option<Life> {
         let (queue, _) = open_lazily(&dir.join("sink"), options());
         let clock: Arc<dyn Clock> = StillClock::new();
-        let of_sink = Box::new(QueueReadBack::of(&queue).unwrap());
+        let of_sink = QueueReadBack::of(&queue).unwrap();
+        let mut of_sink: Option<Box<dyn ReadBack>> = Some(Box::new(of_sink));
         let opened = SpoolStore::open_on(
             &dir.join("spool"),
             &Arc::from("out"),
             room,
             1,
             &clock,
-            Some(of_sink),
+            &mut of_sink,
             disk,
         );
         let (store, read_back) = opened.ok()?;

@@ -6,13 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
 
 use super::backoff::{Backoff, RetryPolicy};
 use super::{ShipLane, Shipper};
 use crate::doorbell::Doorbell;
-use crate::meter::Meter;
+use crate::meter::{Meter, SinkMeter};
 
 /// How long a lane is refused before its payloads may go to the spool, in nanoseconds.
 ///
@@ -32,8 +33,38 @@ pub struct SpoolParts {
     pub spool: Box<dyn Spool>,
     /// The shipper's sink once more: it completes the tickets of what is drained.
     pub sink: Box<dyn Sink>,
-    /// How fast it is drained, in bytes of payloads a second; `None` for as fast as the sink takes it.
-    pub drain_bytes_per_second: Option<u64>,
+    /// How fast all spools of the agent are drained.
+    pub pace: Arc<DrainPace>,
+}
+
+/// How fast spools are drained, all together.
+#[derive(Debug)]
+pub struct DrainPace {
+    bytes_per_second: u64,
+    /// What was drained before is paid for then, by the monotonic clock.
+    next_ns: AtomicU64,
+}
+
+impl DrainPace {
+    /// So many bytes of payloads a second.
+    #[must_use]
+    pub fn new(bytes_per_second: u64) -> Arc<DrainPace> {
+        Arc::new(DrainPace {
+            bytes_per_second: bytes_per_second.max(1),
+            next_ns: AtomicU64::new(0),
+        })
+    }
+
+    fn may_go(&self, now_ns: u64) -> bool {
+        now_ns >= self.next_ns.load(Ordering::Acquire)
+    }
+
+    fn pay(&self, bytes: u64, now_ns: u64) {
+        // Nothing is saved up: from now on.
+        self.next_ns.fetch_max(now_ns, Ordering::AcqRel);
+        let cost_ns = bytes.saturating_mul(1_000_000_000) / self.bytes_per_second;
+        self.next_ns.fetch_add(cost_ns, Ordering::AcqRel);
+    }
 }
 
 /// A shipper's spool, and how far it is drained.
@@ -45,8 +76,6 @@ pub(super) struct Spooling {
     backoffs: HashMap<Arc<str>, Backoff>,
     /// Tenants that are held and of which nothing is on its way directly.
     cleared: HashSet<Arc<str>>,
-    /// What was drained before is paid for then.
-    next_ns: u64,
     is_stopping: bool,
 }
 
@@ -58,7 +87,6 @@ impl Spooling {
             meter: None,
             backoffs: HashMap::new(),
             cleared: HashSet::new(),
-            next_ns: 0,
             is_stopping: false,
         }
     }
@@ -106,6 +134,7 @@ impl Spooling {
         &mut self,
         direct: &dyn Sink,
         now_ns: u64,
+        meter: &SinkMeter,
     ) -> Result<(bool, Option<u64>), SinkError> {
         self.parts.spool.tend(now_ns)?;
         self.parts.sink.health()?;
@@ -120,7 +149,9 @@ impl Spooling {
             if self.may_go(&tenant, direct, now_ns)
                 && let Some(payload) = self.parts.spool.next(&tenant)
             {
-                worked |= self.submit(&tenant, payload, now_ns)?;
+                let went = self.submit(&tenant, payload, now_ns)?;
+                meter.drained_payloads.add(u64::from(went));
+                worked |= went;
             }
         }
         let look_ns = now_ns + LOOK_NS;
@@ -136,7 +167,7 @@ impl Spooling {
             self.cleared.insert(Arc::clone(tenant));
         }
         let is_due = self.backoffs.get(tenant).is_none_or(|it| now_ns >= it.due_ns());
-        is_due && now_ns >= self.next_ns
+        is_due && self.parts.pace.may_go(now_ns)
     }
 
     fn submit(
@@ -149,9 +180,7 @@ impl Spooling {
         let refused = match self.parts.sink.submit(payload) {
             Ok(_) => {
                 self.backoffs.remove(tenant);
-                if let Some(rate) = self.parts.drain_bytes_per_second {
-                    self.next_ns = now_ns + bytes.saturating_mul(1_000_000_000) / rate.max(1);
-                }
+                self.parts.pace.pay(bytes, now_ns);
                 return Ok(true);
             }
             Err(refused) => *refused,
@@ -178,11 +207,15 @@ impl Shipper {
     /// The turn of a lane that does not go directly, if it is one; whether anything was done.
     pub(super) fn turn_aside(&mut self, lane: &mut ShipLane, now_ns: u64) -> Option<bool> {
         let spooling = self.spooling.as_mut()?;
-        if lane.pending.is_none() {
-            lane.refused_since_ns = None;
-        }
         let tenant = &lane.receiver.tenant;
         let is_held = spooling.parts.spool.holds(tenant) && !is_mutant("spool_is_overtaken");
+        if lane.pending.is_none() {
+            lane.refused_since_ns = None;
+            // The sink has taken all that it had refused, out of the spool.
+            if !is_held && lane.backoff.succeeded() {
+                self.meter.lanes_retrying.sub(1);
+            }
+        }
         let refused_since_ns = lane.refused_since_ns.unwrap_or(now_ns);
         let is_stuck = now_ns.saturating_sub(refused_since_ns) >= STUCK_NS;
         if !is_held && !is_stuck {
@@ -194,8 +227,11 @@ impl Shipper {
         }
         let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
         let Some(payload) = payload else { return waits };
+        let bytes = payload.block.len() as u64;
         let refused = match spooling.keep(payload, &*self.parts.sink) {
             Ok(spent) => {
+                self.meter.kept_payloads.add(1);
+                self.meter.kept_bytes.add(bytes);
                 spent.into_iter().for_each(|it| self.buffers.give(it));
                 self.readers.iter().for_each(Doorbell::ring);
                 return Some(true);
@@ -207,6 +243,7 @@ impl Shipper {
             SinkError::Busy => {}
             SinkError::Retry(why) => {
                 lane.spool_due_ns = now_ns + FULL_NS;
+                self.meter.spool_refusals.add(1);
                 let tenant = &*lane.receiver.tenant;
                 tracing::warn!(tenant, why, "not kept in the spool; waiting in the files");
             }

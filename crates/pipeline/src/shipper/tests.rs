@@ -169,7 +169,7 @@ fn bed_with(tenants: &[&str], with_spool: bool) -> Bed {
     let spool = SpoolParts {
         spool: Box::new(FakeSpool(Arc::clone(&kept))),
         sink: sink(),
-        drain_bytes_per_second: None,
+        pace: DrainPace::new(1_000_000_000),
     };
     let parts = ShipperParts {
         sink: sink(),
@@ -340,4 +340,20 @@ fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     bed.at(3 * SECOND_NS);
     assert_eq!(bed.kept(), ["1"]);
     assert!(bed.shipper.is_empty());
+}
+
+#[test]
+fn a_spool_is_drained_no_faster_than_it_may() {
+    let mut bed = bed_with(&["a"], true);
+    bed.refuse("a", true);
+    let text = "x".repeat(500);
+    (0..6).for_each(|_| bed.push(0, "a", &text));
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert_eq!(bed.kept().len(), 6);
+    bed.refuse("a", false);
+    // Half a microsecond each.
+    let at = |bed: &mut Bed, ns| bed.at(5 * SECOND_NS + ns).len();
+    assert_eq!([0, 400, 500, 900, 1000].map(|ns| at(&mut bed, ns)), [1, 0, 1, 0, 1]);
 }
