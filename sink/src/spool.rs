@@ -262,7 +262,10 @@ impl SpoolStore {
             return self.queue.health();
         }
         inner.failures = 0;
-        self.noted.set(safe_ns);
+        // Copies are noted once they are let go: until then the sink must tell of what it has of them.
+        if !inner.tenants.values().any(Entries::has_copies) {
+            self.noted.set(safe_ns);
+        }
         for (tenant, position) in table {
             let is_owed = inner.tenants.get(&tenant).is_some_and(|it| it.len() > 0);
             let freed = match is_owed {

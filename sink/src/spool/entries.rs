@@ -73,6 +73,11 @@ impl Entries {
         self.owed.get(shard).is_none_or(|it| *it == 0)
     }
 
+    /// Whether anything is kept that the sink may have acknowledged, and nobody has heard of it yet.
+    pub(super) fn has_copies(&self) -> bool {
+        self.entries.iter().any(|it| it.state == State::Copy)
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         if self.owed.len() <= entry.shard {
             self.owed.resize(entry.shard + 1, 0);
