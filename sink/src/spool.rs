@@ -13,6 +13,7 @@ mod positions;
 mod read_back;
 mod recover;
 mod room;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,6 +33,7 @@ use crate::queue::{Disk, FrameId, OpenError, Queue, QueueOptions, ReadError, Sys
 pub use end::SpoolEnd;
 pub use read_back::SpoolReadBack;
 pub use room::SpoolRoom;
+pub use survey::{Held, survey};
 
 /// Folder of the kept payloads, below the spool's own.
 const QUEUE_NAME: &str = "queue";

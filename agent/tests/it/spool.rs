@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::symlink;
 
+use serde_json::Value;
+
 use crate::kit::{
-    Agent, Bed, Container, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_u1/app";
@@ -29,7 +31,7 @@ fn stalled(bed: &Bed, disk: &Tmpfs) -> (Agent, Container) {
     bed.wait_for_records(1);
     disk.fill(100 << 10);
     wait_for("nothing more is read", || {
-        container.write(4_000);
+        container.write(8_000);
         sleep_ms(100);
         let before = agent.metric("logferry_read_bytes_total");
         sleep_ms(400);
@@ -100,7 +102,42 @@ fn a_stop_puts_what_the_sink_does_not_take_into_the_spool() {
     let (bed, disk) = bed("  spool: {}\n");
     let (agent, container) = stalled(&bed, &disk);
     agent.stop();
+    let config = bed.config();
+    let config = config.to_str().unwrap();
+    let run = Run::of(&["spool", "--file", config, "--output", "json"]);
+    let held = run.json_lines().remove(0);
+    assert_eq!((&held["sink"], &held["tenant"]), (&"default".into(), &"shop".into()));
+    assert_eq!(held["configured"], true);
+    assert!(held["payloads"].as_u64().unwrap() > 0, "{held:#}");
+    assert!(held["oldestSeconds"].as_i64().unwrap() < 120, "{held:#}");
+    let run = Run::of(&["spool", "--file", config]);
+    assert!(run.stdout.starts_with("sink default: "), "{run:?}");
     disk.free();
     let agent = Agent::start(&bed);
     assert_all_once(&bed, agent, &container);
+}
+
+/// What does not fit waits in the files, and what these lose is declared.
+#[test]
+fn a_full_spool_keeps_what_it_has_and_what_the_files_lose_is_declared() {
+    let (bed, disk) = bed("  spool: {bytes: 1MiB}\n");
+    let (agent, mut container) = stalled(&bed, &disk);
+    for _ in 0..9 {
+        container.rotate();
+        container.write(LINES);
+        sleep_ms(300);
+    }
+    wait_until("a refusal", || agent.metric("logferry_spool_refusals_total"), |it| *it > 0.0);
+    assert!(agent.metric("logferry_spool_bytes") <= 1_048_576.0);
+    disk.free();
+    let last = container.bodies().pop().unwrap();
+    let is_last = |it: &Vec<Value>| it.last().is_some_and(|it| it["body"] == last.as_str());
+    let records = wait_until("the last line", || bed.records(), is_last);
+    let gaps: Vec<&Value> = records.iter().filter(|it| !it["log.gap.reason"].is_null()).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|it| it["log.gap.reason"] == "pinned_budget"));
+    let gap_bytes: u64 = gaps.iter().map(|it| it["log.gap.bytes"].as_u64().unwrap()).sum();
+    let arrived = (records.len() - gaps.len()) as u64 * container.line_bytes();
+    assert_eq!(arrived + gap_bytes, container.bodies().len() as u64 * container.line_bytes());
+    agent.stop();
+    bed.assert_audit_clean();
 }

@@ -9,7 +9,7 @@ use flow::{
     ack_channel,
 };
 use sink::queue::{Disk, Queue, QueueReadBack, QueueSink, SystemDisk};
-use sink::spool::{SpoolEnd, SpoolReadBack, SpoolRoom, SpoolStore};
+use sink::spool::{SpoolEnd, SpoolReadBack, SpoolRoom, SpoolStore, survey};
 use tempfile::tempdir;
 
 use crate::every_step::{OneFault, all_faults};
@@ -183,6 +183,38 @@ fn a_death_at_any_moment_loses_and_doubles_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn what_the_sink_took_and_lost_before_its_ack_is_drained_again() {
+    let dir = tempdir().unwrap();
+    let mut life = whole(dir.path());
+    (0..4).for_each(|it| life.keep(it).unwrap());
+    life.end.flush(far_deadline()).unwrap();
+    // A sink that has it in memory, and dies.
+    let taken = [life.end.next("shop").unwrap(), life.end.next("shop").unwrap()];
+    life.note().unwrap();
+    drop(life);
+    drop(taken);
+    let mut life = whole(dir.path());
+    life.drain_all().unwrap();
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_kept_can_be_surveyed_while_it_is_in_use() {
+    let dir = tempdir().unwrap();
+    let mut life = whole(dir.path());
+    (0..4).for_each(|it| life.keep(it).unwrap());
+    life.end.flush(far_deadline()).unwrap();
+    assert!(life.drain_one());
+    life.note().unwrap();
+    let held = survey(&dir.path().join("spool")).unwrap();
+    let [it] = &held[..] else { panic!("{held:?}") };
+    assert_eq!((&*it.tenant, it.payloads, it.problems), ("shop", 3, 0));
+    assert_eq!(it.oldest_unix_ns, Some(1_000_000_000_000));
+    assert_eq!(it.disk_bytes, life.store.stats()[0].bytes);
+    assert!(survey(dir.path()).unwrap().is_empty(), "no spool");
 }
 
 /// Keeps all payloads, drains half of them in between, then the rest; begins anew whenever something breaks.
