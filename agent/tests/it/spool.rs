@@ -31,7 +31,7 @@ fn stalled(bed: &Bed, disk: &Tmpfs) -> (Agent, Container) {
     bed.wait_for_records(1);
     disk.fill(100 << 10);
     wait_for("nothing more is read", || {
-        container.write(8_000);
+        container.write(4_000);
         sleep_ms(100);
         let before = agent.metric("logferry_read_bytes_total");
         sleep_ms(400);
@@ -42,9 +42,13 @@ fn stalled(bed: &Bed, disk: &Tmpfs) -> (Agent, Container) {
     (agent, container)
 }
 
+/// Waits until nothing has been at risk for a while.
 fn wait_safe(agent: &Agent) {
     let at_risk = || agent.metric("logferry_at_risk_bytes") + agent.metric("logferry_pinned_bytes");
-    wait_until("nothing is at risk", at_risk, |it| *it == 0.0);
+    for _ in 0..20 {
+        wait_until("nothing is at risk", at_risk, |it| *it == 0.0);
+        sleep_ms(50);
+    }
 }
 
 fn assert_all_once(bed: &Bed, agent: Agent, container: &Container) {
@@ -78,14 +82,15 @@ fn kills_while_payloads_go_into_the_spool_and_out_of_it_lose_and_double_nothing(
     let (bed, disk) = bed("  spool: {drainBytesPerSecond: 4MiB}\n");
     let (mut agent, mut container) = stalled(&bed, &disk);
     for number in 0..8 {
+        // What has no name is gone with the process that holds it: the oldest is removed once it is kept.
+        wait_safe(&agent);
         container.rotate();
         container.write(LINES / 2);
-        // A removed file is gone with the process that holds it: only what has a name may be killed.
-        wait_safe(&agent);
         sleep_ms(number * 37 % 200);
         agent.kill();
         agent = Agent::spawn(&bed);
         agent.wait_said("collecting");
+        wait_until("its first look", || agent.metric("logferry_sources"), |it| *it > 0.0);
     }
     assert!(agent.metric("logferry_spool_payloads") > 1.0);
     disk.free();

@@ -61,6 +61,8 @@ struct ShipLane {
     refused_since_ns: Option<u64>,
     /// The spool is not asked before.
     spool_due_ns: u64,
+    /// Payloads that may have been read before nothing was at risk any more.
+    read_at_risk: usize,
 }
 
 impl Shipper {
@@ -105,8 +107,15 @@ impl Shipper {
         while let Ok(receiver) = self.new_lanes.try_recv() {
             let backoff = Backoff::new(self.parts.retry);
             let (refused_since_ns, spool_due_ns) = (None, 0);
-            let lane =
-                ShipLane { receiver, pending: None, backoff, refused_since_ns, spool_due_ns };
+            let (pending, read_at_risk) = (None, 0);
+            let lane = ShipLane {
+                receiver,
+                pending,
+                backoff,
+                refused_since_ns,
+                spool_due_ns,
+                read_at_risk,
+            };
             self.lanes.push_back(lane);
         }
         if self.broken.is_none()

@@ -13,6 +13,7 @@ use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
 use super::backoff::{Backoff, RetryPolicy};
 use super::{ShipLane, Shipper};
 use crate::doorbell::Doorbell;
+use crate::lane::LANE_PAYLOADS_MAX;
 use crate::meter::{Meter, SinkMeter};
 
 /// How long a lane is refused before its payloads may go to the spool, in nanoseconds.
@@ -222,7 +223,13 @@ impl Shipper {
             return None;
         }
         let waits = is_held.then_some(false);
-        if now_ns < lane.spool_due_ns || !spooling.is_at_risk(tenant) {
+        if spooling.is_at_risk(tenant) {
+            // Once the last byte at risk is read it waits in memory: in the lane, and two by each reader.
+            lane.read_at_risk = LANE_PAYLOADS_MAX + 2 * self.readers.len();
+        } else if lane.read_at_risk == 0 {
+            return waits;
+        }
+        if now_ns < lane.spool_due_ns {
             return waits;
         }
         let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
@@ -230,6 +237,7 @@ impl Shipper {
         let bytes = payload.block.len() as u64;
         let refused = match spooling.keep(payload, &*self.parts.sink) {
             Ok(spent) => {
+                lane.read_at_risk -= 1;
                 self.meter.kept_payloads.add(1);
                 self.meter.kept_bytes.add(bytes);
                 spent.into_iter().for_each(|it| self.buffers.give(it));
