@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Audit(AuditOptions),
     /// Say why a file or a pod is collected or not, and how far behind it is
     Explain(ExplainOptions),
+    /// Say what the spools hold, of which tenant, and since when
+    Spool(SpoolOptions),
     /// Print the version
     Version(VersionOptions),
 }
@@ -185,6 +187,15 @@ pub(crate) struct ExplainOptions {
     /// A path, with odd bytes as they are or as `\xNN`; or a pod as NAME or NAMESPACE/NAME
     #[arg(value_name = "PATH|POD")]
     pub(crate) what: OsString,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpoolOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigPaths,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

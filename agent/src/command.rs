@@ -8,6 +8,7 @@ mod print;
 mod queue;
 pub(crate) mod run;
 mod section;
+pub(crate) mod spool;
 pub(crate) mod tail;
 mod topic;
 pub(crate) mod version;

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Context(options) => command::context::run(&options),
         Command::Audit(options) => command::audit::run(&options),
         Command::Explain(options) => command::explain::run(&options),
+        Command::Spool(options) => command::spool::run(&options),
         Command::Version(options) => command::version::run(&options),
     };
     match outcome {

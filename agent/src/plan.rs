@@ -25,6 +25,7 @@ use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
 use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink};
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
+use sink::spool::SpoolStore;
 use sink::stdout::StdoutSink;
 
 use crate::memory_plan::MemoryPlan;
@@ -33,18 +34,22 @@ use crate::place;
 mod credentials;
 mod kafka;
 mod limits;
+mod spool;
 mod unbuilt;
 #[cfg(test)]
 mod worlds;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
+use spool::{OpenSpool, Spools};
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) plan: PlanePlan,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    /// What sinks do not take is kept there.
+    pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     /// Sinks that nothing is read for, as nobody knows what they hold; and why.
     pub(crate) absent: Vec<Absent>,
 }
@@ -75,10 +80,12 @@ pub(crate) fn resolve(
     let memory = check(settings)?;
     tracing::info!("{memory}");
     let agent = &settings.agent;
-    let mut queues = Vec::new();
+    let mut opened_stores = Stores::default();
+    let spools = Spools::of(settings);
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
-        let opened = open_sink(sink, agent, credentials, clock, &mut queues);
+        let opened =
+            open_sink(sink, agent, credentials, clock, spools.as_ref(), &mut opened_stores);
         match opened.with_context(|| format!("LogSink {}", sink.name)) {
             Ok(opened) => sinks.push(opened),
             Err(error) => match (&sink.target, error.chain().any(|it| it.is::<KafkaError>())) {
@@ -128,7 +135,8 @@ pub(crate) fn resolve(
             .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
             .collect(),
     };
-    Ok(Resolved { plan, queues, absent })
+    let Stores { queues, spools } = opened_stores;
+    Ok(Resolved { plan, queues, spools, absent })
 }
 
 fn rule(
@@ -236,13 +244,21 @@ fn multiline(settings: &MultilineSettings) -> Multiline {
     }
 }
 
+/// What sinks have open on the disk.
+#[derive(Debug, Default)]
+struct Stores {
+    queues: Vec<(Arc<str>, Arc<Queue>)>,
+    spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+}
+
 /// Opens a sink, and makes the makers of its shippers.
 fn open_sink(
     settings: &SinkSettings,
     agent: &AgentSettings,
     credentials: &Credentials,
     clock: &Arc<dyn Clock>,
-    queues: &mut Vec<(Arc<str>, Arc<Queue>)>,
+    spools: Option<&Spools>,
+    stores: &mut Stores,
 ) -> anyhow::Result<SinkPlan> {
     let name: Arc<str> = Arc::from(&*settings.name);
     let mut read_back: Option<Box<dyn ReadBack>> = None;
@@ -250,7 +266,7 @@ fn open_sink(
         SinkTarget::Queue(queue) => {
             let queue = open_queue(queue, clock)?;
             read_back = Some(Box::new(read_back_of(&queue)?));
-            queues.push((Arc::clone(&name), Arc::clone(&queue)));
+            stores.queues.push((Arc::clone(&name), Arc::clone(&queue)));
             Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
         }
         SinkTarget::Kafka(kafka) => {
@@ -275,7 +291,10 @@ fn open_sink(
         }
     };
     let reader = reader_sink(settings)?;
-    let shippers = (0..agent.shippers).map(|_| shipper(settings, Arc::clone(&make))).collect();
+    let spool = spools.and_then(|it| it.open(&name, clock, &mut read_back));
+    stores.spools.extend(spool.iter().map(|it| (Arc::clone(&name), Arc::clone(&it.store))));
+    let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
+    let shippers = (0..agent.shippers).map(shipper).collect();
     Ok(SinkPlan { name, reader, shippers, read_back })
 }
 
@@ -320,12 +339,23 @@ fn compressor(settings: &SinkSettings) -> CompressMaker {
 /// Makes a shipper's own end of a sink.
 type SinkMaker = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
 
-fn shipper(settings: &SinkSettings, make: SinkMaker) -> ShipperMaker {
+fn shipper(
+    settings: &SinkSettings,
+    shard: usize,
+    make: SinkMaker,
+    spool: Option<OpenSpool>,
+) -> ShipperMaker {
     let retry = RetryPolicy {
         first_ns: nanoseconds(settings.retry.initial),
         max_ns: nanoseconds(settings.retry.max),
     };
-    Box::new(move |acks| ShipperParts { sink: make(acks), retry })
+    Box::new(move |acks| {
+        let Some(spool) = spool else {
+            return ShipperParts { sink: make(acks), retry, spool: None };
+        };
+        let (spool, acks) = spool.parts(shard, acks, |drained| make(drained));
+        ShipperParts { sink: make(acks), retry, spool: Some(spool) }
+    })
 }
 
 fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {

@@ -7,6 +7,7 @@ use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
 use sink::queue::Queue;
+use sink::spool::SpoolStore;
 
 /// A scan that is older than this is not coming, in nanoseconds: a file system hangs.
 const SCAN_AGE_MAX_NS: u64 = 3 * SCAN_PAUSE_MAX_NS;
@@ -33,9 +34,19 @@ pub(crate) struct Now {
     /// Bytes in use, by tenant.
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
+    pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     pub(crate) reloads: u64,
     pub(crate) reload_failures: u64,
     pub(crate) restarts: u64,
+}
+
+impl Now {
+    /// The data plane ends: nothing keeps it, or its queues, open.
+    pub(crate) fn forget_plane(&mut self) {
+        self.reporter = None;
+        self.queues.clear();
+        self.spools.clear();
+    }
 }
 
 impl Status {

@@ -208,6 +208,7 @@ impl Supervisor {
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
         now.queues = resolved.queues;
+        now.spools = resolved.spools;
         for absent in &resolved.absent {
             let problem = format!("{}; what goes there waits, the rest goes on", absent.why);
             tracing::error!(problem, "a sink is absent; trying again");
@@ -222,11 +223,7 @@ impl Supervisor {
 
     /// Stops the plane within the grace; nothing of it is left when this returns.
     fn stop_plane(&mut self) -> bool {
-        {
-            let mut now = self.status.now();
-            now.reporter = None;
-            now.queues.clear();
-        }
+        self.status.now().forget_plane();
         let Some(plane) = self.plane.take() else { return true };
         let grace = self.settings.agent.shutdown_grace;
         let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);

@@ -20,6 +20,7 @@ pub mod queue;
 #[cfg(test)]
 mod section_kit;
 mod spans;
+pub mod spool;
 pub mod stdout;
 mod sync;
 mod utf8;

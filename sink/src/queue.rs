@@ -12,6 +12,7 @@ mod batch_frame;
 mod block;
 mod context_frame;
 mod disk;
+mod fetch;
 mod format;
 mod frame;
 mod index;
@@ -39,7 +40,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use flow::{AckSender, Clock, Payload, Refused, SinkError, is_mutant};
 
-use batch_frame::check_payload;
+use batch_frame::{PayloadError, check_content, check_payload};
 use lock::{LOCK_NAME, WriterLock};
 use shared::{Shared, Tenant};
 
@@ -49,6 +50,7 @@ use crate::sync::{Condvar, Mutex, RwLock};
 
 pub use block::{BlockError, BlockRef};
 pub use disk::{Disk, SystemDisk};
+pub use fetch::{Fetched, FrameId};
 pub use format::Malformed;
 pub use frame::FrameFault;
 pub use log::TenantStats;
@@ -148,18 +150,24 @@ impl Queue {
         mut payload: Payload,
         acks: &AckSender,
     ) -> Result<Vec<u8>, Box<Refused>> {
-        match self.try_append(&mut payload, acks) {
-            Ok(()) => Ok(payload.block),
+        let checked = check_payload(&payload).map_err(|bad| self.refusal(&bad));
+        match checked.and_then(|()| self.put(&mut payload, acks)) {
+            Ok(_) => Ok(payload.block),
             Err(why) => Err(Box::new(Refused { payload, why })),
         }
     }
 
-    fn try_append(&self, payload: &mut Payload, acks: &AckSender) -> Result<(), SinkError> {
+    fn refusal(&self, bad: &PayloadError) -> SinkError {
+        SinkError::Retry(format!("{}: {bad}", self.shared.dir.display()))
+    }
+
+    /// Writes the payload, takes its tickets, as many as it has, and says where it is.
+    ///
+    /// # Errors
+    /// As [`flow::Sink::submit`]; the tickets stay.
+    pub fn put(&self, payload: &mut Payload, acks: &AckSender) -> Result<FrameId, SinkError> {
         self.shared.health()?;
-        check_payload(payload).map_err(|bad| {
-            let dir = self.shared.dir.display();
-            SinkError::Retry(format!("{dir}: {bad}"))
-        })?;
+        check_content(payload).map_err(|bad| self.refusal(&bad))?;
         let tenant = self.shared.tenant(&payload.tenant)?;
         let mut log = tenant.lock_anyway();
         // Asked again under the lock: after a break nobody may append behind the cut.
@@ -170,7 +178,7 @@ impl Queue {
         if let Err(SinkError::Broken(why)) = &appended {
             self.shared.break_with(why);
         }
-        appended?;
+        let frame = appended?;
         log.wait_for_sync(acks, std::mem::take(&mut payload.tickets));
         let is_pressing = log.is_pressing();
         drop(log);
@@ -178,7 +186,7 @@ impl Queue {
         if is_pressing {
             sync::hurry(&self.shared);
         }
-        Ok(())
+        Ok(frame)
     }
 
     /// Syncs now, and returns when all that was taken so far is safe and its tickets are completed.

@@ -60,6 +60,12 @@ pub(crate) const WRITE_TO_ACK_SECONDS: &str = "logferry_write_to_ack_seconds";
 pub(crate) const QUEUE_BYTES: &str = "logferry_queue_bytes";
 pub(crate) const QUEUE_SEGMENTS: &str = "logferry_queue_segments";
 pub(crate) const QUEUE_UNSYNCED_BYTES: &str = "logferry_queue_unsynced_bytes";
+pub(crate) const SPOOL_BYTES: &str = "logferry_spool_bytes";
+pub(crate) const SPOOL_PAYLOADS: &str = "logferry_spool_payloads";
+pub(crate) const SPOOL_KEPT_BYTES: &str = "logferry_spool_kept_bytes_total";
+pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total";
+pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
+pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
 pub(crate) const RELOADS: &str = "logferry_config_reloads_total";
 pub(crate) const RELOAD_FAILURES: &str = "logferry_config_reload_failures_total";
 pub(crate) const CONFIG_BAD: &str = "logferry_config_bad";
@@ -76,7 +82,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 47] = [
+pub(crate) const ALL: [Metric; 53] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -138,6 +144,16 @@ pub(crate) const ALL: [Metric; 47] = [
     gauge(QUEUE_BYTES, "sink, tenant", "bytes in the embedded queue"),
     gauge(QUEUE_SEGMENTS, "sink, tenant", "segments in the embedded queue"),
     gauge(QUEUE_UNSYNCED_BYTES, "sink, tenant", "bytes of the embedded queue not synced yet"),
+    gauge(SPOOL_BYTES, "sink, tenant", "disk that the spool takes, in bytes"),
+    gauge(SPOOL_PAYLOADS, "sink, tenant", "payloads in the spool that the sink does not have yet"),
+    counter(SPOOL_KEPT_BYTES, "sink", "bytes of payloads kept in the spool"),
+    counter(SPOOL_KEPT_PAYLOADS, "sink", "payloads kept in the spool"),
+    counter(SPOOL_DRAINED_PAYLOADS, "sink", "payloads out of the spool that the sink took"),
+    counter(
+        SPOOL_REFUSALS,
+        "sink",
+        "payloads not kept, for want of room or by the disk: what is at risk may become a gap: should alert",
+    ),
     gauge(OPEN_FILES, "", "log files held open"),
     gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),

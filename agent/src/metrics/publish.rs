@@ -85,6 +85,10 @@ fn sinks(meter: &Meter) {
         counter!(names::PAYLOAD_RAW_BYTES, &labels).absolute(meter.raw_bytes.get());
         counter!(names::PAYLOAD_BYTES, &labels).absolute(meter.payload_bytes.get());
         counter!(names::RETRIES, &labels).absolute(meter.retries.get());
+        counter!(names::SPOOL_KEPT_PAYLOADS, &labels).absolute(meter.kept_payloads.get());
+        counter!(names::SPOOL_KEPT_BYTES, &labels).absolute(meter.kept_bytes.get());
+        counter!(names::SPOOL_DRAINED_PAYLOADS, &labels).absolute(meter.drained_payloads.get());
+        counter!(names::SPOOL_REFUSALS, &labels).absolute(meter.spool_refusals.get());
         gauge!(names::LANES_RETRYING, &labels).set(meter.lanes_retrying.get() as f64);
     }
 }
@@ -119,6 +123,13 @@ fn agent(status: &Status) {
             gauge!(names::QUEUE_BYTES, &labels).set(stats.bytes as f64);
             gauge!(names::QUEUE_SEGMENTS, &labels).set(stats.segments as f64);
             gauge!(names::QUEUE_UNSYNCED_BYTES, &labels).set(stats.unsynced_bytes as f64);
+        }
+    }
+    for (sink, spool) in &now.spools {
+        for stats in spool.stats() {
+            let labels = [("sink", sink.to_string()), ("tenant", stats.tenant.to_string())];
+            gauge!(names::SPOOL_BYTES, &labels).set(stats.bytes as f64);
+            gauge!(names::SPOOL_PAYLOADS, &labels).set(stats.owed as f64);
         }
     }
     counter!(names::RELOADS).absolute(now.reloads);

@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AgentSettings, AtLimit, Settings, TenantSettings};
+use crd::{AtLimit, Settings, TenantSettings};
 
 use super::kafka;
 
@@ -10,34 +10,19 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
     for sink in &settings.sinks {
         kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
     }
-    let (mut title, mut fields) = ("Agent".to_owned(), of_agent(&settings.agent));
-    refuse_fields(&title, &fields)?;
     for tenant in &settings.tenants {
-        (title, fields) = (format!("LogTenant {}", tenant.name), of_tenant(tenant));
-        refuse_fields(&title, &fields)?;
+        for (field, is_written) in fields(tenant) {
+            ensure!(!is_written, "LogTenant {}: {field}: not built yet; remove it", tenant.name);
+        }
     }
     Ok(())
 }
 
-/// Fields, and whether they say anything.
-type Fields = Vec<(&'static str, bool)>;
-
-fn refuse_fields(title: &str, fields: &Fields) -> anyhow::Result<()> {
-    for (field, is_written) in fields {
-        ensure!(!is_written, "{title}: {field}: not built yet; remove it");
-    }
-    Ok(())
-}
-
-fn of_agent(agent: &AgentSettings) -> Fields {
-    vec![("spool", agent.spool.is_some())]
-}
-
-fn of_tenant(tenant: &TenantSettings) -> Fields {
+/// Fields of a LogTenant, and whether they say anything.
+fn fields(tenant: &TenantSettings) -> [(&'static str, bool); 3] {
     let limits = &tenant.limits;
-    vec![
+    [
         ("limits.atLimit", limits.at_limit == AtLimit::Spool),
-        ("spoolBytes", tenant.spool_bytes_max.is_some()),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
         ("openFiles", tenant.open_files_max.is_some()),
     ]
@@ -62,7 +47,6 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
         let cases = [
-            ("Agent", "spool: {}", "Agent: spool:"),
             ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
             ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
         ];

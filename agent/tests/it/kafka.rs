@@ -11,5 +11,6 @@ mod link;
 mod outage;
 mod restart;
 mod right;
+mod spool;
 mod topic;
 mod values;

@@ -31,6 +31,7 @@ mod pinned;
 mod reload;
 mod resting;
 mod safety;
+mod spool;
 mod state;
 mod store;
 mod unreadable;

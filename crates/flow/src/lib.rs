@@ -22,6 +22,7 @@ mod rate;
 mod record;
 mod section;
 mod sink;
+mod spool;
 mod sync;
 mod ticket;
 
@@ -39,6 +40,8 @@ pub use rate::{Bucket, Rate};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{
-    Compress, CompressError, Encode, PersistedSpan, ReadBack, Refused, Sink, SinkError, ToldSince,
+    Compress, CompressError, Encode, KeepCopy, PersistedSpan, ReadBack, Refused, Sink, SinkError,
+    ToldSince,
 };
+pub use spool::Spool;
 pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};

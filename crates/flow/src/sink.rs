@@ -100,7 +100,23 @@ pub trait Sink: Send + Debug {
     fn health(&self) -> Result<(), SinkError> {
         Ok(())
     }
+
+    /// Whether nothing of the tenant that this sink took waits for its acknowledgement. True of a sink that
+    /// acknowledges what it takes at once.
+    fn is_clear(&self, _tenant: &str) -> bool {
+        true
+    }
+
+    /// Offers `keep` a copy of each payload of the tenant that waits for its acknowledgement, in order, with
+    /// its tickets, until one is refused; the sink goes on delivering all of them. Sections whose ticket
+    /// another payload has come without. Returns whether all were kept.
+    fn copy_unacknowledged(&self, tenant: &str, _keep: &mut KeepCopy<'_>) -> bool {
+        self.is_clear(tenant)
+    }
 }
+
+/// Keeps a copy of a payload safe and completes its tickets, or gives them back with why not.
+pub type KeepCopy<'a> = dyn FnMut(Payload) -> Result<(), Box<Refused>> + 'a;
 
 /// One section that is already in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -122,6 +122,8 @@ impl Drop for Ticket {
 pub struct AckSender {
     acked: Sender<Vec<Acked>>,
     stored: StoredMark,
+    /// Of those who acknowledge beside it.
+    others: Option<StoredMark>,
 }
 
 /// Up to when acknowledgements are in a stored checkpoint. Clones are the same one.
@@ -145,7 +147,7 @@ const ACK_GROUPS_MAX: usize = 4096;
 #[must_use]
 pub fn ack_channel() -> (AckSender, Receiver<Vec<Acked>>) {
     let (acked, receiver) = bounded(ACK_GROUPS_MAX);
-    (AckSender { acked, stored: StoredMark::default() }, receiver)
+    (AckSender { acked, stored: StoredMark::default(), others: None }, receiver)
 }
 
 impl AckSender {
@@ -158,7 +160,14 @@ impl AckSender {
     /// Tickets completed before this time of the monotonic clock are in a stored checkpoint; 0 if none is.
     #[must_use]
     pub fn stored_ns(&self) -> u64 {
-        self.stored.0.load(Ordering::Acquire)
+        let others_ns = self.others.as_ref().map_or(u64::MAX, |it| it.0.load(Ordering::Acquire));
+        self.stored.0.load(Ordering::Acquire).min(others_ns)
+    }
+
+    /// As it is, for a sink that others acknowledge through too: what counts as stored is what both say.
+    #[must_use]
+    pub fn beside(self, others: StoredMark) -> AckSender {
+        AckSender { others: Some(others), ..self }
     }
 
     /// Says that every span of `tickets` is safely in the queue.

@@ -17,7 +17,7 @@ use crate::sync::{Mutex, MutexGuard, Unparker};
 ///
 /// 2: one that the shipper takes next and one that the reader just made; more would only move
 /// bytes from files to memory.
-const LANE_PAYLOADS_MAX: usize = 2;
+pub(crate) const LANE_PAYLOADS_MAX: usize = 2;
 
 /// What tells lanes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

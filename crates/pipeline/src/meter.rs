@@ -119,6 +119,14 @@ pub struct SinkMeter {
     pub retries: Count,
     /// Lanes that wait for a retry now.
     pub lanes_retrying: Count,
+    /// Payloads that went to the spool.
+    pub kept_payloads: Count,
+    /// Bytes of them.
+    pub kept_bytes: Count,
+    /// Payloads out of the spool, taken by the sink.
+    pub drained_payloads: Count,
+    /// Payloads that the spool did not take.
+    pub spool_refusals: Count,
 }
 
 /// Counts of the whole data plane.

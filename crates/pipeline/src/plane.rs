@@ -291,7 +291,8 @@ impl Shipping {
                 world.meter.sink(&sink.name),
                 readers.to_vec(),
                 Arc::clone(buffers),
-            );
+            )
+            .watching(Arc::clone(&world.meter));
             self.threads.push(threads.spawn_shipper(self.threads.len(), shipper, parker)?);
         }
         self.doors.push(doors);

@@ -14,11 +14,14 @@ use crate::Tick;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
 use crate::lane::LaneReceiver;
-use crate::meter::SinkMeter;
+use crate::meter::{Meter, SinkMeter};
 
 mod backoff;
+mod spooling;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
+pub use spooling::{DrainPace, SpoolParts};
+use spooling::{RISK_LOOK_NS, Spooling};
 
 /// What a shipper is made of.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct ShipperParts {
     pub sink: Box<dyn Sink>,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// Where what would be lost is kept while the sink does not take it.
+    pub spool: Option<SpoolParts>,
 }
 
 /// Moves payloads from lanes to a sink.
@@ -45,6 +50,7 @@ pub struct Shipper {
     /// Back to the readers.
     buffers: Arc<Buffers>,
     broken: Option<String>,
+    spooling: Option<Spooling>,
 }
 
 #[derive(Debug)]
@@ -55,9 +61,30 @@ struct ShipLane {
     backoff: Backoff,
     /// Bytes of payloads, by weight.
     sent: u128,
+    /// It had its turn in this tick, and there was nothing to be done.
+    has_waited: bool,
+    /// Since when nothing was taken.
+    stuck_since_ns: Option<u64>,
+    /// The spool is not asked before.
+    spool_due_ns: u64,
+    /// Payloads that may have been read before nothing was at risk any more.
+    read_at_risk: usize,
 }
 
 impl ShipLane {
+    fn new(receiver: LaneReceiver, retry: RetryPolicy) -> ShipLane {
+        ShipLane {
+            receiver,
+            pending: None,
+            backoff: Backoff::new(retry),
+            sent: 0,
+            has_waited: false,
+            stuck_since_ns: None,
+            spool_due_ns: 0,
+            read_at_risk: 0,
+        }
+    }
+
     /// Whether there is something to submit now.
     fn is_ready(&self, now_ns: u64) -> bool {
         match self.pending {
@@ -91,6 +118,8 @@ impl Shipper {
         readers: Vec<Doorbell>,
         buffers: Arc<Buffers>,
     ) -> Shipper {
+        let mut parts = parts;
+        let spooling = parts.spool.take().map(|it| Spooling::new(it, parts.retry));
         Shipper {
             name,
             parts,
@@ -102,14 +131,23 @@ impl Shipper {
             readers,
             buffers,
             broken: None,
+            spooling,
         }
+    }
+
+    /// Knows by that meter which tenants have bytes at risk.
+    #[must_use]
+    pub fn watching(mut self, meter: Arc<Meter>) -> Shipper {
+        if let Some(spooling) = &mut self.spooling {
+            spooling.watch(meter);
+        }
+        self
     }
 
     /// Ships as many payloads as there are lanes, or all that there are.
     pub fn tick(&mut self) -> Tick {
         while let Ok(receiver) = self.new_lanes.try_recv() {
-            let backoff = Backoff::new(self.parts.retry);
-            self.lanes.push(ShipLane { receiver, pending: None, backoff, sent: 0 });
+            self.lanes.push(ShipLane::new(receiver, self.parts.retry));
         }
         if self.broken.is_none()
             && let Err(error) = self.parts.sink.health()
@@ -121,15 +159,31 @@ impl Shipper {
         }
         let now_ns = self.clock.monotonic_ns();
         let (mut worked, mut wake_ns) = (false, self.parts.sink.tend(now_ns));
-        for _ in 0..self.lanes.len() {
-            let Some(mut lane) = self.next_lane(now_ns).map(|it| self.lanes.swap_remove(it)) else {
-                break;
-            };
-            worked |= self.turn(&mut lane, now_ns);
+        if let Some(spooling) = &mut self.spooling {
+            match spooling.drain(&*self.parts.sink, now_ns, &self.meter) {
+                Ok((drained, due_ns)) => {
+                    worked |= drained;
+                    wake_ns = wake_ns.into_iter().chain(due_ns).min();
+                }
+                Err(why) => {
+                    self.fail(why.to_string());
+                    return Tick::Idle(None);
+                }
+            }
+        }
+        self.lanes.iter_mut().for_each(|it| it.has_waited = false);
+        let mut left = self.lanes.len();
+        while left > 0 {
+            let Some(index) = self.next_lane(now_ns) else { break };
+            let mut lane = self.lanes.swap_remove(index);
+            lane.has_waited = !self.turn(&mut lane, now_ns);
+            left -= usize::from(!lane.has_waited);
+            worked |= !lane.has_waited;
             self.lanes.push(lane);
         }
+        let look_ns = self.spooling.as_ref().map_or(u64::MAX, |_| now_ns + RISK_LOOK_NS);
         let pending = self.lanes.iter().filter(|it| it.pending.is_some());
-        let due_ns = pending.map(|it| it.backoff.due_ns()).min();
+        let due_ns = pending.map(|it| it.backoff.due_ns().min(look_ns)).min();
         wake_ns = wake_ns.into_iter().chain(due_ns).min();
         if worked { Tick::Busy } else { Tick::Idle(wake_ns) }
     }
@@ -139,7 +193,10 @@ impl Shipper {
         for lane in &mut self.lanes {
             lane.sent = lane.sent.max(self.now.saturating_sub(lane.share(CREDIT_BYTES)));
         }
-        let ready = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_ready(now_ns));
+        // With a spool, there may be something to do aside from submitting.
+        let has_spool = self.spooling.is_some();
+        let is_next = |lane: &ShipLane| !lane.has_waited && (has_spool || lane.is_ready(now_ns));
+        let ready = self.lanes.iter().enumerate().filter(|(_, lane)| is_next(lane));
         let (index, lane) = ready.min_by_key(|(_, lane)| lane.sent)?;
         self.now = self.now.max(lane.sent);
         Some(index)
@@ -159,18 +216,32 @@ impl Shipper {
         self.broken.as_deref()
     }
 
+    /// From now on what the sink does not take goes to the spool, whether or not it is at risk.
+    pub fn stop(&mut self) {
+        if let Some(spooling) = &mut self.spooling {
+            spooling.stop();
+        }
+    }
+
     /// Makes everything submitted safe, as far as possible before the deadline.
     pub fn flush(&mut self, deadline_ns: u64) {
         if self.broken.is_some() {
             return;
         }
-        if let Err(error) = self.parts.sink.flush(deadline_ns) {
+        let spool = self.spooling.as_mut().map_or(Ok(()), |it| it.flush(deadline_ns));
+        let direct = self.parts.sink.flush(deadline_ns);
+        if let Err(error) = direct.and(spool) {
             let sink = &*self.name;
             tracing::warn!(sink, %error, "not everything is safe; it will be read again");
         }
     }
 
     fn turn(&mut self, lane: &mut ShipLane, now_ns: u64) -> bool {
+        if self.spooling.is_some()
+            && let Some(worked) = self.turn_aside(lane, now_ns)
+        {
+            return worked;
+        }
         let payload = match lane.pending.take() {
             Some(payload) if now_ns < lane.backoff.due_ns() => {
                 if is_mutant("retry_out_of_order")
@@ -201,6 +272,7 @@ impl Shipper {
         match self.parts.sink.submit(payload) {
             Ok(spent) => {
                 lane.sent += lane.share(payload_bytes as u64);
+                lane.stuck_since_ns = None;
                 self.meter.batches.add(1);
                 self.meter.raw_bytes.add(u64::from(raw_bytes));
                 self.meter.payload_bytes.add(payload_bytes as u64);
@@ -226,6 +298,7 @@ impl Shipper {
         if let SinkError::Broken(reason) = why {
             return self.fail(reason.clone());
         }
+        lane.stuck_since_ns.get_or_insert(now_ns);
         if matches!(why, SinkError::Busy) {
             // That is no failure: a completion is on its way.
             lane.backoff.busy(now_ns);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{AckSender, Codec, Payload, Ticket, is_mutant};
+use flow::{AckSender, Codec, KeepCopy, Payload, Ticket, is_mutant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::lanes::Lanes;
@@ -179,6 +179,43 @@ impl Batch {
     /// Takes the section's ticket, for whoever delivers the rest of the section.
     pub(super) fn take_ticket(&self, section: usize) -> Option<Ticket> {
         self.lock().tickets[section].take()
+    }
+
+    /// Offers `keep` a copy of the payload, with the tickets that it has; the messages go on as they are.
+    /// Returns whether it was kept.
+    pub(super) fn copy(self: &Arc<Batch>, keep: &mut KeepCopy<'_>) -> bool {
+        let mut sections = Vec::new();
+        let mut tickets = Vec::new();
+        for (section, ticket) in self.lock().tickets.iter_mut().enumerate() {
+            if let Some(ticket) = ticket.take() {
+                sections.push(section);
+                tickets.push(ticket);
+            }
+        }
+        let it = &self.payload;
+        let copy = Payload {
+            tenant: Arc::clone(&it.tenant),
+            encoding: it.encoding,
+            codec: it.codec,
+            raw_bytes: it.raw_bytes,
+            block: it.block.clone(),
+            headers: it.headers.clone(),
+            tickets,
+            permit: None,
+        };
+        let Err(refused) = keep(copy) else { return true };
+        let mut state = self.lock();
+        let mut delivered = Vec::new();
+        for (section, ticket) in sections.into_iter().zip(refused.payload.tickets) {
+            // Perhaps the brokers answered meanwhile.
+            match state.left[section] {
+                0 => delivered.push(ticket),
+                _ => state.tickets[section] = Some(ticket),
+            }
+        }
+        drop(state);
+        self.acks.complete(delivered);
+        false
     }
 
     /// The broker stored a message.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{AckSender, Payload, Refused, Sink, SinkError};
+use flow::{AckSender, KeepCopy, Payload, Refused, Sink, SinkError};
 
 use super::in_flight::Batch;
 use super::lanes::{Admitted, Lanes};
@@ -78,6 +78,7 @@ impl Sink for KafkaSink {
             self.lanes.queue(batch);
             self.send_waiting(self.now_ns());
         } else {
+            self.lanes.begin(&batch);
             self.send(&batch);
         }
         Ok(None)
@@ -107,6 +108,14 @@ impl Sink for KafkaSink {
             self.send_waiting(now_ns);
             self.lanes.wait(FLUSH_WAIT);
         }
+    }
+
+    fn is_clear(&self, tenant: &str) -> bool {
+        self.lanes.is_clear(tenant)
+    }
+
+    fn copy_unacknowledged(&self, tenant: &str, keep: &mut KeepCopy<'_>) -> bool {
+        self.lanes.unacknowledged(tenant).iter().all(|it| it.copy(keep))
     }
 
     fn health(&self) -> Result<(), SinkError> {

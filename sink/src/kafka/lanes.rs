@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use flow::{SinkError, is_mutant};
@@ -35,6 +35,8 @@ pub(super) struct Lanes {
 struct Lane {
     in_flight: usize,
     bytes: usize,
+    /// On their way; librdkafka has them.
+    sent: Vec<Weak<Batch>>,
     /// To be sent, in order: what the brokers rejected, and what follows one by one.
     waiting: VecDeque<Arc<Batch>>,
     limit: Limit,
@@ -82,6 +84,13 @@ impl Lanes {
         Ok(Admitted::AtOnce)
     }
 
+    /// Takes note of what is sent at once.
+    pub(super) fn begin(&self, batch: &Arc<Batch>) {
+        if let Some(lane) = self.lock().get_mut(&batch.tenant) {
+            lane.sent.push(Arc::downgrade(batch));
+        }
+    }
+
     /// Takes what [`Lanes::due`] is to give.
     pub(super) fn queue(&self, batch: Arc<Batch>) {
         if let Some(lane) = self.lock().get_mut(&batch.tenant) {
@@ -99,6 +108,7 @@ impl Lanes {
         let mut lanes = self.lock();
         let Some(lane) = lanes.get_mut(&batch.tenant) else { return false };
         lane.in_flight -= 1;
+        lane.sent.retain(|it| it.as_ptr() != Arc::as_ptr(batch));
         match rejection {
             None => {
                 lane.bytes -= batch.bytes;
@@ -133,12 +143,14 @@ impl Lanes {
             if lane.in_flight > 0 || now_ns < lane.again_at_ns {
                 continue;
             }
+            let begin = due.len();
             if let Some(bytes_max) = lane.limit.bytes() {
                 due.extend(lane.next_within(bytes_max));
             } else {
                 lane.in_flight = lane.waiting.len();
                 due.extend(lane.waiting.drain(..));
             }
+            lane.sent.extend(due[begin..].iter().map(Arc::downgrade));
         }
         due
     }
@@ -165,6 +177,22 @@ impl Lanes {
     /// Whether nothing is on its way, and nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         !self.lock().values().any(Lane::has_payloads)
+    }
+
+    /// Whether nothing of the tenant is on its way, and nothing waits.
+    pub(super) fn is_clear(&self, tenant: &str) -> bool {
+        !self.lock().get(tenant).is_some_and(Lane::has_payloads)
+    }
+
+    /// What of the tenant is not done with, in order.
+    pub(super) fn unacknowledged(&self, tenant: &str) -> Vec<Arc<Batch>> {
+        let lanes = self.lock();
+        let Some(lane) = lanes.get(tenant) else { return Vec::new() };
+        let sent = lane.sent.iter().filter_map(Weak::upgrade);
+        let mut batches: Vec<_> = sent.chain(lane.waiting.iter().cloned()).collect();
+        // Of one that was divided, the part on its way comes before those that wait.
+        batches.sort_by_key(|it| it.number);
+        batches
     }
 
     /// Waits until a payload was reported, at most so long; not at all if there is none.

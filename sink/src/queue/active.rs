@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::batch_frame::encode_batch;
 use super::context_frame::encode_context;
 use super::disk::Disk;
+use super::fetch::FrameId;
 use super::format::len_u32;
 use super::frame::{FrameKind, FramePlace, begin_frame, finish_frame};
 use super::index::{Gathered, SegmentIndex};
@@ -119,7 +120,7 @@ impl Active {
         head: &[u8],
         frames: NewFrames,
         disk: &dyn Disk,
-    ) -> Result<(), SinkError> {
+    ) -> Result<FrameId, SinkError> {
         self.write(head, &payload.block, disk)?;
         for (id, (description, offset)) in frames.contexts {
             self.descriptions.note(self.index.describe(id, offset), description);
@@ -128,7 +129,7 @@ impl Active {
             let section = Gathered::from(header);
             self.index.gather(frames.batch_offset, len_u32(number), &section);
         }
-        Ok(())
+        Ok(FrameId { sequence: self.sequence, offset: frames.batch_offset })
     }
 
     /// Writes index and trailer; nothing can be appended any more.

@@ -58,6 +58,16 @@ pub(super) struct PayloadError {
 
 /// Checks all that a reader will check, so that nothing is written that cannot be read.
 pub(super) fn check_payload(payload: &Payload) -> Result<(), PayloadError> {
+    let (sections, tickets) = (payload.headers.len(), payload.tickets.len());
+    if tickets != sections {
+        let why = format!("{tickets} tickets for {sections} sections: a defect");
+        return Err(PayloadError { tenant: payload.tenant.to_string(), why });
+    }
+    check_content(payload)
+}
+
+/// As [`check_payload`], whatever the tickets.
+pub(super) fn check_content(payload: &Payload) -> Result<(), PayloadError> {
     let error = |why: String| PayloadError { tenant: payload.tenant.to_string(), why };
     check_tenant(&payload.tenant).map_err(|bad| error(bad.to_string()))?;
     check_block(payload).map_err(error)?;
@@ -65,10 +75,6 @@ pub(super) fn check_payload(payload: &Payload) -> Result<(), PayloadError> {
     if !(1..=BATCH_SECTIONS_MAX).contains(&sections) {
         let limit = BATCH_SECTIONS_MAX;
         return Err(error(format!("{sections} sections: want 1 to {limit}; send smaller batches")));
-    }
-    if payload.tickets.len() != sections {
-        let tickets = payload.tickets.len();
-        return Err(error(format!("{tickets} tickets for {sections} sections: a defect")));
     }
     let mut bytes = BATCH_FIXED_BYTES;
     for header in &payload.headers {

@@ -84,6 +84,12 @@ impl BlockRef {
         self.head.raw_bytes
     }
 
+    /// Length as it was submitted, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
     /// Reads the block as it was submitted, compressed, and checks it.
     ///
     /// # Errors

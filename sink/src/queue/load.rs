@@ -197,7 +197,7 @@ pub(super) fn read_context(
 }
 
 /// The good frame at `offset`; otherwise a problem.
-fn frame_at(
+pub(super) fn frame_at(
     segment: &Arc<SegmentFile>,
     offset: u64,
     problems: &mut Vec<Problem>,

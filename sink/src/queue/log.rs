@@ -13,6 +13,7 @@ use flow::{AckSender, Clock, Payload, SinkError, Ticket, is_mutant};
 
 use super::active::{Active, retry};
 use super::disk::Disk;
+use super::fetch::FrameId;
 use super::limits::UNSYNCED_BYTES_MAX;
 use super::options::QueueOptions;
 use super::segment::{SegmentHeader, segment_path};
@@ -122,7 +123,7 @@ impl Log {
         &mut self,
         payload: &Payload,
         around: Surroundings<'_>,
-    ) -> Result<(), SinkError> {
+    ) -> Result<FrameId, SinkError> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let appended = self.append_with(&mut scratch, payload, around);
         self.scratch = scratch;
@@ -134,7 +135,7 @@ impl Log {
         scratch: &mut Vec<u8>,
         payload: &Payload,
         around: Surroundings<'_>,
-    ) -> Result<(), SinkError> {
+    ) -> Result<FrameId, SinkError> {
         loop {
             let active = self.active(around)?;
             let frames = active.encode(payload, scratch);
@@ -150,9 +151,9 @@ impl Log {
                 return Err(SinkError::Busy);
             }
             let active = self.active(around)?;
-            active.append(payload, scratch, frames, around.disk)?;
+            let frame = active.append(payload, scratch, frames, around.disk)?;
             self.unsynced_bytes += bytes;
-            return Ok(());
+            return Ok(frame);
         }
     }
 
@@ -232,6 +233,35 @@ impl Log {
             self.closed.pop_front();
         }
         removed
+    }
+
+    /// Removes the closed segments before `sequence`, whatever retention says; the rest as they are.
+    ///
+    /// # Errors
+    /// If one cannot be removed; it is tried again with the next.
+    pub(super) fn remove_before(&mut self, sequence: u64) -> Result<(), SinkError> {
+        while let Some(oldest) = self.closed.front().filter(|it| it.sequence < sequence) {
+            let path = segment_path(&self.folder, oldest.sequence);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(retry(&path, "remove", &error));
+                }
+                _ => drop(self.closed.pop_front()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals the active segment, and begins the next at once: a log is never without a segment, so that
+    /// sequences go on.
+    pub(super) fn begin_next(&mut self, around: Surroundings<'_>) -> Result<(), SinkError> {
+        self.seal(around)?;
+        self.active(around).map(drop)
+    }
+
+    /// Whether all that was written is safe, names included.
+    pub(super) fn is_synced(&self) -> bool {
+        self.unsynced_bytes == 0 && self.folders.is_empty() && self.pending.is_empty()
     }
 
     fn bytes(&self) -> u64 {

@@ -36,4 +36,8 @@ impl Sink for QueueSink {
     fn health(&self) -> Result<(), SinkError> {
         self.queue.health()
     }
+
+    fn is_clear(&self, tenant: &str) -> bool {
+        self.queue.is_synced(tenant)
+    }
 }

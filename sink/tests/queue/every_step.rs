@@ -21,7 +21,7 @@ const BYTES: u64 = 60;
 
 /// What happens at a step.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     /// It fails with that error number, and nothing of it is done.
     Fails(i32),
     /// Of a write, so many eighths are done, and it fails.
@@ -32,7 +32,7 @@ enum Fault {
 
 /// The real disk, of which one step has a fault.
 #[derive(Debug)]
-struct OneFault {
+pub(crate) struct OneFault {
     state: Mutex<State>,
 }
 
@@ -44,11 +44,11 @@ struct State {
 }
 
 impl OneFault {
-    fn new(fault: Option<(u64, Fault)>) -> Arc<OneFault> {
+    pub(crate) fn new(fault: Option<(u64, Fault)>) -> Arc<OneFault> {
         Arc::new(OneFault { state: Mutex::new(State { steps: 0, fault, is_dead: false }) })
     }
 
-    fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.state.lock().unwrap().steps
     }
 
@@ -146,15 +146,18 @@ fn write_all(dir: &Path, fault: Option<(u64, Fault)>) -> u64 {
     panic!("it never ends");
 }
 
+/// Each way in which a step may fail.
+pub(crate) fn all_faults() -> impl Iterator<Item = Fault> {
+    let faults = [Fault::Fails(EIO), Fault::Fails(ENOSPC)].into_iter();
+    faults.chain([0, 1, 5, 7].map(Fault::Short)).chain([0, 1, 5, 7, 8].map(Fault::Dies))
+}
+
 #[test]
 fn every_step_to_the_disk_may_fail_or_be_the_last() {
     let clean = tempdir().unwrap();
     let steps = write_all(clean.path(), None);
     assert!(steps > 20, "{steps} steps");
-    let faults = [Fault::Fails(EIO), Fault::Fails(ENOSPC)].into_iter();
-    let faults =
-        faults.chain([0, 1, 5, 7].map(Fault::Short)).chain([0, 1, 5, 7, 8].map(Fault::Dies));
-    for fault in faults {
+    for fault in all_faults() {
         for step in 0..steps {
             let dir = tempdir().unwrap();
             write_all(dir.path(), Some((step, fault)));

@@ -10,4 +10,5 @@ mod golden;
 mod model;
 mod retention;
 mod round_trip;
+mod spool;
 mod torn;

@@ -66,6 +66,10 @@ impl Threads {
                 if let Some(reason) = shipper.broken() {
                     flags.break_down(reason);
                 }
+                // Readers end once all that they have read is taken.
+                if flags.stop_readers.load(Ordering::Acquire) {
+                    shipper.stop();
+                }
                 let is_stopping = flags.stop_shippers.load(Ordering::Acquire);
                 let is_done = is_stopping && (shipper.is_empty() || shipper.broken().is_some());
                 if is_done || flags.is_abandoned.load(Ordering::Acquire) {

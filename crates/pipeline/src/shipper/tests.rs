@@ -1,11 +1,11 @@
 //! A lane that is refused keeps its order and holds up no other.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Sender, bounded};
-use flow::{Codec, Encoding, Refused};
+use flow::{Codec, Encoding, KeepCopy, Refused, Spool};
 
 use super::*;
 
@@ -28,6 +28,10 @@ struct World {
     is_broken: bool,
     tries: u32,
     taken: Vec<String>,
+    /// Took something that it has not acknowledged.
+    is_unclear: bool,
+    /// Can give copies of that.
+    copies: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -53,6 +57,91 @@ impl Sink for FakeSink {
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
         Ok(())
     }
+
+    fn is_clear(&self, _tenant: &str) -> bool {
+        !self.0.lock().unwrap().is_unclear
+    }
+
+    fn copy_unacknowledged(&self, tenant: &str, keep: &mut KeepCopy<'_>) -> bool {
+        let copies = self.0.lock().unwrap().copies.clone();
+        let mut kept = copies.iter().map(|text| keep(payload(tenant, text)).is_ok());
+        kept.len() > 0 && kept.all(|it| it)
+    }
+}
+
+/// A spool in memory; what it gives is acknowledged when it is tended to next.
+#[derive(Debug, Default)]
+struct Kept {
+    is_full: bool,
+    payloads: VecDeque<(Payload, bool)>,
+    on_its_way: usize,
+}
+
+#[derive(Debug)]
+struct FakeSpool(Arc<Mutex<Kept>>);
+
+impl FakeSpool {
+    fn push(&self, payload: Payload, is_copy: bool) -> Result<(), Box<Refused>> {
+        let mut kept = self.0.lock().unwrap();
+        if kept.is_full {
+            let why = SinkError::Retry("full".to_owned());
+            return Err(Box::new(Refused { payload, why }));
+        }
+        kept.payloads.push_back((payload, is_copy));
+        Ok(())
+    }
+}
+
+impl Spool for FakeSpool {
+    fn holds(&self, tenant: &str) -> bool {
+        self.tenants().iter().any(|it| **it == *tenant)
+    }
+    fn keep(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        self.push(payload, false).map(|()| None)
+    }
+    fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
+        self.push(payload, true)
+    }
+    fn forget_copies(&mut self, _tenant: &str) {
+        self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);
+    }
+    fn tenants(&self) -> Vec<Arc<str>> {
+        let kept = self.0.lock().unwrap();
+        let is_empty = kept.payloads.is_empty() && kept.on_its_way == 0;
+        if is_empty { Vec::new() } else { vec![Arc::from("a")] }
+    }
+    fn next(&mut self, _tenant: &str) -> Option<Payload> {
+        let mut kept = self.0.lock().unwrap();
+        let (payload, is_copy) = kept.payloads.pop_front()?;
+        assert!(!is_copy);
+        kept.on_its_way += 1;
+        Some(payload)
+    }
+    fn give_back(&mut self, payload: Payload) {
+        let mut kept = self.0.lock().unwrap();
+        kept.on_its_way -= 1;
+        kept.payloads.push_front((payload, false));
+    }
+    fn tend(&mut self, _now_ns: u64) -> Result<(), SinkError> {
+        self.0.lock().unwrap().on_its_way = 0;
+        Ok(())
+    }
+    fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+fn payload(tenant: &str, text: &str) -> Payload {
+    Payload {
+        tenant: Arc::from(tenant),
+        encoding: Encoding::JsonLines,
+        codec: Codec::None,
+        raw_bytes: u32::try_from(text.len()).unwrap(),
+        block: text.as_bytes().to_vec(),
+        headers: Vec::new(),
+        tickets: Vec::new(),
+        permit: None,
+    }
 }
 
 struct Bed {
@@ -60,14 +149,20 @@ struct Bed {
     world: Arc<Mutex<World>>,
     clock: Arc<HandClock>,
     lanes: Vec<Sender<Payload>>,
+    kept: Arc<Mutex<Kept>>,
+    meter: Arc<Meter>,
 }
 
 fn bed(tenants: &[&str]) -> Bed {
-    bed_of(&tenants.iter().map(|it| (*it, 100)).collect::<Vec<_>>())
+    bed_of(&tenants.iter().map(|it| (*it, 100)).collect::<Vec<_>>(), false)
+}
+
+fn bed_with_spool(tenants: &[&str]) -> Bed {
+    bed_of(&tenants.iter().map(|it| (*it, 100)).collect::<Vec<_>>(), true)
 }
 
 /// Tenants with these weights.
-fn bed_of(tenants: &[(&str, u32)]) -> Bed {
+fn bed_of(tenants: &[(&str, u32)], with_spool: bool) -> Bed {
     let (world, clock) = (Arc::new(Mutex::new(World::default())), Arc::new(HandClock::default()));
     let (new_lanes, receiver) = bounded(10);
     let mut lanes = Vec::new();
@@ -83,29 +178,53 @@ fn bed_of(tenants: &[(&str, u32)]) -> Bed {
             .unwrap();
         lanes.push(sender);
     }
+    let sink = || Box::new(FakeSink(Arc::clone(&world)));
+    let (kept, all) = (Arc::<Mutex<Kept>>::default(), Arc::new(Meter::default()));
+    let spool = SpoolParts {
+        spool: Box::new(FakeSpool(Arc::clone(&kept))),
+        sink: sink(),
+        pace: DrainPace::new(1_000_000_000),
+    };
     let parts = ShipperParts {
-        sink: Box::new(FakeSink(Arc::clone(&world))),
+        sink: sink(),
         retry: RetryPolicy { first_ns: 100, max_ns: 1000 },
+        spool: with_spool.then_some(spool),
     };
     let (meter, buffers) = (Arc::default(), Arc::new(Buffers::new(1 << 20)));
     let shipper =
-        Shipper::new(Arc::from("sink"), parts, receiver, clock.clone(), meter, Vec::new(), buffers);
-    Bed { shipper, world, clock, lanes }
+        Shipper::new(Arc::from("sink"), parts, receiver, clock.clone(), meter, Vec::new(), buffers)
+            .watching(Arc::clone(&all));
+    Bed { shipper, world, clock, lanes, kept, meter: all }
 }
 
 impl Bed {
     fn push(&self, lane: usize, tenant: &str, text: &str) {
-        let payload = Payload {
-            tenant: Arc::from(tenant),
-            encoding: Encoding::JsonLines,
-            codec: Codec::None,
-            raw_bytes: u32::try_from(text.len()).unwrap(),
-            block: text.as_bytes().to_vec(),
-            headers: Vec::new(),
-            tickets: Vec::new(),
-            permit: None,
-        };
+        let payload = payload(tenant, text);
         self.lanes[lane].send(payload).unwrap();
+    }
+
+    fn at(&mut self, now_ns: u64) -> Vec<String> {
+        self.clock.0.store(now_ns, Ordering::Relaxed);
+        self.run().0
+    }
+
+    fn refuse(&self, tenant: &'static str, is_refused: bool) {
+        let refused = &mut self.world.lock().unwrap().refused;
+        if is_refused {
+            refused.insert(tenant)
+        } else {
+            refused.remove(tenant)
+        };
+    }
+
+    fn risk(&self, bytes: u64) {
+        self.meter.tenant(&Arc::from("a")).risk_bytes.set(bytes);
+    }
+
+    fn kept(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        let text = |it: &(Payload, bool)| String::from_utf8(it.0.block.clone()).unwrap();
+        kept.payloads.iter().map(text).collect()
     }
 
     /// Ticks until the shipper is idle; returns what was taken meanwhile, and when it wants to wake.
@@ -154,7 +273,7 @@ fn a_broken_sink_is_said_and_nothing_more_is_submitted() {
 #[test]
 fn lanes_share_a_slow_sink_by_weight() {
     let tenants = [("a", 300), ("b", 100), ("c", 100)];
-    let mut bed = bed_of(&tenants);
+    let mut bed = bed_of(&tenants, false);
     // Payloads of different size; no lane is ever empty.
     let texts = ["x".repeat(1000), "x".repeat(90), "x".repeat(777)];
     let mut sent = [0_usize; 3];
@@ -210,4 +329,112 @@ fn a_lane_that_is_refused_for_long_probes_with_one_payload() {
     bed.clock.0.store(200_000, Ordering::Relaxed);
     assert_eq!(bed.run().0.len(), 5, "once one is taken, all are");
     assert_eq!(state.refused_since_ns(), None);
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+#[test]
+fn a_refused_lane_goes_to_the_spool_only_after_a_second_and_only_at_risk() {
+    let mut bed = bed_with_spool(&["a", "b"]);
+    bed.refuse("a", true);
+    bed.push(0, "a", "1");
+    bed.push(0, "a", "2");
+    bed.push(1, "b", "1");
+    assert_eq!(bed.at(5), ["b1"]);
+    bed.risk(100);
+    bed.at(SECOND_NS - 1);
+    assert!(bed.kept().is_empty(), "refused for less than a second");
+    bed.risk(0);
+    bed.at(2 * SECOND_NS);
+    assert!(bed.kept().is_empty(), "nothing is at risk");
+    bed.risk(100);
+    bed.at(3 * SECOND_NS);
+    assert_eq!(bed.kept(), ["1", "2"]);
+    assert!(bed.shipper.is_empty());
+}
+
+#[test]
+fn nothing_newer_overtakes_what_is_in_the_spool() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    bed.world.lock().unwrap().is_unclear = true;
+    bed.world.lock().unwrap().copies = vec!["0"];
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    bed.risk(0);
+    // Two may have been read while they were at risk.
+    ["2", "3", "4"].iter().for_each(|it| bed.push(0, "a", it));
+    bed.at(3 * SECOND_NS);
+    assert_eq!(bed.kept(), ["0", "1", "2", "3"], "what is not at risk waits in the files");
+    bed.refuse("a", false);
+    assert!(bed.at(5 * SECOND_NS).is_empty(), "the older has to go first, and may not yet");
+    bed.world.lock().unwrap().is_unclear = false;
+    let taken: Vec<String> = (6..9).flat_map(|it| bed.at(it * SECOND_NS)).collect();
+    assert_eq!(taken, ["a1", "a2", "a3", "a4"]);
+    assert!(bed.kept().is_empty() && bed.shipper.is_empty());
+}
+
+#[test]
+fn what_is_on_its_way_is_copied_into_the_spool_before_what_follows() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    bed.world.lock().unwrap().is_unclear = true;
+    bed.risk(100);
+    bed.push(0, "a", "2");
+    bed.at(5);
+    bed.at(2 * SECOND_NS);
+    assert!(bed.kept().is_empty(), "a hole would stand before it");
+    bed.world.lock().unwrap().copies = vec!["1"];
+    bed.at(3 * SECOND_NS);
+    assert_eq!(bed.kept(), ["1", "2"]);
+    bed.refuse("a", false);
+    assert!(bed.at(5 * SECOND_NS).is_empty(), "the sink still delivers what there is a copy of");
+    bed.world.lock().unwrap().is_unclear = false;
+    assert_eq!(bed.at(6 * SECOND_NS), ["a2"]);
+}
+
+#[test]
+fn a_full_spool_leaves_the_lane_waiting_for_its_sink() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    bed.kept.lock().unwrap().is_full = true;
+    bed.risk(100);
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.at(2 * SECOND_NS);
+    assert!(bed.kept().is_empty() && !bed.shipper.is_empty());
+    bed.refuse("a", false);
+    assert_eq!(bed.at(3 * SECOND_NS), ["a1"]);
+}
+
+#[test]
+fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.at(2 * SECOND_NS);
+    assert!(!bed.shipper.is_empty());
+    bed.shipper.stop();
+    bed.at(3 * SECOND_NS);
+    assert_eq!(bed.kept(), ["1"]);
+    assert!(bed.shipper.is_empty());
+}
+
+#[test]
+fn a_spool_is_drained_no_faster_than_it_may() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    let text = "x".repeat(500);
+    (0..6).for_each(|_| bed.push(0, "a", &text));
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert_eq!(bed.kept().len(), 6);
+    bed.refuse("a", false);
+    // Half a microsecond each.
+    let at = |bed: &mut Bed, ns| bed.at(5 * SECOND_NS + ns).len();
+    assert_eq!([0, 400, 500, 900, 1000].map(|ns| at(&mut bed, ns)), [1, 0, 1, 0, 1]);
 }

@@ -217,7 +217,11 @@ impl Node {
         let retry = RetryPolicy { first_ns: 1, max_ns: 1_000 };
         let shipper = Shipper::new(
             Arc::from("queue"),
-            ShipperParts { sink: self.queue.sink(acks.clone(), clock.clone())?, retry },
+            ShipperParts {
+                sink: self.queue.sink(acks.clone(), clock.clone())?,
+                retry,
+                spool: None,
+            },
             new_lanes,
             clock,
             self.meter.sink(&Arc::from("queue")),

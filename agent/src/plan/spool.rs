@@ -1,0 +1,92 @@
+//! Spool: from the agent's settings to where each sink's payloads are kept that it does not take.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crd::Settings;
+use flow::{AckSender, Clock, ReadBack, Sink};
+use pipeline::shipper::{DrainPace, SpoolParts};
+use sink::spool::{SpoolEnd, SpoolRoom, SpoolStore};
+
+/// What the spools of all sinks share.
+#[derive(Debug)]
+pub(super) struct Spools {
+    path: PathBuf,
+    room: Arc<SpoolRoom>,
+    pace: Arc<DrainPace>,
+    shards: usize,
+}
+
+impl Spools {
+    /// None if the agent has no spool.
+    pub(super) fn of(settings: &Settings) -> Option<Spools> {
+        let spool = settings.agent.spool.as_ref()?;
+        let own = settings.tenants.iter().filter_map(|it| {
+            let bytes_max = it.spool_bytes_max?;
+            Some((Arc::from(&*it.name), bytes_max))
+        });
+        Some(Spools {
+            path: spool.path.clone(),
+            room: SpoolRoom::with_own(spool.bytes_max, spool.bytes_per_tenant_max, own.collect()),
+            pace: DrainPace::new(spool.drain_bytes_per_second),
+            shards: settings.agent.shippers,
+        })
+    }
+
+    /// Opens the spool of a sink. One that cannot be used is said, and the sink goes on without.
+    pub(super) fn open(
+        &self,
+        sink: &Arc<str>,
+        clock: &Arc<dyn Clock>,
+        read_back: &mut Option<Box<dyn ReadBack>>,
+    ) -> Option<OpenSpool> {
+        let dir = self.path.join(&**sink);
+        let opened = std::fs::create_dir_all(&dir).map_err(anyhow::Error::from);
+        let opened = opened.and_then(|()| self.open_in(&dir, sink, clock, read_back));
+        match opened {
+            Ok(spool) => Some(spool),
+            Err(error) => {
+                let (sink, path) = (&**sink, dir.display());
+                tracing::error!(sink, %path, "no spool: {error:#}; what the sink does not take waits in the files");
+                None
+            }
+        }
+    }
+
+    fn open_in(
+        &self,
+        dir: &Path,
+        sink: &Arc<str>,
+        clock: &Arc<dyn Clock>,
+        read_back: &mut Option<Box<dyn ReadBack>>,
+    ) -> anyhow::Result<OpenSpool> {
+        let (store, both) = SpoolStore::open(dir, sink, &self.room, self.shards, clock, read_back)?;
+        *read_back = Some(Box::new(both));
+        let (pace, clock) = (Arc::clone(&self.pace), Arc::clone(clock));
+        Ok(OpenSpool { store, pace, clock })
+    }
+}
+
+/// The spool of one sink.
+#[derive(Debug, Clone)]
+pub(super) struct OpenSpool {
+    pub(super) store: Arc<SpoolStore>,
+    pace: Arc<DrainPace>,
+    clock: Arc<dyn Clock>,
+}
+
+impl OpenSpool {
+    /// The parts of a shipper, and what its sink completes tickets through. `make` makes the sink once more.
+    pub(super) fn parts(
+        &self,
+        shard: usize,
+        acks: AckSender,
+        make: impl FnOnce(AckSender) -> Box<dyn Sink>,
+    ) -> (SpoolParts, AckSender) {
+        let store = Arc::clone(&self.store);
+        let (end, drained) = SpoolEnd::new(store, shard, Arc::clone(&self.clock), acks.clone());
+        let parts =
+            SpoolParts { spool: Box::new(end), sink: make(drained), pace: Arc::clone(&self.pace) };
+        (parts, acks.beside(self.store.noted()))
+    }
+}

@@ -1,0 +1,150 @@
+//! The spool: what a rotation would take while the sink takes nothing comes out once, whole and in order.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::kit::{
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
+};
+
+const POD: &str = "pods/shop_web-0_u1/app";
+
+/// Lines of one generation: 800 kB.
+const LINES: u64 = 10_000;
+
+/// A bed whose queue has a disk of its own, and whose agent has a spool.
+fn bed(spool: &str) -> (Bed, Tmpfs) {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 32 << 20);
+    symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let agent = format!("  memory: 4MiB\n  pinnedBytesMax: 2MiB\n{spool}");
+    bed.configure(&[&bed.agent(&agent), SMALL_QUEUE, &containers("pods", "", "")]);
+    (bed, disk)
+}
+
+/// A running agent whose queue takes nothing, and whose memory is full of what it read before.
+fn stalled(bed: &Bed, disk: &Tmpfs) -> (Agent, Container) {
+    let mut container = Container::create(&bed.path(POD));
+    container.write(1);
+    let agent = Agent::start(bed);
+    bed.wait_for_records(1);
+    disk.fill(100 << 10);
+    wait_for("nothing more is read", || {
+        container.write(4_000);
+        sleep_ms(100);
+        let before = agent.metric("logferry_read_bytes_total");
+        sleep_ms(400);
+        // The metric of unread bytes stands still too while nothing is looked at.
+        let written = (container.bodies().len() as u64 * container.line_bytes()) as f64;
+        let is_stalled =
+            agent.metric("logferry_read_bytes_total") == before && before + 100_000.0 < written;
+        if is_stalled { Ok(()) } else { Err(format!("{before} bytes read")) }
+    });
+    (agent, container)
+}
+
+/// Waits until nothing has been at risk for a while.
+fn wait_safe(agent: &Agent) {
+    let at_risk = || agent.metric("logferry_at_risk_bytes") + agent.metric("logferry_pinned_bytes");
+    for _ in 0..20 {
+        wait_until("nothing is at risk", at_risk, |it| *it == 0.0);
+        sleep_ms(50);
+    }
+}
+
+fn assert_all_once(bed: &Bed, agent: Agent, container: &Container) {
+    let want = container.bodies();
+    let bodies = wait_until("all lines", || bed.bodies(), |it| it.len() >= want.len());
+    assert!(bodies == want, "{} of {} lines, or in another order", bodies.len(), want.len());
+    wait_until("nothing owed", || agent.metric("logferry_spool_payloads"), |it| *it == 0.0);
+    assert_eq!(agent.metric("logferry_gaps_total"), 0.0);
+    agent.stop();
+    bed.assert_audit_clean();
+}
+
+#[test]
+fn what_rotations_take_while_the_queue_is_full_is_delivered_from_the_spool_once_and_in_order() {
+    let (bed, disk) = bed("  spool: {}\n");
+    let (agent, mut container) = stalled(&bed, &disk);
+    for _ in 0..9 {
+        container.rotate();
+        container.write(LINES);
+        sleep_ms(200);
+    }
+    wait_safe(&agent);
+    assert!(agent.metric("logferry_spool_kept_bytes_total") > 1e6);
+    assert!(agent.metric("logferry_spool_payloads") > 1.0);
+    disk.free();
+    assert_all_once(&bed, agent, &container);
+}
+
+#[test]
+fn kills_while_payloads_go_into_the_spool_and_out_of_it_lose_and_double_nothing() {
+    let (bed, disk) = bed("  spool: {drainBytesPerSecond: 4MiB}\n");
+    let (mut agent, mut container) = stalled(&bed, &disk);
+    for number in 0..8 {
+        // What has no name is gone with the process that holds it: the oldest is removed once it is kept.
+        wait_safe(&agent);
+        container.rotate();
+        container.write(LINES / 2);
+        sleep_ms(number * 37 % 200);
+        agent.kill();
+        agent = Agent::spawn(&bed);
+        agent.wait_said("collecting");
+        wait_until("its first look", || agent.metric("logferry_sources"), |it| *it > 0.0);
+    }
+    assert!(agent.metric("logferry_spool_payloads") > 1.0);
+    disk.free();
+    for number in 0..8 {
+        sleep_ms(40 + number * 53 % 300);
+        agent.kill();
+        agent = Agent::start(&bed);
+    }
+    assert_all_once(&bed, agent, &container);
+}
+
+#[test]
+fn a_stop_puts_what_the_sink_does_not_take_into_the_spool() {
+    let (bed, disk) = bed("  spool: {}\n");
+    let (agent, container) = stalled(&bed, &disk);
+    agent.stop();
+    let config = bed.config();
+    let config = config.to_str().unwrap();
+    let run = Run::of(&["spool", "--file", config, "--output", "json"]);
+    let held = run.json_lines().remove(0);
+    assert_eq!((&held["sink"], &held["tenant"]), (&"default".into(), &"shop".into()));
+    assert_eq!(held["configured"], true);
+    assert!(held["payloads"].as_u64().unwrap() > 0, "{held:#}");
+    assert!(held["oldestSeconds"].as_i64().unwrap() < 120, "{held:#}");
+    let run = Run::of(&["spool", "--file", config]);
+    assert!(run.stdout.starts_with("sink default: "), "{run:?}");
+    disk.free();
+    let agent = Agent::start(&bed);
+    assert_all_once(&bed, agent, &container);
+}
+
+/// What does not fit waits in the files, and what these lose is declared.
+#[test]
+fn a_full_spool_keeps_what_it_has_and_what_the_files_lose_is_declared() {
+    let (bed, disk) = bed("  spool: {bytes: 1MiB}\n");
+    let (agent, mut container) = stalled(&bed, &disk);
+    for _ in 0..9 {
+        container.rotate();
+        container.write(LINES);
+        sleep_ms(300);
+    }
+    wait_until("a refusal", || agent.metric("logferry_spool_refusals_total"), |it| *it > 0.0);
+    assert!(agent.metric("logferry_spool_bytes") <= 1_048_576.0);
+    disk.free();
+    let last = container.bodies().pop().unwrap();
+    let is_last = |it: &Vec<Value>| it.last().is_some_and(|it| it["body"] == last.as_str());
+    let records = wait_until("the last line", || bed.records(), is_last);
+    let gaps: Vec<&Value> = records.iter().filter(|it| !it["log.gap.reason"].is_null()).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|it| it["log.gap.reason"] == "pinned_budget"));
+    let gap_bytes: u64 = gaps.iter().map(|it| it["log.gap.bytes"].as_u64().unwrap()).sum();
+    let arrived = (records.len() - gaps.len()) as u64 * container.line_bytes();
+    assert_eq!(arrived + gap_bytes, container.bodies().len() as u64 * container.line_bytes());
+    agent.stop();
+    bed.assert_audit_clean();
+}

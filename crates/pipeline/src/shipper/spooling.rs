@@ -1,0 +1,263 @@
+//! Spooling: what a shipper does when its sink takes nothing and the files are about to lose their bytes.
+//!
+//! A lane whose payload was refused for a while, and whose tenant has bytes at risk, hands its payloads to the
+//! spool instead. As long as the spool holds anything of a tenant, nothing newer goes directly: it waits in
+//! the files, or follows into the spool. What is held goes to the sink at its own pace, and in order.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
+
+use super::backoff::{Backoff, RetryPolicy};
+use super::{ShipLane, Shipper};
+use crate::doorbell::Doorbell;
+use crate::lane::LANE_PAYLOADS_MAX;
+use crate::meter::{Meter, SinkMeter};
+
+/// How long a lane is refused before its payloads may go to the spool, in nanoseconds.
+///
+/// 1 s: longer than a sync or a new leader of a partition takes, and far less than a rotation.
+const STUCK_NS: u64 = 1_000_000_000;
+/// Time between two looks at what the sink has acknowledged of what was drained, in nanoseconds.
+const LOOK_NS: u64 = 20_000_000;
+/// Time between two looks at whether a refused lane's bytes are at risk, in nanoseconds.
+pub(super) const RISK_LOOK_NS: u64 = 100_000_000;
+/// Pause after the spool took nothing, in nanoseconds.
+const FULL_NS: u64 = 1_000_000_000;
+
+/// What a shipper's spool is made of.
+#[derive(Debug)]
+pub struct SpoolParts {
+    /// Keeps payloads.
+    pub spool: Box<dyn Spool>,
+    /// The shipper's sink once more: it completes the tickets of what is drained.
+    pub sink: Box<dyn Sink>,
+    /// How fast all spools of the agent are drained.
+    pub pace: Arc<DrainPace>,
+}
+
+/// How fast spools are drained, all together.
+#[derive(Debug)]
+pub struct DrainPace {
+    bytes_per_second: u64,
+    /// What was drained before is paid for then, by the monotonic clock.
+    next_ns: AtomicU64,
+}
+
+impl DrainPace {
+    /// So many bytes of payloads a second.
+    #[must_use]
+    pub fn new(bytes_per_second: u64) -> Arc<DrainPace> {
+        Arc::new(DrainPace {
+            bytes_per_second: bytes_per_second.max(1),
+            next_ns: AtomicU64::new(0),
+        })
+    }
+
+    fn may_go(&self, now_ns: u64) -> bool {
+        now_ns >= self.next_ns.load(Ordering::Acquire)
+    }
+
+    fn pay(&self, bytes: u64, now_ns: u64) {
+        // Nothing is saved up: from now on.
+        self.next_ns.fetch_max(now_ns, Ordering::AcqRel);
+        let cost_ns = bytes.saturating_mul(1_000_000_000) / self.bytes_per_second;
+        self.next_ns.fetch_add(cost_ns, Ordering::AcqRel);
+    }
+}
+
+/// A shipper's spool, and how far it is drained.
+#[derive(Debug)]
+pub(super) struct Spooling {
+    parts: SpoolParts,
+    retry: RetryPolicy,
+    meter: Option<Arc<Meter>>,
+    backoffs: HashMap<Arc<str>, Backoff>,
+    /// Tenants that are held and of which nothing is on its way directly.
+    cleared: HashSet<Arc<str>>,
+    is_stopping: bool,
+}
+
+impl Spooling {
+    pub(super) fn new(parts: SpoolParts, retry: RetryPolicy) -> Spooling {
+        Spooling {
+            parts,
+            retry,
+            meter: None,
+            backoffs: HashMap::new(),
+            cleared: HashSet::new(),
+            is_stopping: false,
+        }
+    }
+
+    pub(super) fn watch(&mut self, meter: Arc<Meter>) {
+        self.meter = Some(meter);
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Whether the tenant's files lose bytes soon: by the next rotation, or because they have no name any
+    /// more and are gone with this process.
+    fn is_at_risk(&self, tenant: &Arc<str>) -> bool {
+        let meter = self.meter.as_ref().map(|it| it.tenant(tenant));
+        let is_at_risk =
+            meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0);
+        is_at_risk || self.is_stopping
+    }
+
+    /// Keeps a payload; before the first of a tenant, copies of those that are on their way: there is no hole
+    /// before what is kept.
+    fn keep(
+        &mut self,
+        payload: Payload,
+        direct: &dyn Sink,
+    ) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        let spool = &mut self.parts.spool;
+        if !spool.holds(&payload.tenant) {
+            self.cleared.remove(&payload.tenant);
+            let mut keep = |copy| spool.keep_copy(copy);
+            let is_whole = direct.is_clear(&payload.tenant)
+                || direct.copy_unacknowledged(&payload.tenant, &mut keep);
+            if !is_whole && !is_mutant("spooled_behind_a_hole") {
+                return Err(Box::new(Refused { payload, why: SinkError::Busy }));
+            }
+        }
+        spool.keep(payload)
+    }
+
+    /// Gives the sink what is held, as far as it may go now. Returns whether something went, and when to look
+    /// again.
+    pub(super) fn drain(
+        &mut self,
+        direct: &dyn Sink,
+        now_ns: u64,
+        meter: &SinkMeter,
+    ) -> Result<(bool, Option<u64>), SinkError> {
+        self.parts.spool.tend(now_ns)?;
+        self.parts.sink.health()?;
+        let wake_ns = self.parts.sink.tend(now_ns);
+        let tenants = self.parts.spool.tenants();
+        if tenants.is_empty() {
+            self.cleared.clear();
+            return Ok((false, wake_ns));
+        }
+        let mut worked = false;
+        for tenant in tenants {
+            if self.may_go(&tenant, direct, now_ns)
+                && let Some(payload) = self.parts.spool.next(&tenant)
+            {
+                let went = self.submit(&tenant, payload, now_ns)?;
+                meter.drained_payloads.add(u64::from(went));
+                worked |= went;
+            }
+        }
+        let look_ns = now_ns + LOOK_NS;
+        Ok((worked, Some(wake_ns.map_or(look_ns, |wake_ns| wake_ns.min(look_ns)))))
+    }
+
+    fn may_go(&mut self, tenant: &Arc<str>, direct: &dyn Sink, now_ns: u64) -> bool {
+        if !self.cleared.contains(tenant) {
+            if !direct.is_clear(tenant) {
+                return false;
+            }
+            self.parts.spool.forget_copies(tenant);
+            self.cleared.insert(Arc::clone(tenant));
+        }
+        let is_due = self.backoffs.get(tenant).is_none_or(|it| now_ns >= it.due_ns());
+        is_due && self.parts.pace.may_go(now_ns)
+    }
+
+    fn submit(
+        &mut self,
+        tenant: &Arc<str>,
+        payload: Payload,
+        now_ns: u64,
+    ) -> Result<bool, SinkError> {
+        let bytes = payload.block.len() as u64;
+        let refused = match self.parts.sink.submit(payload) {
+            Ok(_) => {
+                self.backoffs.remove(tenant);
+                self.parts.pace.pay(bytes, now_ns);
+                return Ok(true);
+            }
+            Err(refused) => *refused,
+        };
+        self.parts.spool.give_back(refused.payload);
+        let backoff = self.backoffs.entry(Arc::clone(tenant));
+        let backoff = backoff.or_insert_with(|| Backoff::new(self.retry));
+        match refused.why {
+            SinkError::Busy => backoff.busy(now_ns),
+            SinkError::Retry(_) => drop(backoff.failed(now_ns)),
+            broken @ SinkError::Broken(_) => return Err(broken),
+        }
+        Ok(false)
+    }
+
+    pub(super) fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {
+        self.parts.spool.flush(deadline_ns)?;
+        self.parts.sink.flush(deadline_ns)?;
+        self.parts.spool.tend(deadline_ns)
+    }
+}
+
+impl Shipper {
+    /// The turn of a lane that does not go directly, if it is one; whether anything was done.
+    pub(super) fn turn_aside(&mut self, lane: &mut ShipLane, now_ns: u64) -> Option<bool> {
+        let spooling = self.spooling.as_mut()?;
+        let tenant = &lane.receiver.tenant;
+        let is_held = spooling.parts.spool.holds(tenant) && !is_mutant("spool_is_overtaken");
+        if lane.pending.is_none() {
+            lane.stuck_since_ns = None;
+            // The sink has taken all that it had refused, out of the spool.
+            if !is_held && lane.backoff.succeeded() {
+                self.meter.lanes_retrying.sub(1);
+                lane.receiver.state.taken();
+            }
+        }
+        let stuck_since_ns = lane.stuck_since_ns.unwrap_or(now_ns);
+        let is_stuck = now_ns.saturating_sub(stuck_since_ns) >= STUCK_NS;
+        if !is_held && !is_stuck {
+            return None;
+        }
+        let waits = is_held.then_some(false);
+        if spooling.is_at_risk(tenant) {
+            // Once the last byte at risk is read it waits in memory: in the lane, and two by each reader.
+            lane.read_at_risk = LANE_PAYLOADS_MAX + 2 * self.readers.len();
+        } else if lane.read_at_risk == 0 {
+            return waits;
+        }
+        if now_ns < lane.spool_due_ns {
+            return waits;
+        }
+        let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
+        let Some(payload) = payload else { return waits };
+        let bytes = payload.block.len() as u64;
+        let refused = match spooling.keep(payload, &*self.parts.sink) {
+            Ok(spent) => {
+                lane.read_at_risk -= 1;
+                self.meter.kept_payloads.add(1);
+                self.meter.kept_bytes.add(bytes);
+                spent.into_iter().for_each(|it| self.buffers.give(it));
+                self.readers.iter().for_each(Doorbell::ring);
+                return Some(true);
+            }
+            Err(refused) => *refused,
+        };
+        lane.pending = Some(refused.payload);
+        match refused.why {
+            SinkError::Busy => {}
+            SinkError::Retry(why) => {
+                lane.spool_due_ns = now_ns + FULL_NS;
+                self.meter.spool_refusals.add(1);
+                let tenant = &*lane.receiver.tenant;
+                tracing::warn!(tenant, why, "not kept in the spool; waiting in the files");
+            }
+            SinkError::Broken(why) => self.fail(why),
+        }
+        waits
+    }
+}

@@ -1,0 +1,209 @@
+//! End: one shipper's way to the spool of its sink, and the tickets of what it drains.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flow::{
+    AckSender, Acked, Clock, Ledger, Payload, PayloadHeader, Refused, SinkError, SourceId, Spool,
+    Ticket, ack_channel,
+};
+
+use super::entries::State;
+use super::{SpoolStore, part};
+
+/// Hears of what was drained.
+type Hear = Box<dyn Fn() -> Option<Vec<Acked>> + Send>;
+
+/// What a sink was given and has not acknowledged all of.
+#[derive(Debug)]
+struct OnItsWay {
+    tenant: Arc<str>,
+    /// Of its entry.
+    number: u64,
+    bytes_left: u64,
+    /// Sections that cover no bytes.
+    marks_left: usize,
+}
+
+/// A shipper's end of a spool.
+pub struct SpoolEnd {
+    store: Arc<SpoolStore>,
+    shard: usize,
+    clock: Arc<dyn Clock>,
+    /// Hears of what is kept.
+    acks: AckSender,
+    hear: Hear,
+    ledger: Arc<Ledger>,
+    on_its_way: HashMap<SourceId, OnItsWay>,
+    last_id: u32,
+}
+
+impl std::fmt::Debug for SpoolEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpoolEnd").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+impl SpoolEnd {
+    /// The end of that shipper, and where a sink for it completes the tickets of what is drained. What is kept
+    /// is acknowledged through `acks`.
+    #[must_use]
+    pub fn new(
+        store: Arc<SpoolStore>,
+        shard: usize,
+        clock: Arc<dyn Clock>,
+        acks: AckSender,
+    ) -> (SpoolEnd, AckSender) {
+        let (drained, receiver) = ack_channel();
+        let end = SpoolEnd {
+            store,
+            shard,
+            clock,
+            acks,
+            hear: Box::new(move || receiver.try_recv().ok()),
+            ledger: Arc::default(),
+            on_its_way: HashMap::new(),
+            last_id: 0,
+        };
+        (end, drained)
+    }
+
+    fn keep_as(&mut self, mut payload: Payload, state: State) -> Result<Payload, Box<Refused>> {
+        match self.store.keep(self.shard, &mut payload, &self.acks, state) {
+            Ok(()) => Ok(payload),
+            Err(why) => Err(Box::new(Refused { payload, why })),
+        }
+    }
+
+    fn acknowledged(&mut self, acked: &Acked) {
+        let Some(it) = self.on_its_way.get_mut(&acked.source) else { return };
+        if acked.span.is_empty() {
+            it.marks_left -= 1;
+        } else {
+            it.bytes_left -= acked.span.bytes();
+        }
+        if it.bytes_left > 0 || it.marks_left > 0 {
+            return;
+        }
+        let Some(it) = self.on_its_way.remove(&acked.source) else { return };
+        self.with_entries(&it.tenant, |entries| entries.done(it.number));
+    }
+
+    /// Changes a tenant's entries, and the count of all.
+    fn with_entries<T>(
+        &self,
+        tenant: &str,
+        change: impl FnOnce(&mut super::Entries) -> T,
+    ) -> Option<T> {
+        let mut inner = self.store.lock();
+        let entries = inner.tenants.get_mut(tenant)?;
+        let before = entries.len();
+        let changed = change(entries);
+        let gone = before - entries.len();
+        self.store.owed.fetch_sub(gone, Ordering::AcqRel);
+        Some(changed)
+    }
+}
+
+impl Spool for SpoolEnd {
+    fn holds(&self, tenant: &str) -> bool {
+        if self.store.owed.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let inner = self.store.lock();
+        inner.tenants.get(tenant).is_some_and(|it| !it.is_empty_for(self.shard))
+    }
+
+    fn keep(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        self.keep_as(payload, State::Waiting).map(|it| Some(it.block))
+    }
+
+    fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
+        self.keep_as(payload, State::Copy).map(drop)
+    }
+
+    fn forget_copies(&mut self, tenant: &str) {
+        self.with_entries(tenant, |entries| entries.forget_copies(self.shard));
+    }
+
+    fn tenants(&self) -> Vec<Arc<str>> {
+        if self.store.owed.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let inner = self.store.lock();
+        let owing = inner.tenants.iter().filter(|(_, it)| !it.is_empty_for(self.shard));
+        owing.map(|(tenant, _)| Arc::clone(tenant)).collect()
+    }
+
+    fn next(&mut self, tenant: &str) -> Option<Payload> {
+        let inner = &mut *self.store.lock();
+        let (name, entries) = inner
+            .tenants
+            .get_key_value(tenant)
+            .map(|(it, _)| Arc::clone(it))
+            .and_then(|it| Some((it, inner.tenants.get_mut(tenant)?)))?;
+        let (number, frame, parts) = entries.take_next(self.shard)?;
+        let known = |context| entries.contexts.get(&context).cloned();
+        let fetched = match self.store.queue.fetch(tenant, frame, known) {
+            Ok(fetched) => fetched,
+            Err(why) => {
+                // Tried again: a disk may come back. What follows has to wait, or it would be a hole.
+                entries.wait_again(number);
+                tracing::error!(tenant, why, "the spool cannot read what it kept");
+                return None;
+            }
+        };
+        self.last_id = self.last_id.wrapping_add(1);
+        let source = SourceId(self.last_id);
+        let now_ns = self.clock.monotonic_ns();
+        let ticket = |header: &PayloadHeader| {
+            let acked = Acked {
+                source,
+                span: header.span,
+                positions: header.positions.clone(),
+                is_inner: header.is_inner,
+                records: header.records,
+                filtered_bytes: 0,
+                gap: header.gap,
+                seen_ns: now_ns,
+            };
+            Ticket::new(acked, Arc::clone(&self.ledger))
+        };
+        let payload = part::payload(&name, fetched, parts.as_deref(), ticket);
+        let it = OnItsWay {
+            tenant: name,
+            number,
+            bytes_left: payload.headers.iter().map(|it| it.span.bytes()).sum(),
+            marks_left: payload.headers.iter().filter(|it| it.span.is_empty()).count(),
+        };
+        self.on_its_way.insert(source, it);
+        Some(payload)
+    }
+
+    fn give_back(&mut self, payload: Payload) {
+        let id = SourceId(self.last_id);
+        // Completed into nowhere: it was never given away.
+        let (nowhere, unheard) = ack_channel();
+        nowhere.complete(payload.tickets);
+        drop(unheard);
+        let Some(it) = self.on_its_way.remove(&id) else { return };
+        self.with_entries(&it.tenant, |entries| entries.wait_again(it.number));
+    }
+
+    fn tend(&mut self, now_ns: u64) -> Result<(), SinkError> {
+        while let Some(group) = (self.hear)() {
+            group.iter().for_each(|acked| self.acknowledged(acked));
+        }
+        let dropped = self.ledger.dropped();
+        if dropped > 0 {
+            let why = format!("spool: {dropped} tickets of what was drained were dropped");
+            return Err(SinkError::Broken(why));
+        }
+        self.store.note(self.shard, now_ns, now_ns)
+    }
+
+    fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {
+        self.store.queue.flush(deadline_ns)
+    }
+}

@@ -1,0 +1,62 @@
+//! Part: a payload of what is owed of a frame.
+
+use std::sync::Arc;
+
+use flow::{Payload, PayloadHeader, Span, Ticket};
+
+use super::entries::Part;
+use crate::by_record;
+use crate::queue::Fetched;
+
+/// The payload of `parts` of a frame, or of all of it; `ticket` makes the ticket of a section.
+pub(super) fn payload(
+    tenant: &Arc<str>,
+    fetched: Fetched,
+    parts: Option<&[Part]>,
+    ticket: impl Fn(&PayloadHeader) -> Ticket,
+) -> Payload {
+    let block = Vec::from(fetched.block);
+    let headers = match parts {
+        None => fetched.headers,
+        Some(parts) => {
+            let part = |it: &Part| {
+                let header = fetched.headers.get(it.section as usize).cloned()?;
+                let is_cut = it.from > header.span.begin;
+                let can_be_cut = is_cut && fetched.encoding.is_by_record();
+                Some(if can_be_cut { cut(&block, header, it.from) } else { header })
+            };
+            parts.iter().filter_map(part).collect()
+        }
+    };
+    Payload {
+        tenant: Arc::clone(tenant),
+        encoding: fetched.encoding,
+        codec: fetched.codec,
+        raw_bytes: fetched.raw_bytes,
+        block,
+        tickets: headers.iter().map(ticket).collect(),
+        headers,
+        permit: None,
+    }
+}
+
+/// What of a section by record begins at `from` or behind.
+fn cut(block: &[u8], header: PayloadHeader, from: u64) -> PayloadHeader {
+    let range = header.range.start as usize..header.range.end as usize;
+    let (mut start, mut left_out) = (header.range.end, 0);
+    let mut at = header.range.start;
+    for frame in by_record::frames(block, range) {
+        if frame.cursor >= from {
+            start = at;
+            break;
+        }
+        left_out += 1;
+        at = u32::try_from(frame.range.end).expect("inside of the block");
+    }
+    PayloadHeader {
+        span: Span::new(from, header.span.end),
+        records: header.records.saturating_sub(left_out),
+        range: start..header.range.end,
+        ..header
+    }
+}
