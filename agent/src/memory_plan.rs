@@ -29,6 +29,8 @@ const QUEUE_BYTES: usize = 3 * MIB;
 /// A client of Kafka beside the messages, which are data in flight: what the allocator keeps for them
 /// (`allocator.rs`), record batches while they are compressed, and metadata.
 const KAFKA_BYTES: usize = 24 * MIB;
+/// A sink's spool: its queue, the list of what is owed, and payloads on their way out of it.
+const SPOOL_BYTES: usize = 8 * MIB;
 /// What writing a record adds to its bytes, at most: data may be so much larger than what was read.
 const RECORD_BYTES: usize = 64;
 /// Blocks that are kept for the next batch, in number.
@@ -211,6 +213,10 @@ fn parts(settings: &Settings) -> Vec<Part> {
     if kafkas > 0 {
         let how = format!("{kafkas} clients of Kafka x {}", size(KAFKA_BYTES));
         parts.push(part("kafka", kafkas * KAFKA_BYTES, how));
+    }
+    if agent.spool.is_some() {
+        let how = format!("{} sinks x {}", sinks.len(), size(SPOOL_BYTES));
+        parts.push(part("spools", sinks.len() * SPOOL_BYTES, how));
     }
     parts
 }

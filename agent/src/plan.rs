@@ -291,7 +291,8 @@ fn open_sink(
         }
     };
     let reader = reader_sink(settings)?;
-    let spool = spools.and_then(|it| it.open(&name, clock, &mut read_back));
+    let is_by_section = matches!(settings.target, SinkTarget::Kafka(_));
+    let spool = spools.and_then(|it| it.open(&name, is_by_section, clock, &mut read_back));
     stores.spools.extend(spool.iter().map(|it| (Arc::clone(&name), Arc::clone(&it.store))));
     let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
     let shippers = (0..agent.shippers).map(shipper).collect();

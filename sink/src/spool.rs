@@ -13,6 +13,7 @@ mod positions;
 mod read_back;
 mod recover;
 mod room;
+mod sections;
 mod survey;
 
 use std::collections::BTreeMap;

@@ -37,6 +37,7 @@ impl Spools {
     pub(super) fn open(
         &self,
         sink: &Arc<str>,
+        is_by_section: bool,
         clock: &Arc<dyn Clock>,
         read_back: &mut Option<Box<dyn ReadBack>>,
     ) -> Option<OpenSpool> {
@@ -44,7 +45,7 @@ impl Spools {
         let opened = std::fs::create_dir_all(&dir).map_err(anyhow::Error::from);
         let opened = opened.and_then(|()| self.open_in(&dir, sink, clock, read_back));
         match opened {
-            Ok(spool) => Some(spool),
+            Ok(spool) => Some(OpenSpool { is_by_section, ..spool }),
             Err(error) => {
                 let (sink, path) = (&**sink, dir.display());
                 tracing::error!(sink, %path, "no spool: {error:#}; what the sink does not take waits in the files");
@@ -63,7 +64,7 @@ impl Spools {
         let (store, both) = SpoolStore::open(dir, sink, &self.room, self.shards, clock, read_back)?;
         *read_back = Some(Box::new(both));
         let (pace, clock) = (Arc::clone(&self.pace), Arc::clone(clock));
-        Ok(OpenSpool { store, pace, clock })
+        Ok(OpenSpool { store, is_by_section: false, pace, clock })
     }
 }
 
@@ -71,6 +72,8 @@ impl Spools {
 #[derive(Debug, Clone)]
 pub(super) struct OpenSpool {
     pub(super) store: Arc<SpoolStore>,
+    /// The sink takes sections that are compressed one by one.
+    is_by_section: bool,
     pace: Arc<DrainPace>,
     clock: Arc<dyn Clock>,
 }
@@ -85,6 +88,7 @@ impl OpenSpool {
     ) -> (SpoolParts, AckSender) {
         let store = Arc::clone(&self.store);
         let (end, drained) = SpoolEnd::new(store, shard, Arc::clone(&self.clock), acks.clone());
+        let end = if self.is_by_section { end.by_section() } else { end };
         let parts =
             SpoolParts { spool: Box::new(end), sink: make(drained), pace: Arc::clone(&self.pace) };
         (parts, acks.beside(self.store.noted()))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flow::{
-    AckSender, Acked, Clock, Ledger, Payload, PayloadHeader, Refused, SinkError, SourceId, Spool,
-    Ticket, ack_channel,
+    AckSender, Acked, Clock, Codec, Ledger, Payload, PayloadHeader, Refused, SinkError, SourceId,
+    Spool, Ticket, ack_channel,
 };
 
 use super::entries::State;
-use super::{SpoolStore, part};
+use super::{SpoolStore, part, sections};
 
 /// Hears of what was drained.
 type Hear = Box<dyn Fn() -> Option<Vec<Acked>> + Send>;
@@ -30,6 +30,8 @@ struct OnItsWay {
 pub struct SpoolEnd {
     store: Arc<SpoolStore>,
     shard: usize,
+    /// The sink takes sections that are compressed one by one.
+    is_by_section: bool,
     clock: Arc<dyn Clock>,
     /// Hears of what is kept.
     acks: AckSender,
@@ -59,6 +61,7 @@ impl SpoolEnd {
         let end = SpoolEnd {
             store,
             shard,
+            is_by_section: false,
             clock,
             acks,
             hear: Box::new(move || receiver.try_recv().ok()),
@@ -69,11 +72,31 @@ impl SpoolEnd {
         (end, drained)
     }
 
+    /// The same, for a sink whose compressed payloads are compressed section by section.
+    #[must_use]
+    pub fn by_section(self) -> SpoolEnd {
+        SpoolEnd { is_by_section: true, ..self }
+    }
+
     fn keep_as(&mut self, mut payload: Payload, state: State) -> Result<Payload, Box<Refused>> {
-        match self.store.keep(self.shard, &mut payload, &self.acks, state) {
+        match self.store_payload(&mut payload, state) {
             Ok(()) => Ok(payload),
             Err(why) => Err(Box::new(Refused { payload, why })),
         }
+    }
+
+    fn store_payload(&self, payload: &mut Payload, state: State) -> Result<(), SinkError> {
+        if !self.is_by_section || payload.codec == Codec::None {
+            return self.store.keep(self.shard, payload, &self.acks, state);
+        }
+        let (headers, raw_bytes) = (payload.headers.clone(), payload.raw_bytes);
+        payload.raw_bytes =
+            sections::to_raw(&mut payload.headers, &payload.block).map_err(SinkError::Broken)?;
+        let kept = self.store.keep(self.shard, payload, &self.acks, state);
+        if kept.is_err() {
+            (payload.headers, payload.raw_bytes) = (headers, raw_bytes);
+        }
+        kept
     }
 
     fn acknowledged(&mut self, acked: &Acked) {
@@ -145,7 +168,13 @@ impl Spool for SpoolEnd {
             .and_then(|it| Some((it, inner.tenants.get_mut(tenant)?)))?;
         let (number, frame, parts) = entries.take_next(self.shard)?;
         let known = |context| entries.contexts.get(&context).cloned();
-        let fetched = match self.store.queue.fetch(tenant, frame, known) {
+        let fetched = self.store.queue.fetch(tenant, frame, known).and_then(|mut it| {
+            if self.is_by_section && it.codec != Codec::None {
+                sections::to_compressed(&mut it.headers, &it.block)?;
+            }
+            Ok(it)
+        });
+        let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(why) => {
                 // Tried again: a disk may come back. What follows has to wait, or it would be a hole.

@@ -160,8 +160,16 @@ pub(super) fn messages(cluster: &Cluster, topic: &str) -> Vec<Read> {
     })
 }
 
+/// What the messages say, one behind the other, compressed by the agent or not.
 pub(super) fn values(messages: &[Read]) -> Vec<u8> {
-    messages.iter().filter_map(|it| it.value.clone()).flatten().collect()
+    let is_packed = |it: &Read| {
+        it.headers.iter().any(|(name, value)| name == "content-encoding" && value == b"zstd")
+    };
+    let value = |it: &Read| {
+        let value = it.value.clone().filter(|it| !it.is_empty())?;
+        Some(if is_packed(it) { zstd::decode_all(&*value).expect("a frame") } else { value })
+    };
+    messages.iter().filter_map(value).flatten().collect()
 }
 
 pub(super) fn header<'a>(message: &'a Read, name: &str) -> &'a str {

@@ -9,10 +9,10 @@ use super::scene::{Scene, TENANTS, assert_arrived, sink, wait_for_delivery, wait
 use crate::kit::{Agent, Writer, files, sleep_ms, wait_until};
 
 /// A broker, and an agent with a spool whose pins and messages on their way are few.
-fn scene() -> Scene {
+fn scene(more: &str) -> Scene {
     let scene = Scene::new(Cluster::builder(), Listener::Plain, 1, "");
     let agent = scene.bed.agent("  pinnedBytesMax: 1MiB\n  spool: {}\n");
-    let sink = sink(&scene.cluster, Listener::Plain, "    inFlight: 256KiB\n");
+    let sink = sink(&scene.cluster, Listener::Plain, &format!("    inFlight: 256KiB\n{more}"));
     let rule =
         |tenant: &str| files(tenant, &format!("{tenant}/*.log"), &format!("  tenant: {tenant}\n"));
     let [one, other] = TENANTS.map(rule);
@@ -37,9 +37,9 @@ fn prove(scene: &Scene, mut agent: Agent, truth: &[Vec<StreamTruth>; 2]) {
     }
 }
 
-#[test]
-fn what_rotations_take_while_a_broker_stands_still_is_delivered_once_and_in_order() {
-    let scene = scene();
+/// A broker that stands still while rotations take what it was not given.
+fn stand_still(more: &str) {
+    let scene = scene(more);
     let agent = Agent::start(&scene.bed);
     let writers = write(&scene);
     wait_for_more(&scene.bed, "shop");
@@ -53,8 +53,18 @@ fn what_rotations_take_while_a_broker_stands_still_is_delivered_once_and_in_orde
 }
 
 #[test]
+fn what_rotations_take_while_a_broker_stands_still_is_delivered_once_and_in_order() {
+    stand_still("");
+}
+
+#[test]
+fn values_that_the_agent_compressed_are_kept_in_the_spool_too() {
+    stand_still("    payloadCompression: {codec: zstd}\n");
+}
+
+#[test]
 fn a_kill_while_copies_of_what_is_on_its_way_are_in_the_spool_doubles_nothing() {
-    let scene = scene();
+    let scene = scene("");
     let agent = Agent::start(&scene.bed);
     let writers = write(&scene);
     wait_for_more(&scene.bed, "shop");
