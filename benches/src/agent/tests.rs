@@ -91,3 +91,20 @@ fn folders_are_summed_with_those_in_them() {
     fs::write(folder.path().join("inner/b"), "123").unwrap();
     assert_eq!(folder_bytes(folder.path()).unwrap(), 8);
 }
+
+#[test]
+fn an_agent_may_end_behind_only_where_that_is_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'exit 4' TERM
+touch \"$(dirname \"$3\")/seen\"
+while :; do sleep 0.01; done";
+    let bench = bench(folder.path(), script);
+    let ready = || {
+        let agent = start(&bench);
+        wait_for(&bench.folder.join("seen"));
+        agent
+    };
+    assert!(ready().stop_behind().is_ok());
+    let error = ready().stop().unwrap_err().to_string();
+    assert!(error.contains("exit status: 4"), "{error}");
+}
