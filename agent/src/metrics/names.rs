@@ -23,6 +23,7 @@ pub(crate) const BUILD_INFO: &str = "logferry_build_info";
 pub(crate) const READ_BYTES: &str = "logferry_read_bytes_total";
 pub(crate) const DELAYED_BYTES: &str = "logferry_delayed_bytes_total";
 pub(crate) const DELAYED_SECONDS: &str = "logferry_delayed_seconds_total";
+pub(crate) const SHED_RECORDS: &str = "logferry_shed_records_total";
 pub(crate) const LIMIT_DEBT_BYTES: &str = "logferry_limit_debt_bytes";
 pub(crate) const LANES: &str = "logferry_lanes";
 pub(crate) const LANES_REFUSED: &str = "logferry_lanes_refused";
@@ -74,7 +75,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 45] = [
+pub(crate) const ALL: [Metric; 46] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -85,6 +86,11 @@ pub(crate) const ALL: [Metric; 45] = [
         DELAYED_SECONDS,
         "tenant",
         "how long limits made reads wait, of all sources that asked",
+    ),
+    counter(
+        SHED_RECORDS,
+        "tenant",
+        "records that `atLimit` passed over (gap `shed`) or left out (filtered), as they were read",
     ),
     gauge(
         LIMIT_DEBT_BYTES,

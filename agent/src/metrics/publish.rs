@@ -64,6 +64,7 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     let read = meter.read_bytes.get();
     counter!(names::READ_BYTES, &labels).absolute(read);
     counter!(names::DELAYED_BYTES, &labels).absolute(meter.delayed_bytes.get());
+    counter!(names::SHED_RECORDS, &labels).absolute(meter.shed_records.get());
     counter!(names::DELAYED_SECONDS, &labels).absolute(meter.delayed_ns.get() / 1_000_000_000);
     counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
     counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());

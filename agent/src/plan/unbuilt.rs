@@ -37,8 +37,7 @@ fn of_tenant(tenant: &TenantSettings) -> Fields {
     let limits = &tenant.limits;
     vec![
         ("sinks", tenant.sinks.is_some()),
-        ("limits.maxLag", limits.max_lag.is_some()),
-        ("limits.atLimit", limits.at_limit != AtLimit::Delay),
+        ("limits.atLimit", limits.at_limit == AtLimit::Spool),
         ("pinnedBytes", tenant.pinned_bytes_max.is_some()),
         ("spoolBytes", tenant.spool_bytes_max.is_some()),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
@@ -67,8 +66,6 @@ mod tests {
         let cases = [
             ("Agent", "spool: {}", "Agent: spool:"),
             ("LogTenant", "sinks: [default]", "LogTenant it: sinks:"),
-            ("LogTenant", "limits: {maxLag: 1m}", "LogTenant it: limits.maxLag:"),
-            ("LogTenant", "limits: {atLimit: shedOldest}", "LogTenant it: limits.atLimit:"),
             ("LogTenant", "pinnedBytes: 0", "LogTenant it: pinnedBytes:"),
             ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
             ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),

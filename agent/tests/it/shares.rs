@@ -179,3 +179,74 @@ fn weights_divide_what_the_node_may_read() {
     assert_near("a third", light, 10_000 * LINE as u64, 8);
     fs::remove_file(bed.log("light.log")).unwrap();
 }
+
+/// A tenant with 5 MB to read, a limit of 100 KiB/s, and this to do at it; returns what was delivered, filtered
+/// and declared when all is done with.
+fn overrun(bed: &Bed, at_limit: &str) -> [u64; 3] {
+    let limits = format!("bytesPerSecond: 100KiB, maxLag: 1s, {at_limit}");
+    configure(bed, "", &[tenant("web", &format!("  limits: {{{limits}}}\n"))]);
+    append(&bed.log("web.log"), &lines(0..5_000));
+    let agent = Agent::start(bed);
+    let counts = || {
+        [
+            delivered(&agent, "web"),
+            count(&agent, "logferry_filtered_bytes_total"),
+            count(&agent, "logferry_gap_bytes_total"),
+        ]
+    };
+    let counts = wait_until("all", counts, |it| it.iter().sum::<u64>() == 5_000 * LINE as u64);
+    let shed = count(&agent, "logferry_shed_records_total");
+    assert_eq!(shed, (counts[1] + counts[2]) / LINE as u64, "each is counted");
+    agent.stop();
+    counts
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+fn count(agent: &Agent, name: &str) -> u64 {
+    agent.metric(name) as u64
+}
+
+/// The numbers of the lines in the queue; each is whole.
+fn numbers(bed: &Bed) -> Vec<u64> {
+    let records = bed.records();
+    let lines = records.iter().filter(|it| it.get("log.gap.reason").is_none()).map(body);
+    let whole = |line: String| {
+        assert_eq!(line.len(), LINE - 1);
+        line.parse().unwrap()
+    };
+    lines.map(whole).collect()
+}
+
+#[test]
+fn what_has_waited_too_long_is_shed_at_the_border_of_records_and_declared() {
+    let bed = Bed::new();
+    let [delivered, filtered, gaps] = overrun(&bed, "atLimit: shedOldest");
+    assert_eq!(filtered, 0);
+    assert!(delivered >= 100_000 && gaps >= 3_000_000, "{delivered} delivered, {gaps} shed");
+    let numbers = numbers(&bed);
+    assert_eq!(numbers.len() as u64 * LINE as u64, delivered);
+    assert!(numbers.is_sorted_by(|one, other| one < other), "in order, none twice");
+    let declared: u64 = bed
+        .records()
+        .iter()
+        .filter(|it| it["log.gap.reason"] == "shed")
+        .map(|it| it["log.gap.bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(declared, gaps, "what is missing is what is declared");
+    bed.assert_audit_clean();
+}
+
+#[test]
+fn a_sample_keeps_one_in_so_many_of_what_has_waited_too_long() {
+    let bed = Bed::new();
+    let [delivered, filtered, gaps] = overrun(&bed, "atLimit: sample, sampleOneIn: 10");
+    assert_eq!(gaps, 0);
+    assert!(filtered >= 2_000_000, "{delivered} delivered, {filtered} left out");
+    let numbers = numbers(&bed);
+    assert_eq!(numbers.len() as u64 * LINE as u64, delivered);
+    assert!(numbers.is_sorted_by(|one, other| one < other), "in order, none twice");
+    let apart = numbers.windows(2).map(|it| it[1] - it[0]);
+    assert!(apart.clone().all(|it| it <= 10), "one in ten at least");
+    assert!(apart.filter(|it| *it == 10).count() > 100, "and mostly no more");
+    bed.assert_audit_clean();
+}

@@ -93,6 +93,8 @@ impl LaneSender {
 pub struct LaneReceiver {
     /// Whose payloads.
     pub tenant: Arc<str>,
+    /// The tenant's share of the sink beside others; at least 1.
+    pub weight: u32,
     /// The payloads, in order.
     pub payloads: Receiver<Payload>,
     /// Tells the readers whether they are taken.
@@ -114,13 +116,24 @@ pub struct LaneDirectory {
     /// By sink, then by shard.
     doors: Vec<Vec<ShipperDoor>>,
     lanes: Mutex<HashMap<LaneKey, LaneSender>>,
+    /// Of tenants that have another than the usual one.
+    weights: HashMap<Arc<str>, u32>,
 }
+
+/// A tenant's weight if nothing else is said.
+pub const WEIGHT_USUAL: u32 = 100;
 
 impl LaneDirectory {
     /// A directory over the shippers of each sink.
     #[must_use]
     pub fn new(doors: Vec<Vec<ShipperDoor>>) -> LaneDirectory {
-        LaneDirectory { doors, lanes: Mutex::new(HashMap::new()) }
+        LaneDirectory { doors, lanes: Mutex::new(HashMap::new()), weights: HashMap::new() }
+    }
+
+    /// The same, for tenants with these weights.
+    #[must_use]
+    pub fn weighing(self, weights: HashMap<Arc<str>, u32>) -> LaneDirectory {
+        LaneDirectory { weights, ..self }
     }
 
     /// The key of the lane for a context: always the same shard, so that a context stays in order.
@@ -145,7 +158,8 @@ impl LaneDirectory {
         let (sender, payloads) = bounded(LANE_PAYLOADS_MAX);
         let state = Arc::new(LaneState::default());
         let tenant = Arc::clone(&key.tenant);
-        let receiver = LaneReceiver { tenant, payloads, state: Arc::clone(&state) };
+        let weight = self.weights.get(&tenant).copied().unwrap_or(WEIGHT_USUAL);
+        let receiver = LaneReceiver { tenant, weight, payloads, state: Arc::clone(&state) };
         // A shipper that has ended leaves the lane without a taker: it fills, and refuses.
         drop(door.lanes.send(receiver));
         let lane = LaneSender { payloads: sender, state, shipper: door.unparker.clone() };

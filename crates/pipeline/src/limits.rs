@@ -16,7 +16,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 mod plan;
 mod toll;
-pub use plan::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
+pub use plan::{AtLimit, LimitPlan, LogConfigLimits, Policy, Rates, TenantLimits};
 pub use toll::Toll;
 
 /// How much of a rate is worth a read, in nanoseconds: a limited source is read ten times a second, or less often.
@@ -201,7 +201,14 @@ impl Limits {
     /// The tenant's weight among others.
     #[must_use]
     pub fn weight(&self, tenant: &str) -> u32 {
-        self.plan.tenants.get(tenant).map_or(crate::schedule::WEIGHT_USUAL, |it| it.weight)
+        self.plan.tenants.get(tenant).map_or(crate::lane::WEIGHT_USUAL, |it| it.weight)
+    }
+
+    /// What becomes of the tenant's bytes at a limit, if they do not just wait.
+    #[must_use]
+    pub fn policy(&self, tenant: &str) -> Option<Policy> {
+        let TenantLimits { at_limit, max_lag_ns, .. } = *self.plan.tenants.get(tenant)?;
+        (at_limit != AtLimit::Delay).then_some(Policy { at_limit, max_lag_ns })
     }
 
     /// What a source has to ask; nothing if nothing limits it.

@@ -52,6 +52,8 @@ pub struct TenantMeter {
     pub delayed_bytes: Count,
     /// How long reads waited for limits, in nanoseconds: of all sources that asked.
     pub delayed_ns: Count,
+    /// Records passed over or left out because of a limit, when they were read.
+    pub shed_records: Count,
     /// Bytes acknowledged by the queue, in records.
     pub delivered_bytes: Count,
     /// Records acknowledged by the queue.

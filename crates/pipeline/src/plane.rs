@@ -97,6 +97,7 @@ impl DataPlane {
         )
         .marking(acks.stored_mark());
         let budgets = Arc::new(Budgets::new(plan.pool_bytes, plan.default_budget, plan.budgets));
+        let weights = plan.limits.weights();
         let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
@@ -113,7 +114,7 @@ impl DataPlane {
 
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
         let tracker = tracker.restoring(memory.settle());
-        let lanes = Arc::new(LaneDirectory::new(shipping.doors));
+        let lanes = Arc::new(LaneDirectory::new(shipping.doors).weighing(weights));
         let pins = Arc::new(Pins::new(plan.pinned_bytes_max));
         let discovery_parker = Parker::new();
         let (discovery_door, asks) = DiscoveryDoor::new(discovery_parker.unparker().clone());

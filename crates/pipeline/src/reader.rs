@@ -34,6 +34,7 @@ mod hold;
 mod open_ring;
 mod pace;
 mod pack;
+mod relief;
 mod rest;
 mod settle;
 mod turn;

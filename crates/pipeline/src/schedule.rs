@@ -20,9 +20,6 @@ pub type LaneIndex = usize;
 /// Index of a source within its reader.
 pub type SourceIndex = usize;
 
-/// A tenant's weight if nothing else is said.
-pub const WEIGHT_USUAL: u32 = 100;
-
 /// What a byte usually costs a reader, in nanoseconds: about 500 MB per second of a core are read, framed,
 /// encoded and compressed.
 const BYTE_NS: u64 = 2;

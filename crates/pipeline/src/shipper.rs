@@ -1,10 +1,10 @@
 //! Shipper: submits the payloads of its lanes.
 //!
-//! One per sink and shard, on a thread of its own. Lanes take turns; a lane whose payload was
-//! refused keeps it and tries again after a back-off, in order, while the others go on. Tickets
-//! travel with the payload: the sink completes them.
+//! One per sink and shard, on a thread of its own. Where the sink is slower than the readers, lanes share it by
+//! weight: the one that sent least for its weight is next. A lane whose payload was refused keeps it and tries
+//! again after a back-off, with this one alone, in order, while the others go on. Tickets travel with the payload: the sink
+//! completes them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
@@ -35,7 +35,9 @@ pub struct Shipper {
     name: Arc<str>,
     parts: ShipperParts,
     new_lanes: Receiver<LaneReceiver>,
-    lanes: VecDeque<ShipLane>,
+    lanes: Vec<ShipLane>,
+    /// What the lane that was last sent from had sent, by weight.
+    now: u128,
     clock: Arc<dyn Clock>,
     meter: Arc<SinkMeter>,
     /// Readers wait for room in lanes and for memory.
@@ -51,7 +53,31 @@ struct ShipLane {
     /// Refused before, to be tried again first.
     pending: Option<Payload>,
     backoff: Backoff,
+    /// Bytes of payloads, by weight.
+    sent: u128,
 }
+
+impl ShipLane {
+    /// Whether there is something to submit now.
+    fn is_ready(&self, now_ns: u64) -> bool {
+        match self.pending {
+            Some(_) => now_ns >= self.backoff.due_ns() || is_mutant("retry_out_of_order"),
+            None => !self.receiver.payloads.is_empty(),
+        }
+    }
+
+    /// So many bytes, by weight.
+    fn share(&self, bytes: u64) -> u128 {
+        u128::from(bytes) * SCALE / u128::from(self.receiver.weight.max(1))
+    }
+}
+
+/// What weights divide: large, so that nothing is lost to rounding.
+const SCALE: u128 = 1 << 32;
+
+/// What a lane may catch up that had nothing to send for a while, in bytes: some payloads, as its reader
+/// takes a moment to make the next.
+const CREDIT_BYTES: u64 = 4 << 20;
 
 impl Shipper {
     /// A shipper without lanes.
@@ -69,7 +95,8 @@ impl Shipper {
             name,
             parts,
             new_lanes,
-            lanes: VecDeque::new(),
+            lanes: Vec::new(),
+            now: 0,
             clock,
             meter,
             readers,
@@ -78,11 +105,11 @@ impl Shipper {
         }
     }
 
-    /// Ships one payload of each lane that has one.
+    /// Ships as many payloads as there are lanes, or all that there are.
     pub fn tick(&mut self) -> Tick {
         while let Ok(receiver) = self.new_lanes.try_recv() {
             let backoff = Backoff::new(self.parts.retry);
-            self.lanes.push_back(ShipLane { receiver, pending: None, backoff });
+            self.lanes.push(ShipLane { receiver, pending: None, backoff, sent: 0 });
         }
         if self.broken.is_none()
             && let Err(error) = self.parts.sink.health()
@@ -95,15 +122,27 @@ impl Shipper {
         let now_ns = self.clock.monotonic_ns();
         let (mut worked, mut wake_ns) = (false, self.parts.sink.tend(now_ns));
         for _ in 0..self.lanes.len() {
-            let Some(mut lane) = self.lanes.pop_front() else { break };
+            let Some(mut lane) = self.next_lane(now_ns).map(|it| self.lanes.swap_remove(it)) else {
+                break;
+            };
             worked |= self.turn(&mut lane, now_ns);
-            if lane.pending.is_some() {
-                let due_ns = lane.backoff.due_ns();
-                wake_ns = Some(wake_ns.map_or(due_ns, |wake_ns: u64| wake_ns.min(due_ns)));
-            }
-            self.lanes.push_back(lane);
+            self.lanes.push(lane);
         }
+        let pending = self.lanes.iter().filter(|it| it.pending.is_some());
+        let due_ns = pending.map(|it| it.backoff.due_ns()).min();
+        wake_ns = wake_ns.into_iter().chain(due_ns).min();
         if worked { Tick::Busy } else { Tick::Idle(wake_ns) }
+    }
+
+    /// The lane that sent least for its weight, of those with something to send.
+    fn next_lane(&mut self, now_ns: u64) -> Option<usize> {
+        for lane in &mut self.lanes {
+            lane.sent = lane.sent.max(self.now.saturating_sub(lane.share(CREDIT_BYTES)));
+        }
+        let ready = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_ready(now_ns));
+        let (index, lane) = ready.min_by_key(|(_, lane)| lane.sent)?;
+        self.now = self.now.max(lane.sent);
+        Some(index)
     }
 
     /// Whether nothing waits in any lane.
@@ -161,6 +200,7 @@ impl Shipper {
         let (raw_bytes, payload_bytes) = (payload.raw_bytes, payload.block.len());
         match self.parts.sink.submit(payload) {
             Ok(spent) => {
+                lane.sent += lane.share(payload_bytes as u64);
                 self.meter.batches.add(1);
                 self.meter.raw_bytes.add(u64::from(raw_bytes));
                 self.meter.payload_bytes.add(payload_bytes as u64);

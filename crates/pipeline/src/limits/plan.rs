@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::schedule::WEIGHT_USUAL;
+use crate::lane::WEIGHT_USUAL;
 
 /// Limits of bytes and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +34,15 @@ pub enum AtLimit {
     Sample(u32),
     /// They are passed over, and declared as a gap.
     ShedOldest,
+}
+
+/// When a tenant's policy decides, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What becomes of bytes that waited too long, or are about to be rotated away.
+    pub at_limit: AtLimit,
+    /// How long is too long, in nanoseconds; if absent, only what is about to be rotated away is in question.
+    pub max_lag_ns: Option<u64>,
 }
 
 /// What is said of a tenant.
@@ -74,4 +83,12 @@ pub struct LimitPlan {
     pub tenants: HashMap<Arc<str>, TenantLimits>,
     /// By name of the LogConfig.
     pub log_configs: HashMap<Arc<str>, LogConfigLimits>,
+}
+
+impl LimitPlan {
+    /// Weights by tenant.
+    #[must_use]
+    pub fn weights(&self) -> HashMap<Arc<str>, u32> {
+        self.tenants.iter().map(|(name, it)| (Arc::clone(name), it.weight)).collect()
+    }
 }

@@ -83,7 +83,8 @@ impl Reader {
         source.inflaters = Arc::clone(&self.gathers[lane].inflaters);
         let spec = &source.spec;
         let toll = self.parts.limits.toll(&spec.context.tenant, &spec.rule, now_ns);
-        self.seat(source, lane, Pace::new(toll))
+        let policy = self.parts.limits.policy(&spec.context.tenant);
+        self.seat(source, lane, Pace::new(toll, policy))
     }
 
     fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {

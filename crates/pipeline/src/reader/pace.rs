@@ -9,7 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::Reader;
-use crate::limits::{Answer, Grant, Later, Level, Toll};
+use super::relief::{Lag, Sample};
+use crate::limits::{Answer, Grant, Later, Level, Policy, Toll};
 use crate::schedule::{LaneIndex, SourceIndex};
 
 /// How long a read may take, in nanoseconds.
@@ -24,7 +25,12 @@ const SLICE_BYTES_MIN: u64 = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Its limits, if it has any.
-    toll: Option<Box<Toll>>,
+    pub(super) toll: Option<Box<Toll>>,
+    /// What becomes of what waits too long.
+    pub(super) policy: Option<Policy>,
+    /// Since when it waits.
+    pub(super) lag: Lag,
+    pub(super) sample: Sample,
     /// What it reads in a turn at most, so that it takes no longer than a slice; all if absent.
     slice_bytes: Option<u64>,
     /// The limit that it waits for.
@@ -40,8 +46,9 @@ struct Held {
 }
 
 impl Pace {
-    pub(super) fn new(toll: Option<Box<Toll>>) -> Pace {
-        Pace { toll, slice_bytes: None, held: None }
+    pub(super) fn new(toll: Option<Box<Toll>>, policy: Option<Policy>) -> Pace {
+        let (lag, sample) = (Lag::default(), Sample::default());
+        Pace { toll, policy, lag, sample, slice_bytes: None, held: None }
     }
 
     /// Its limits, if it has any.
@@ -105,12 +112,23 @@ impl Naps {
     }
 }
 
-/// What the limits say to a read.
-pub(super) enum Leave {
-    /// It may read, and has to settle this.
-    Read(Option<Grant>),
-    /// It sleeps.
-    Sleep,
+/// What a source may read in its turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leave {
+    /// To be settled, if anything limits it.
+    pub(super) grant: Option<Grant>,
+    /// Bytes.
+    pub(super) bytes: u64,
+    /// What becomes of them.
+    pub(super) kept: Kept,
+}
+
+/// Which of the records that were read are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    All,
+    OneIn(u32),
+    None,
 }
 
 impl Reader {
@@ -143,21 +161,33 @@ impl Reader {
         slot.and_then(|slot| slot.pace.slice_bytes).map_or(bytes, |it| it.min(bytes))
     }
 
-    /// Asks the source's limits for a read; if they have no tokens, puts to sleep who has to wait.
+    /// Asks the source's limits for a read; if they have no tokens and its bytes can wait, puts to sleep who has to.
     pub(super) fn ask_limits(
         &mut self,
         lane: LaneIndex,
         index: SourceIndex,
         bytes: u64,
         now_ns: u64,
-    ) -> Leave {
-        let Some(slot) = &mut self.slots[index] else { return Leave::Sleep };
-        let Some(toll) = &mut slot.pace.toll else { return Leave::Read(None) };
-        let later = match self.parts.limits.ask(toll, bytes, now_ns) {
-            Answer::Granted(grant) => return Leave::Read(Some(grant)),
+    ) -> Option<Leave> {
+        if let Some(sample) = self.sample_at_limit(index, bytes, now_ns) {
+            return Some(sample);
+        }
+        let slot = self.slots[index].as_mut()?;
+        let kept = Kept::All;
+        let Some(toll) = &mut slot.pace.toll else {
+            return Some(Leave { grant: None, bytes, kept });
+        };
+        let Later { level, until_ns } = match self.parts.limits.ask(toll, bytes, now_ns) {
+            Answer::Granted(grant) => {
+                return Some(Leave { grant: Some(grant), bytes: grant.bytes, kept });
+            }
             Answer::Later(later) => later,
         };
-        let Later { level, until_ns } = later;
+        if let Some(shed) = self.shed_at_limit(index, bytes, now_ns) {
+            return Some(shed);
+        }
+        let slot = self.slots[index].as_mut()?;
+        let toll = slot.pace.toll.as_ref()?;
         let since_ns = slot.pace.held.map_or(now_ns, |it| it.since_ns);
         slot.pace.held = Some(Held { level, since_ns, until_ns });
         match level {
@@ -171,7 +201,7 @@ impl Reader {
             }
             Level::Container => self.naps.push(index, until_ns),
         }
-        Leave::Sleep
+        None
     }
 
     /// The read that was granted came to so much; nothing if it was not made.
@@ -201,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_slow_source_is_read_in_slices_of_ten_milliseconds() {
-        let mut pace = Pace::new(None);
+        let mut pace = Pace::new(None, None);
         // 256 KiB in 80 ms; then it is as slow as that, whatever it reads.
         pace.took(256 << 10, 80_000_000);
         assert_eq!(pace.slice_bytes, Some(32 << 10));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
 
 use super::Reader;
-use super::pace::Leave;
+use super::pace::Kept;
 use crate::frame::{Framed, Tail};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Look, Missing, Source};
@@ -87,10 +87,8 @@ impl Reader {
             return false;
         }
         let slice_bytes = self.slice(index, bytes_max as u64);
-        let grant = match self.ask_limits(lane, index, slice_bytes, now_ns) {
-            Leave::Read(grant) => grant,
-            Leave::Sleep => return false,
-        };
+        let Some(leave) = self.ask_limits(lane, index, slice_bytes, now_ns) else { return false };
+        let grant = leave.grant;
         let Some(permit) = self.gathers[lane].budget.try_acquire(bytes_max) else {
             self.settle_limits(index, grant, (0, 0), now_ns);
             self.schedule.block(lane, index);
@@ -99,11 +97,10 @@ impl Reader {
         let Some(slot) = &mut self.slots[index] else { return false };
         let source = &mut slot.source;
         let fs = Arc::clone(&source.spec.fs);
-        let read_bytes = grant.map_or(slice_bytes, |it| it.bytes);
         // All that is there may be read without knowing how much that is.
-        let is_all = read_bytes == bytes_max as u64;
-        source.read_max = if is_all { chunk_bytes } else { slice(read_bytes) };
-        let outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
+        let is_all = leave.bytes == bytes_max as u64 && leave.kept == Kept::All;
+        source.read_max = if is_all { chunk_bytes } else { slice(leave.bytes) };
+        let mut outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.parts.meter.read_errors.add(std::mem::take(&mut source.errors));
@@ -115,9 +112,28 @@ impl Reader {
         };
         let bytes = outcome.span.bytes();
         self.turn_bytes = bytes;
-        self.settle_limits(index, grant, (bytes, self.chunk.records().len() as u64), now_ns);
+        let read_records = self.chunk.records().len();
+        let mut kept_bytes = bytes;
+        if let Kept::OneIn(one_in) = leave.kept
+            && let Some(slot) = &mut self.slots[index]
+        {
+            let (records, left_out) = slot.pace.sample.thin(&mut self.chunk, bytes, one_in);
+            // What its LogConfig leaves out lies between the records, and is counted already.
+            let left_out = left_out.min(bytes - outcome.framed.filtered_bytes);
+            outcome.framed.filtered += records;
+            outcome.framed.filtered_bytes += left_out;
+            kept_bytes -= left_out;
+        }
+        let kept_records = if leave.kept == Kept::None { 0 } else { self.chunk.records().len() };
+        if let Some(slot) = &self.slots[index] {
+            slot.source.meter.shed_records.add((read_records - kept_records) as u64);
+        }
+        self.settle_limits(index, grant, (kept_bytes, kept_records as u64), now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
-        if bytes > 0 {
+        if bytes > 0 && leave.kept == Kept::None {
+            drop(permit);
+            self.shed(lane, index, outcome.span, outcome.positions);
+        } else if bytes > 0 {
             let chunk = std::mem::take(&mut self.chunk);
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };
             let (span, positions) = (outcome.span, outcome.positions);
@@ -151,6 +167,16 @@ impl Reader {
         }
         self.tell_forgotten(index);
         self.settle_files(index);
+    }
+
+    /// Declares what was read and is not delivered because of a limit.
+    fn shed(&mut self, lane: LaneIndex, index: SourceIndex, span: Span, positions: Vec<Position>) {
+        let reason = GapReason::Shed;
+        let (content, gap) = (Content::Gap(Gap { reason }), Some(reason));
+        let (is_divisible, is_last) = (false, false);
+        let framed = Framed::default();
+        let piece = Piece { span, positions, content, framed, gap, is_divisible, is_last };
+        self.push(lane, index, piece, None);
     }
 
     pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::lane::WEIGHT_USUAL;
 
 /// The longest turn.
 const SLICE_NS: u64 = 10_000_000;

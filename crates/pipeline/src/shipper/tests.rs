@@ -26,6 +26,7 @@ impl Clock for HandClock {
 struct World {
     refused: HashSet<&'static str>,
     is_broken: bool,
+    tries: u32,
     taken: Vec<String>,
 }
 
@@ -35,6 +36,7 @@ struct FakeSink(Arc<Mutex<World>>);
 impl Sink for FakeSink {
     fn submit(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>> {
         let mut world = self.0.lock().unwrap();
+        world.tries += 1;
         if world.is_broken {
             let why = SinkError::Broken("gone".to_owned());
             return Err(Box::new(Refused { payload, why }));
@@ -61,13 +63,23 @@ struct Bed {
 }
 
 fn bed(tenants: &[&str]) -> Bed {
+    bed_of(&tenants.iter().map(|it| (*it, 100)).collect::<Vec<_>>())
+}
+
+/// Tenants with these weights.
+fn bed_of(tenants: &[(&str, u32)]) -> Bed {
     let (world, clock) = (Arc::new(Mutex::new(World::default())), Arc::new(HandClock::default()));
     let (new_lanes, receiver) = bounded(10);
     let mut lanes = Vec::new();
-    for tenant in tenants {
+    for (tenant, weight) in tenants {
         let (sender, payloads) = bounded(10);
         new_lanes
-            .send(LaneReceiver { tenant: Arc::from(*tenant), payloads, state: Arc::default() })
+            .send(LaneReceiver {
+                tenant: Arc::from(*tenant),
+                weight: *weight,
+                payloads,
+                state: Arc::default(),
+            })
             .unwrap();
         lanes.push(sender);
     }
@@ -137,4 +149,65 @@ fn a_broken_sink_is_said_and_nothing_more_is_submitted() {
     assert_eq!(bed.shipper.broken(), Some("gone"));
     bed.world.lock().unwrap().is_broken = false;
     assert_eq!(bed.run(), (vec![], None));
+}
+
+#[test]
+fn lanes_share_a_slow_sink_by_weight() {
+    let tenants = [("a", 300), ("b", 100), ("c", 100)];
+    let mut bed = bed_of(&tenants);
+    // Payloads of different size; no lane is ever empty.
+    let texts = ["x".repeat(1000), "x".repeat(90), "x".repeat(777)];
+    let mut sent = [0_usize; 3];
+    for _ in 0..3000 {
+        for (lane, (tenant, _)) in tenants.iter().enumerate() {
+            while bed.lanes[lane].len() < 8 {
+                bed.push(lane, tenant, &texts[lane]);
+            }
+        }
+        bed.shipper.tick();
+        for text in std::mem::take(&mut bed.world.lock().unwrap().taken) {
+            sent[usize::from(text.as_bytes()[0] - b'a')] += text.len() - 1;
+        }
+    }
+    let near = |one: usize, other: usize| one.abs_diff(other) * 100 <= other;
+    assert!(near(sent[0], 3 * sent[1]) && near(sent[1], sent[2]), "{sent:?}");
+}
+
+#[test]
+fn a_lane_that_was_quiet_gets_its_turn_and_not_all_of_them() {
+    let mut bed = bed(&["a", "b"]);
+    let large = "x".repeat(1 << 20);
+    for _ in 0..50 {
+        bed.push(0, "a", &large);
+        bed.run();
+    }
+    for _ in 0..10 {
+        bed.push(0, "a", &large);
+        bed.push(1, "b", &large);
+    }
+    let (taken, _) = bed.run();
+    assert!(taken[0].starts_with('b'), "it has sent less");
+    let first = taken[..10].iter().filter(|it| it.starts_with('b')).count();
+    assert!((5..=8).contains(&first), "{first} of the first ten");
+    assert_eq!(taken.len(), 20);
+}
+
+#[test]
+fn a_lane_that_is_refused_for_long_probes_with_one_payload() {
+    let mut bed = bed(&["a"]);
+    bed.world.lock().unwrap().refused.insert("a");
+    (0..5).for_each(|_| bed.push(0, "a", "1"));
+    for now_ns in 0..100_000 {
+        bed.clock.0.store(now_ns, Ordering::Relaxed);
+        bed.run();
+    }
+    // Pauses of 100, 200, 400, 800, and 1000 from then on.
+    let tries = bed.world.lock().unwrap().tries;
+    assert!((100..=105).contains(&tries), "{tries}");
+    let state = Arc::clone(&bed.shipper.lanes[0].receiver.state);
+    assert_eq!(state.refused_since_ns(), Some(1));
+    bed.world.lock().unwrap().refused.clear();
+    bed.clock.0.store(200_000, Ordering::Relaxed);
+    assert_eq!(bed.run().0.len(), 5, "once one is taken, all are");
+    assert_eq!(state.refused_since_ns(), None);
 }

@@ -1,0 +1,187 @@
+//! Relief: what becomes of bytes that a limit has held back for too long, or that are about to be rotated away.
+//!
+//! Asked only of sources that had to wait for a limit. What is passed over is read and framed all the same, so that the gap
+//! ends at a record's border and its records are counted; it is neither encoded nor sent, and takes no tokens.
+
+use std::collections::VecDeque;
+
+use flow::{Chunk, RecordFlags, Stream};
+
+use super::pace::{Kept, Leave};
+use super::{Reader, Slot};
+use crate::limits::{Answer, AtLimit};
+use crate::schedule::SourceIndex;
+
+/// How exactly the age of unread bytes is known: to this part of the longest that is allowed.
+const MARKS: u64 = 32;
+
+/// Since when bytes are there that are not read yet.
+#[derive(Debug, Default)]
+pub(super) struct Lag {
+    /// At that time, everything up to that cursor was there.
+    marks: VecDeque<(u64, u64)>,
+}
+
+impl Lag {
+    /// Everything below `end` is there now, and everything below `cursor` is read.
+    pub(super) fn note(&mut self, (cursor, end): (u64, u64), max_lag_ns: u64, now_ns: u64) {
+        while self.marks.front().is_some_and(|(_, marked)| *marked <= cursor) {
+            self.marks.pop_front();
+        }
+        let is_due = |(at_ns, _): &(u64, u64)| now_ns >= at_ns + max_lag_ns / MARKS;
+        if end > cursor && self.marks.back().is_none_or(is_due) {
+            self.marks.push_back((now_ns, end));
+        }
+    }
+
+    /// Unread bytes that have been there for longer than that.
+    pub(super) fn overdue(&self, cursor: u64, max_lag_ns: u64, now_ns: u64) -> u64 {
+        let is_old = |(at_ns, _): &&(u64, u64)| now_ns > at_ns + max_lag_ns;
+        let marked = self.marks.iter().rev().find(is_old);
+        marked.map_or(0, |(_, end)| end.saturating_sub(cursor))
+    }
+}
+
+/// Which records a sample keeps.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    seen: u32,
+    /// Whether the last record was kept: by stream, as parts of a line stay together.
+    keeps: [bool; 3],
+}
+
+impl Sample {
+    /// Leaves one in so many records in the chunk, whose span has so many bytes; returns how many records and
+    /// bytes were left out.
+    pub(super) fn thin(&mut self, chunk: &mut Chunk, span_bytes: u64, one_in: u32) -> (u32, u64) {
+        let (_, _, records) = chunk.parts_mut();
+        let total = records.len();
+        let ends: u64 = span_bytes;
+        let (mut bytes, mut kept) = (0, 0);
+        for index in 0..total {
+            let record = records[index];
+            let stream = match record.flags.stream() {
+                None => 0,
+                Some(Stream::Stdout) => 1,
+                Some(Stream::Stderr) => 2,
+            };
+            if !record.flags.has(RecordFlags::CONTINUED) {
+                self.keeps[stream] = self.seen == 0;
+                self.seen = (self.seen + 1) % one_in.max(1);
+            }
+            if self.keeps[stream] {
+                records[kept] = record;
+                kept += 1;
+            } else {
+                let end = records.get(index + 1).map_or(ends, |next| u64::from(next.cursor));
+                bytes += end.saturating_sub(u64::from(record.cursor));
+            }
+        }
+        records.truncate(kept);
+        (u32::try_from(total - kept).unwrap_or(u32::MAX), bytes)
+    }
+}
+
+impl Slot {
+    /// Unread bytes that the tenant's policy has to decide on now: none as long as they may wait.
+    fn pressing_bytes(&mut self, now_ns: u64) -> u64 {
+        let Some(policy) = self.pace.policy else { return 0 };
+        let cursor = self.source.cursor;
+        let overdue = policy.max_lag_ns.map_or(0, |max_lag_ns| {
+            let end = cursor + self.source.unread_bytes();
+            self.pace.lag.note((cursor, end), max_lag_ns, now_ns);
+            self.pace.lag.overdue(cursor, max_lag_ns, now_ns)
+        });
+        overdue.max(self.source.at_risk_bytes())
+    }
+}
+
+impl Reader {
+    /// How much of `bytes` is passed over, now that a limit refuses to have it read; nothing if it has to wait.
+    pub(super) fn shed_at_limit(
+        &mut self,
+        index: SourceIndex,
+        bytes: u64,
+        now_ns: u64,
+    ) -> Option<Leave> {
+        let slot = self.slots[index].as_mut()?;
+        let pressing = slot.pressing_bytes(now_ns).min(bytes);
+        let is_shed = slot.pace.policy.is_some_and(|it| it.at_limit == AtLimit::ShedOldest);
+        let leave = Leave { grant: None, bytes: pressing, kept: Kept::None };
+        (is_shed && pressing > 0).then_some(leave)
+    }
+
+    /// How much of `bytes` is read to keep a sample, if that is the policy, and a limit made the source wait
+    /// before. Only what is kept takes tokens.
+    pub(super) fn sample_at_limit(
+        &mut self,
+        index: SourceIndex,
+        bytes: u64,
+        now_ns: u64,
+    ) -> Option<Leave> {
+        let slot = self.slots[index].as_mut()?;
+        slot.pace.held()?;
+        let AtLimit::Sample(one_in) = slot.pace.policy?.at_limit else { return None };
+        let pressing = slot.pressing_bytes(now_ns).min(bytes);
+        let toll = slot.pace.toll.as_mut().filter(|_| pressing > 0)?;
+        let part = pressing.div_ceil(u64::from(one_in));
+        let Answer::Granted(grant) = self.parts.limits.ask(toll, part, now_ns) else { return None };
+        let bytes = pressing.min(grant.bytes.saturating_mul(u64::from(one_in)));
+        Some(Leave { grant: Some(grant), bytes, kept: Kept::OneIn(one_in) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::Record;
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_overdue_once_they_were_there_for_so_long() {
+        let mut lag = Lag::default();
+        lag.note((0, 100), 3200, 1000);
+        lag.note((0, 150), 3200, 1099);
+        lag.note((0, 200), 3200, 1100);
+        assert_eq!(lag.overdue(0, 3200, 4200), 0);
+        assert_eq!(lag.overdue(0, 3200, 4201), 100);
+        assert_eq!(lag.overdue(30, 3200, 4300), 70);
+        assert_eq!(lag.overdue(30, 3200, 4301), 170);
+        lag.note((200, 200), 3200, 5000);
+        assert_eq!(lag.overdue(200, 3200, 99_999), 0, "all is read");
+        assert!(lag.marks.is_empty());
+        for now_ns in 0..100_000 {
+            lag.note((0, now_ns), 3200, now_ns);
+            lag.note((now_ns.saturating_sub(3300), now_ns), 3200, now_ns);
+        }
+        assert!(lag.marks.len() <= 35, "{}", lag.marks.len());
+    }
+
+    #[test]
+    fn a_sample_keeps_one_in_so_many_and_never_a_part_alone() {
+        let (mut chunk, mut sample) = (Chunk::new(4096), Sample::default());
+        let mut kept = Vec::new();
+        let mut left_out = (0, 0);
+        // Lines of ten bytes; the fourth of each seven goes on in the next record.
+        for begin in [0_u32, 35] {
+            let record = |number: u32| Record {
+                time_unix_ns: i64::from(number),
+                start: 0,
+                len: 9,
+                cursor: (number - begin) * 10,
+                flags: if number % 7 == 4 { RecordFlags::CONTINUED } else { RecordFlags::NONE },
+            };
+            *chunk.parts_mut().2 = (begin..begin + 35).map(record).collect();
+            let (records, bytes) = sample.thin(&mut chunk, 350, 3);
+            left_out = (left_out.0 + records, left_out.1 + bytes);
+            kept.extend(chunk.records().iter().map(|it| it.time_unix_ns));
+        }
+        assert_eq!(left_out.1, u64::from(left_out.0) * 10);
+        assert_eq!(left_out.0 as usize + kept.len(), 70);
+        let lines = kept.iter().filter(|it| *it % 7 != 4).count();
+        assert_eq!(lines, 20, "of sixty lines");
+        for part in kept.iter().filter(|it| *it % 7 == 4) {
+            assert!(kept.contains(&(part - 1)), "{part} goes on from what was left out");
+        }
+    }
+}
