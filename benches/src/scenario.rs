@@ -91,6 +91,8 @@ pub enum Scenario {
     IsolationRejected,
     /// Shares of tenants where all want more than there is, and limits
     IsolationShares,
+    /// What is shed beyond a limit, against what is declared missing
+    IsolationShed,
 }
 
 /// How the questions are put.
@@ -155,6 +157,7 @@ impl Scenario {
             Scenario::IsolationStalled => isolation::stalled(settings, &space),
             Scenario::IsolationRejected => isolation::rejecting(settings, &space),
             Scenario::IsolationShares => isolation::shares(settings, &space),
+            Scenario::IsolationShed => isolation::shed(settings, &space),
         }
     }
 }

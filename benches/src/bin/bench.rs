@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(names("latency"), ["latency"]);
         assert_eq!(names("files-200"), ["files-200"]);
         assert_eq!(names("kafka"), ["kafka-throughput", "kafka-outage", "kafka-catch-up"]);
-        assert_eq!(names("isolation").len(), 8);
+        assert_eq!(names("isolation").len(), 9);
         for text in ["kaf", "", "kafka-", "isolation-none"] {
             assert!(Choice::parse(text).unwrap_err().contains("isolation-regex"), "{text}");
         }

@@ -11,11 +11,13 @@ mod config;
 mod latency;
 mod neighbours;
 mod shares;
+mod shed;
 mod watch;
 
 use std::ffi::OsString;
 
 use super::{MIB, Settings, Space};
+use crate::load::LoadSpec;
 use crate::report::{Goal, Section, Side, Table};
 use config::Config;
 use latency::quantile;
@@ -24,6 +26,7 @@ use neighbours::{Bed, Observed};
 pub(super) use broker::{rejecting, stalled};
 pub(super) use cases::{long_lines, many_files, memory, regex, rotation};
 pub(super) use shares::run as shares;
+pub(super) use shed::run as shed;
 
 /// Times that the victim's latency may be of what it is alone.
 const LATENCY_TIMES_MAX: f64 = 1.2;
@@ -37,8 +40,8 @@ struct Case<'a> {
     config: Config,
     /// What `tail` needs to know to find the victim's records.
     tail: Vec<OsString>,
-    /// Written before the agent starts, and while it runs.
-    loads: neighbours::Loads,
+    /// What the aggressor writes, from the agent's start until all is measured.
+    aggressor: LoadSpec,
     /// Most resident memory, in bytes.
     resident_max: Option<u64>,
     /// Called when the aggressor has begun, and when all is measured.
@@ -73,6 +76,7 @@ fn ask<'a>(
         ("beside p99 ms", 1),
         (TIMES, 3),
         ("beside max ms", 1),
+        ("… read p99 ms", 1),
         ("victim MB/s", 2),
         ("aggressor MB/s", 1),
         ("lost", 0),
@@ -133,9 +137,9 @@ fn ask<'a>(
 
 impl Pair {
     fn row(&self) -> Vec<f64> {
-        let ms = |it: &Observed, share: f64| {
-            quantile(&it.latencies_ns, share).map_or(f64::NAN, |ns| ns as f64 / 1e6)
-        };
+        let in_ms =
+            |all: &[u64], share: f64| quantile(all, share).map_or(f64::NAN, |ns| ns as f64 / 1e6);
+        let ms = |it: &Observed, share: f64| in_ms(&it.latencies_ns, share);
         let (alone, beside) = (ms(&self.alone, 0.99), ms(&self.beside, 0.99));
         let sum = |count: fn(&Observed) -> u64| (count(&self.alone) + count(&self.beside)) as f64;
         let resident = self.alone.resident_max.max(self.beside.resident_max);
@@ -146,6 +150,7 @@ impl Pair {
             beside,
             beside / alone,
             ms(&self.beside, 1.0),
+            in_ms(&self.beside.until_read_ns, 0.99),
             self.beside.victim_mb_per_second,
             self.beside.aggressor_mb_per_second,
             sum(|it| it.verdict.lost),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use kafka_kit::{AclOperation, Cluster, Listener, User};
 
 use super::config::Config;
-use super::neighbours::{Bed, Loads, QUIET, VICTIM_RATE};
+use super::neighbours::{Bed, QUIET, VICTIM_RATE};
 use super::{Case, Fault, Settings, Space, ask};
 use crate::report::Section;
 
@@ -112,9 +112,8 @@ fn case<'a>(
     config: Config,
     fault: Box<dyn Fault + 'a>,
 ) -> Case<'a> {
-    let mut spec = bed.aggressor(0, 1);
-    spec.rate = FLOOD_RATE;
-    let loads = Loads { before: Vec::new(), live: vec![spec] };
+    let mut aggressor = bed.aggressor(1);
+    aggressor.rate = FLOOD_RATE;
     let tail = [
         "--kafka".to_owned(),
         cluster.addresses(Listener::Plain),
@@ -122,7 +121,7 @@ fn case<'a>(
         topic(prefix, "victim"),
     ];
     let tail = tail.into_iter().map(OsString::from).collect();
-    Case { name, what, config, tail, loads, resident_max: None, fault: Some(fault) }
+    Case { name, what, config, tail, aggressor, resident_max: None, fault: Some(fault) }
 }
 
 /// A broker stops.

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::config::{Config, queue};
-use super::neighbours::{Bed, Loads, VICTIM_RATE};
+use super::neighbours::{Bed, VICTIM_RATE};
 use super::{Case, Settings, Space, ask};
-use crate::load::{Limits, LoadSpec};
+use crate::load::LoadSpec;
 use crate::report::Section;
 use crate::rotation::Rotation;
 use crate::shape::Shape;
@@ -13,12 +13,10 @@ use crate::shape::Shape;
 /// Bytes a second of an aggressor.
 const FLOOD_RATE: u64 = 100 * VICTIM_RATE;
 
-/// A line by this expression costs hundreds of steps for each of its bytes, as it never knows which of the last
-/// four hundred bytes began a match, and in no line is there one.
+/// As slow as the configuration lets an expression be: with one repetition more it is refused. Its table of states is
+/// larger than a core's cache, and lines of random words lead all over it.
 const WORST_REGEX: &str =
-    r", multiline: {begin: '(?-u)[a-mA-M0-4][ -~]{400}[^ -~]'}, line: {maxBytes: 256KiB}";
-/// Bytes of lines that the expression is asked about: far more than are read in the time.
-const REGEX_BACKLOG: u64 = 256 << 20;
+    r", multiline: {begin: '(?-u)[a-m][ -~]{13}[^ -~]'}, line: {maxBytes: 256KiB}";
 /// Length of its lines, in bytes: almost the longest that is kept whole.
 const REGEX_LINE: usize = 200_000;
 
@@ -46,12 +44,11 @@ const MEMORY_BYTES: u64 = 64 << 20;
 /// Processor: an expression that takes as long as the configuration allows.
 pub(in super::super) fn regex(settings: &Settings, space: &Space) -> Result<Section> {
     ask(settings, space, |bed| {
-        let mut spec = bed.aggressor(0, 1);
+        let mut spec = flood(bed, 1);
         spec.shape = Shape::Fixed(REGEX_LINE);
-        spec.limits = Limits { bytes: Some(REGEX_BACKLOG), ..Limits::default() };
-        let what = "A backlog of long lines in one file, each of which a LogConfig holds against an expression that \
-                    is as slow as can be.";
-        let case = case(bed, "isolation-regex", what, Loads { before: vec![spec], live: vec![] });
+        let what = "Lines of 200,000 bytes, written to one file at 100 MB/s, each of which a LogConfig holds against an \
+                    expression that is as slow as one may be.";
+        let case = case(bed, "isolation-regex", what, spec);
         Ok(Case { config: Config { aggressor: WORST_REGEX, ..case.config }, ..case })
     })
 }
@@ -62,7 +59,7 @@ pub(in super::super) fn long_lines(settings: &Settings, space: &Space) -> Result
         let mut spec = flood(bed, 1);
         spec.shape = Shape::Fixed(LONG_LINE);
         let what = "Lines of 4 MiB, written to one file at 100 MB/s.";
-        Ok(case(bed, "isolation-lines", what, live(spec)))
+        Ok(case(bed, "isolation-lines", what, spec))
     })
 }
 
@@ -73,17 +70,17 @@ pub(in super::super) fn rotation(settings: &Settings, space: &Space) -> Result<S
         let (bytes, files_max) = (STORM_ROTATE_BYTES, STORM_KEEP + 1);
         spec.rotation = Some(Rotation { bytes, files_max, late_ns: 0 });
         let what = "32 files that rotate at 64 KiB, five kept, written at 100 MB/s in all.";
-        Ok(case(bed, "isolation-rotation", what, live(spec)))
+        Ok(case(bed, "isolation-rotation", what, spec))
     })
 }
 
 /// Disk: very many files.
 pub(in super::super) fn many_files(settings: &Settings, space: &Space) -> Result<Section> {
     ask(settings, space, |bed| {
-        let mut spec = bed.aggressor(0, TINY_FILES);
+        let mut spec = bed.aggressor(TINY_FILES);
         spec.rate = TINY_RATE;
         let what = "10,000 files that have a line each now and then, 2 MB/s in all.";
-        Ok(case(bed, "isolation-files", what, live(spec)))
+        Ok(case(bed, "isolation-files", what, spec))
     })
 }
 
@@ -91,26 +88,27 @@ pub(in super::super) fn many_files(settings: &Settings, space: &Space) -> Result
 pub(in super::super) fn memory(settings: &Settings, space: &Space) -> Result<Section> {
     ask(settings, space, |bed| {
         let what = "200 files written at 100 MB/s in all, by an agent of 64 MiB.";
-        let case = case(bed, "isolation-memory", what, live(flood(bed, FLOOD_FILES)));
+        let case = case(bed, "isolation-memory", what, flood(bed, FLOOD_FILES));
         let config = Config { agent: MEMORY, ..case.config };
         Ok(Case { config, resident_max: Some(MEMORY_BYTES), ..case })
     })
 }
 
 fn flood(bed: &Bed<'_>, files: u32) -> LoadSpec {
-    let mut spec = bed.aggressor(0, files);
+    let mut spec = bed.aggressor(files);
     spec.rate = FLOOD_RATE;
     spec
 }
 
-fn live(spec: LoadSpec) -> Loads {
-    Loads { before: Vec::new(), live: vec![spec] }
-}
-
 /// A case on the embedded queue.
-fn case(bed: &Bed<'_>, name: &'static str, what: &'static str, loads: Loads) -> Case<'static> {
+fn case(
+    bed: &Bed<'_>,
+    name: &'static str,
+    what: &'static str,
+    aggressor: LoadSpec,
+) -> Case<'static> {
     let folder = bed.space.bench(bed.settings).queue();
     let config = Config { sink: queue(&folder), ..Config::default() };
     let tail = ["--namespace".into(), "victim".into(), "--queue".into(), folder.into_os_string()];
-    Case { name, what, config, tail: tail.to_vec(), loads, resident_max: None, fault: None }
+    Case { name, what, config, tail: tail.to_vec(), aggressor, resident_max: None, fault: None }
 }

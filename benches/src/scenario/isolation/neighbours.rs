@@ -27,7 +27,7 @@ pub(super) const QUIET_RATE: u64 = 10_000;
 pub(super) const QUIET: u32 = 9;
 /// Stream of the first quiet tenant; the victim's is 0.
 const QUIET_STREAM: u32 = 1;
-/// First stream of the aggressor.
+/// First stream of the aggressor's files.
 const AGGRESSOR_STREAM: u32 = 100;
 
 /// How long the others write before the victim begins.
@@ -39,15 +39,6 @@ const PATIENCE_NS: u64 = 60 * SECOND_NS;
 /// Least of its rate that the victim has to reach: else the machine has no time to write its lines.
 const RATE_SHARE_MIN: f64 = 0.97;
 
-/// What the aggressor writes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Loads {
-    /// Before the agent starts, up to their limits.
-    pub(super) before: Vec<LoadSpec>,
-    /// From then on until all is measured, at their rates.
-    pub(super) live: Vec<LoadSpec>,
-}
-
 /// An agent's folders.
 pub(super) struct Bed<'a> {
     pub(super) settings: &'a Settings,
@@ -56,8 +47,10 @@ pub(super) struct Bed<'a> {
 
 /// What became of the victim.
 pub(super) struct Observed {
-    /// Of each of its writes.
+    /// Of each of its writes, until it was delivered.
     pub(super) latencies_ns: Vec<u64>,
+    /// Until it was read.
+    pub(super) until_read_ns: Vec<u64>,
     pub(super) victim_mb_per_second: f64,
     /// What was read of the aggressor meanwhile.
     pub(super) aggressor_mb_per_second: f64,
@@ -77,9 +70,9 @@ impl Bed<'_> {
         spec
     }
 
-    /// So many of the aggressor's files; loads of one case differ in `part`.
-    pub(super) fn aggressor(&self, part: u32, files: u32) -> LoadSpec {
-        self.load(Layout::Namespace("aggressor"), AGGRESSOR_STREAM + part * 100_000, files)
+    /// So many of the aggressor's files.
+    pub(super) fn aggressor(&self, files: u32) -> LoadSpec {
+        self.load(Layout::Namespace("aggressor"), AGGRESSOR_STREAM, files)
     }
 
     /// The configuration as reports show it.
@@ -113,12 +106,7 @@ impl Bed<'_> {
             let mut quiet = self.load(Layout::Namespaces("quiet"), QUIET_STREAM, QUIET);
             quiet.rate = QUIET_RATE * u64::from(QUIET);
             others.push(Load::create(&quiet)?);
-            for spec in &case.loads.before {
-                Load::create(spec)?.run(&AtomicBool::new(false))?;
-            }
-            for spec in &case.loads.live {
-                others.push(Load::create(spec)?);
-            }
+            others.push(Load::create(&case.aggressor)?);
         }
         let mut agent = self.start(&case.config)?;
         let stop = AtomicBool::new(false);
@@ -146,6 +134,7 @@ impl Bed<'_> {
         );
         Ok(Observed {
             latencies_ns: latencies(&marks, &watch.delivered),
+            until_read_ns: latencies(&marks, &watch.read),
             victim_mb_per_second,
             aggressor_mb_per_second: speed(watch.aggressor_bytes(), watch.delivered.last()),
             resident_max: watch.resident_max,

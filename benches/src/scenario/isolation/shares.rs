@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustix::process::Signal;
 
 use super::super::{Settings, Space, seconds};
 use super::config::{Config, queue};
@@ -58,6 +59,7 @@ const MISSED_PERCENT_MAX: f64 = 2.0;
 
 const DELIVERED: &str = "logferry_delivered_bytes_total";
 const READ: &str = "logferry_read_bytes_total";
+const SOURCES: &str = "logferry_sources";
 
 const JAIN: &str = "Jain";
 const JAIN_WEIGHED: &str = "by weight: Jain";
@@ -100,7 +102,8 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
     Ok(Section {
         name: "isolation-shares".to_owned(),
         what: format!(
-            "Tenants with backlogs of the same size, {} bytes in all, until the first is almost through: ten with \
+            "Tenants with backlogs of the same size, {} bytes in all, which are written while the agent, that \
+             knows their files, is stopped; from then until the first is almost through: ten with \
              1 to 200 files each, and three of weights 100, 200 and 500. And one with a limit of {LIMIT} bytes a \
              second beside one without, in the ten seconds that begin 3 s after the first bytes.",
             settings.input_bytes
@@ -146,17 +149,28 @@ impl Bed<'_> {
         Config { sink, tenants, ..Config::default() }
     }
 
-    /// Writes all backlogs, and starts an agent; returns it with the bytes of each.
+    /// An agent that knows all files, and then finds all backlogs at once; returns it with the bytes of each.
     fn begin(&self, parties: &[Party], has_limit: bool) -> anyhow::Result<(Agent, Vec<f64>)> {
         self.space.clear_input()?;
         let bytes = self.settings.input_bytes / parties.len() as u64;
-        let mut written = Vec::new();
+        let mut loads = Vec::new();
         for (number, (name, files, _)) in (0..).zip(parties) {
             let mut spec = self.load(Layout::Namespace(name), number * 1_000, *files);
             spec.limits = Limits { bytes: Some(bytes), ..Limits::default() };
-            written.push(Load::create(&spec)?.run(&AtomicBool::new(false))?.bytes as f64);
+            loads.push(Load::create(&spec)?);
         }
-        Ok((self.start(&self.config(parties, has_limit))?, written))
+        let agent = self.start(&self.config(parties, has_limit))?;
+        let files = parties.iter().map(|party| f64::from(party.1)).sum();
+        let start_ns = monotonic_ns();
+        while agent.metrics()?.sum(SOURCES).unwrap_or(0.0) < files {
+            ensure!(monotonic_ns() - start_ns < PATIENCE_NS, "not all files are known");
+            thread::sleep(LOOK);
+        }
+        agent.signal(Signal::STOP)?;
+        let written = loads.iter_mut().map(|it| Ok(it.run(&AtomicBool::new(false))?.bytes as f64));
+        let written = written.collect::<anyhow::Result<_>>()?;
+        agent.signal(Signal::CONT)?;
+        Ok((agent, written))
     }
 
     /// What each tenant got while all had something left.

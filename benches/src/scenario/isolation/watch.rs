@@ -15,6 +15,8 @@ pub(super) struct Watch {
     pub(super) begin_ns: u64,
     /// What of the victim was delivered by when.
     pub(super) delivered: Vec<Mark>,
+    /// What of it was read by when.
+    pub(super) read: Vec<Mark>,
     /// Most resident memory seen, in bytes.
     pub(super) resident_max: u64,
     memory_ns: u64,
@@ -26,9 +28,14 @@ impl Watch {
     /// Begins to look.
     pub(super) fn begin(agent: &mut Agent) -> anyhow::Result<Watch> {
         let begin_ns = monotonic_ns();
-        let (delivered, resident_max, memory_ns) = (Vec::new(), 0, begin_ns);
-        let mut watch =
-            Watch { begin_ns, delivered, resident_max, memory_ns, aggressor: (0.0, 0.0) };
+        let mut watch = Watch {
+            begin_ns,
+            delivered: Vec::new(),
+            read: Vec::new(),
+            resident_max: 0,
+            memory_ns: begin_ns,
+            aggressor: (0.0, 0.0),
+        };
         watch.look(agent)?;
         watch.aggressor.0 = watch.aggressor.1;
         Ok(watch)
@@ -40,8 +47,9 @@ impl Watch {
         let of_tenant =
             |name: &str, tenant: &str| metrics.sum_where(name, "tenant", tenant).unwrap_or(0.0);
         let at_ns = monotonic_ns();
-        let bytes = whole(of_tenant(DELIVERED, "victim"));
-        self.delivered.push(Mark { at_ns, bytes });
+        let of_victim = |name| Mark { at_ns, bytes: whole(of_tenant(name, "victim")) };
+        self.delivered.push(of_victim(DELIVERED));
+        self.read.push(of_victim(READ));
         self.aggressor.1 = of_tenant(READ, "aggressor");
         if at_ns >= self.memory_ns {
             self.memory_ns = at_ns + MEMORY_LOOK_NS;
