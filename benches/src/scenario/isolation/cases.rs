@@ -25,7 +25,7 @@ const LONG_LINE: usize = 4 << 20;
 
 /// Files of a storm of rotations.
 const STORM_FILES: u32 = 32;
-/// Bytes at which they are rotated: 1,600 rotations a second in all.
+/// Bytes at which they are rotated: some 1,500 rotations a second in all.
 const STORM_ROTATE_BYTES: u64 = 64 << 10;
 /// Rotated files that are kept.
 const STORM_KEEP: usize = 5;
