@@ -31,6 +31,8 @@ const END_POLL: Duration = Duration::from_millis(2);
 const STALL_NS: u64 = 30 * SECOND_NS;
 /// An agent that has not ended this long after SIGTERM has failed.
 const END_NS: u64 = 60 * SECOND_NS;
+/// Exit code of an agent that has not delivered all that it has read.
+const BEHIND: i32 = 4;
 /// Lines of the agent's log that an error shows.
 const LOG_LINES: usize = 15;
 
@@ -110,9 +112,7 @@ impl Bench {
     /// # Errors
     /// If folders or process cannot be made.
     pub fn start_into(&self, input: &InputConfig, output: OutputConfig) -> anyhow::Result<Agent> {
-        if self.folder.try_exists()? {
-            fs::remove_dir_all(&self.folder)?;
-        }
+        self.clear()?;
         self.start_again(input, output)
     }
 
@@ -121,12 +121,33 @@ impl Bench {
     /// # Errors
     /// If folders or process cannot be made.
     pub fn start_again(&self, input: &InputConfig, output: OutputConfig) -> anyhow::Result<Agent> {
+        self.spawn(|listen| self.config(input.clone(), output, listen).to_yaml())
+    }
+
+    /// Starts an agent by the configuration that `yaml` makes for the address it listens at, with nothing in its
+    /// state and queue.
+    ///
+    /// # Errors
+    /// If folders or process cannot be made.
+    pub fn start_by(&self, yaml: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<Agent> {
+        self.clear()?;
+        self.spawn(yaml)
+    }
+
+    fn clear(&self) -> anyhow::Result<()> {
+        if self.folder.try_exists()? {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, yaml: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<Agent> {
         for folder in [self.folder.join("state"), self.queue()] {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
         let metrics = free_address()?;
         let config = self.folder.join("logferry.yaml");
-        fs::write(&config, self.config(input.clone(), output, metrics).to_yaml())?;
+        fs::write(&config, yaml(metrics))?;
         let log = self.folder.join("logferry.log");
         let log_file = File::create(&log)?;
         let start_ns = monotonic_ns();
@@ -231,7 +252,19 @@ impl Agent {
     ///
     /// # Errors
     /// If it does not end in time, or not by itself and well.
-    pub fn stop(mut self) -> anyhow::Result<Usage> {
+    pub fn stop(self) -> anyhow::Result<Usage> {
+        self.end(&[0])
+    }
+
+    /// The same, of an agent that has read what it need not deliver before it ends.
+    ///
+    /// # Errors
+    /// If it does not end in time, or not by itself.
+    pub fn stop_behind(self) -> anyhow::Result<Usage> {
+        self.end(&[0, BEHIND])
+    }
+
+    fn end(mut self, codes: &[i32]) -> anyhow::Result<Usage> {
         let pid = Pid::from_child(&self.child);
         self.memory()?;
         kill_process(pid, Signal::TERM)?;
@@ -249,7 +282,7 @@ impl Agent {
         }
         let cpu_ns = cpu_ns(self.child.id())?;
         let status = self.child.wait()?;
-        if !status.success() {
+        if !status.code().is_some_and(|code| codes.contains(&code)) {
             return Err(self.failure(&format!("ended with {status}")));
         }
         Ok(Usage { cpu_ns, peak_bytes: self.peak_bytes })

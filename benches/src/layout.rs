@@ -11,6 +11,10 @@ pub enum Layout {
     Flat,
     /// `NAMESPACE_POD_UID/CONTAINER/0.log`, as the kubelet lays out `/var/log/pods`.
     Pods,
+    /// The same, all in this namespace.
+    Namespace(&'static str),
+    /// The same, each file in a namespace of its own: this name, a dash and a number from 0.
+    Namespaces(&'static str),
 }
 
 /// The container that a file is of.
@@ -52,21 +56,28 @@ pub fn places(layout: Layout, root: &Path, files: u32, mut random: Random) -> Ve
         Layout::Flat => (0..files)
             .map(|file| Place { path: root.join(format!("app-{file:06}.log")), pod: None })
             .collect(),
-        Layout::Pods => pod_places(root, files, &mut random),
+        _ => pod_places(layout, root, files, &mut random),
     }
 }
 
-fn pod_places(root: &Path, files: u32, random: &mut Random) -> Vec<Place> {
+fn pod_places(layout: Layout, root: &Path, files: u32, random: &mut Random) -> Vec<Place> {
     let mut places = Vec::new();
     let files = files as usize;
     for pod_number in 0.. {
-        let namespace = random.pick(&NAMESPACES);
+        let namespace = match layout {
+            Layout::Namespace(name) => name.to_owned(),
+            Layout::Namespaces(name) => format!("{name}-{pod_number}"),
+            _ => random.pick(&NAMESPACES).to_owned(),
+        };
         let workload = random.pick(&WORKLOADS);
         let replica_set = letters(u64::from(random.below(u32::MAX)), 9);
         let pod = format!("{workload}-{replica_set}-{}", letters(pod_number, 5));
         let pod_uid = uid(random);
         let folder = root.join(format!("{namespace}_{pod}_{pod_uid}"));
-        let containers = 1 + random.skewed_below(3) as usize;
+        let containers = match layout {
+            Layout::Namespaces(_) => 1,
+            _ => 1 + random.skewed_below(3) as usize,
+        };
         for container in &CONTAINERS[..containers] {
             if places.len() == files {
                 return places;
@@ -74,7 +85,7 @@ fn pod_places(root: &Path, files: u32, random: &mut Random) -> Vec<Place> {
             places.push(Place {
                 path: folder.join(container).join("0.log"),
                 pod: Some(PodPlace {
-                    namespace: namespace.to_owned(),
+                    namespace: namespace.clone(),
                     pod: pod.clone(),
                     pod_uid: pod_uid.clone(),
                     container: (*container).to_owned(),
@@ -139,5 +150,15 @@ mod tests {
             assert_eq!(pod.pod_uid.len(), 36);
             assert!(!pod.pod.contains('_'));
         }
+    }
+
+    #[test]
+    fn files_are_of_one_namespace_or_each_of_its_own() {
+        let namespaces = |layout| -> Vec<String> {
+            let places = places(layout, Path::new("/r"), 4, Random::new(1));
+            places.into_iter().map(|place| place.pod.unwrap().namespace).collect()
+        };
+        assert_eq!(namespaces(Layout::Namespace("a")), ["a"; 4]);
+        assert_eq!(namespaces(Layout::Namespaces("b")), ["b-0", "b-1", "b-2", "b-3"]);
     }
 }

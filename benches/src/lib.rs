@@ -7,6 +7,7 @@ pub mod check;
 pub mod clocks;
 pub mod digits;
 pub mod exposition;
+pub mod fairness;
 pub mod floors;
 pub mod kafka;
 pub mod layout;

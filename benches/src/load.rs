@@ -154,6 +154,18 @@ impl Load {
     /// # Errors
     /// If a file cannot be written; what was written before stays.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Totals, LoadError> {
+        self.run_noting(stop, |_| {})
+    }
+
+    /// The same, and calls `note` after each step of a paced load with all that is written by then.
+    ///
+    /// # Errors
+    /// If a file cannot be written; what was written before stays.
+    pub fn run_noting(
+        &mut self,
+        stop: &AtomicBool,
+        mut note: impl FnMut(Totals),
+    ) -> Result<Totals, LoadError> {
         let start_ns = monotonic_ns();
         let mut step_ns = start_ns;
         while !stop.load(Ordering::Relaxed) && !self.is_done(monotonic_ns() - start_ns) {
@@ -162,6 +174,7 @@ impl Load {
                 continue;
             }
             self.catch_up(monotonic_ns() - start_ns)?;
+            note(self.written);
             step_ns = (step_ns + STEP_NS).max(monotonic_ns());
             std::thread::sleep(Duration::from_nanos(step_ns.saturating_sub(monotonic_ns())));
         }

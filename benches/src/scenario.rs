@@ -7,11 +7,13 @@ mod fast_rotation;
 mod first_line;
 mod idle;
 mod idle_files;
+mod isolation;
 mod kafka;
 mod latency;
 mod many_files;
 mod multiline;
 mod paced;
+mod tail;
 mod throughput;
 
 use std::fs;
@@ -73,6 +75,24 @@ pub enum Scenario {
     KafkaOutage,
     /// A backlog after Kafka was away: time until nothing is left of it, against full speed
     KafkaCatchUp,
+    /// A tenant's latency beside another with a regular expression as slow as can be
+    IsolationRegex,
+    /// A tenant's latency beside another with lines of megabytes
+    IsolationLines,
+    /// A tenant's latency beside another whose files rotate all the time
+    IsolationRotation,
+    /// A tenant's latency beside another with 10,000 files
+    IsolationFiles,
+    /// A tenant's latency beside another that floods, and an agent of 64 MiB
+    IsolationMemory,
+    /// A tenant's latency beside another whose topic is stuck
+    IsolationStalled,
+    /// A tenant's latency beside another whose messages are rejected
+    IsolationRejected,
+    /// Shares of tenants where all want more than there is, and limits
+    IsolationShares,
+    /// What is shed beyond a limit, against what is declared missing
+    IsolationShed,
 }
 
 /// How the questions are put.
@@ -96,6 +116,8 @@ pub struct Settings {
     pub latency_files: u32,
     /// How long Kafka is away where memory is looked at, in seconds.
     pub outage_seconds: u64,
+    /// How long a tenant's latency is measured, alone and beside others, in seconds.
+    pub isolation_seconds: u64,
     /// Names the input.
     pub seed: u64,
 }
@@ -127,6 +149,15 @@ impl Scenario {
             Scenario::KafkaThroughput => kafka::run(settings, &space),
             Scenario::KafkaOutage => kafka::outage(settings, &space),
             Scenario::KafkaCatchUp => kafka::catch_up(settings, &space),
+            Scenario::IsolationRegex => isolation::regex(settings, &space),
+            Scenario::IsolationLines => isolation::long_lines(settings, &space),
+            Scenario::IsolationRotation => isolation::rotation(settings, &space),
+            Scenario::IsolationFiles => isolation::many_files(settings, &space),
+            Scenario::IsolationMemory => isolation::memory(settings, &space),
+            Scenario::IsolationStalled => isolation::stalled(settings, &space),
+            Scenario::IsolationRejected => isolation::rejecting(settings, &space),
+            Scenario::IsolationShares => isolation::shares(settings, &space),
+            Scenario::IsolationShed => isolation::shed(settings, &space),
         }
     }
 }

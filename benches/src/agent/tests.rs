@@ -100,3 +100,20 @@ fn looks_at_a_delivery_are_closest_at_its_end() {
     assert_eq!(pause(500, 200), Duration::from_millis(50));
     assert_eq!(pause(990, 10), POLL_MIN);
 }
+
+#[test]
+fn an_agent_may_end_behind_only_where_that_is_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'exit 4' TERM
+touch \"$(dirname \"$3\")/seen\"
+while :; do sleep 0.01; done";
+    let bench = bench(folder.path(), script);
+    let ready = || {
+        let agent = start(&bench);
+        wait_for(&bench.folder.join("seen"));
+        agent
+    };
+    assert!(ready().stop_behind().is_ok());
+    let error = ready().stop().unwrap_err().to_string();
+    assert!(error.contains("exit status: 4"), "{error}");
+}

@@ -27,9 +27,9 @@ struct Args {
     /// Folder for input, state and queue; the input should be in memory
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     scratch: PathBuf,
-    /// Run only these scenarios
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Scenario>,
+    /// Run only these scenarios; `kafka` stands for all whose names begin with `kafka-`
+    #[arg(long, value_delimiter = ',', value_parser = Choice::parse)]
+    only: Vec<Choice>,
     /// Runs of each scenario; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
@@ -51,12 +51,37 @@ struct Args {
     /// Seconds that Kafka is away while memory is looked at, each time
     #[arg(long, value_name = "S", default_value_t = 45)]
     outage_seconds: u64,
+    /// Seconds to measure a tenant's latency, alone and beside others
+    #[arg(long, value_name = "S", default_value_t = 15)]
+    isolation_seconds: u64,
     /// Names the input
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Write a section for benches/RESULTS.md to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+}
+
+/// One scenario, or some that are alike.
+#[derive(Debug, Clone)]
+struct Choice(Vec<Scenario>);
+
+impl Choice {
+    fn parse(text: &str) -> Result<Choice, String> {
+        let is_meant = |name: &str| {
+            name.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let named =
+            |it: &&Scenario| it.to_possible_value().is_some_and(|it| is_meant(it.get_name()));
+        let chosen: Vec<Scenario> =
+            Scenario::value_variants().iter().filter(named).copied().collect();
+        if chosen.is_empty() {
+            let names = Scenario::value_variants().iter().filter_map(Scenario::to_possible_value);
+            let names: Vec<String> = names.map(|it| it.get_name().to_owned()).collect();
+            return Err(format!("no such scenario; want some of {}", names.join(", ")));
+        }
+        Ok(Choice(chosen))
+    }
 }
 
 fn main() -> ExitCode {
@@ -87,10 +112,11 @@ fn bench(args: &Args) -> anyhow::Result<bool> {
         paced_seconds: args.paced_seconds,
         latency_files: args.latency_files,
         outage_seconds: args.outage_seconds,
+        isolation_seconds: args.isolation_seconds,
         seed: args.seed,
     };
-    let scenarios =
-        if args.only.is_empty() { Scenario::value_variants() } else { args.only.as_slice() };
+    let chosen: Vec<Scenario> = args.only.iter().flat_map(|it| it.0.clone()).collect();
+    let scenarios = if chosen.is_empty() { Scenario::value_variants() } else { chosen.as_slice() };
     let mut sections = Vec::new();
     for scenario in scenarios {
         let section = scenario.run(&settings)?;
@@ -121,4 +147,25 @@ fn markdown(agent: &str, machine: &Machine, sections: &[Section]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_chosen_by_its_name_and_several_by_the_first_words() {
+        let names = |text: &str| -> Vec<String> {
+            let chosen = Choice::parse(text).unwrap().0;
+            let names = chosen.iter().filter_map(Scenario::to_possible_value);
+            names.map(|it| it.get_name().to_owned()).collect()
+        };
+        assert_eq!(names("latency"), ["latency"]);
+        assert_eq!(names("files-200"), ["files-200"]);
+        assert_eq!(names("kafka"), ["kafka-throughput", "kafka-outage", "kafka-catch-up"]);
+        assert_eq!(names("isolation").len(), 9);
+        for text in ["kaf", "", "kafka-", "isolation-none"] {
+            assert!(Choice::parse(text).unwrap_err().contains("isolation-regex"), "{text}");
+        }
+    }
 }

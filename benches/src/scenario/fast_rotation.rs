@@ -1,20 +1,17 @@
 //! Fast rotation: files rotate at 1 MiB each 200 ms, five are kept, and together they are written at
 //! half of the speed that the agent reached just before.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::ffi::OsString;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use super::paced::wait_listening;
-use super::{Settings, Space, load, seconds, shown_config};
-use crate::check::{CheckOptions, Checker, Verdict};
+use super::{Settings, Space, load, seconds, shown_config, tail};
 use crate::clocks::SECOND_NS;
 use crate::load::{Limits, Load};
 use crate::report::{Goal, Section, Side, Table};
 use crate::rotation::Rotation;
-use crate::truth::StreamTruth;
 
 /// Bytes at which a file is rotated.
 const ROTATE_BYTES: u64 = 1 << 20;
@@ -57,7 +54,8 @@ pub(super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section>
         // What is lost is never delivered: then nothing more comes, and that ends the wait.
         let arrived = agent.wait_delivered(written.bytes);
         agent.stop()?;
-        let verdict = check(settings, &bench.queue(), load.truth())?;
+        let place = [OsString::from("--queue"), bench.queue().into_os_string()];
+        let verdict = tail::verdict(settings, &place, load.truth())?;
         ensure!(arrived.is_ok() || verdict.lost > 0, "not delivered, and yet nothing is lost");
         let row = vec![
             peak as f64 / 1e6,
@@ -101,27 +99,4 @@ fn peak_bytes_a_second(settings: &Settings, space: &Space) -> anyhow::Result<u64
     agent.stop()?;
     let speed = written.bytes as f64 / seconds(delivery.elapsed_ns);
     Ok(format!("{speed:.0}").parse()?)
-}
-
-/// Compares the queue with what was written.
-fn check(
-    settings: &Settings,
-    queue: &std::path::Path,
-    truth: Vec<StreamTruth>,
-) -> anyhow::Result<Verdict> {
-    let mut tail = Command::new(&settings.logferry)
-        .args(["tail", "--all", "--output", "json", "--queue"])
-        .arg(queue)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut lines = BufReader::new(tail.stdout.take().context("its output is a pipe")?);
-    let mut checker = Checker::new(truth, CheckOptions::default());
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        checker.take_line(&line);
-        line.clear();
-    }
-    ensure!(tail.wait()?.success(), "the queue cannot be read");
-    Ok(checker.finish())
 }
