@@ -13,7 +13,16 @@ fn bench(folder: &Path, script: &str) -> Bench {
 }
 
 fn start(bench: &Bench) -> Agent {
-    bench.start(&InputConfig::Files("/none/*.log".to_owned()), true).unwrap()
+    loop {
+        let error = match bench.start(&InputConfig::Files("/none/*.log".to_owned()), true) {
+            Ok(agent) => return agent,
+            Err(error) => error,
+        };
+        // A child of another test has a copy of the descriptor by which the script was written, for a moment.
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        assert_eq!(kind, Some(std::io::ErrorKind::ExecutableFileBusy), "{error:#}");
+        std::thread::sleep(END_POLL);
+    }
 }
 
 /// Waits for a file that a script makes.
