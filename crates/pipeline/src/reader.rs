@@ -305,7 +305,7 @@ impl Reader {
         let Some(slot) = &mut self.slots[index] else { return };
         slot.source.note_written();
         if slot.is_ready {
-            return;
+            return slot.source.note_growth();
         }
         if slot.due_ns.is_none() {
             slot.source.seen_ns = now_ns;

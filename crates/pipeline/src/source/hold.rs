@@ -61,6 +61,17 @@ impl Source {
         }
     }
 
+    /// Asks how long the live file is: while a source waits for its turn nothing else does, and what is unread
+    /// would not be known.
+    pub fn note_growth(&mut self) {
+        let live = self.generations.last_mut().filter(|it| it.carrier == Carrier::Original);
+        let Some(live) = live else { return };
+        if let Some(Ok(stat)) = live.file.as_ref().map(|file| file.stat()) {
+            live.size = live.size.max(stat.size);
+            self.count_unread();
+        }
+    }
+
     /// Notes that a generation came and went that no look ever showed: after the first of those that
     /// are known, which was there when nothing was missed yet.
     pub fn note_missed(&mut self) {

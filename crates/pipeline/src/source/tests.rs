@@ -228,6 +228,22 @@ fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
 }
 
 #[test]
+fn what_is_written_while_a_turn_is_waited_for_is_known_to_be_unread() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one"]);
+    bed.append("a.log", "two\n");
+    bed.source.count_unread();
+    assert_eq!(bed.source.meter.lag_bytes.get(), 0, "nobody looked");
+    bed.source.note_growth();
+    assert_eq!(bed.source.meter.lag_bytes.get(), 4);
+    assert_eq!(bed.run(), ["two"]);
+    bed.source.count_unread();
+    assert_eq!(bed.source.meter.lag_bytes.get(), 0);
+}
+
+#[test]
 fn what_the_next_rotation_removes_is_at_risk() {
     let mut bed = Bed::new(Some(Format::Plain));
     bed.append("a.log", "one\n");
