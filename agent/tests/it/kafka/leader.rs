@@ -53,13 +53,13 @@ fn d9_an_agent_whose_user_has_a_quota_is_slow_and_loses_nothing() {
         }
     }
     let quota = |rate| scene.cluster.alter(Entity::User("ferry"), &[("producer_byte_rate", rate)]);
-    quota("2000").unwrap();
+    quota("20000").unwrap();
     let agent = Agent::start(&scene.bed);
     let writers = scene.write();
     wait_for_more(&scene.bed, "shop");
     sleep_ms(15_000);
     let waiting = agent.metric("logferry_lag_bytes") + agent.metric("logferry_in_flight_bytes");
-    println!("d9: with a quota of 2 kB/s {waiting} bytes wait after 15 s");
+    println!("d9: with a quota of 20 kB/s {waiting} bytes wait after 15 s");
     assert!(waiting > 1e6, "{waiting} bytes");
     quota("100000000").unwrap();
     scene.prove(agent, writers);
