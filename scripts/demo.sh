@@ -182,5 +182,5 @@ cat <<TEXT
   $bin/logferry check -f deploy/examples/minimal.yaml    # says what it would do
   $bin/logferry run   -f deploy/examples/minimal.yaml    # /var/log/pods into /var/lib/logferry/queue
   $bin/logferry tail  -f deploy/examples/minimal.yaml -F # what arrives
-Sinks today: queue (embedded), file, stdout, blackhole. Kafka is the next stage and not there yet.
+Sinks: queue (embedded), Kafka (make kafka), file, stdout, blackhole.
 TEXT
