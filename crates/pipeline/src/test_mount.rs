@@ -1,7 +1,12 @@
 //! A small tmpfs for tests of full disks. Needs root; a test that cannot mount fails and says so.
+//!
+//! By system calls, not by `mount(8)`: between fork and exec a child would hold the locks of the state folders that
+//! other tests have just closed.
 
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// A mounted tmpfs, unmounted when dropped.
 #[derive(Debug)]
@@ -12,13 +17,9 @@ pub(crate) struct Tmpfs {
 impl Tmpfs {
     /// Mounts a tmpfs of `size` over `path`.
     pub(crate) fn new(path: &Path, size: &str) -> Tmpfs {
-        let option = format!("size={size}");
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &option, "logferry-test"])
-            .arg(path)
-            .status()
-            .expect("mount(8) is part of Debian");
-        assert!(status.success(), "cannot mount a tmpfs: this test needs root");
+        let option = CString::new(format!("size={size}")).expect("no NUL");
+        mount("logferry-test", path, "tmpfs", MountFlags::empty(), option.as_c_str())
+            .expect("this test needs the right to mount a tmpfs");
         Tmpfs { path: path.to_path_buf() }
     }
 
@@ -30,6 +31,6 @@ impl Tmpfs {
 impl Drop for Tmpfs {
     fn drop(&mut self) {
         // Lazily: the test may still hold files open when it fails.
-        drop(Command::new("umount").arg("-l").arg(&self.path).status());
+        unmount(&self.path, UnmountFlags::DETACH).unwrap_or_default();
     }
 }

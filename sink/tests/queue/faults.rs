@@ -1,11 +1,11 @@
 //! Disks that fail: nothing is acknowledged that is not safe, and nothing is lost or doubled.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flow::{Codec, Ledger, ReadBack, Sink, SinkError, Span, ack_channel};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use sink::queue::audit::Audit;
 use sink::queue::{OpenError, Queue, QueueOptions, QueueReadBack, limits};
 use tempfile::tempdir;
@@ -238,23 +238,22 @@ fn a_queue_that_cannot_be_synced_cannot_be_opened() {
     assert!(matches!(opened, Err(OpenError::Io { .. })), "{opened:?}");
 }
 
-/// A file system of its own; unmounted when dropped.
+/// A file system of its own; unmounted when dropped. By system calls, not by `mount(8)`: between fork and exec
+/// a child would hold the locks of the queues that other tests have just closed.
 struct SmallDisk<'a>(&'a Path);
 
 impl SmallDisk<'_> {
     fn mount(path: &Path) -> SmallDisk<'_> {
-        let options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
-        let mounted = Command::new("mount").args(options).arg(path).output().unwrap();
-        let why = String::from_utf8_lossy(&mounted.stderr);
-        assert!(mounted.status.success(), "this test needs the right to mount a tmpfs: {why}");
+        mount("tmpfs", path, "tmpfs", MountFlags::empty(), c"size=1m")
+            .expect("this test needs the right to mount a tmpfs");
         SmallDisk(path)
     }
 }
 
 impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+        let unmounted = unmount(self.0, UnmountFlags::DETACH);
+        assert!(unmounted.is_ok() || std::thread::panicking());
     }
 }
 
