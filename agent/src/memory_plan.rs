@@ -76,7 +76,8 @@ impl MemoryPlan {
         let tenants = settings.tenants.iter().map(|it| it.memory.reserved_bytes);
         let listed_bytes: usize = tenants.fold(0, usize::saturating_add);
         let reserves = listed_bytes.saturating_add(other_bytes);
-        let usual = others.saturating_add(reserves.max(defaults::DATA_BYTES.as_usize()));
+        let data = reserves.max(defaults::DATA_BYTES.as_usize());
+        let usual = others.saturating_add(data);
         let share = group_bytes.map(|it| it / 4 * GROUP_QUARTERS);
         let share = share.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
         let (cap_bytes, why) = match (settings.agent.memory_bytes, share) {
@@ -89,8 +90,7 @@ impl MemoryPlan {
                 )
             }
             (None, _) => {
-                let data = size(reserves.max(defaults::DATA_BYTES.as_usize()));
-                (usual, format!("its parts with {data} of data, as nothing limits it"))
+                (usual, format!("its parts with {} of data, as nothing limits it", size(data)))
             }
         };
         let plan = MemoryPlan { cap_bytes, why, parts, listed_bytes, other_bytes };

@@ -1,6 +1,5 @@
 //! Agent config: the YAML file that a bench starts the agent with.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -102,31 +101,26 @@ impl AgentConfig {
             quote_path(&self.state),
             self.listen
         );
-        let mut yaml = String::new();
-        for (separator, kind, name, spec) in [
-            ("", "Agent", "bench", agent),
-            (
-                "---\n",
-                "LogConfig",
-                "input",
-                format!("{{tenant: bench, sink: out, source: {{{input}}}{multiline}}}"),
-            ),
-            (
-                "---\n",
-                "LogSink",
-                "out",
-                format!("{{{output}, encoding: {encoding}, compression: {compression}}}"),
-            ),
-        ] {
-            write!(
-                yaml,
-                "{separator}apiVersion: logferry.dev/v1alpha1\nkind: {kind}\n\
-                 metadata: {{name: {name}}}\nspec: {spec}\n"
-            )
-            .expect("a string takes all that is written");
-        }
-        yaml
+        let input = format!("{{tenant: bench, sink: out, source: {{{input}}}{multiline}}}");
+        let sink = format!("{{{output}, encoding: {encoding}, compression: {compression}}}");
+        documents([
+            ("Agent", "bench", &*agent),
+            ("LogConfig", "input", &*input),
+            ("LogSink", "out", &*sink),
+        ])
     }
+}
+
+/// Resources as YAML: kind, name and spec of each.
+pub(crate) fn documents<'a>(
+    resources: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+) -> String {
+    let document = |(kind, name, spec): (&str, &str, &str)| {
+        format!(
+            "apiVersion: logferry.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+        )
+    };
+    resources.into_iter().map(document).collect::<Vec<_>>().join("---\n")
 }
 
 /// `text` in YAML: a JSON string is one.

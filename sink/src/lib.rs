@@ -19,6 +19,7 @@ mod payload_kit;
 pub mod queue;
 #[cfg(test)]
 mod section_kit;
+mod small_file;
 mod spans;
 pub mod spool;
 pub mod stdout;

@@ -251,11 +251,7 @@ impl SpoolStore {
         }
         inner.next_note_ns = now_ns + NOTE_NS;
         let safe_ns = inner.taken_ns.iter().copied().min().unwrap_or(0);
-        let table: positions::Table = inner
-            .tenants
-            .iter()
-            .map(|(it, entries)| (Arc::clone(it), entries.position()))
-            .collect();
+        let table = table(&inner.tenants);
         if let Err(error) = inner.positions.store(table.clone()) {
             if inner.failures.is_power_of_two() || inner.failures == 0 {
                 let sink = &*self.sink;

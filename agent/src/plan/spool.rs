@@ -43,9 +43,12 @@ impl Spools {
     ) -> Option<OpenSpool> {
         let dir = self.path.join(&**sink);
         let opened = std::fs::create_dir_all(&dir).map_err(anyhow::Error::from);
-        let opened = opened.and_then(|()| self.open_in(&dir, sink, clock, read_back));
+        let opened = opened.and_then(|()| self.open_store(&dir, sink, clock, read_back));
         match opened {
-            Ok(spool) => Some(OpenSpool { is_by_section, ..spool }),
+            Ok(store) => {
+                let (pace, clock) = (Arc::clone(&self.pace), Arc::clone(clock));
+                Some(OpenSpool { store, is_by_section, pace, clock })
+            }
             Err(error) => {
                 let (sink, path) = (&**sink, dir.display());
                 tracing::error!(sink, %path, "no spool: {error:#}; what the sink does not take waits in the files");
@@ -54,17 +57,16 @@ impl Spools {
         }
     }
 
-    fn open_in(
+    fn open_store(
         &self,
         dir: &Path,
         sink: &Arc<str>,
         clock: &Arc<dyn Clock>,
         read_back: &mut Option<Box<dyn ReadBack>>,
-    ) -> anyhow::Result<OpenSpool> {
+    ) -> anyhow::Result<Arc<SpoolStore>> {
         let (store, both) = SpoolStore::open(dir, sink, &self.room, self.shards, clock, read_back)?;
         *read_back = Some(Box::new(both));
-        let (pace, clock) = (Arc::clone(&self.pace), Arc::clone(clock));
-        Ok(OpenSpool { store, is_by_section: false, pace, clock })
+        Ok(store)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_u1/app";
@@ -27,21 +27,7 @@ fn stalled(bed: &Bed, pinned_max: u64) -> (Agent, Tmpfs, Container) {
         pinned_max >> 20
     );
     bed.configure(&[&bed.agent(&agent), SMALL_QUEUE, &containers("pods", "", "")]);
-    let mut container = Container::create(&bed.path(POD));
-    container.write(1);
-    let agent = Agent::start(bed);
-    bed.wait_for_records(1);
-    disk.fill(100 << 10);
-    // Until the agent reads no more.
-    wait_for("nothing more is read", || {
-        container.write(4_000);
-        sleep_ms(100);
-        let before = agent.metric("logferry_read_bytes_total");
-        sleep_ms(400);
-        let is_stalled = agent.metric("logferry_read_bytes_total") == before
-            && agent.metric("logferry_lag_bytes") > 100_000.0;
-        if is_stalled { Ok(()) } else { Err(format!("{before} bytes read")) }
-    });
+    let (agent, container) = bed.stall(&disk, Container::create(&bed.path(POD)));
     (agent, disk, container)
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_for, wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_u1/app";
@@ -25,23 +25,7 @@ fn bed(spool: &str) -> (Bed, Tmpfs) {
 
 /// A running agent whose queue takes nothing, and whose memory is full of what it read before.
 fn stalled(bed: &Bed, disk: &Tmpfs) -> (Agent, Container) {
-    let mut container = Container::create(&bed.path(POD));
-    container.write(1);
-    let agent = Agent::start(bed);
-    bed.wait_for_records(1);
-    disk.fill(100 << 10);
-    wait_for("nothing more is read", || {
-        container.write(4_000);
-        sleep_ms(100);
-        let before = agent.metric("logferry_read_bytes_total");
-        sleep_ms(400);
-        // The metric of unread bytes stands still too while nothing is looked at.
-        let written = (container.bodies().len() as u64 * container.line_bytes()) as f64;
-        let is_stalled =
-            agent.metric("logferry_read_bytes_total") == before && before + 100_000.0 < written;
-        if is_stalled { Ok(()) } else { Err(format!("{before} bytes read")) }
-    });
-    (agent, container)
+    bed.stall(disk, Container::create(&bed.path(POD)))
 }
 
 /// Waits until nothing has been at risk for a while.

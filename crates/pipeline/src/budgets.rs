@@ -45,9 +45,11 @@ impl Budgets {
     pub fn of(&self, tenant: &Arc<str>) -> Arc<Budget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let whose = if is_mutant("one_budget_for_all") { Arc::from("all") } else { tenant.clone() };
+        if let Some(budget) = budgets.get(&whose) {
+            return Arc::clone(budget);
+        }
         let others = || budgets.keys().filter(|it| !self.specs.contains_key(*it)).count();
         let spec = match self.specs.get(tenant) {
-            _ if budgets.contains_key(&whose) => self.by_default,
             Some(spec) => *spec,
             None if others() < self.default_reserves => self.by_default,
             None => {
@@ -60,10 +62,9 @@ impl Budgets {
                 BudgetSpec { reserved_bytes: 0, ..self.by_default }
             }
         };
-        let budget = budgets.entry(whose).or_insert_with(|| {
-            Budget::new(Arc::clone(&self.node), spec.reserved_bytes, spec.max_bytes)
-        });
-        Arc::clone(budget)
+        let budget = Budget::new(Arc::clone(&self.node), spec.reserved_bytes, spec.max_bytes);
+        budgets.insert(whose, Arc::clone(&budget));
+        budget
     }
 
     /// Bytes in use now, by tenant.

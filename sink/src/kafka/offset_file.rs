@@ -1,10 +1,10 @@
 //! Offset file: keeps the offsets of a sink in a file of its own, which is replaced as a whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::brokers::KeepOffsets;
+use crate::small_file;
 
 /// Keeps offsets in a file.
 #[derive(Debug)]
@@ -21,21 +21,11 @@ impl OffsetFile {
 
 impl KeepOffsets for OffsetFile {
     fn load(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(&self.path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        small_file::read(&self.path)
     }
 
     fn store(&self, bytes: &[u8]) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or_else(|| Path::new("/"));
-        fs::create_dir_all(directory)?;
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
-        File::open(directory)?.sync_all()
+        fs::create_dir_all(self.path.parent().unwrap_or_else(|| Path::new("/")))?;
+        small_file::replace(&self.path, bytes)
     }
 }

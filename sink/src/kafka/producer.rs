@@ -1,6 +1,5 @@
 //! Producer: the one connection of a sink to its brokers, and what it is told of each message.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -300,14 +299,15 @@ impl KafkaProducer {
         if self.shared.offsets().has(topic) {
             return Ok(());
         }
-        let ends = match &self.client {
-            Client::Librdkafka(producer) => ends(producer, topic)
+        let bounds = match &self.client {
+            Client::Librdkafka(producer) => bounds::of(producer.client(), topic)
+                .and_then(|it| it.map_err(ClientError::MetadataFetch))
                 .map_err(|error| format!("{topic}: {}", producer.context().link.explain(&error)))?,
             Client::Other(brokers) => {
-                let bounds = brokers.bounds(topic)?.map_err(|code| format!("{topic}: {code}"))?;
-                bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect()
+                brokers.bounds(topic)?.map_err(|code| format!("{topic}: {code}"))?
             }
         };
+        let ends = bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect();
         let stored = self.shared.offsets().begin(topic, ends);
         stored.map_err(|error| format!("{}: {error}", self.config.offsets.display()))
     }
@@ -320,15 +320,6 @@ impl KafkaProducer {
             tracing::warn!(%path, %error, "more will be read back at the next start");
         }
     }
-}
-
-/// The next offset of each partition.
-fn ends(
-    producer: &ThreadedProducer<Reports>,
-    topic: &str,
-) -> Result<BTreeMap<i32, i64>, ClientError> {
-    let bounds = bounds::of(producer.client(), topic)?.map_err(ClientError::MetadataFetch)?;
-    Ok(bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect())
 }
 
 impl Drop for KafkaProducer {

@@ -14,6 +14,7 @@ use flow::{Context, ContextId, PayloadHeader};
 use super::batch_frame::{Row, decode_batch};
 use super::block::{BlockError, BlockRef};
 use super::context_frame::decode_context;
+use super::fetch::FrameId;
 use super::frame::FrameKind;
 use super::open::list_segments;
 use super::problem::Problem;
@@ -53,6 +54,13 @@ pub struct BatchFrame {
 }
 
 impl BatchFrame {
+    /// Where it is.
+    #[must_use]
+    pub fn id(&self) -> FrameId {
+        let Place { sequence, offset, .. } = self.entries[0].place;
+        FrameId { sequence, offset }
+    }
+
     /// Reads, checks and decompresses the block; `entry.header.range` is within it.
     ///
     /// # Errors

@@ -42,10 +42,9 @@ pub(super) fn payload(
 
 /// What of a section by record begins at `from` or behind.
 fn cut(block: &[u8], header: PayloadHeader, from: u64) -> PayloadHeader {
-    let range = header.range.start as usize..header.range.end as usize;
     let (mut start, mut left_out) = (header.range.end, 0);
     let mut at = header.range.start;
-    for frame in by_record::frames(block, range) {
+    for frame in by_record::frames(block, header.in_block()) {
         if frame.cursor >= from {
             start = at;
             break;

@@ -1,17 +1,16 @@
 //! Positions: up to where the sink has acknowledged what a spool kept, in a small file of its own.
 //!
-//! Written whole beside the old one, synced, and renamed over it. It may be behind: then the sink's read-back
-//! tells what is not to be sent again.
+//! It may be behind: then the sink's read-back tells what is not to be sent again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::queue::FrameId;
+use crate::small_file;
 
 /// The file's version.
 const VERSION: u32 = 1;
@@ -39,19 +38,16 @@ impl Positions {
     /// # Errors
     /// If it cannot be read, or is not what was written.
     pub(super) fn open(path: &Path) -> io::Result<Positions> {
-        let table = match fs::read(path) {
-            Ok(bytes) => {
-                let stored: Stored = serde_json::from_slice(&bytes)?;
-                if stored.version != VERSION {
-                    let why = format!("version {} is not known", stored.version);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-                }
-                let frame = |(sequence, offset)| FrameId { sequence, offset };
-                stored.owed_from.into_iter().map(|(it, at)| (it.into(), frame(at))).collect()
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Table::new(),
-            Err(error) => return Err(error),
+        let Some(bytes) = small_file::read(path)? else {
+            return Ok(Positions { path: path.to_owned(), table: Table::new() });
         };
+        let stored: Stored = serde_json::from_slice(&bytes)?;
+        if stored.version != VERSION {
+            let why = format!("version {} is not known", stored.version);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        let frame = |(sequence, offset)| FrameId { sequence, offset };
+        let table = stored.owed_from.into_iter().map(|(it, at)| (it.into(), frame(at))).collect();
         Ok(Positions { path: path.to_owned(), table })
     }
 
@@ -71,13 +67,7 @@ impl Positions {
         let position =
             |(tenant, at): (&Arc<str>, &FrameId)| (tenant.to_string(), (at.sequence, at.offset));
         let stored = Stored { version: VERSION, owed_from: table.iter().map(position).collect() };
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(&stored)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
-        let directory = self.path.parent().unwrap_or_else(|| Path::new("/"));
-        File::open(directory)?.sync_all()?;
+        small_file::replace(&self.path, &serde_json::to_vec(&stored)?)?;
         self.table = table;
         Ok(())
     }
@@ -85,6 +75,8 @@ impl Positions {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -60,8 +60,7 @@ fn take(
     reached: &mut HashMap<ContextId, Reach>,
     read_back: &mut SpoolReadBack,
 ) {
-    let Some(place) = frame.entries.first().map(|it| it.place) else { return };
-    let id = FrameId { sequence: place.sequence, offset: place.offset };
+    let id = frame.id();
     frame.entries.iter().for_each(|it| read_back.add(&it.header));
     if id < owed_from {
         return;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::positions::Positions;
 use super::{POSITIONS_NAME, QUEUE_NAME, SpoolError};
-use crate::queue::{FrameId, QueueReader};
+use crate::queue::QueueReader;
 
 /// What a spool holds of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +54,7 @@ pub fn survey(dir: &Path) -> Result<Vec<Held>, SpoolError> {
                 held.problems += 1;
                 continue;
             };
-            let Some(first) = frame.entries.first() else { continue };
-            let id = FrameId { sequence: first.place.sequence, offset: first.place.offset };
-            if id < owed_from {
+            if frame.id() < owed_from {
                 continue;
             }
             held.payloads += 1;

@@ -9,7 +9,7 @@ use benches::check::Verdict;
 use benches::truth::StreamTruth;
 use serde_json::Value;
 
-use super::{Agent, Container, Run, free_address, judge, sleep_ms, wait_for, wait_until};
+use super::{Agent, Container, Run, Tmpfs, free_address, judge, sleep_ms, wait_for, wait_until};
 
 /// The embedded queue on a small disk, mounted at `disk`; not compressed.
 pub(crate) const SMALL_QUEUE: &str = "apiVersion: logferry.dev/v1alpha1
@@ -123,6 +123,24 @@ impl Bed {
     }
 
     /// Waits for these bodies and nothing else.
+    /// Starts an agent and fills the disk of its queue, until its memory is full of what it read.
+    pub(crate) fn stall(&self, disk: &Tmpfs, mut container: Container) -> (Agent, Container) {
+        container.write(1);
+        let agent = Agent::start(self);
+        self.wait_for_records(1);
+        disk.fill(100 << 10);
+        wait_for("nothing more is read", || {
+            container.write(4_000);
+            sleep_ms(100);
+            let before = agent.metric("logferry_read_bytes_total");
+            sleep_ms(400);
+            let is_stalled = agent.metric("logferry_read_bytes_total") == before
+                && agent.metric("logferry_lag_bytes") > 100_000.0;
+            if is_stalled { Ok(()) } else { Err(format!("{before} bytes read")) }
+        });
+        (agent, container)
+    }
+
     pub(crate) fn wait_for_bodies(&self, want: &[&str]) {
         let records = self.wait_for_records(want.len());
         let bodies: Vec<String> = records.iter().map(body).collect();

@@ -1,8 +1,9 @@
 //! Config: what the agent is told where tenants share it: containers by namespace, one sink for all.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+
+use crate::agent_config::documents;
 
 /// A configuration, but for folders and ports.
 #[derive(Debug, Clone, Default)]
@@ -44,17 +45,7 @@ impl Config {
         let tenants =
             tenants.map(|(name, spec)| ("LogTenant", name.clone(), format!("{{{spec}}}")));
         resources.extend(tenants);
-        let mut yaml = String::new();
-        for (index, (kind, name, spec)) in resources.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "---\n" };
-            write!(
-                yaml,
-                "{separator}apiVersion: logferry.dev/v1alpha1\nkind: {kind}\n\
-                 metadata: {{name: {name}}}\nspec: {spec}\n"
-            )
-            .expect("a string takes all that is written");
-        }
-        yaml
+        documents(resources.iter().map(|(kind, name, spec)| (*kind, &**name, &**spec)))
     }
 }
 

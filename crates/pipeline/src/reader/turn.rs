@@ -23,6 +23,13 @@ struct Piece {
 }
 
 impl Piece {
+    /// Declares what is not delivered.
+    fn gap(span: Span, positions: Vec<Position>, reason: GapReason) -> Piece {
+        let (content, framed) = (Content::Gap(Gap { reason }), Framed::default());
+        let (is_divisible, is_last) = (false, false);
+        Piece { span, positions, content, framed, gap: Some(reason), is_divisible, is_last }
+    }
+
     /// What the tracker hears once it is acknowledged.
     fn acked(&self, source: &Source) -> Acked {
         let records = match &self.content {
@@ -117,7 +124,8 @@ impl Reader {
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 && leave.kept == Kept::None {
             drop(permit);
-            self.shed(lane, index, outcome.span, outcome.positions);
+            let (span, positions) = (outcome.span, outcome.positions);
+            self.push(lane, index, Piece::gap(span, positions, GapReason::Shed), None);
         } else if bytes > 0 {
             let chunk = std::mem::take(&mut self.chunk);
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };
@@ -154,25 +162,10 @@ impl Reader {
         self.settle_files(index);
     }
 
-    /// Declares what was read and is not delivered because of a limit.
-    fn shed(&mut self, lane: LaneIndex, index: SourceIndex, span: Span, positions: Vec<Position>) {
-        let reason = GapReason::Shed;
-        let (content, gap) = (Content::Gap(Gap { reason }), Some(reason));
-        let (is_divisible, is_last) = (false, false);
-        let framed = Framed::default();
-        let piece = Piece { span, positions, content, framed, gap, is_divisible, is_last };
-        self.push(lane, index, piece, None);
-    }
-
     pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
         let Some(slot) = &mut self.slots[index] else { return };
         let (span, positions) = slot.source.gap(missing.bytes);
-        let gap = Some(missing.reason);
-        let content = Content::Gap(Gap { reason: missing.reason });
-        let framed = Framed::default();
-        let (is_divisible, is_last) = (false, false);
-        let piece = Piece { span, positions, content, framed, gap, is_divisible, is_last };
-        self.push(lane, index, piece, None);
+        self.push(lane, index, Piece::gap(span, positions, missing.reason), None);
     }
 
     /// The chain is gone and was read to the end: says so in the queue, and closes the source.
