@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use crate::{Codec, ContextId, Encoding, Payload, Position, Section, Span};
+use crate::{Codec, ContextId, Encoding, Payload, PersistedSpan, Section};
 
 /// Writes a section's records as bytes.
 pub trait Encode: Send + Debug {
@@ -117,19 +117,6 @@ pub trait Sink: Send + Debug {
 
 /// Keeps a copy of a payload safe and completes its tickets, or gives them back with why not.
 pub type KeepCopy<'a> = dyn FnMut(Payload) -> Result<(), Box<Refused>> + 'a;
-
-/// One section that is already in the queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersistedSpan {
-    /// Epoch of the context.
-    pub epoch: u32,
-    /// Which cursors.
-    pub span: Span,
-    /// Where the file system's side stood after it.
-    pub positions: Vec<Position>,
-    /// A part of a section after which no restart can go on: it has no positions.
-    pub is_inner: bool,
-}
 
 /// Since when a queue tells of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
