@@ -35,7 +35,7 @@ kafka: build
 	@scripts/try_kafka.sh $(TARGET_DIR)/release $(TARGET_DIR)/release/examples/broker $(TARGET_DIR)/kafka
 
 test:
-	@scripts/need.sh build test
+	@scripts/need.sh build test node
 	@scripts/kafka.sh
 	scripts/test.sh
 	scripts/sim.sh

@@ -22,13 +22,15 @@ ARROWS = {
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
-    "logferry-kafka-kit": set(),
+    "logferry-test-kit": set(),
+    "logferry-kafka-kit": {"logferry-test-kit"},
+    "logferry-node-kit": {"logferry-test-kit"},
     "logferry-benches": None,  # anything
     "logferry-fuzz": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sim", "logferry-sink"},
 }
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {
-    "logferry": {"logferry-benches", "logferry-kafka-kit"},
+    "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-node-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.

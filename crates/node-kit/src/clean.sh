@@ -1,0 +1,40 @@
+# Ends what lives in the folder $1 of a node, and removes it, once the other end of the input is closed.
+#
+# Whoever holds that end may have been killed, so nothing is known but the folder. Its name is also that of
+# the group of processes (cgroup) of its pods, and its socket stands in the command lines of containerd and of the
+# shims, which no death of containerd ends.
+folder=$1
+name=${folder##*/}
+read -r _
+
+groups() {
+    find /sys/fs/cgroup -maxdepth 2 -type d -name "$name" 2>/dev/null
+}
+
+processes() {
+    printf '%s\n' "$folder/containerd.sock" | grep -lzxF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3
+    groups | while read -r group; do
+        find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null
+    done
+}
+
+tries=0
+while [ $((tries += 1)) -le 200 ]; do
+    found=$(processes | sort -u)
+    [ -n "$found" ] || break
+    # shellcheck disable=SC2086 # one word a process
+    kill -9 $found 2>/dev/null
+    sleep 0.05
+done
+# Deeper ones first; a network namespace ends with its last mount, and its links with it.
+for _ in 1 2 3; do
+    awk -v folder="$folder/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r \
+        | while read -r mount; do umount -l "$mount"; done
+done 2>/dev/null
+grep -h . "$folder"/state/io.containerd.runtime.v2.task/*/*/address 2>/dev/null | sed 's:^unix\://::' \
+    | while read -r socket; do [ -S "$socket" ] && rm -f -- "$socket"; done
+groups | while read -r group; do
+    find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
+done
+# What may still be mounted is not ours to remove.
+rm -rf --one-file-system -- "$folder"

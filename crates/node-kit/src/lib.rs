@@ -1,0 +1,37 @@
+//! A real node of Kubernetes for tests: containerd with runc and CNI, and what the kubelet does with them.
+//!
+//! A [`Containerd`] is a process with folders, a socket and a range of addresses of its own, so several run
+//! at once. [`Pod`]s and [`Container`]s are run through its CRI, as the kubelet runs them: their logs lie where
+//! the kubelet has them, and are rotated in its order. The only image is made here, from Debian's static busybox.
+//! Everything ends with the node, or with the process that has it, however it ends.
+//!
+//! Root, overlayfs and the Debian packages of `scripts/need.sh node` are needed. It is not shipped.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use node_kit::Containerd;
+//!
+//! let node = Containerd::start()?;
+//! let pod = node.pod("shop", "web-0").logs("/tmp/pods").run()?;
+//! let app = pod.run("app", &["sh", "-c", "while sleep 1; do echo tick; done"])?;
+//! app.rotate(&Default::default())?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod container;
+mod containerd;
+mod cri;
+mod folder;
+mod image;
+mod pod;
+mod rotation;
+
+pub use container::{Container, Ended, Output, Program};
+pub use containerd::Containerd;
+pub use image::{IMAGE, Image};
+pub use pod::{Pod, PodSpec};
+pub use rotation::Rotation;
