@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Which of our crates a crate may depend on; ARCHITECTURE.md has the reasons.
 ARROWS = {
-    "logferry": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sink"},
+    "logferry": {"logferry-crd", "logferry-flow", "logferry-kube-watch", "logferry-pipeline", "logferry-sink"},
     "logferry-flow": set(),
     "logferry-pipeline": {"logferry-flow"},
     "logferry-sim": {"logferry-flow", "logferry-pipeline", "logferry-sink"},
@@ -25,12 +25,15 @@ ARROWS = {
     "logferry-test-kit": set(),
     "logferry-kafka-kit": {"logferry-test-kit"},
     "logferry-node-kit": {"logferry-test-kit"},
+    "logferry-kube-kit": set(),
+    "logferry-kube-watch": {"logferry-flow"},
     "logferry-benches": None,  # anything
     "logferry-fuzz": {"logferry-crd", "logferry-flow", "logferry-pipeline", "logferry-sim", "logferry-sink"},
 }
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {
-    "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-node-kit"},
+    "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
+    "logferry-kube-watch": {"logferry-kube-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.

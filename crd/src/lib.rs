@@ -1,13 +1,14 @@
 //! crd: the one configuration language of logferry, as YAML documents of Kubernetes' shape.
 //!
 //! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run,
-//! or every one of the [`Problems`] at once. What was written is in [`spec`], what runs in
+//! or every one of the [`Problems`] at once. [`admit`] adds resources that are refused one by one. What was written is in [`spec`], what runs in
 //! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
 //! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
 //! load again and to compare.
 
 #![forbid(unsafe_code)]
 
+mod admit;
 pub mod defaults;
 mod describe;
 mod document;
@@ -23,8 +24,9 @@ pub mod spec;
 mod units;
 mod yaml;
 
+pub use admit::{Admission, Candidate, Outcome, admit};
 pub use globs::Globs;
-pub use load::{ConfigFile, load};
+pub use load::{ConfigFile, load, read};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;

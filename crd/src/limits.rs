@@ -159,6 +159,11 @@ pub const FILES_MAX: usize = 1024;
 pub const YAML_DEPTH_MAX: usize = 32;
 /// Most resources of one load: a cluster of a thousand namespaces has fewer.
 pub const RESOURCES_MAX: usize = 4096;
+/// Most resources of a cluster that one node takes: a part of [`RESOURCES_MAX`], the rest is for files.
+pub const CANDIDATES_MAX: usize = 3072;
+/// How often what is broken is left out, and the rest looked at again: resources depend on each other over
+/// few steps, and those that break files are found one by one.
+pub const CULPRITS_MAX: usize = 64;
 /// Most problems told at once.
 pub const PROBLEMS_MAX: usize = 1000;
 /// Most problems told of one document: who has more has one cause.

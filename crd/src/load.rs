@@ -16,14 +16,22 @@ pub struct ConfigFile {
     pub bytes: io::Result<Vec<u8>>,
 }
 
-/// Loads files and directories: of a directory its `*.yaml` and `*.yml`, sorted, not recursively.
+/// Loads what [`read`] reads.
+///
+/// # Errors
+/// Every problem of every file, if one of them is an error.
+pub fn load(paths: &[PathBuf]) -> Result<Settings, Problems> {
+    resolve(read(paths)?)
+}
+
+/// Reads files and directories: of a directory its `*.yaml` and `*.yml`, sorted, not recursively.
 ///
 /// Files whose name begins with a dot are passed over, as a mounted ConfigMap has some. A file that
 /// is named twice is read once.
 ///
 /// # Errors
-/// Every problem of every file, if one of them is an error.
-pub fn load(paths: &[PathBuf]) -> Result<Settings, Problems> {
+/// If there are more files than there may be. One that cannot be read is a file without bytes.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<ConfigFile>, Problems> {
     let mut files: Vec<ConfigFile> = Vec::new();
     for path in paths {
         let found = match find(path) {
@@ -38,12 +46,12 @@ pub fn load(paths: &[PathBuf]) -> Result<Settings, Problems> {
                 return Err(Problems(vec![too_many(&path)]));
             }
             if files.iter().all(|file| file.path != path) {
-                let bytes = read(&path);
+                let bytes = bytes_of(&path);
                 files.push(ConfigFile { path, bytes });
             }
         }
     }
-    resolve(files)
+    Ok(files)
 }
 
 /// The files that `path` stands for.
@@ -64,7 +72,7 @@ fn find(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {

@@ -12,6 +12,8 @@ use crate::problem::{Place, Problem, Problems, Severity};
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: Vec<(usize, Problem)>,
+    /// How many of them each document has by itself; those that follow are between documents.
+    own: Option<usize>,
     /// Whether a document could not be read at all, so that what others name may be in it.
     pub(crate) has_unread: bool,
 }
@@ -24,6 +26,20 @@ impl Report {
     /// Whether there is an error so far.
     pub(crate) fn has_errors(&self) -> bool {
         self.problems.iter().any(|(_, problem)| problem.severity == Severity::Error)
+    }
+
+    /// What each document has against it by itself has been said; what follows is between them.
+    pub(crate) fn begin_relations(&mut self) {
+        self.own = Some(self.problems.len());
+    }
+
+    /// The errors that documents have by themselves, or else those between them; each with the index of its
+    /// file.
+    pub(crate) fn first_errors(&self) -> Vec<&(usize, Problem)> {
+        let (own, between) = self.problems.split_at(self.own.unwrap_or(self.problems.len()));
+        let is_error = |it: &&(usize, Problem)| it.1.severity == Severity::Error;
+        let first = if own.iter().any(|it| is_error(&it)) { own } else { between };
+        first.iter().filter(is_error).collect()
     }
 
     /// The problems, in the order of files and lines.

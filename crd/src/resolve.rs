@@ -8,7 +8,7 @@ mod log_config;
 mod log_sink;
 mod log_tenant;
 mod rate;
-mod read;
+pub(crate) mod read;
 mod relations;
 mod tenancy;
 
@@ -39,7 +39,7 @@ pub fn resolve(files: Vec<ConfigFile>) -> Result<Settings, Problems> {
 }
 
 /// Fills and checks; of use only if the report has no errors afterwards.
-fn settings(resources: Resources, report: &mut Report) -> Settings {
+pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
     let Resources { agents, log_configs, sinks, tenants, stray_names } = resources;
     let (agent, agent_document) = one_agent(agents, report);
     let is_broken = |path| agent_document.as_ref().is_some_and(|it| it.is_broken(path));
@@ -57,6 +57,7 @@ fn settings(resources: Resources, report: &mut Report) -> Settings {
         log_config::resolve(spec, known_chunk, &sink_names, check)
     });
 
+    report.begin_relations();
     tenancy::check_namespaces(&tenants, report);
     tenancy::check_shares(&agent, agent_document.as_ref(), &tenants, report);
     tenancy::check_rates(&agent, agent_document.as_ref(), &tenants, &log_configs, report);

@@ -15,7 +15,7 @@ use crate::yaml::{self, Mark, Node};
 
 /// All resources, by kind.
 #[derive(Default)]
-pub(super) struct Resources {
+pub(crate) struct Resources {
     pub(super) agents: Vec<Written<AgentSpec>>,
     pub(super) log_configs: Vec<Written<LogConfigSpec>>,
     pub(super) sinks: Vec<Written<LogSinkSpec>>,
@@ -24,7 +24,7 @@ pub(super) struct Resources {
     pub(super) stray_names: BTreeSet<String>,
 }
 
-pub(super) fn read(files: Vec<ConfigFile>, report: &mut Report) -> Resources {
+pub(crate) fn read(files: Vec<ConfigFile>, report: &mut Report) -> Resources {
     let mut resources = Resources::default();
     let mut count = 0;
     for (index, file) in files.into_iter().enumerate() {

@@ -1,0 +1,277 @@
+//! Cluster: all watches together, on the thread `lf-kube`.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flow::Clock;
+use kube::Client;
+use tokio::sync::{Notify, oneshot};
+
+use crate::pods::PodCopy;
+use crate::reflector::{Copy, Reflector};
+use crate::resources::{TextCopy, Texts};
+use crate::{Access, AccessError, Kind, Pods, Resource, State, WatchMeter};
+
+/// How long the state waits for further changes before it is written.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is watched, and how.
+#[derive(Debug)]
+pub struct ClusterOptions {
+    /// Where the API server is.
+    pub access: Access,
+    /// Only pods of this node are watched.
+    pub node_name: String,
+    /// Where what the API server says is kept; its folder must be there.
+    pub state_path: PathBuf,
+    /// How patient to be.
+    pub timing: Timing,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How patient to be with the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// First pause after a failure.
+    pub retry_first: Duration,
+    /// Longest pause after failures.
+    pub retry_max: Duration,
+    /// A watch that says nothing for so long is dead.
+    pub silence_max: Duration,
+}
+
+impl Default for Timing {
+    /// Pauses from 0.5 to 30 s. A watch may be silent for 90 s: the server sends a bookmark every minute.
+    fn default() -> Timing {
+        Timing {
+            retry_first: Duration::from_millis(500),
+            retry_max: Duration::from_secs(30),
+            silence_max: Duration::from_secs(90),
+        }
+    }
+}
+
+/// Why nothing can be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The API server cannot even be asked.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Nobody says which pods are this node's.
+    #[error(
+        "the name of the node is not known; set NODE_NAME by the downward API, or nodeName in the Agent"
+    )]
+    NodeName,
+    /// There is no thread, or no runtime on it.
+    #[error("no thread for the API server: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What is known of the cluster, and the thread that keeps it so; ends with it.
+#[derive(Debug)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// Shared between the watches and who asks.
+#[derive(Debug)]
+struct Shared {
+    pods: Arc<Pods>,
+    texts: [Arc<Texts>; Kind::RESOURCES.len()],
+    meters: [Arc<WatchMeter>; Kind::ALL.len()],
+    /// By kind, whether the API server has listed it in this life.
+    listed: [AtomicBool; Kind::ALL.len()],
+    /// There is something from before.
+    is_restored: bool,
+    fallbacks: Mutex<Vec<Resource>>,
+    /// Something changed that decides what is collected.
+    changed: Notify,
+    /// Something changed that the state has to say.
+    unsaved: Notify,
+}
+
+impl Cluster {
+    /// Starts to watch, from what the state on disk says.
+    ///
+    /// # Errors
+    /// If the API server cannot even be asked; that it does not answer is none.
+    pub fn start(options: ClusterOptions) -> Result<Cluster, StartError> {
+        if options.node_name.is_empty() {
+            return Err(StartError::NodeName);
+        }
+        let restored = State::load(&options.state_path).unwrap_or_else(|error| {
+            let path = options.state_path.display();
+            tracing::error!(%path, %error, "what the API server said last is not known");
+            None
+        });
+        let is_restored = restored.is_some();
+        let state = restored.unwrap_or_default();
+        let texts_of = |kind| {
+            let resources = state.resources.iter().filter(|it| it.key.kind == kind);
+            Arc::new(Texts::restored(resources.cloned()))
+        };
+        let shared = Arc::new(Shared {
+            pods: Arc::new(Pods::restored(state.pods)),
+            texts: Kind::RESOURCES.map(texts_of),
+            meters: Kind::ALL.map(|_| Arc::default()),
+            listed: Kind::ALL.map(|_| AtomicBool::new(false)),
+            is_restored,
+            fallbacks: Mutex::new(state.fallbacks),
+            changed: Notify::new(),
+            unsaved: Notify::new(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = runtime.block_on(options.access.client())?;
+        let (stop, stopped) = oneshot::channel();
+        let on_thread = Arc::clone(&shared);
+        let body = move || {
+            runtime.block_on(async {
+                spawn_watches(&on_thread, &client, &options);
+                tokio::select! {
+                    () = save(&on_thread, options.state_path) => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("lf-kube".to_owned()).spawn(body)?;
+        Ok(Cluster { shared, thread: Some(thread), stop: Some(stop) })
+    }
+
+    /// Waits until something changed that decides what is collected: a resource, or the pods of this node.
+    pub async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    /// All resources, in the order of kinds and names; `None` as long as nobody has said which there are.
+    #[must_use]
+    pub fn resources(&self) -> Option<Vec<Resource>> {
+        let is_known = self.shared.is_restored || self.shared.is_listed();
+        is_known.then(|| self.shared.resources())
+    }
+
+    /// The pods of this node.
+    #[must_use]
+    pub fn pods(&self) -> Arc<Pods> {
+        Arc::clone(&self.shared.pods)
+    }
+
+    /// How the watches fare.
+    #[must_use]
+    pub fn meters(&self) -> Vec<(Kind, Arc<WatchMeter>)> {
+        Kind::ALL.into_iter().zip(self.shared.meters.iter().cloned()).collect()
+    }
+
+    /// Older versions in force, where the API server's cannot be used.
+    #[must_use]
+    pub fn fallbacks(&self) -> Vec<Resource> {
+        self.shared.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps these older versions for the next start.
+    pub fn keep_fallbacks(&self, fallbacks: Vec<Resource>) {
+        *self.shared.fallbacks.lock().unwrap_or_else(PoisonError::into_inner) = fallbacks;
+        self.shared.unsaved.notify_one();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // A channel that closes says stop, too.
+        drop(self.stop.take());
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+impl Shared {
+    fn is_listed(&self) -> bool {
+        self.listed.iter().all(|it| it.load(Ordering::Acquire))
+    }
+
+    fn resources(&self) -> Vec<Resource> {
+        self.texts.iter().flat_map(|it| it.all()).collect()
+    }
+
+    /// Something of a kind changed. As long as some kinds are not listed, what there is does not fit
+    /// together, and nobody is told.
+    fn changed(&self) {
+        if self.is_listed() {
+            self.changed.notify_one();
+            self.unsaved.notify_one();
+        }
+    }
+
+    fn state(&self) -> State {
+        State {
+            resources: self.resources(),
+            fallbacks: self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            pods: self.pods.all().iter().map(|it| (**it).clone()).collect(),
+        }
+    }
+}
+
+fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
+    let fields = format!("spec.nodeName={}", options.node_name);
+    let changed = |index: usize| -> Box<dyn Fn(bool) + Send> {
+        let shared = Arc::clone(shared);
+        Box::new(move |is_listed| {
+            if is_listed {
+                shared.listed[index].store(true, Ordering::Release);
+            }
+            shared.changed();
+        })
+    };
+    for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        match Kind::RESOURCES.iter().position(|it| *it == kind) {
+            None => {
+                let copy = PodCopy::new(Arc::clone(&shared.pods), changed(index));
+                spawn(shared, client, options, index, Some(fields.clone()), copy);
+            }
+            Some(number) => {
+                let texts = Arc::clone(&shared.texts[number]);
+                let copy = TextCopy::new(kind, texts, changed(index));
+                spawn(shared, client, options, index, None, copy);
+            }
+        }
+    }
+}
+
+fn spawn<C: Copy>(
+    shared: &Shared,
+    client: &Client,
+    options: &ClusterOptions,
+    index: usize,
+    fields: Option<String>,
+    copy: C,
+) {
+    let reflector = Reflector {
+        client: client.clone(),
+        kind: Kind::ALL[index],
+        fields,
+        copy,
+        meter: Arc::clone(&shared.meters[index]),
+        clock: Arc::clone(&options.clock),
+        timing: options.timing,
+        version: None,
+    };
+    // Ends with the runtime.
+    drop(tokio::spawn(reflector.run()));
+}
+
+/// Writes the state whenever it changed; for ever.
+async fn save(shared: &Shared, path: PathBuf) {
+    loop {
+        shared.unsaved.notified().await;
+        tokio::time::sleep(SAVE_PAUSE).await;
+        if let Err(error) = shared.state().save(&path) {
+            let path = path.display();
+            tracing::warn!(%path, %error, "what the API server said is not kept for the next start");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Kind: what is watched.
+
+/// A kind of objects of the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The pods of the node.
+    Pods,
+    /// LogSinks, of the cluster.
+    LogSinks,
+    /// LogTenants, of the cluster.
+    LogTenants,
+    /// ClusterLogConfigs, of the cluster.
+    ClusterLogConfigs,
+    /// LogConfigs, of all namespaces.
+    LogConfigs,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 5] =
+        [Kind::Pods, Kind::LogSinks, Kind::LogTenants, Kind::ClusterLogConfigs, Kind::LogConfigs];
+    /// Those that are resources of logferry.
+    pub const RESOURCES: [Kind; 4] =
+        [Kind::LogSinks, Kind::LogTenants, Kind::ClusterLogConfigs, Kind::LogConfigs];
+
+    /// As the API server calls it in URLs and rights.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Kind::Pods => "pods",
+            Kind::LogSinks => "logsinks",
+            Kind::LogTenants => "logtenants",
+            Kind::ClusterLogConfigs => "clusterlogconfigs",
+            Kind::LogConfigs => "logconfigs",
+        }
+    }
+
+    /// As `kind` says, of a resource.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pods => "Pod",
+            Kind::LogSinks => "LogSink",
+            Kind::LogTenants => "LogTenant",
+            Kind::ClusterLogConfigs => "ClusterLogConfig",
+            Kind::LogConfigs => "LogConfig",
+        }
+    }
+
+    /// The kind of that plural.
+    #[must_use]
+    pub fn of_plural(plural: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|it| it.plural() == plural)
+    }
+
+    /// Path of all objects of the kind, whatever their namespace.
+    pub(crate) fn url_path(self) -> String {
+        match self {
+            Kind::Pods => "/api/v1/pods".to_owned(),
+            _ => format!("/apis/logferry.dev/v1alpha1/{}", self.plural()),
+        }
+    }
+}

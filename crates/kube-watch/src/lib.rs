@@ -1,0 +1,27 @@
+//! kube-watch: what an agent on a node asks of the Kubernetes API server: the node's pods, and logferry's
+//! resources.
+//!
+//! One list and one watch a kind, on one thread; what is kept of an object is what is used of it. Nobody
+//! waits for the API server: what it said last stays true until it says something else, also over a start
+//! (see [`State`]). Knows nothing of log files, nor of what the resources mean.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod backoff;
+mod cluster;
+mod kind;
+mod list;
+mod meter;
+mod pods;
+mod reflector;
+mod resources;
+mod state;
+
+pub use access::{Access, AccessError};
+pub use cluster::{Cluster, ClusterOptions, StartError, Timing};
+pub use kind::Kind;
+pub use meter::WatchMeter;
+pub use pods::{Owner, Pod, Pods};
+pub use resources::{Resource, ResourceKey};
+pub use state::{State, StateError};

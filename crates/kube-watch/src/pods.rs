@@ -1,0 +1,316 @@
+//! Pods: what is known of the node's pods beside their names: labels and owners.
+//!
+//! By the uid that the kubelet names a pod's directory after. A name may be used again by another pod, a uid
+//! never is.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::reflector::{Copy, Versioned};
+
+/// Pods that have ended are kept until so many others have: their files are read to the end meanwhile.
+const ENDED_MAX: usize = 1024;
+
+/// What is used of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pod {
+    /// As the kubelet names the pod's directory: of a static pod that of its manifest.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What made the pod, such as a ReplicaSet, and replaces it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+/// What made a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: String,
+    /// Its name, in the pod's namespace.
+    pub name: String,
+}
+
+/// Told of pods that are new, or whose facts changed.
+type Listener = Arc<dyn Fn(&Pod) + Send + Sync>;
+
+/// All pods of the node, and those that have ended of late.
+#[derive(Default)]
+pub struct Pods {
+    by_uid: RwLock<HashMap<String, Arc<Pod>>>,
+    listener: Mutex<Option<Listener>>,
+}
+
+impl std::fmt::Debug for Pods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pods").field("count", &self.by_uid().len()).finish_non_exhaustive()
+    }
+}
+
+impl Pods {
+    /// Those known from before; whatever the API server says of one of them counts more.
+    pub(crate) fn restored(pods: Vec<Pod>) -> Pods {
+        let by_uid = pods.into_iter().map(|it| (it.uid.clone(), Arc::new(it))).collect();
+        Pods { by_uid: RwLock::new(by_uid), listener: Mutex::default() }
+    }
+
+    /// The pod of that uid.
+    #[must_use]
+    pub fn get(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.by_uid().get(uid).cloned()
+    }
+
+    /// Namespaces of all pods.
+    #[must_use]
+    pub fn namespaces(&self) -> HashSet<String> {
+        self.by_uid().values().map(|it| it.namespace.clone()).collect()
+    }
+
+    /// Calls `listener` with each pod that is new or has changed, from now on; on the thread of the watch,
+    /// so that it must not wait for anything.
+    pub fn listen(&self, listener: impl Fn(&Pod) + Send + Sync + 'static) {
+        *self.listener() = Some(Arc::new(listener));
+    }
+
+    /// All of them, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Pod>> {
+        self.by_uid().values().cloned().collect()
+    }
+
+    fn by_uid(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Pod>>> {
+        self.by_uid.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a pod; returns whether anything of it is new.
+    fn put(&self, pod: Pod) -> bool {
+        if self.by_uid().get(&pod.uid).is_some_and(|it| **it == pod) {
+            return false;
+        }
+        let pod = Arc::new(pod);
+        let mut by_uid = self.by_uid.write().unwrap_or_else(PoisonError::into_inner);
+        by_uid.insert(pod.uid.clone(), Arc::clone(&pod));
+        drop(by_uid);
+        // Not called under the lock: it may ask for others.
+        let listener = self.listener().clone();
+        if let Some(listener) = listener {
+            listener(&pod);
+        }
+        true
+    }
+
+    fn forget(&self, uid: &str) {
+        self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The copy that the watch keeps up to date.
+pub(crate) struct PodCopy {
+    pods: Arc<Pods>,
+    /// Uids of those that the API server has.
+    alive: HashSet<String>,
+    /// Uids of a list that is being read.
+    listed: HashSet<String>,
+    ended: VecDeque<String>,
+    changed: Box<dyn Fn(bool) + Send>,
+}
+
+impl PodCopy {
+    /// `changed` is called when a pod is new or has changed, and with `true` after each list.
+    pub(crate) fn new(pods: Arc<Pods>, changed: Box<dyn Fn(bool) + Send>) -> PodCopy {
+        let alive = pods.all().iter().map(|it| it.uid.clone()).collect();
+        PodCopy { pods, alive, listed: HashSet::new(), ended: VecDeque::new(), changed }
+    }
+
+    fn end(&mut self, uid: String) {
+        self.ended.push_back(uid);
+        while self.ended.len() > ENDED_MAX {
+            let Some(oldest) = self.ended.pop_front() else { return };
+            if !self.alive.contains(&oldest) {
+                self.pods.forget(&oldest);
+            }
+        }
+    }
+}
+
+impl Copy for PodCopy {
+    type Object = PodObject;
+
+    fn begin_list(&mut self) {
+        self.listed.clear();
+    }
+
+    fn put(&mut self, object: PodObject) {
+        let pod = object.trimmed();
+        self.listed.insert(pod.uid.clone());
+        self.alive.insert(pod.uid.clone());
+        if self.pods.put(pod) {
+            (self.changed)(false);
+        }
+    }
+
+    fn remove(&mut self, object: PodObject) {
+        let uid = object.trimmed().uid;
+        if self.alive.remove(&uid) {
+            self.end(uid);
+        }
+    }
+
+    fn end_list(&mut self) {
+        let listed = std::mem::take(&mut self.listed);
+        let gone: Vec<String> = self.alive.difference(&listed).cloned().collect();
+        self.alive = listed;
+        gone.into_iter().for_each(|uid| self.end(uid));
+        (self.changed)(true);
+    }
+
+    fn count(&self) -> usize {
+        self.alive.len()
+    }
+}
+
+/// A pod as the API server writes it; what is not used is not even read.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PodObject {
+    #[serde(default)]
+    metadata: PodMetadata,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodMetadata {
+    uid: String,
+    namespace: String,
+    name: String,
+    resource_version: String,
+    labels: BTreeMap<String, String>,
+    annotations: PodAnnotations,
+    owner_references: Vec<OwnerReference>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct PodAnnotations {
+    /// Uid of the static pod that this object shows; only a kubelet can write it.
+    #[serde(rename = "kubernetes.io/config.mirror")]
+    mirror: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct OwnerReference {
+    kind: String,
+    name: String,
+    controller: bool,
+}
+
+impl Versioned for PodObject {
+    fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+impl PodObject {
+    fn trimmed(self) -> Pod {
+        let it = self.metadata;
+        let owner = it.owner_references.into_iter().find(|it| it.controller);
+        Pod {
+            uid: it.annotations.mirror.unwrap_or(it.uid),
+            namespace: it.namespace,
+            name: it.name,
+            labels: it.labels,
+            owner: owner.map(|it| Owner { kind: it.kind, name: it.name }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(json: serde_json::Value) -> PodObject {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn pod(uid: &str, app: &str) -> PodObject {
+        object(serde_json::json!({
+            "metadata": {"uid": uid, "namespace": "shop", "name": "web-0", "labels": {"app": app}},
+            "spec": {"containers": [{"name": "app", "image": "x"}]},
+        }))
+    }
+
+    fn copy() -> (Arc<Pods>, PodCopy) {
+        let pods = Arc::new(Pods::default());
+        (Arc::clone(&pods), PodCopy::new(pods, Box::new(|_| {})))
+    }
+
+    #[test]
+    fn a_static_pod_is_known_by_the_uid_of_its_manifest() {
+        let pod = object(serde_json::json!({
+            "metadata": {
+                "uid": "of-the-mirror", "namespace": "kube-system", "name": "etcd-node1",
+                "annotations": {"kubernetes.io/config.mirror": "of-the-manifest", "other": "x"},
+                "ownerReferences": [
+                    {"kind": "Other", "name": "none"},
+                    {"kind": "Node", "name": "node1", "controller": true},
+                ],
+            },
+        }));
+        let pod = pod.trimmed();
+        assert_eq!(pod.uid, "of-the-manifest");
+        assert_eq!(pod.owner, Some(Owner { kind: "Node".to_owned(), name: "node1".to_owned() }));
+    }
+
+    #[test]
+    fn a_name_used_again_is_another_pod() {
+        let (pods, mut copy) = copy();
+        copy.put(pod("one", "old"));
+        copy.remove(pod("one", "old"));
+        copy.put(pod("two", "new"));
+        assert_eq!(pods.get("one").unwrap().labels["app"], "old", "its files may still be read");
+        assert_eq!(pods.get("two").unwrap().labels["app"], "new");
+    }
+
+    #[test]
+    fn pods_that_ended_are_forgotten_once_enough_others_have() {
+        let (pods, mut copy) = copy();
+        for number in 0..=ENDED_MAX {
+            copy.put(pod(&number.to_string(), "x"));
+            copy.remove(pod(&number.to_string(), "x"));
+        }
+        assert_eq!(pods.get("0"), None);
+        assert!(pods.get("1").is_some());
+        // One that a list no longer has has ended, too.
+        copy.put(pod("here", "x"));
+        copy.begin_list();
+        copy.end_list();
+        assert_eq!(copy.count(), 0);
+        assert!(pods.get("here").is_some());
+        assert_eq!(pods.get("1"), None);
+    }
+
+    #[test]
+    fn listeners_hear_of_what_is_new_and_of_nothing_else() {
+        let (pods, mut copy) = copy();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        pods.listen(move |pod| hears.lock().unwrap().push(pod.labels["app"].clone()));
+        copy.put(pod("one", "a"));
+        copy.put(pod("one", "a"));
+        copy.put(pod("one", "b"));
+        assert_eq!(*heard.lock().unwrap(), ["a", "b"]);
+    }
+}
