@@ -87,7 +87,7 @@ impl Reader {
         self.seat(source, lane, Pace::new(toll, policy))
     }
 
-    fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
+    pub(super) fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
         let key = self.parts.lanes.key(&spec.context.tenant, spec.sink, spec.context.id);
         if let Some(index) = self.gathers.iter().position(|it| it.key == key) {
             return index;
