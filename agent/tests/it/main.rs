@@ -21,6 +21,7 @@ mod sinks;
 mod chaos;
 mod copies;
 mod crash;
+mod ending;
 mod full_disk;
 mod kafka;
 mod limits;
