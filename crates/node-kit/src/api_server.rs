@@ -18,8 +18,39 @@ use crate::user::User;
 
 /// What pods would see the API server as.
 const SERVICES: &str = "10.96.0.0/16";
-/// The token of the administrator, who may do anything. Only this machine reaches the server.
-const ADMIN_TOKEN: &str = "admin";
+
+/// Whoever is known to the server by a token that is its name. Only this machine reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// May do anything.
+    Admin,
+    Node,
+    Controllers,
+    Scheduler,
+}
+
+impl Role {
+    const ALL: [Role; 4] = [Role::Admin, Role::Node, Role::Controllers, Role::Scheduler];
+
+    fn token(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Node => "node",
+            Role::Controllers => "controllers",
+            Role::Scheduler => "scheduler",
+        }
+    }
+
+    /// Name and group, as Kubernetes gives rights to them.
+    fn identity(self) -> (&'static str, &'static str) {
+        match self {
+            Role::Admin => ("admin", "system:masters"),
+            Role::Node => ("system:node:node1", "system:nodes"),
+            Role::Controllers => ("system:kube-controller-manager", ""),
+            Role::Scheduler => ("system:kube-scheduler", ""),
+        }
+    }
+}
 
 /// A kube-apiserver, running or not.
 #[derive(Debug)]
@@ -28,6 +59,8 @@ pub struct ApiServer {
     etcd: Process,
     place: Place,
     admin: User,
+    /// Controllers run, which make the accounts that pods have.
+    has_controllers: bool,
     // Last: what it removes is in use by the others until they end.
     folder: Folder,
 }
@@ -39,21 +72,35 @@ impl ApiServer {
     ///
     /// If `scripts/kubernetes.sh` was not run, or it does not come up; with the end of its log.
     pub fn start() -> Result<ApiServer> {
+        ApiServer::new(false)
+    }
+
+    /// The same for a cluster.
+    pub(crate) fn with_controllers() -> Result<ApiServer> {
+        ApiServer::new(true)
+    }
+
+    fn new(has_controllers: bool) -> Result<ApiServer> {
         let folder = Folder::new()?;
         let place = Place::new()?;
         let logs = folder.path().to_path_buf();
         let authority = Authority::new(folder.path(), "authority")?;
         authority.issue("apiserver", Some(place.address()), Validity::Valid)?;
-        let url = format!("https://{}", place.port(0));
-        let admin = User::new(folder.path(), "admin", &url, ADMIN_TOKEN)?;
+        let admin = Role::Admin.token();
+        let admin = User::new(folder.path(), admin, place.port(0), admin)?;
         let server = ApiServer {
             server: Process::new("kube-apiserver", logs.clone()),
             etcd: Process::new("etcd", logs),
             place,
             admin,
+            has_controllers,
             folder,
         };
-        fs::write(server.path("tokens"), format!("{ADMIN_TOKEN},admin,admin,system:masters\n"))?;
+        let tokens = Role::ALL.map(|role| {
+            let (name, group) = role.identity();
+            format!("{},{name},{name},{group}\n", role.token())
+        });
+        fs::write(server.path("tokens"), tokens.concat())?;
         server.start_etcd()?;
         server.start_again()?;
         Ok(server)
@@ -87,8 +134,10 @@ impl ApiServer {
         set("service-cluster-ip-range", SERVICES);
         set("authorization-mode", "Node,RBAC");
         set("enable-admission-plugins", "NodeRestriction");
-        // Without a controller no namespace gets the account that it would give to pods.
-        set("disable-admission-plugins", "ServiceAccount");
+        if !self.has_controllers {
+            // No namespace gets the account that it would give to pods.
+            set("disable-admission-plugins", "ServiceAccount");
+        }
         set("allow-privileged", "true");
         self.server.start(&command, || self.admin.kubectl(&["get", "--raw=/readyz"]).map(drop))
     }
@@ -134,12 +183,17 @@ impl ApiServer {
     pub fn service_account(&self, namespace: &str, name: &str) -> Result<User> {
         let token = self.admin.kubectl(&["create", "token", "--namespace", namespace, name])?;
         let file = format!("{namespace}-{name}");
-        User::new(
-            self.folder.path(),
-            &file,
-            &format!("https://{}", self.place.port(0)),
-            token.trim(),
-        )
+        User::new(self.folder.path(), &file, self.place.port(0), token.trim())
+    }
+
+    /// A part of the cluster, with its rights.
+    pub(crate) fn component(&self, role: Role) -> Result<User> {
+        User::new(self.folder.path(), role.token(), self.place.port(0), role.token())
+    }
+
+    /// Where it listens; the ports from 3 on are free.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// The program kubectl, for what [`User::kubectl`] cannot do, such as to watch.
@@ -167,7 +221,7 @@ impl ApiServer {
         })
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -5,7 +5,8 @@
 //! the kubelet has them, and are rotated in its order. The only image is made here, from Debian's static busybox.
 //! Everything ends with the node, or with the process that has it, however it ends.
 //!
-//! An [`ApiServer`] is the real kube-apiserver with its etcd; [`User`]s ask it by kubectl.
+//! An [`ApiServer`] is the real kube-apiserver with its etcd; [`User`]s ask it by kubectl. A [`Cluster`] is all of it as one
+//! node: kubelet, scheduler and controllers run what is applied.
 //!
 //! Containers need root, overlayfs and the Debian packages of `scripts/need.sh node`; API servers need what
 //! `scripts/kubernetes.sh` builds. It is not shipped.
@@ -26,6 +27,7 @@
 
 mod api_server;
 mod archive;
+mod cluster;
 mod container;
 mod containerd;
 mod cri;
@@ -39,6 +41,7 @@ mod rotation;
 mod user;
 
 pub use api_server::ApiServer;
+pub use cluster::{Cluster, NODE};
 pub use container::{Container, Ended, Output, Program};
 pub use containerd::Containerd;
 pub use image::{IMAGE, Image};

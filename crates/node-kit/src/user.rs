@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,7 +19,13 @@ pub struct User {
 
 impl User {
     /// Whoever has this token, at the server whose authority's certificate is in `folder`.
-    pub(crate) fn new(folder: &Path, name: &str, url: &str, token: &str) -> Result<User> {
+    pub(crate) fn new(
+        folder: &Path,
+        name: &str,
+        server: SocketAddrV4,
+        token: &str,
+    ) -> Result<User> {
+        let url = format!("https://{server}");
         let authority = folder.join("authority.crt");
         // JSON is YAML.
         let config = json!({

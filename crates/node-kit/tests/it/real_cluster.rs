@@ -1,5 +1,7 @@
 //! The real API server. `scripts/test.sh` leaves out what is in `real_cluster::` where it is not built.
 
+mod node;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
