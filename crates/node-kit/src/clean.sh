@@ -26,6 +26,10 @@ while [ $((tries += 1)) -le 200 ]; do
     kill -9 $found 2>/dev/null
     sleep 0.05
 done
+# What a kubelet has set in the kernel.
+while read -r key value; do
+    echo "$value" >"/proc/sys/$key"
+done 2>/dev/null <"$folder/sysctls"
 # Deeper ones first; a network namespace ends with its last mount, and its links with it.
 for _ in 1 2 3; do
     awk -v folder="$folder/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r \

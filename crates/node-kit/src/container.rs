@@ -134,6 +134,13 @@ impl<'a> Container<'a> {
         &self.log
     }
 
+    /// Its root as the runtime has it mounted on this machine, without its volumes; empty once it has ended.
+    #[must_use]
+    pub fn rootfs(&self) -> PathBuf {
+        let tasks = self.pod.node().state_folder().join("io.containerd.runtime.v2.task/k8s.io");
+        tasks.join(&self.id).join("rootfs")
+    }
+
     /// The number of its first process, on this machine.
     ///
     /// # Errors

@@ -1,39 +1,26 @@
 //! Containerd: the runtime as a process of its own, at its socket and in its folder, however often it is started.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use test_kit::wait_until;
 
 use crate::cri::Cri;
 use crate::cri::message::Empty;
 use crate::folder::Folder;
 use crate::image::{IMAGE, Image};
 use crate::pod::PodSpec;
-
-/// Longest wait for containerd to answer. It takes half a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Lines of containerd's log that an error shows.
-const LOG_LINES_SHOWN: usize = 15;
+use crate::process::Process;
 
 /// A containerd, running or not, with its pods.
 #[derive(Debug)]
 pub struct Containerd {
-    state: Mutex<State>,
+    process: Process,
     cri: Cri,
     // Last: what it clears away is in use by the others until they end.
     folder: Folder,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    process: Option<Child>,
-    starts: u32,
 }
 
 impl Containerd {
@@ -46,7 +33,8 @@ impl Containerd {
         ensure!(rustix::process::geteuid().is_root(), "containers are run by root alone");
         let folder = Folder::new()?;
         let cri = Cri::new(&folder.path().join("containerd.sock"))?;
-        let node = Containerd { state: Mutex::default(), cri, folder };
+        let process = Process::new("containerd", folder.path().to_path_buf());
+        let node = Containerd { process, cri, folder };
         node.write_config()?;
         node.start_again()?;
         node.import(Image::busybox()?)?;
@@ -59,17 +47,11 @@ impl Containerd {
     ///
     /// If it runs, or does not come up; with the end of its log.
     pub fn start_again(&self) -> Result<()> {
-        let mut state = self.lock();
-        ensure!(state.process.is_none(), "containerd: it runs already");
-        state.starts += 1;
-        let log = File::create(self.log_file(state.starts))?;
         let mut command = Command::new("containerd");
         command.arg("--config").arg(self.path("config.toml"));
         command.arg("--address").arg(self.socket());
-        let started = test_kit::start(&command, Stdio::from(log.try_clone()?), Stdio::from(log));
-        state.process = Some(started.context("containerd (Debian package containerd)")?);
-        drop(state);
-        self.wait_ready()
+        let look = || self.cri.call::<_, Empty>("Status", Empty {}).map(drop);
+        self.process.start(&command, look).context("is the Debian package containerd there?")
     }
 
     /// Kills it (SIGKILL). Its shims and containers live on; what these write waits in their pipes.
@@ -78,11 +60,7 @@ impl Containerd {
     ///
     /// If it does not run.
     pub fn kill(&self) -> Result<()> {
-        let process = self.lock().process.take();
-        let mut process = process.context("containerd: it does not run")?;
-        process.kill()?;
-        process.wait()?;
-        Ok(())
+        self.process.kill()
     }
 
     /// Where it listens: for CRI, and for its own clients.
@@ -103,8 +81,7 @@ impl Containerd {
     ///
     /// If its log is gone.
     pub fn log(&self) -> Result<String> {
-        let path = self.log_file(self.lock().starts);
-        fs::read_to_string(&path).with_context(|| path.display().to_string())
+        self.process.log()
     }
 
     /// Makes an image known to it.
@@ -190,50 +167,13 @@ Root = "{folder}/runc"
         fs::write(self.path("cni/pods.conflist"), serde_json::to_vec(&network)?)?;
         Ok(())
     }
-
-    fn wait_ready(&self) -> Result<()> {
-        let ready = wait_until("start of containerd", PATIENCE, || {
-            if let Some(process) = &mut self.lock().process
-                && let Some(status) = process.try_wait()?
-            {
-                return Ok(Err(status));
-            }
-            self.cri.call::<_, Empty>("Status", Empty {}).map(|_| Ok(()))
-        });
-        let why = match ready {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(status)) => format!("it ended: {status}"),
-            Err(error) => format!("{error:#}"),
-        };
-        let log = self.log()?;
-        let lines: Vec<&str> = log.lines().collect();
-        let end = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-        bail!("containerd did not come up: {why}; the end of its log:\n{end}");
-    }
-
-    /// A test that failed while it held the lock left nothing half done.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn log_file(&self, start: u32) -> PathBuf {
-        self.path(format!("containerd-{start}.log"))
-    }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Ok(log) = self.log()
-        {
-            let said: Vec<&str> = log.lines().filter(|it| !it.contains("level=info")).collect();
-            let end = said[said.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-            eprintln!("--- what containerd warned of last ---\n{end}");
-        }
-        // The cleaner would kill it, too; but only we can reap it.
-        if let Some(mut process) = self.lock().process.take() {
-            drop(process.kill());
-            drop(process.wait());
+        if std::thread::panicking() {
+            let said = self.process.end_of_log(|line| !line.contains("level=info"));
+            eprintln!("--- what containerd warned of last ---\n{said}");
         }
     }
 }

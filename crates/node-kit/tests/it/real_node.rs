@@ -1,5 +1,7 @@
 //! Containers that really run. `scripts/test.sh` leaves out what is in `real_node::` where none can.
 
+mod files;
+
 use std::fs;
 use std::process::Command;
 
