@@ -72,6 +72,8 @@ pub struct TenantMeter {
     pub pinned_bytes: Count,
     /// Sources being read.
     pub sources: Count,
+    /// Descriptors of log files held open.
+    pub open_files: Count,
     in_flight: Mutex<BTreeSet<InFlight>>,
 }
 

@@ -323,6 +323,7 @@ impl Drop for Reader {
             slot.source.meter.sources.sub(1);
             slot.source.forget_gauges();
             self.parts.meter.open_files.sub(slot.open_files as u64);
+            slot.source.meter.open_files.sub(slot.open_files as u64);
         }
         self.forget_resting();
     }
