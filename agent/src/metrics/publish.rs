@@ -96,6 +96,8 @@ fn sinks(meter: &Meter) {
 
 fn plane(meter: &Meter, now_ns: u64) {
     gauge!(names::OPEN_FILES).set(meter.open_files.get() as f64);
+    gauge!(names::CPU_PRESSURE).set(meter.cpu_pressure.get() as f64);
+    gauge!(names::MEMORY_PRESSURE).set(meter.memory_pressure.get() as f64);
     gauge!(names::RESTING_SOURCES).set(meter.resting_sources.get() as f64);
     counter!(names::COPIED_BYTES).absolute(meter.copied_bytes.get());
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());

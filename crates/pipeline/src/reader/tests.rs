@@ -95,8 +95,9 @@ impl LogFile for Open {
     }
 }
 
-#[derive(Debug)]
-struct Plain;
+/// What it says was eased is seen by the test.
+#[derive(Debug, Default)]
+struct Plain(Arc<AtomicU64>);
 
 impl Encode for Plain {
     fn encoding(&self) -> Encoding {
@@ -113,6 +114,10 @@ impl Compress for Plain {
         Codec::None
     }
 
+    fn ease(&mut self, levels: u8) {
+        self.0.store(levels.into(), Ordering::Relaxed);
+    }
+
     fn compress(&mut self, _raw: &[u8], _out: &mut Vec<u8>) -> Result<(), CompressError> {
         unreachable!("nothing is compressed")
     }
@@ -125,6 +130,7 @@ struct Bed {
     new_lanes: Receiver<LaneReceiver>,
     lanes: Vec<LaneReceiver>,
     files: u64,
+    eased: Arc<AtomicU64>,
     /// What the sink took and does not acknowledge, if it does not.
     held: Option<Vec<Ticket>>,
     acks: AckSender,
@@ -150,10 +156,12 @@ impl Bed {
         let (acks, acked) = ack_channel();
         let unparker = Parker::new().unparker().clone();
         let door = ShipperDoor { lanes, unparker: unparker.clone() };
+        let eased = Arc::new(AtomicU64::new(0));
+        let for_sink = Arc::clone(&eased);
         let sink = ReaderSink {
             limits: BatchLimits { bytes_max: 2 * MIB, records_max: 100_000 },
-            encode: Arc::new(|| Box::new(Plain)),
-            compress: Arc::new(|| Box::new(Plain)),
+            encode: Arc::new(|| Box::new(Plain::default())),
+            compress: Arc::new(move || Box::new(Plain(Arc::clone(&for_sink)))),
         };
         let spec = BudgetSpec { reserved_bytes: 1 << 20, max_bytes: 1 << 30 };
         let budgets = Budgets::new(1 << 30, spec, usize::MAX, HashMap::new());
@@ -179,7 +187,8 @@ impl Bed {
         });
         let fs = Arc::new(Lines { clock, open_ns, sizes: Mutex::default() });
         let (lanes, held, files) = (Vec::new(), None, 0);
-        Bed { reader, fs, commands, new_lanes, lanes, files, held, acks, acked, _tracker: told }
+        let _tracker = told;
+        Bed { reader, fs, commands, new_lanes, lanes, files, eased, held, acks, acked, _tracker }
     }
 
     /// Discovery tells of a new file of so many bytes.
@@ -354,4 +363,26 @@ fn beyond_its_own_open_files_a_tenant_closes_its_own() {
     drop(bed.reader);
     assert_eq!(meter.open_files.get(), 0);
     assert!(meter.tenants().iter().all(|(_, it)| it.open_files.get() == 0));
+}
+
+#[test]
+fn a_reader_that_falls_behind_eases_and_is_as_configured_when_it_has_time() {
+    // Opening takes a twentieth of a second.
+    let mut bed = Bed::new(50_000_000);
+    let pressure =
+        |bed: &Bed| (bed.eased.load(Ordering::Relaxed), bed.reader.parts.meter.cpu_pressure.get());
+    assert_eq!(pressure(&bed), (0, 0));
+    for _ in 0..120 {
+        bed.tell("busy", 2 * MIB, false);
+        bed.tick();
+    }
+    assert_eq!(pressure(&bed), (2, 2), "it worked all the time, and more became unread");
+    while bed.read_bytes("busy") < 240 * MIB {
+        bed.tick();
+    }
+    for _ in 0..12 {
+        bed.tick();
+        bed.fs.clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
+    }
+    assert_eq!(pressure(&bed), (0, 0), "it is restored");
 }

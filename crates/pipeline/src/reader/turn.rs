@@ -86,7 +86,7 @@ impl Reader {
         bridge: bool,
         now_ns: u64,
     ) -> bool {
-        let chunk_bytes = self.parts.chunk_bytes;
+        let chunk_bytes = self.pressure.read_bytes(self.parts.chunk_bytes);
         let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
         let gather = &mut self.gathers[lane];
         let packer = &mut self.packers[gather.key.sink];
@@ -97,7 +97,10 @@ impl Reader {
         let slice_bytes = self.slice(index, bytes_max as u64);
         let Some(leave) = self.ask_limits(lane, index, slice_bytes, now_ns) else { return false };
         let grant = leave.grant;
-        let Some(permits) = self.gathers[lane].acquire(bytes_max) else {
+        let permits = self.gathers[lane].acquire(bytes_max);
+        let is_refused = permits.is_none() && self.gathers[lane].full_window().is_none();
+        self.pressure.asked(is_refused);
+        let Some(permits) = permits else {
             self.settle_limits(index, grant, (0, 0), now_ns);
             self.schedule.block(lane, index);
             return false;
