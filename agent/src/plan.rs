@@ -123,6 +123,11 @@ pub(crate) fn resolve(
             .iter()
             .map(|it| (Arc::from(&*it.name), budget(&it.memory)))
             .collect::<HashMap<_, _>>(),
+        windows: settings
+            .tenants
+            .iter()
+            .filter_map(|it| Some((Arc::from(&*it.name), it.in_flight_bytes_max?)))
+            .collect(),
         limits: limits::of(settings),
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),

@@ -45,6 +45,9 @@ pub(crate) const PAYLOAD_BYTES: &str = "logferry_payload_bytes_total";
 pub(crate) const RETRIES: &str = "logferry_retries_total";
 pub(crate) const LANES_RETRYING: &str = "logferry_lanes_retrying";
 pub(crate) const OPEN_FILES: &str = "logferry_open_files";
+pub(crate) const CPU_PRESSURE: &str = "logferry_cpu_pressure";
+pub(crate) const MEMORY_PRESSURE: &str = "logferry_memory_pressure";
+pub(crate) const TENANT_OPEN_FILES: &str = "logferry_tenant_open_files";
 pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
@@ -82,7 +85,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 53] = [
+pub(crate) const ALL: [Metric; 56] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -128,6 +131,7 @@ pub(crate) const ALL: [Metric; 53] = [
         "bytes of removed files that keep their disk until they are read",
     ),
     gauge(SOURCES, "tenant", "sources being read"),
+    gauge(TENANT_OPEN_FILES, "tenant", "log files of the tenant held open"),
     gauge(OLDEST_UNACKED_SECONDS, "tenant", "age of the oldest bytes read and not acknowledged"),
     gauge(MEMORY_USED_BYTES, "tenant", "memory of bytes in flight, of the tenant's budget"),
     Metric {
@@ -155,6 +159,16 @@ pub(crate) const ALL: [Metric; 53] = [
         "payloads not kept, for want of room or by the disk: what is at risk may become a gap: should alert",
     ),
     gauge(OPEN_FILES, "", "log files held open"),
+    gauge(
+        CPU_PRESSURE,
+        "",
+        "how far readers go that are short of CPU, 2 each at most: larger batches, cheaper compression",
+    ),
+    gauge(
+        MEMORY_PRESSURE,
+        "",
+        "how far readers go that are short of memory, 2 each at most: smaller reads",
+    ),
     gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
     counter(READ_ERRORS, "", "errors of opening or reading log files, each try counted"),

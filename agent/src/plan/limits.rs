@@ -32,6 +32,7 @@ fn tenant(settings: &TenantSettings) -> TenantLimits {
             crd::AtLimit::ShedOldest => AtLimit::ShedOldest,
         },
         max_lag_ns: limits.max_lag.map(nanoseconds),
+        open_files_max: settings.open_files_max.map(|it| it as u64),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AtLimit, Settings, TenantSettings};
+use crd::{AtLimit, Settings};
 
 use super::kafka;
 
@@ -11,21 +11,13 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
         kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
     }
     for tenant in &settings.tenants {
-        for (field, is_written) in fields(tenant) {
-            ensure!(!is_written, "LogTenant {}: {field}: not built yet; remove it", tenant.name);
-        }
+        ensure!(
+            tenant.limits.at_limit != AtLimit::Spool,
+            "LogTenant {}: limits.atLimit: `spool` is not built yet; remove it",
+            tenant.name
+        );
     }
     Ok(())
-}
-
-/// Fields of a LogTenant, and whether they say anything.
-fn fields(tenant: &TenantSettings) -> [(&'static str, bool); 3] {
-    let limits = &tenant.limits;
-    [
-        ("limits.atLimit", limits.at_limit == AtLimit::Spool),
-        ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
-        ("openFiles", tenant.open_files_max.is_some()),
-    ]
 }
 
 #[cfg(test)]
@@ -35,8 +27,15 @@ mod tests {
     fn refusal(kind: &str, spec: &str) -> Option<String> {
         let header = "apiVersion: logferry.dev/v1alpha1";
         let of_config = if kind == "LogConfig" { "source: {containers: {}}, " } else { "" };
+        let agent = if kind == "Agent" {
+            String::new()
+        } else {
+            format!(
+                "{{{header}, kind: Agent, metadata: {{name: a}}, spec: {{spool: {{}}}}}}\n---\n"
+            )
+        };
         let text = format!(
-            "{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
+            "{agent}{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
              {{{header}, kind: {kind}, metadata: {{name: it}}, spec: {{{of_config}{spec}}}}}\n"
         );
         let file = crd::ConfigFile { path: "t.yaml".into(), bytes: Ok(text.into_bytes()) };
@@ -46,19 +45,13 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
-        let cases = [
-            ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
-            ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
-        ];
-        for (kind, spec, begin) in cases {
-            let refusal = refusal(kind, spec).unwrap_or_default();
-            assert!(refusal.starts_with(begin), "{spec}: {refusal}");
-        }
+        let refused = refusal("LogTenant", "limits: {atLimit: spool}").unwrap_or_default();
+        assert!(refused.starts_with("LogTenant it: limits.atLimit:"), "{refused}");
         for (kind, spec) in [
             ("Agent", "limits: {bytesPerSecond: 1MiB}"),
             (
                 "LogTenant",
-                "weight: 99, pinnedBytes: 0, sinks: [default], limits: {recordsPerSecond: 1}",
+                "weight: 99, pinnedBytes: 0, inFlightBytes: 1MiB, openFiles: 9, limits: {recordsPerSecond: 1}",
             ),
             ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
         ] {

@@ -39,6 +39,10 @@ pub trait Compress: Send + Debug {
         false
     }
 
+    /// Compresses cheaper from now on, as CPU is short: 0 is as configured, 1 half of it, 2 as cheap as there is. What it
+    /// makes is of the same codec. Without effect where there is but one level.
+    fn ease(&mut self, _levels: u8) {}
+
     /// Replaces `out` by the compressed form of `raw`.
     ///
     /// # Errors

@@ -72,6 +72,8 @@ pub struct TenantMeter {
     pub pinned_bytes: Count,
     /// Sources being read.
     pub sources: Count,
+    /// Descriptors of log files held open.
+    pub open_files: Count,
     in_flight: Mutex<BTreeSet<InFlight>>,
 }
 
@@ -136,6 +138,10 @@ pub struct Meter {
     sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkMeter>>>,
     /// Descriptors of log files held open.
     pub open_files: Count,
+    /// Levels of readers that are short of CPU, together.
+    pub cpu_pressure: Count,
+    /// Levels of readers that are short of memory, together.
+    pub memory_pressure: Count,
     /// Sources of which only where they stand is kept.
     pub resting_sources: Count,
     /// Bytes copied to join or unescape records.

@@ -96,12 +96,9 @@ impl DataPlane {
             Arc::clone(&world.observe),
         )
         .marking(acks.stored_mark());
-        let budgets = Arc::new(Budgets::new(
-            plan.pool_bytes,
-            plan.default_budget,
-            plan.default_reserves,
-            plan.budgets,
-        ));
+        let budgets =
+            Budgets::new(plan.pool_bytes, plan.default_budget, plan.default_reserves, plan.budgets);
+        let budgets = Arc::new(budgets.windowed(plan.windows));
         let weights = plan.limits.weights();
         let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));

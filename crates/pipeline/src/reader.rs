@@ -34,6 +34,7 @@ mod hold;
 mod open_ring;
 mod pace;
 mod pack;
+mod pressure;
 mod relief;
 mod rest;
 mod settle;
@@ -51,6 +52,7 @@ use open_ring::OpenRing;
 use pace::{Naps, Pace, SLICE_NS};
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
+use pressure::Pressure;
 use rest::Seat;
 use starting::Starting;
 pub use waits::WaitsFor;
@@ -136,6 +138,7 @@ pub struct Reader {
     packers: Vec<Packer>,
     holds: Holds,
     starting: Starting,
+    pressure: Pressure,
     is_stopping: bool,
 }
 
@@ -187,13 +190,22 @@ impl Reader {
             holds: Holds::default(),
             open: OpenRing::default(),
             starting: Starting::default(),
+            pressure: Pressure::default(),
             is_stopping: false,
         }
     }
 
     /// Takes commands, then turns, then hands over.
     pub fn tick(&mut self) -> Tick {
-        let mut now_ns = self.parts.clock.monotonic_ns();
+        let begin_ns = self.parts.clock.monotonic_ns();
+        self.feel_pressure(begin_ns);
+        let tick = self.work(begin_ns);
+        self.pressure.ticked(begin_ns, tick == Tick::Busy);
+        tick
+    }
+
+    fn work(&mut self, begin_ns: u64) -> Tick {
+        let mut now_ns = begin_ns;
         let mut worked = self.take_commands(now_ns) | self.begin_one(now_ns);
         if worked {
             now_ns = self.parts.clock.monotonic_ns();
@@ -226,8 +238,10 @@ impl Reader {
                 now_ns = self.parts.clock.monotonic_ns();
             }
         }
+        let gathers_on = self.pressure.gathers_on(worked && !self.is_stopping, now_ns);
         for (lane, gather) in self.gathers.iter_mut().enumerate() {
-            let is_quiet = self.is_stopping || self.schedule.is_quiet(lane);
+            let is_over = !gathers_on || self.schedule.is_blocked(lane);
+            let is_quiet = self.is_stopping || is_over && self.schedule.is_quiet(lane);
             gather.flush(is_quiet, &mut self.packers[gather.key.sink]);
         }
         if worked && !self.is_stopping {
@@ -323,7 +337,9 @@ impl Drop for Reader {
             slot.source.meter.sources.sub(1);
             slot.source.forget_gauges();
             self.parts.meter.open_files.sub(slot.open_files as u64);
+            slot.source.meter.open_files.sub(slot.open_files as u64);
         }
         self.forget_resting();
+        self.forget_pressure();
     }
 }

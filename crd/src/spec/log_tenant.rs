@@ -29,7 +29,7 @@ pub struct LogTenantSpec {
     /// Most that the spool holds of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool_bytes: Option<ByteSize>,
-    /// Most that is on its way to sinks.
+    /// Most bytes of its files that are read and not acknowledged, over all its sinks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight_bytes: Option<ByteSize>,
     /// Most of its files that are open at a time.

@@ -8,13 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::bounded;
 use crossbeam::sync::Parker;
-use flow::{Codec, Compress, CompressError, Context, Encode, Encoding, RecordFlags, Section};
+use flow::{
+    AckSender, Acked, Codec, Compress, CompressError, Context, Encode, Encoding, RecordFlags,
+    Section, Ticket, ack_channel,
+};
 
 use super::*;
 use crate::budgets::BudgetSpec;
 use crate::frame::Format;
 use crate::fs::{FileId, FileKind, Fs, LogFile, Stat};
 use crate::lane::{LaneReceiver, ShipperDoor};
+use crate::limits::{LimitPlan, TenantLimits};
+use crate::meter::TenantMeter;
 use crate::source::{SeenFile, SourceOptions, SourceSpec, StartAt};
 
 const KIB: u64 = 1 << 10;
@@ -90,8 +95,9 @@ impl LogFile for Open {
     }
 }
 
-#[derive(Debug)]
-struct Plain;
+/// What it says was eased is seen by the test.
+#[derive(Debug, Default)]
+struct Plain(Arc<AtomicU64>);
 
 impl Encode for Plain {
     fn encoding(&self) -> Encoding {
@@ -108,6 +114,10 @@ impl Compress for Plain {
         Codec::None
     }
 
+    fn ease(&mut self, levels: u8) {
+        self.0.store(levels.into(), Ordering::Relaxed);
+    }
+
     fn compress(&mut self, _raw: &[u8], _out: &mut Vec<u8>) -> Result<(), CompressError> {
         unreachable!("nothing is compressed")
     }
@@ -120,21 +130,38 @@ struct Bed {
     new_lanes: Receiver<LaneReceiver>,
     lanes: Vec<LaneReceiver>,
     files: u64,
+    eased: Arc<AtomicU64>,
+    /// What the sink took and does not acknowledge, if it does not.
+    held: Option<Vec<Ticket>>,
+    acks: AckSender,
+    acked: Receiver<Vec<Acked>>,
     _tracker: Receiver<TrackerCommand>,
 }
 
 impl Bed {
-    fn new(open_ns: u64, open_files_max: u64) -> Bed {
+    fn new(open_ns: u64) -> Bed {
+        Bed::limited(open_ns, u64::MAX, HashMap::new(), LimitPlan::default())
+    }
+
+    fn limited(
+        open_ns: u64,
+        open_files_max: u64,
+        windows: HashMap<Arc<str>, usize>,
+        limits: LimitPlan,
+    ) -> Bed {
         let clock = Arc::new(WorkClock(AtomicU64::new(1_000_000_000)));
         let (commands, for_reader) = bounded(20_000);
         let (tracker, told) = bounded(100_000);
         let (lanes, new_lanes) = bounded(100);
+        let (acks, acked) = ack_channel();
         let unparker = Parker::new().unparker().clone();
         let door = ShipperDoor { lanes, unparker: unparker.clone() };
+        let eased = Arc::new(AtomicU64::new(0));
+        let for_sink = Arc::clone(&eased);
         let sink = ReaderSink {
             limits: BatchLimits { bytes_max: 2 * MIB, records_max: 100_000 },
-            encode: Arc::new(|| Box::new(Plain)),
-            compress: Arc::new(|| Box::new(Plain)),
+            encode: Arc::new(|| Box::new(Plain::default())),
+            compress: Arc::new(move || Box::new(Plain(Arc::clone(&for_sink)))),
         };
         let spec = BudgetSpec { reserved_bytes: 1 << 20, max_bytes: 1 << 30 };
         let budgets = Budgets::new(1 << 30, spec, usize::MAX, HashMap::new());
@@ -144,8 +171,8 @@ impl Bed {
             discovery: DiscoveryDoor::new(unparker.clone()).0,
             tracker,
             lanes: Arc::new(LaneDirectory::new(vec![vec![door]])),
-            budgets: Arc::new(budgets),
-            limits: Arc::default(),
+            budgets: Arc::new(budgets.windowed(windows)),
+            limits: Arc::new(Limits::new(limits, 0)),
             chunk_bytes: CHUNK,
             buffers: Arc::new(Buffers::new(CHUNK)),
             ledger: Arc::default(),
@@ -159,7 +186,9 @@ impl Bed {
             id_step: 1,
         });
         let fs = Arc::new(Lines { clock, open_ns, sizes: Mutex::default() });
-        Bed { reader, fs, commands, new_lanes, lanes: Vec::new(), files: 0, _tracker: told }
+        let (lanes, held, files) = (Vec::new(), None, 0);
+        let _tracker = told;
+        Bed { reader, fs, commands, new_lanes, lanes, files, eased, held, acks, acked, _tracker }
     }
 
     /// Discovery tells of a new file of so many bytes.
@@ -196,18 +225,27 @@ impl Bed {
         self.reader.tick();
         self.lanes.extend(self.new_lanes.try_iter());
         let taken = self.lanes.iter().flat_map(|it| it.payloads.try_iter());
-        taken.flat_map(|it| it.tickets).for_each(std::mem::forget);
+        let tickets: Vec<Ticket> = taken.flat_map(|it| it.tickets).collect();
+        self.acked.try_iter().for_each(drop);
+        match &mut self.held {
+            Some(held) => held.extend(tickets),
+            None => self.acks.complete(tickets),
+        }
+    }
+
+    fn meter(&self, tenant: &str) -> Arc<TenantMeter> {
+        self.reader.parts.meter.tenant(&Arc::from(tenant))
     }
 
     fn read_bytes(&self, tenant: &str) -> u64 {
-        self.reader.parts.meter.tenant(&Arc::from(tenant)).read_bytes.get()
+        self.meter(tenant).read_bytes.get()
     }
 }
 
 #[test]
 fn news_of_one_tenant_are_not_billed_to_the_tenant_whose_turn_is_next() {
     // Opening takes as long as forty chunks.
-    let mut bed = Bed::new(5_000_000, u64::MAX);
+    let mut bed = Bed::new(5_000_000);
     bed.tell("left", 1 << 30, false);
     bed.tell("right", 1 << 30, false);
     (0..10).for_each(|_| bed.tick());
@@ -227,7 +265,7 @@ fn news_of_one_tenant_are_not_billed_to_the_tenant_whose_turn_is_next() {
 
 #[test]
 fn a_file_that_was_there_before_is_read_early_beside_a_thousand_of_another_tenant() {
-    let mut bed = Bed::new(0, u64::MAX);
+    let mut bed = Bed::new(0);
     (0..1000).for_each(|_| bed.tell("many", MIB, true));
     bed.tell("single", MIB, true);
     while bed.read_bytes("single") < MIB {
@@ -245,7 +283,7 @@ fn a_file_that_was_there_before_is_read_early_beside_a_thousand_of_another_tenan
 
 #[test]
 fn all_sources_are_begun_and_hold_their_files_although_the_sink_takes_nothing() {
-    let mut bed = Bed::new(0, u64::MAX);
+    let mut bed = Bed::new(0);
     (0..500).for_each(|_| bed.tell("stuck", MIB, true));
     bed.reader.tick();
     let awake = |bed: &Bed| bed.reader.slots.iter().flatten().count();
@@ -255,4 +293,96 @@ fn all_sources_are_begun_and_hold_their_files_although_the_sink_takes_nothing() 
     }
     assert_eq!(awake(&bed), 500);
     assert_eq!(bed.reader.parts.meter.open_files.get(), 500);
+}
+
+#[test]
+fn no_more_of_a_tenant_is_read_and_not_acknowledged_than_its_window_has() {
+    const WINDOW: usize = 5 * CHUNK / 2;
+    let windows = HashMap::from([(Arc::from("narrow"), WINDOW)]);
+    let mut bed = Bed::limited(0, u64::MAX, windows, LimitPlan::default());
+    bed.held = Some(Vec::new());
+    ["narrow", "narrow", "wide"].iter().for_each(|it| bed.tell(it, 8 * MIB, false));
+    (0..20).for_each(|_| bed.tick());
+    let read = bed.read_bytes("narrow");
+    assert!((WINDOW as u64 - CHUNK as u64..=WINDOW as u64).contains(&read), "{read}");
+    assert_eq!(bed.read_bytes("wide"), 8 * MIB, "nobody else waits");
+    let report = bed.reader.report();
+    let waits: Vec<_> = report.awake.iter().filter_map(|it| it.waits_for).collect();
+    let used_bytes = usize::try_from(read).unwrap();
+    assert_eq!(waits, [WaitsFor::Window { used_bytes }; 2]);
+    // Once acknowledged, it goes on, by no more at a time.
+    for _ in 0..10 {
+        let before = bed.read_bytes("narrow");
+        bed.acks.complete(bed.held.replace(Vec::new()).unwrap());
+        (0..3).for_each(|_| bed.tick());
+        let more = bed.read_bytes("narrow") - before;
+        assert!(more > 0 && more <= WINDOW as u64, "{more}");
+    }
+    bed.acks.complete(bed.held.take().unwrap());
+    (0..200).for_each(|_| bed.tick());
+    assert_eq!(bed.read_bytes("narrow"), 2 * 8 * MIB);
+}
+
+#[test]
+fn a_flood_of_files_closes_no_file_of_a_tenant_within_its_share() {
+    let mut bed = Bed::limited(0, 40, HashMap::new(), LimitPlan::default());
+    (0..10).for_each(|_| bed.tell("calm", 100, false));
+    (0..5).for_each(|_| bed.tick());
+    assert_eq!(bed.meter("calm").open_files.get(), 10);
+    for _ in 0..500 {
+        bed.tell("flood", 100, false);
+        bed.tick();
+        assert_eq!(bed.meter("calm").open_files.get(), 10);
+        assert!(bed.reader.parts.meter.open_files.get() <= 40);
+    }
+    assert_eq!(bed.meter("flood").open_files.get(), 30, "what nobody else uses");
+    assert_eq!(bed.read_bytes("flood"), 500 * 100);
+    // Who comes later has a share too, at the cost of the one that has most.
+    (0..10).for_each(|_| bed.tell("late", 100, false));
+    (0..5).for_each(|_| bed.tick());
+    let open = ["calm", "flood", "late"].map(|it| bed.meter(it).open_files.get());
+    assert_eq!(open, [10, 20, 10]);
+}
+
+#[test]
+fn beyond_its_own_open_files_a_tenant_closes_its_own() {
+    let limited = TenantLimits { open_files_max: Some(4), ..TenantLimits::default() };
+    let tenants = HashMap::from([(Arc::from("limited"), limited)]);
+    let limits = LimitPlan { tenants, ..LimitPlan::default() };
+    let mut bed = Bed::limited(0, 1000, HashMap::new(), limits);
+    for _ in 0..50 {
+        bed.tell("limited", 100, false);
+        bed.tell("other", 100, false);
+        bed.tick();
+        assert!(bed.meter("limited").open_files.get() <= 4);
+    }
+    (0..5).for_each(|_| bed.tick());
+    assert_eq!(bed.meter("other").open_files.get(), 50);
+    assert_eq!([bed.read_bytes("limited"), bed.read_bytes("other")], [5000, 5000]);
+    let meter = Arc::clone(&bed.reader.parts.meter);
+    drop(bed.reader);
+    assert_eq!(meter.open_files.get(), 0);
+    assert!(meter.tenants().iter().all(|(_, it)| it.open_files.get() == 0));
+}
+
+#[test]
+fn a_reader_that_falls_behind_eases_and_is_as_configured_when_it_has_time() {
+    // Opening takes a twentieth of a second.
+    let mut bed = Bed::new(50_000_000);
+    let pressure =
+        |bed: &Bed| (bed.eased.load(Ordering::Relaxed), bed.reader.parts.meter.cpu_pressure.get());
+    assert_eq!(pressure(&bed), (0, 0));
+    for _ in 0..120 {
+        bed.tell("busy", 2 * MIB, false);
+        bed.tick();
+    }
+    assert_eq!(pressure(&bed), (2, 2), "it worked all the time, and more became unread");
+    while bed.read_bytes("busy") < 240 * MIB {
+        bed.tick();
+    }
+    for _ in 0..12 {
+        bed.tick();
+        bed.fs.clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
+    }
+    assert_eq!(pressure(&bed), (0, 0), "it is restored");
 }
