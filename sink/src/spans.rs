@@ -33,7 +33,7 @@ pub(crate) fn add(
 }
 
 /// The later position of a generation counts.
-fn replace(positions: &mut Vec<Position>, later: Position) {
+pub(crate) fn replace(positions: &mut Vec<Position>, later: Position) {
     match positions.iter_mut().find(|known| known.generation == later.generation) {
         Some(known) => *known = later,
         None => positions.push(later),
