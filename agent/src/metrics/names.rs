@@ -68,6 +68,7 @@ pub(crate) const SPOOL_PAYLOADS: &str = "logferry_spool_payloads";
 pub(crate) const SPOOL_KEPT_BYTES: &str = "logferry_spool_kept_bytes_total";
 pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total";
 pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
+pub(crate) const SPOOL_RELEASED_BYTES: &str = "logferry_spool_released_bytes_total";
 pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
 pub(crate) const RELOADS: &str = "logferry_config_reloads_total";
 pub(crate) const RELOAD_FAILURES: &str = "logferry_config_reload_failures_total";
@@ -85,7 +86,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 56] = [
+pub(crate) const ALL: [Metric; 57] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -152,6 +153,11 @@ pub(crate) const ALL: [Metric; 56] = [
     gauge(SPOOL_PAYLOADS, "sink, tenant", "payloads in the spool that the sink does not have yet"),
     counter(SPOOL_KEPT_BYTES, "sink", "bytes of payloads kept in the spool"),
     counter(SPOOL_KEPT_PAYLOADS, "sink", "payloads kept in the spool"),
+    counter(
+        SPOOL_RELEASED_BYTES,
+        "tenant",
+        "bytes that a full spool let go of; they had counted as delivered, and become gaps `spool_full`: should alert",
+    ),
     counter(SPOOL_DRAINED_PAYLOADS, "sink", "payloads out of the spool that the sink took"),
     counter(
         SPOOL_REFUSALS,

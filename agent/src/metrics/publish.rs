@@ -69,6 +69,7 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
     counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());
     counter!(names::FILTERED_BYTES, &labels).absolute(filtered);
+    counter!(names::SPOOL_RELEASED_BYTES, &labels).absolute(meter.released_bytes.get());
     gauge!(names::IN_FLIGHT_BYTES, &labels).set(read.saturating_sub(out) as f64);
     gauge!(names::LAG_BYTES, &labels).set(meter.lag_bytes.get() as f64);
     gauge!(names::AT_RISK_BYTES, &labels).set(meter.risk_bytes.get() as f64);

@@ -64,6 +64,8 @@ pub struct TenantMeter {
     pub gap_bytes: [Count; GapReason::ALL.len() + 1],
     /// Gaps declared and acknowledged, by reason code. Some have no bytes: their size nobody can know.
     pub gaps: [Count; GapReason::ALL.len() + 1],
+    /// Bytes that had counted as delivered, and that a full spool let go of: they become gaps.
+    pub released_bytes: Count,
     /// Bytes known to be unread.
     pub lag_bytes: Count,
     /// … of which the next rotation removes so many.

@@ -104,9 +104,31 @@ impl Spooling {
     /// more and are gone with this process.
     fn is_at_risk(&self, tenant: &Arc<str>) -> bool {
         let meter = self.meter.as_ref().map(|it| it.tenant(tenant));
-        let is_at_risk =
-            meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0);
-        is_at_risk || self.is_stopping
+        meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0)
+    }
+
+    /// Keeps a payload; if its files cannot wait and there is no room, the tenant's oldest go for it.
+    fn keep_for(
+        &mut self,
+        payload: Payload,
+        direct: &dyn Sink,
+        can_wait: bool,
+    ) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        let refused = match self.keep(payload, direct) {
+            Err(refused) if matches!(refused.why, SinkError::Retry(_)) && !can_wait => refused,
+            kept => return kept,
+        };
+        let Refused { payload, .. } = *refused;
+        let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len() as u64);
+        match self.parts.spool.make_room(&tenant, bytes) {
+            Ok(released_bytes) => {
+                if let Some(meter) = &self.meter {
+                    meter.tenant(&tenant).released_bytes.add(released_bytes);
+                }
+                self.keep(payload, direct)
+            }
+            Err(why) => Err(Box::new(Refused { payload, why })),
+        }
     }
 
     /// Keeps a payload; before the first of a tenant, copies of those that are on their way: there is no hole
@@ -224,7 +246,8 @@ impl Shipper {
             return None;
         }
         let waits = is_held.then_some(false);
-        if spooling.is_at_risk(tenant) {
+        let is_at_risk = spooling.is_at_risk(tenant);
+        if is_at_risk || spooling.is_stopping {
             // Once the last byte at risk is read it waits in memory: in the lane, and two by each reader.
             lane.read_at_risk = LANE_PAYLOADS_MAX + 2 * self.readers.len();
         } else if lane.read_at_risk == 0 {
@@ -236,7 +259,9 @@ impl Shipper {
         let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
         let Some(payload) = payload else { return waits };
         let bytes = payload.block.len() as u64;
-        let refused = match spooling.keep(payload, &*self.parts.sink) {
+        // What was read for a stop is in its files still.
+        let can_wait = !is_at_risk && spooling.is_stopping;
+        let refused = match spooling.keep_for(payload, &*self.parts.sink, can_wait) {
             Ok(spent) => {
                 lane.read_at_risk -= 1;
                 self.meter.kept_payloads.add(1);

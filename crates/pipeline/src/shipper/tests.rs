@@ -73,6 +73,8 @@ impl Sink for FakeSink {
 #[derive(Debug, Default)]
 struct Kept {
     is_full: bool,
+    /// Its oldest may go for what is newer.
+    gives: bool,
     payloads: VecDeque<(Payload, bool)>,
     on_its_way: usize,
 }
@@ -101,6 +103,11 @@ impl Spool for FakeSpool {
     }
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
         self.push(payload, true)
+    }
+    fn make_room(&mut self, _tenant: &str, _bytes: u64) -> Result<u64, SinkError> {
+        let mut kept = self.0.lock().unwrap();
+        kept.is_full &= !kept.gives;
+        Ok(if kept.gives { 7 } else { 0 })
     }
     fn forget_copies(&mut self, _tenant: &str) {
         self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);
@@ -407,6 +414,31 @@ fn a_full_spool_leaves_the_lane_waiting_for_its_sink() {
     assert!(bed.kept().is_empty() && !bed.shipper.is_empty());
     bed.refuse("a", false);
     assert_eq!(bed.at(3 * SECOND_NS), ["a1"]);
+}
+
+#[test]
+fn a_full_spool_gives_its_oldest_only_for_what_cannot_wait() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    let fill = |bed: &Bed| {
+        (bed.kept.lock().unwrap().is_full, bed.kept.lock().unwrap().gives) = (true, true)
+    };
+    fill(&bed);
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert_eq!(bed.kept(), ["1"]);
+    let released = || bed.meter.tenant(&Arc::from("a")).released_bytes.get();
+    assert_eq!(released(), 7);
+    bed.risk(0);
+    // Those that may have been read while they were at risk; then what a stop finds.
+    (2..5).for_each(|_| bed.push(0, "a", "more"));
+    bed.at(4 * SECOND_NS);
+    fill(&bed);
+    bed.shipper.stop();
+    bed.at(6 * SECOND_NS);
+    assert!(bed.kept.lock().unwrap().is_full && !bed.shipper.is_empty());
 }
 
 #[test]
