@@ -112,6 +112,7 @@ fn definition(kind: Kind, names: &Names, spec: Value) -> Value {
     }
     let mut schema = json!({
         "type": "object",
+        "description": spec["description"],
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},

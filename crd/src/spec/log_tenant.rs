@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
-/// Kind `LogTenant`; its name is the tenant.
+/// A tenant, of the name of the resource: who owns logs, and how much of the node is theirs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogTenantSpec {
