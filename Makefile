@@ -17,7 +17,7 @@ help:
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make fuzz   fuzzers, FUZZ_SECONDS each (60), or only those of FUZZ_TARGETS'
-	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
+	@echo 'make lint   format, clippy, dependencies and licences, the chart and manifests, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
 	@echo 'make clean  remove what was built and downloaded'
 
@@ -37,6 +37,7 @@ kafka: build
 test:
 	@scripts/need.sh build test
 	@scripts/kafka.sh
+	@scripts/crdcheck.sh
 	scripts/test.sh
 	scripts/sim.sh
 
@@ -70,6 +71,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	scripts/deny.sh
+	scripts/deploy.sh
 	scripts/tidy.py
 
 bench: build
