@@ -18,7 +18,7 @@ help:
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
 	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
 	@echo 'make fuzz   fuzzers, FUZZ_SECONDS each (60), or only those of FUZZ_TARGETS'
-	@echo 'make lint   format, clippy, dependencies and licences, tidiness'
+	@echo 'make lint   format, clippy, dependencies and licences, the chart and manifests, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
 	@echo 'make clean  remove what was built and downloaded'
 
@@ -38,6 +38,7 @@ kafka: build
 test:
 	@scripts/need.sh build test node
 	@scripts/kafka.sh
+	@scripts/crdcheck.sh
 	scripts/test.sh
 	scripts/sim.sh
 
@@ -77,6 +78,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	scripts/deny.sh
+	scripts/deploy.sh
 	scripts/tidy.py
 
 bench: build

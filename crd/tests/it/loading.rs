@@ -76,6 +76,17 @@ fn the_same_in_other_words_is_equal() {
 }
 
 #[test]
+fn a_resource_is_read_as_a_cluster_gives_it_out() {
+    let written = settings(&format!("{SINK}---\n{CONFIG}"));
+    let given = CONFIG.replace("{name: all}", "{name: all, uid: a-b, resourceVersion: '12', generation: 3, \
+        creationTimestamp: 2026-01-02T03:04:05Z, managedFields: [{manager: kubectl, fieldsV1: {'f:spec': {}}}], \
+        finalizers: [a/b], ownerReferences: [{name: x}]}");
+    let status =
+        "status: {observedGeneration: 3, conditions: [{type: Accepted, status: 'True'}]}\n";
+    assert_eq!(settings(&format!("{SINK}---\n{given}{status}")), written);
+}
+
+#[test]
 fn the_first_by_name_has_a_container_and_a_namespace() {
     let header = "---\napiVersion: logferry.dev/v1alpha1\nkind:";
     let text = format!(
