@@ -58,6 +58,8 @@ need_node() {
     command -v runc >/dev/null || packages+=(runc)
     [[ -x /usr/lib/cni/ptp ]] || packages+=(containernetworking-plugins)
     [[ -x /bin/busybox ]] || packages+=(busybox-static)
+    # Tests look for processes that were left behind.
+    command -v pgrep >/dev/null || packages+=(procps)
 }
 
 # librdkafka, the Kafka client, is compiled from the C source in its crate; .cargo/config.toml says where libssl.a is.

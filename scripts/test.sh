@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs all tests of the workspace, and ends with cargo's result lines, each with its total.
 #
-# Tests of a real node (`real_node::`) are left out where no container can run, those of a real API server
-# (`real_cluster::`) where it is not built. They are named at the end, and counted as skipped.
+# Tests of a real node (`real_node::`) are left out where no container can run, those of a real cluster
+# (`real_cluster::`) also where Kubernetes is not built. They are named at the end, and counted as skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,8 +14,12 @@ leave_out() {
     skip+=(--skip "$1")
     not_run+=("NOT RUN: $1 $2")
 }
-why=$(scripts/node.sh) || leave_out real_node:: "$why"
-why=$(scripts/kubernetes.sh --check) || leave_out real_cluster:: "$why"
+if ! why=$(scripts/node.sh); then
+    leave_out real_node:: "$why"
+    leave_out real_cluster:: "$why"
+elif ! why=$(scripts/kubernetes.sh --check); then
+    leave_out real_cluster:: "$why"
+fi
 "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- "${skip[@]}" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 echo

@@ -12,6 +12,7 @@ mod identity;
 mod multiline;
 mod plain_files;
 mod pods;
+mod real_cluster;
 mod real_node;
 mod rotation;
 mod shares;

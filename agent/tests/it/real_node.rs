@@ -1,6 +1,6 @@
 //! The agent on a real node: what it collects is written by containerd, and rotated and removed as the kubelet does.
 //!
-//! These run containers, as root. `scripts/test.sh` leaves out all of `real_node::` where none can run, and says so.
+//! These run containers, as root. `scripts/test.sh` leaves out all of `real_node::` where none can, and says so.
 //!
 //! What containerd does that our own writers (`kit/kubelet.rs`) do not, seen with 1.6.20:
 //! - Times have no zeros at their end: their width changes from line to line.
@@ -9,8 +9,8 @@
 //! - stdout and stderr are two pipes: what was written in turn may be far apart in the file, and parts of one are
 //!   between parts of the other.
 //! - A container that is killed leaves what it had written to its pipe: nothing of it is missing. When containerd
-//!   is killed, the containers live on and write to their pipes; it reads on once it is back. What it had read
-//!   and not yet written is gone before any agent could see it.
+//!   is killed, its containers live on and write to their pipes, and it reads on once it is back: lines were never
+//!   missing, though what it has in its hands at that moment may be.
 
 mod content;
 mod lives;

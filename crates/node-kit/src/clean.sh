@@ -1,20 +1,30 @@
 # Ends what lives in the folder $1 of a node, and removes it, once the other end of the input is closed.
 #
-# Whoever holds that end may have been killed, so nothing is known but the folder. Its name is also that of
-# the group of processes (cgroup) of its pods, and its socket stands in the command lines of containerd and of the
-# shims, which no death of containerd ends.
+# Whoever holds that end may have been killed, so nothing is known but the folder. Its socket stands in the command
+# lines of containerd and of the shims, which no death of containerd ends; containers descend from these. Control groups of
+# pods bear the folder's name, but for those of a kubelet, which bear the containers' ids.
 folder=$1
 name=${folder##*/}
 read -r _
 
-groups() {
-    find /sys/fs/cgroup -maxdepth 2 -type d -name "$name" 2>/dev/null
+# A process and all that descend from it.
+family() {
+    for process in "$@"; do
+        echo "$process"
+        # shellcheck disable=SC2046 # one word a process
+        family $(cat "/proc/$process/task"/*/children 2>/dev/null)
+    done
 }
 
 processes() {
-    printf '%s\n' "$folder/containerd.sock" | grep -lzxF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3
-    groups | while read -r group; do
-        find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null
+    # shellcheck disable=SC2046 # one word a process
+    family $(printf '%s\n' "$folder/containerd.sock" | grep -lzxF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3)
+}
+
+groups() {
+    find /sys/fs/cgroup -maxdepth 2 -type d -name "$name"
+    for task in "$folder"/state/io.containerd.runtime.v2.task/k8s.io/*; do
+        find /sys/fs/cgroup -maxdepth 3 -type d -path "*/k8s.io/${task##*/}"
     done
 }
 
@@ -37,7 +47,7 @@ for _ in 1 2 3; do
 done 2>/dev/null
 grep -h . "$folder"/state/io.containerd.runtime.v2.task/*/*/address 2>/dev/null | sed 's:^unix\://::' \
     | while read -r socket; do [ -S "$socket" ] && rm -f -- "$socket"; done
-groups | while read -r group; do
+groups 2>/dev/null | while read -r group; do
     find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
 done
 # What may still be mounted is not ours to remove.

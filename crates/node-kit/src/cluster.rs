@@ -129,9 +129,8 @@ impl Cluster {
             "podLogsDir": self.logs(),
             "containerLogMaxSize": "64Ki",
             "containerLogMonitorInterval": "3s",
-            // Pods go where the cleaner looks for them.
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": self.runtime.group(),
+            // Groups of the kubelet's own would stay behind.
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
             "failCgroupV1": false,
