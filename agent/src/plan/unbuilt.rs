@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AtLimit, Settings, TenantSettings};
+use crd::{Settings, TenantSettings};
 
 use super::kafka;
 
@@ -19,10 +19,8 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// Fields of a LogTenant, and whether they say anything.
-fn fields(tenant: &TenantSettings) -> [(&'static str, bool); 3] {
-    let limits = &tenant.limits;
+fn fields(tenant: &TenantSettings) -> [(&'static str, bool); 2] {
     [
-        ("limits.atLimit", limits.at_limit == AtLimit::Spool),
         ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
         ("openFiles", tenant.open_files_max.is_some()),
     ]
