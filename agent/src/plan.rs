@@ -34,6 +34,7 @@ use crate::place;
 mod credentials;
 mod kafka;
 mod limits;
+mod owed;
 mod spool;
 mod unbuilt;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod worlds;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
+pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 use spool::{OpenSpool, Spools};
 
 /// A plan, and the queues that its sinks write to.
@@ -82,6 +84,11 @@ pub(crate) fn resolve(
     let agent = &settings.agent;
     let mut opened_stores = Stores::default();
     let spools = Spools::of(settings);
+    let undrained = undrained(settings);
+    undrained.iter().for_each(|it| tracing::warn!("{it}"));
+    if let Err(error) = owed::remember(settings, &undrained) {
+        tracing::warn!("where the spool is, is not remembered: {error:#}");
+    }
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
         let opened =
@@ -105,6 +112,8 @@ pub(crate) fn resolve(
         reserved_bytes: it.reserved_bytes,
         max_bytes: it.max_bytes,
     };
+    let present = settings.sinks.len() - absent.len();
+    let has_spools = opened_stores.spools.len() == present;
     let plan = PlanePlan {
         rules: settings
             .log_configs
@@ -128,7 +137,7 @@ pub(crate) fn resolve(
             .iter()
             .filter_map(|it| Some((Arc::from(&*it.name), it.in_flight_bytes_max?)))
             .collect(),
-        limits: limits::of(settings),
+        limits: limits::of(settings, has_spools),
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),

@@ -18,6 +18,7 @@ pub(crate) fn run(options: &CheckOptions) -> Outcome {
             if !settings.warnings.is_empty() {
                 eprintln!("{}", settings.warnings);
             }
+            plan::undrained(&settings).iter().for_each(|it| eprintln!("warning: {it}"));
             let (configs, sinks) = (settings.log_configs.len(), settings.sinks.len());
             writeln!(out, "ok: {configs} LogConfigs, {sinks} LogSinks; what it comes to:")?;
             writeln!(out, "{}", settings.describe())?;

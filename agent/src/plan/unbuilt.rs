@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AtLimit, LogConfigSettings, Settings, SourceSettings};
+use crd::{LogConfigSettings, Settings, SourceSettings};
 
 use super::kafka;
 
@@ -9,13 +9,6 @@ use super::kafka;
 pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
     for sink in &settings.sinks {
         kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
-    }
-    for tenant in &settings.tenants {
-        ensure!(
-            tenant.limits.at_limit != AtLimit::Spool,
-            "LogTenant {}: limits.atLimit: `spool` is not built yet; remove it",
-            tenant.name
-        );
     }
     for config in &settings.log_configs {
         for (field, is_written) in fields_of_config(config) {
@@ -53,15 +46,8 @@ mod tests {
         let header = "apiVersion: logferry.dev/v1alpha1";
         let is_config = kind == "LogConfig" && !spec.contains("source:");
         let of_config = if is_config { "source: {containers: {}}, " } else { "" };
-        let agent = if kind == "Agent" {
-            String::new()
-        } else {
-            format!(
-                "{{{header}, kind: Agent, metadata: {{name: a}}, spec: {{spool: {{}}}}}}\n---\n"
-            )
-        };
         let text = format!(
-            "{agent}{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
+            "{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
              {{{header}, kind: {kind}, metadata: {{name: it}}, spec: {{{of_config}{spec}}}}}\n"
         );
         let file = crd::ConfigFile { path: "t.yaml".into(), bytes: Ok(text.into_bytes()) };
@@ -71,14 +57,8 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
-        let cases = [
-            ("LogTenant", "limits: {atLimit: spool}", "LogTenant it: limits.atLimit:"),
-            ("LogConfig", "sampling: {oneIn: 9}", "LogConfig it: sampling:"),
-        ];
-        for (kind, spec, begin) in cases {
-            let refusal = refusal(kind, spec).unwrap_or_default();
-            assert!(refusal.starts_with(begin), "{spec}: {refusal}");
-        }
+        let refused = refusal("LogConfig", "sampling: {oneIn: 9}").unwrap_or_default();
+        assert!(refused.starts_with("LogConfig it: sampling:"), "{refused}");
         let selections = [
             ("namespaceSelector", "{}"),
             ("podSelector", "{}"),

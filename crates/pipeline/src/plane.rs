@@ -111,7 +111,7 @@ impl DataPlane {
         let buffers = Arc::new(Buffers::new(buffer_bytes_max(&sinks)));
         let mut shipping = Shipping::default();
         for sink in plan.sinks {
-            shipping.start(sink, &acks, &world, &doorbells, &buffers, &threads)?;
+            shipping.start(sink, &acks, &world, &doorbells, (&buffers, &limits), &threads)?;
         }
 
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
@@ -270,7 +270,7 @@ impl Shipping {
         acks: &AckSender,
         world: &World,
         readers: &[Doorbell],
-        buffers: &Arc<Buffers>,
+        (buffers, limits): (&Arc<Buffers>, &Arc<Limits>),
         threads: &Threads,
     ) -> Result<(), StartError> {
         let mut doors = Vec::new();
@@ -289,7 +289,8 @@ impl Shipping {
                 readers.to_vec(),
                 Arc::clone(buffers),
             )
-            .watching(Arc::clone(&world.meter));
+            .watching(Arc::clone(&world.meter))
+            .charging(Arc::clone(limits));
             self.threads.push(threads.spawn_shipper(self.threads.len(), shipper, parker)?);
         }
         self.doors.push(doors);

@@ -34,6 +34,8 @@ pub enum AtLimit {
     Sample(u32),
     /// They are passed over, and declared as a gap.
     ShedOldest,
+    /// They are read into the spool, without tokens, which are taken when it is drained.
+    Spool,
 }
 
 /// When a tenant's policy decides, and what it says.

@@ -8,6 +8,7 @@ use crossbeam::channel::{Sender, bounded};
 use flow::{Codec, Encoding, KeepCopy, Refused, Spool};
 
 use super::*;
+use crate::limits::{AtLimit, LimitPlan, Rates, TenantLimits};
 
 #[derive(Debug, Default)]
 struct HandClock(AtomicU64);
@@ -453,6 +454,32 @@ fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     bed.at(3 * SECOND_NS);
     assert_eq!(bed.kept(), ["1"]);
     assert!(bed.shipper.is_empty());
+}
+
+#[test]
+fn a_tenant_read_beyond_its_limit_goes_by_way_of_the_spool() {
+    let mut bed = bed_with_spool(&["a", "b"]);
+    let rates = Rates { bytes_per_second: Some(10), records_per_second: None, burst_ns: SECOND_NS };
+    let limits = TenantLimits { rates, at_limit: AtLimit::Spool, ..TenantLimits::default() };
+    let tenants = [(Arc::from("a"), limits)].into();
+    let plan = LimitPlan { tenants, ..LimitPlan::default() };
+    bed.shipper = bed.shipper.charging(Arc::new(Limits::new(plan, 0)));
+    bed.push(0, "a", "1");
+    assert_eq!(bed.at(1), ["a1"], "nothing was read beyond it");
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(20);
+    bed.push(0, "a", "2");
+    bed.push(1, "b", "1");
+    assert_eq!(bed.at(2), ["b1"]);
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(0);
+    bed.push(0, "a", "3");
+    assert!(bed.at(3).is_empty());
+    assert_eq!(bed.kept(), ["2", "3"], "what follows it, too");
+    // A token comes every tenth of a second; what is made here costs nothing.
+    assert!(bed.at(SECOND_NS / 11).is_empty());
+    let drained: Vec<String> = (1..4).flat_map(|it| bed.at(it * SECOND_NS)).collect();
+    assert_eq!(drained, ["a2", "a3"]);
+    bed.push(0, "a", "4");
+    assert_eq!(bed.at(5 * SECOND_NS), ["a4"], "all of it is drained");
 }
 
 #[test]
