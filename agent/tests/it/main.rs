@@ -33,6 +33,7 @@ mod permission;
 mod pinned;
 mod reload;
 mod resting;
+mod rights;
 mod safety;
 mod spool;
 mod state;
