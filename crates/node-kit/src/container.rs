@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Program {
     name: String,
-    image: String,
     command: Vec<String>,
     mounts: Vec<Mount>,
 }
@@ -36,17 +35,9 @@ impl Program {
     pub fn new(name: &str, command: &[&str]) -> Program {
         Program {
             name: name.to_owned(),
-            image: IMAGE.to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             mounts: Vec::new(),
         }
-    }
-
-    /// Of another image, which was imported.
-    #[must_use]
-    pub fn image(mut self, name: &str) -> Program {
-        name.clone_into(&mut self.image);
-        self
     }
 
     /// With a folder of this machine at `path`.
@@ -104,7 +95,7 @@ impl<'a> Container<'a> {
         let security = ContainerSecurityContext { namespaces: Some(pod.namespaces()) };
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: program.name.clone(), attempt }),
-            image: Some(ImageSpec { image: program.image.clone() }),
+            image: Some(ImageSpec { image: IMAGE.to_owned() }),
             command: program.command.clone(),
             mounts: program.mounts.clone(),
             labels,

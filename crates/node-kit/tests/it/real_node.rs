@@ -4,6 +4,7 @@ mod files;
 
 use std::fs;
 use std::process::Command;
+use std::thread;
 
 use node_kit::{Containerd, Program, Rotation};
 
@@ -43,15 +44,13 @@ fn a_restarted_container_has_the_next_number_and_a_log_of_its_own() {
 fn rotation_renames_what_the_runtime_wrote_and_has_it_begin_anew() {
     let node = Containerd::start().unwrap();
     let pod = node.pod("shop", "web-0").host_network().run().unwrap();
-    let app = pod.run("app", &["sh", "-c", "while read -r line; do echo $line; done </tmp/in"]);
-    assert!(app.unwrap().wait_ended().unwrap().exit_code != 0, "there is no /tmp/in");
     let write = "mkfifo /tmp/in; while :; do cat /tmp/in; done";
     let app = pod.run("app", &["sh", "-c", write]).unwrap();
     for number in 0..6 {
-        let say = format!("while ! [ -p /tmp/in ]; do :; done; echo {number} >/tmp/in");
+        let say = format!("until [ -p /tmp/in ]; do :; done; echo {number} >/tmp/in");
         app.read(&["sh", "-c", &say]).unwrap();
         while !fs::read_to_string(app.log()).unwrap().ends_with(&format!("F {number}\n")) {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         app.rotate(&Rotation::default()).unwrap();
     }
