@@ -81,6 +81,9 @@ pub(crate) fn resolve(
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
     tracing::info!("{memory}");
+    if let Some(warning) = memory.warning() {
+        tracing::warn!("{warning}");
+    }
     let agent = &settings.agent;
     let mut opened_stores = Stores::default();
     let spools = Spools::of(settings);

@@ -184,3 +184,25 @@ fn what_a_kafka_sink_says_is_described_as_itself() {
         seen.push(settings);
     }
 }
+
+#[test]
+fn two_sinks_of_one_topic_are_warned_of_and_others_are_not() {
+    let sink = |name: &str, brokers: &str, topic: &str| {
+        format!(
+            "---\napiVersion: logferry.dev/v1alpha1\nkind: LogSink\nmetadata: {{name: {name}}}\n\
+             spec: {{kafka: {{brokers: [{brokers}], topic: {topic}}}}}\n\
+             ---\napiVersion: logferry.dev/v1alpha1\nkind: LogConfig\nmetadata: {{name: {name}}}\n\
+             spec: {{sink: {name}, source: {{files: {{include: [/l/{name}]}}}}}}\n"
+        )
+    };
+    let warnings = |other: &str| {
+        let text = format!("{}{other}", sink("a", "'one:9092', 'two:9092'", "logs"));
+        settings(&text).warnings.to_string()
+    };
+    let met = warnings(&sink("b", "'two:9092'", "logs"));
+    assert!(met.contains("LogSink b: spec.kafka.topic"), "{met}");
+    assert!(met.contains("LogSink a writes there too"), "{met}");
+    for (brokers, topic) in [("'two:9092'", "other"), ("'three:9092'", "logs")] {
+        assert_eq!(warnings(&sink("b", brokers, topic)), "", "{brokers} {topic}");
+    }
+}
