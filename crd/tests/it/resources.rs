@@ -156,8 +156,20 @@ fn a_server_takes_the_definitions_and_refuses_what_the_validator_refuses() {
     assert!(good >= 20 && bad >= 60, "only {good} good samples and {bad} bad ones");
 }
 
-/// Specs with one fault each: of a ClusterLogConfig, a LogTenant, a LogSink, a LogSink's `kafka`.
+/// Specs with one fault each, by kind; `kafka` is that of a LogSink.
 const FAULTS: &[(&str, &[&str])] = &[
+    (
+        "LogConfig",
+        &[
+            "source: {containers: {}}, tenant: bank",
+            "source: {files: {include: [/etc/shadow]}}",
+            "source: {containers: {root: /etc}}",
+            "source: {containers: {namespaces: {include: [bank]}}}",
+            "source: {containers: {namespaceSelector: {}}}",
+            "source: {containers: {followLinksInto: [/etc]}}",
+            "source: {containers: {files: {include: [/../etc/shadow]}}}",
+        ],
+    ),
     (
         "ClusterLogConfig",
         &[
@@ -355,8 +367,10 @@ fn resource(kind: &str, spec: &str) -> String {
         }
         kind => (kind, if spec == "{}" { String::new() } else { spec.to_owned() }),
     };
+    let namespace = if kind == "LogConfig" { ", namespace: shop" } else { "" };
     format!(
-        "apiVersion: logferry.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: it}}\nspec: {{{spec}}}\n"
+        "apiVersion: logferry.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: it{namespace}}}\n\
+         spec: {{{spec}}}\n"
     )
 }
 
