@@ -4,6 +4,8 @@
 //! Beyond its own `openFiles` a tenant closes its own. Beyond the agent's, the tenant of most sources with
 //! open files gives first: a tenant with no more than an equal share keeps its files, whatever others open.
 
+use std::sync::Arc;
+
 use super::Reader;
 use crate::meter::TenantMeter;
 use crate::schedule::{SourceIndex, TenantIndex};
@@ -20,16 +22,15 @@ impl Reader {
         slot.source.count_unread();
         self.count_open(index, open_files);
         let Some(slot) = &self.slots[index] else { return };
-        let own_max = self.parts.limits.open_files_max(&slot.source.spec.context.tenant);
-        if own_max.is_some_and(|max| slot.source.meter.open_files.get() > max) {
-            let meter = std::sync::Arc::clone(&slot.source.meter);
-            let max = own_max.unwrap_or(u64::MAX);
-            self.close_while(tenant, |_| meter.open_files.get() > max);
+        if let Some(max) = self.parts.limits.open_files_max(&slot.source.spec.context.tenant) {
+            let meter = Arc::clone(&slot.source.meter);
+            self.close_while(tenant, || meter.open_files.get() > max);
         }
-        if self.parts.meter.open_files.get() > self.parts.open_files_max {
+        let max = self.parts.open_files_max;
+        if self.parts.meter.open_files.get() > max {
+            let meter = Arc::clone(&self.parts.meter);
             for tenant in self.open.largest_first() {
-                let max = self.parts.open_files_max;
-                self.close_while(tenant, |reader| reader.parts.meter.open_files.get() > max);
+                self.close_while(tenant, || meter.open_files.get() > max);
             }
         }
     }
@@ -54,9 +55,9 @@ impl Reader {
     }
 
     /// Closes files of the tenant's least recently active sources, each asked once.
-    fn close_while(&mut self, tenant: TenantIndex, is_over: impl Fn(&Reader) -> bool) {
+    fn close_while(&mut self, tenant: TenantIndex, is_over: impl Fn() -> bool) {
         for _ in 0..self.open.len(tenant) {
-            if !is_over(self) {
+            if !is_over() {
                 return;
             }
             let Some(index) = self.open.pop(tenant) else { return };
