@@ -6,6 +6,7 @@
 //! behind what is kept, and what the sink turns out to have is not sent twice. It does not decide when to
 //! keep, and it does not read files.
 
+mod cut;
 mod end;
 mod entries;
 mod gaps;
