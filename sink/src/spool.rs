@@ -6,6 +6,7 @@
 //! behind what is kept, and what the sink turns out to have is not sent twice. It does not decide when to
 //! keep, and it does not read files.
 
+mod cut;
 mod end;
 mod entries;
 mod gaps;
@@ -43,8 +44,8 @@ pub use survey::{Held, survey};
 const QUEUE_NAME: &str = "queue";
 /// The file of positions beside it.
 const POSITIONS_NAME: &str = "owed.json";
-/// Frames of one tenant that may be owed: each takes some memory. 64 Ki of them are 4 MiB.
-const ENTRIES_MAX: usize = 64 << 10;
+/// Frames of one tenant that may be owed: each takes some memory. 40 Ki of them are below 4 MiB.
+const ENTRIES_MAX: usize = 40 << 10;
 /// Disk that a tenant keeps although nothing is owed, in bytes.
 const IDLE_BYTES: u64 = 64 << 10;
 /// Time between two notes of what is owed, in nanoseconds: what is drained in between may be asked of the

@@ -6,7 +6,7 @@ use flow::{Codec, Encoding, GapReason, Payload, PayloadHeader, is_mutant};
 
 use super::entries::{Entries, Entry, Next};
 use super::gaps::Gaps;
-use super::{SpoolStore, part, sections};
+use super::{SpoolStore, cut, part, sections};
 use crate::queue::{FetchError, FrameId};
 
 impl SpoolStore {
@@ -27,13 +27,19 @@ impl SpoolStore {
         }
         let known = |context| entries.contexts.get(&context).cloned();
         let fetched = self.queue.fetch(tenant, frame, known).and_then(|mut it| {
+            if let Some(parts) = parts.as_deref().filter(|parts| cut::is_due(&it, parts)) {
+                match cut::cut(&it, parts) {
+                    Ok(rest) => return Ok((rest, None)),
+                    Err(why) => tracing::error!(why, "not cut: some of it is delivered twice"),
+                }
+            }
             if is_by_section && it.codec != Codec::None {
                 sections::to_compressed(&mut it.headers, &it.block).map_err(FetchError::Damaged)?;
             }
-            Ok(it)
+            Ok((it, parts.as_deref()))
         });
         match fetched {
-            Ok(fetched) => Ok(part::payload(tenant, fetched, parts.as_deref())),
+            Ok((fetched, parts)) => Ok(part::payload(tenant, fetched, parts)),
             Err(FetchError::Damaged(why)) => {
                 let lost = self.lost(tenant, entries, frame);
                 if lost.is_empty() || is_mutant("spool_skips_what_is_damaged") {
