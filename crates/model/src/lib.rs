@@ -20,6 +20,7 @@ pub mod sync;
 #[path = "../../../sink/src/spans.rs"]
 mod spans;
 pub use flow::{GapReason, Position, Span, is_mutant};
+use pipeline::lane;
 
 /// Of `crates/flow`.
 #[path = "../../flow/src"]
@@ -34,6 +35,7 @@ pub mod pipeline {
     pub mod buffers;
     pub mod doorbell;
     pub mod lane;
+    pub mod limits;
     pub mod meter;
     pub mod pins;
 

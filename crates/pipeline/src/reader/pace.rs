@@ -8,6 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use flow::is_mutant;
+
 use super::Reader;
 use super::relief::{Lag, Sample};
 use crate::limits::{Answer, Grant, Later, Level, Policy, Toll};
@@ -191,6 +193,9 @@ impl Reader {
         let since_ns = slot.pace.held.map_or(now_ns, |it| it.since_ns);
         slot.pace.held = Some(Held { level, since_ns, until_ns });
         match level {
+            Level::Tenant if is_mutant("limited_tenant_stops_all") => {
+                self.schedule.sleep_all(lane, index, until_ns);
+            }
             Level::Node => self.schedule.sleep_all(lane, index, until_ns),
             Level::Tenant => self.schedule.sleep(lane, index, until_ns),
             Level::LogConfig => {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
+use flow::{
+    Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket, is_mutant,
+};
 
 use super::Reader;
 use super::pace::Kept;
@@ -122,7 +124,9 @@ impl Reader {
         let kept = self.keep(index, &mut outcome, leave.kept);
         self.settle_limits(index, grant, kept, now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
-        if bytes > 0 && leave.kept == Kept::None {
+        if leave.kept == Kept::None && is_mutant("shed_without_a_gap") {
+            drop(permit);
+        } else if bytes > 0 && leave.kept == Kept::None {
             drop(permit);
             let (span, positions) = (outcome.span, outcome.positions);
             self.push(lane, index, Piece::gap(span, positions, GapReason::Shed), None);
