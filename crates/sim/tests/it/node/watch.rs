@@ -20,8 +20,6 @@ pub(crate) struct Turn {
     /// Bytes of records that are delivered.
     pub(crate) kept_bytes: u64,
     pub(crate) records: u64,
-    /// Records that were left out.
-    pub(crate) filtered: u64,
     pub(crate) gap: Option<GapReason>,
     /// It says that the chain is gone.
     pub(crate) is_end: bool,
@@ -94,7 +92,6 @@ impl Encode for Noting {
             bytes,
             kept_bytes: if filtered > 0 { kept_bytes } else { bytes },
             records: section.records().len() as u64,
-            filtered,
             gap,
             is_end: matches!(section.content, Content::End),
             encoded_bytes: out.len() - begin,
