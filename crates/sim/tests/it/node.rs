@@ -342,6 +342,13 @@ impl Node {
         }
     }
 
+    /// All that a sink took is safe, and it says so, also of what it kept silent about.
+    pub(crate) fn settle_all(&mut self, number: usize) {
+        if let Some(plane) = &self.plane {
+            self.queues[number].settle_all(&plane.acks);
+        }
+    }
+
     /// As [`Node::settle`], of one sink.
     pub(crate) fn settle_sink(&mut self, number: usize, payloads: usize) {
         if let Some(plane) = &self.plane {

@@ -238,7 +238,7 @@ fn beside(
 
 /// All stages have a turn, and the first sink acknowledges.
 fn round(node: &mut Node, oracle: &mut Oracle) -> Result<(), String> {
-    node.settle_sink(0, usize::MAX);
+    node.settle_all(0);
     for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
         node.tick(stage);
         oracle.look(node)?;
@@ -256,7 +256,7 @@ fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result
         for waking in 0.. {
             let mut is_busy = false;
             for number in (0..node.queues.len()).filter(|it| stuck.is_none() || *it != 1) {
-                node.settle_sink(number, usize::MAX);
+                node.settle_all(number);
             }
             for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
                 is_busy |= node.tick(stage);
