@@ -29,7 +29,7 @@ SHARED = [
     "pool_taken_after_the_look", "buffer_kept_after_the_look", "count_read_then_written",
     "pins_summed_outside_the_lock", "dropped_ticket_is_delivered", "unheard_ticket_not_counted",
     "written_counted_as_safe", "failed_sync_ignored", "tenant_made_after_the_look",
-    "health_not_asked_under_the_lock", "dirty_without_the_lock", "sync_thread_not_told_to_end",
+    "tokens_taken_after_the_look", "health_not_asked_under_the_lock", "dirty_without_the_lock", "sync_thread_not_told_to_end",
 ]
 
 

@@ -4,6 +4,8 @@
 //! `burst + rate × t` and what it was charged beyond its tokens, which is paid before the next token is given:
 //! over a longer time nothing is given away for free, and nothing is lost to rounding.
 
+use crate::is_mutant;
+
 /// Parts of a token: one nanosecond adds as many as there are tokens in a second.
 const PARTS: i128 = 1_000_000_000;
 
@@ -54,7 +56,9 @@ impl Bucket {
     /// Fills it for the time that passed. A time before the last one counts as the last one.
     pub fn fill(&mut self, now_ns: u64) {
         let passed_ns = now_ns.saturating_sub(self.at_ns);
-        self.at_ns = self.at_ns.max(now_ns);
+        if !is_mutant("tokens_added_twice") {
+            self.at_ns = self.at_ns.max(now_ns);
+        }
         let gained = i128::from(self.rate.per_second).saturating_mul(i128::from(passed_ns));
         self.level = self.level.saturating_add(gained).min(self.level_max);
     }

@@ -18,6 +18,7 @@ pub mod sync;
 
 // What these files find in their own crates.
 pub use flow::{GapReason, Position, Span, is_mutant};
+use pipeline::lane;
 
 /// Of `crates/flow`.
 #[path = "../../flow/src"]
@@ -32,6 +33,7 @@ pub mod pipeline {
     pub mod buffers;
     pub mod doorbell;
     pub mod lane;
+    pub mod limits;
     pub mod meter;
     pub mod pins;
 

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use flow::{Bucket, Rate};
+use flow::{Bucket, Rate, is_mutant};
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -251,6 +251,10 @@ impl Limits {
             grant.bytes = grant.bytes.min(toll.bytes_of(grant.records)).max(1);
         }
         grant.records = toll.records_in(grant.bytes);
+        if is_mutant("tokens_taken_after_the_look") {
+            drop(shared);
+            shared = self.lock();
+        }
         toll.each(&mut shared, |_, pair| pair.take(grant));
         Answer::Granted(grant)
     }

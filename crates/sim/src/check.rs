@@ -13,7 +13,7 @@ use pipeline::source::generation_key;
 
 use crate::order::{self, Read};
 use crate::world::{File, Lost};
-use crate::{Model, Run, World, mend};
+use crate::{Model, Run, Whole, World, mend};
 
 /// One section, as the queue holds it.
 #[derive(Debug, Clone)]
@@ -57,6 +57,10 @@ pub struct Verdict {
     pub bytes: u64,
     /// Bytes declared missing.
     pub gap_bytes: u64,
+    /// … of which a limit passed over so many.
+    pub shed_bytes: u64,
+    /// Whole records that a limit passed over.
+    pub shed_records: usize,
     /// Bytes that are missing and nobody could know of.
     pub unknown_bytes: u64,
 }
@@ -69,6 +73,19 @@ const INCARNATIONS_MAX: u32 = 256;
 /// # Errors
 /// What is wrong first.
 pub fn check(world: &World, model: &Model, deliveries: &[Delivery]) -> Result<Verdict, String> {
+    check_sample(world, model, deliveries, 0)
+}
+
+/// As [`check`], of a run in which so many whole records were left out on purpose.
+///
+/// # Errors
+/// What is wrong first.
+pub fn check_sample(
+    world: &World,
+    model: &Model,
+    deliveries: &[Delivery],
+    left_out: usize,
+) -> Result<Verdict, String> {
     let mut check = Check::new(world);
     for delivery in deliveries {
         check.take(delivery).map_err(|why| format!("{why}\n  at {delivery:?}"))?;
@@ -77,6 +94,10 @@ pub fn check(world: &World, model: &Model, deliveries: &[Delivery]) -> Result<Ve
     let got = mend(&check.pieces)?;
     let want = model.records(&check.runs);
     verdict.records = want.len();
+    verdict.shed_records = model.records(&check.shed).len();
+    if left_out > 0 {
+        return is_sample(&got, &want, left_out).map(|()| verdict);
+    }
     for (got, want) in got.iter().zip(&want) {
         if got != want {
             return Err(format!("got {got:?}\n want {want:?}"));
@@ -92,6 +113,18 @@ pub fn check(world: &World, model: &Model, deliveries: &[Delivery]) -> Result<Ve
     }
     check.check_pieces(model)?;
     Ok(verdict)
+}
+
+/// Checks that `got` is `want` without so many of its records.
+fn is_sample(got: &[Whole], want: &[Whole], left_out: usize) -> Result<(), String> {
+    if got.len() + left_out != want.len() {
+        return Err(format!("{} records, and {left_out} left out, of {}", got.len(), want.len()));
+    }
+    let mut rest = want.iter();
+    match got.iter().find(|it| !rest.any(|want| want == *it)) {
+        Some(strange) => Err(format!("is not in its place in the file: {strange:?}")),
+        None => Ok(()),
+    }
 }
 
 /// What a life of the source's was begun with.
@@ -116,6 +149,8 @@ struct Check {
     met: HashSet<u64>,
     cursor: u64,
     runs: Vec<Run>,
+    /// What a limit passed over.
+    shed: Vec<Run>,
     pieces: Vec<Delivered>,
     verdict: Verdict,
 }
@@ -136,6 +171,7 @@ impl Check {
             files,
             cursor: 0,
             runs: Vec::new(),
+            shed: Vec::new(),
             pieces: Vec::new(),
             verdict: Verdict::default(),
         }
@@ -158,19 +194,13 @@ impl Check {
             return Err(format!("begins at {}, not at {}", delivery.span.begin, self.cursor));
         }
         self.cursor = delivery.span.end;
+        if delivery.gap == Some(GapReason::Shed) {
+            return self.passed_over(delivery);
+        }
         if let Some(reason) = delivery.gap {
             return self.gap(delivery, reason);
         }
-        let mut cursor = delivery.span.begin;
-        let mut runs = Vec::new();
-        for position in &delivery.positions {
-            let run = self.run(delivery, *position, cursor)?;
-            cursor += run.bytes.len() as u64;
-            runs.push(run);
-        }
-        if cursor != delivery.span.end {
-            return Err(format!("positions account for {} bytes", cursor - delivery.span.begin));
-        }
+        let runs = self.runs_of(delivery)?;
         for (cursor, flags, body) in &delivery.records {
             let holds =
                 |run: &&Run| (run.cursor..run.cursor + run.bytes.len() as u64).contains(cursor);
@@ -185,6 +215,21 @@ impl Check {
         }
         self.runs.extend(runs);
         Ok(())
+    }
+
+    /// The bytes of a delivery, by what its positions say.
+    fn runs_of(&mut self, delivery: &Delivery) -> Result<Vec<Run>, String> {
+        let mut cursor = delivery.span.begin;
+        let mut runs = Vec::new();
+        for position in &delivery.positions {
+            let run = self.run(delivery, *position, cursor)?;
+            cursor += run.bytes.len() as u64;
+            runs.push(run);
+        }
+        if cursor != delivery.span.end {
+            return Err(format!("positions account for {} bytes", cursor - delivery.span.begin));
+        }
+        Ok(runs)
     }
 
     /// What a position says was read of its generation, since the one before.
@@ -220,6 +265,17 @@ impl Check {
             return Ok(());
         }
         Err("a gap of unknown size, and all that was known to be there is".into())
+    }
+
+    /// A limit let it go: it was there, and its place is known to the byte.
+    fn passed_over(&mut self, delivery: &Delivery) -> Result<(), String> {
+        let runs = self.runs_of(delivery)?;
+        self.shed.extend(runs);
+        let bytes = delivery.span.bytes();
+        self.verdict.bytes -= bytes;
+        self.verdict.gap_bytes += bytes;
+        self.verdict.shed_bytes += bytes;
+        Ok(())
     }
 
     fn gap(&mut self, delivery: &Delivery, reason: GapReason) -> Result<(), String> {

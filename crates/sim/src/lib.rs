@@ -25,7 +25,7 @@ mod state_disk;
 mod world;
 
 pub use bed::SourceBed;
-pub use check::{Delivered, Delivery, Verdict, check};
+pub use check::{Delivered, Delivery, Verdict, check, check_sample};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use kafka::{Fate, KafkaSetting, KafkaStep, SimKafka};
 pub use lines::{Written, check_lines};

@@ -109,7 +109,7 @@ impl SimQueue {
         self.len() == 0
     }
 
-    /// How many payloads were refused.
+    /// How often payloads were refused, but for want of a place.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.lock().refused
@@ -214,7 +214,7 @@ impl SimQueue {
 
 impl State {
     fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
-        let number = block[header.in_block()].try_into().map(usize::from_le_bytes);
+        let number = block[header.in_block()].first_chunk().copied().map(usize::from_le_bytes);
         self.encoded[number.expect("one number")].clone()
     }
 
@@ -275,7 +275,7 @@ impl Sink for Writer {
                 SinkError::Broken("in the middle".to_owned())
             }
         };
-        state.refused += 1;
+        state.refused += u64::from(matches!(why, SinkError::Retry(_)));
         Err(Box::new(Refused { payload, why }))
     }
 
@@ -295,6 +295,7 @@ impl Encode for Encoder {
 
     fn encode(&mut self, section: &Section, out: &mut Vec<u8>) {
         let mut state = self.0.lock();
+        let begin = out.len();
         out.extend_from_slice(&state.encoded.len().to_le_bytes());
         let mut records = Vec::new();
         if let Content::Records { chunk, .. } = &section.content {
@@ -303,6 +304,9 @@ impl Encode for Encoder {
                 records.push((cursor, it.flags, chunk.body(it).to_vec()));
             }
         }
+        // As large as what it stands for, so that memory is short when it would be.
+        let bytes: usize = records.iter().map(|(_, _, body)| body.len()).sum();
+        out.resize(out.len().max(begin + bytes), 0);
         state.encoded.push(records);
     }
 }

@@ -11,6 +11,7 @@ mod buffers;
 mod counts;
 mod doorbell;
 mod lanes;
+mod limits;
 mod queue;
 mod tickets;
 

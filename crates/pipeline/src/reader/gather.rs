@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flow::{Budget, CompressError, Content, Payload, PayloadHeader, Permit, Section, Ticket};
+use flow::{
+    Budget, CompressError, Content, Payload, PayloadHeader, Permit, Section, Ticket, is_mutant,
+};
 
 use super::pack::Packer;
 use crate::fs::Inflaters;
@@ -158,6 +160,9 @@ impl Gather {
                 return None;
             }
         };
+        if is_mutant("block_not_paid_for") {
+            permit = None;
+        }
         if let Some(permit) = &mut permit {
             permit.resize(block.len());
         }

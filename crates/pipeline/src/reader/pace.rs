@@ -8,6 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use flow::is_mutant;
+
 use super::Reader;
 use super::relief::{Lag, Sample};
 use crate::limits::{Answer, Grant, Later, Level, Policy, Toll};
@@ -206,6 +208,9 @@ impl Reader {
         match level {
             // Others of the tenant may be about to lose bytes.
             _ if is_behind_spool => self.naps.push(index, until_ns),
+            Level::Tenant if is_mutant("limited_tenant_stops_all") => {
+                self.schedule.sleep_all(lane, index, until_ns);
+            }
             Level::Node => self.schedule.sleep_all(lane, index, until_ns),
             Level::Tenant => self.schedule.sleep(lane, index, until_ns),
             Level::LogConfig => {

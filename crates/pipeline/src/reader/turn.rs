@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket};
+use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket, is_mutant};
 
 use super::Reader;
 use super::gather::Permits;
@@ -128,7 +128,9 @@ impl Reader {
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 && leave.kept == Kept::None {
             let (span, positions) = (outcome.span, outcome.positions);
-            self.push(lane, index, Piece::gap(span, positions, GapReason::Shed), None);
+            if !is_mutant("shed_without_a_gap") {
+                self.push(lane, index, Piece::gap(span, positions, GapReason::Shed), None);
+            }
         } else if bytes > 0 {
             let chunk = std::mem::take(&mut self.chunk);
             let content = Content::Records { chunk, filtered: outcome.framed.filtered };

@@ -20,6 +20,15 @@ struct Handle {
     is_identified: Cell<bool>,
 }
 
+impl World {
+    /// Whether anything goes wrong for the agent now.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let faults = &self.lock().faults;
+        faults.open.is_some() || faults.read.is_some() || faults.short.is_some()
+    }
+}
+
 impl Fs for World {
     fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
         let state = self.lock();

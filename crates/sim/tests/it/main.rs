@@ -8,5 +8,6 @@ mod node_schedule;
 mod reader_bed;
 mod regressions;
 mod schedule;
+mod tenants;
 
 use sim::{actor, bed};

@@ -11,7 +11,7 @@ use crossbeam::sync::Parker;
 use flow::{AckSender, ContextId, Ledger, ack_channel};
 use globset::GlobSet;
 use pipeline::Tick;
-use pipeline::budgets::{BudgetSpec, Budgets};
+use pipeline::budgets::Budgets;
 use pipeline::buffers::Buffers;
 use pipeline::checkpoint::CheckpointStore;
 use pipeline::discovery::{
@@ -31,14 +31,19 @@ use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
 use crate::bed::{CHUNK_BYTES, options};
 
 mod oracle;
+mod plan;
 mod queue;
+mod watch;
 pub(crate) use oracle::Truth;
-use queue::Queue;
+pub(crate) use plan::{Limits, Plan, Stream};
+pub(crate) use queue::Queue;
+pub(crate) use watch::{ReaderTick, Turn, Watch};
 
-/// Streams of logs, each in a world of its own.
+/// Streams of logs, each in a world of its own, where nothing else is said.
 pub(crate) const STREAMS: usize = 2;
-/// Memory of each tenant, in bytes.
-const MEMORY_BYTES_MAX: usize = 16 * CHUNK_BYTES;
+/// Most that a batch is made of.
+pub(crate) const BATCH: BatchLimits =
+    BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 };
 /// Commands and messages that may wait: more than one schedule makes.
 const WAITING_MAX: usize = 1000;
 
@@ -53,21 +58,14 @@ pub(crate) enum Stage {
 
 const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker];
 
-/// What a node may have open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) open_files_max: u64,
-    /// Of removed files, in bytes.
-    pub(crate) pinned_bytes_max: u64,
-}
-
 /// A data plane that runs.
 #[derive(Debug)]
 struct Plane {
     discovery: Discovery,
     commands: Sender<Command>,
     reader: Reader,
-    shipper: Shipper,
+    /// By sink; none of one that is absent.
+    shippers: Vec<Shipper>,
     tracker: Tracker,
     acks: AckSender,
     ledger: Arc<Ledger>,
@@ -87,11 +85,17 @@ pub(crate) struct Node {
     pub(crate) worlds: Vec<World>,
     clock: Arc<SimClock>,
     format: Format,
-    limits: Limits,
-    pub(crate) queue: Queue,
+    pub(crate) plan: Plan,
+    /// By sink.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) disk: SimDisk,
-    meter: Arc<Meter>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) watch: Watch,
     plane: Option<Plane>,
+    /// How often a plane was started.
+    pub(crate) lives: u32,
+    /// When the stages that had nothing to do want their next turns, by stage.
+    due_ns: [Option<u64>; STAGES.len()],
     /// What a checkpoint said last: epoch and cursor.
     checkpoint: HashMap<ContextId, (u32, u64)>,
     checkpoint_steps: u64,
@@ -100,28 +104,34 @@ pub(crate) struct Node {
     stores: u64,
 }
 
+/// How the directories of streams begin.
+const DIRECTORIES: &str = "/logs";
+
 /// Where the files of a stream are.
 pub(crate) fn directory(stream: usize) -> PathBuf {
-    PathBuf::from(format!("/logs{stream}"))
+    PathBuf::from(format!("{DIRECTORIES}{stream}"))
 }
 
-/// Whose stream it is.
-fn tenant(stream: usize) -> String {
-    format!("tenant-{stream}")
+/// Name of a sink.
+fn sink_name(number: usize) -> Arc<str> {
+    Arc::from(if number == 0 { "queue".to_owned() } else { format!("queue-{number}") })
 }
 
 impl Node {
-    pub(crate) fn new(format: Format, limits: Limits, kafka: Option<KafkaSetting>) -> Node {
+    pub(crate) fn new(format: Format, plan: Plan, kafka: Option<KafkaSetting>) -> Node {
         let clock = Arc::new(SimClock::default());
         Node {
-            worlds: (0..STREAMS).map(|_| World::with_clock(Arc::clone(&clock))).collect(),
+            worlds: plan.streams.iter().map(|_| World::with_clock(Arc::clone(&clock))).collect(),
             clock,
             format,
-            limits,
-            queue: Queue::new(kafka),
+            queues: (0..plan.sinks).map(|_| Queue::new(kafka)).collect(),
+            plan,
             disk: SimDisk::default(),
             meter: Arc::default(),
+            watch: Watch::default(),
             plane: None,
+            lives: 0,
+            due_ns: [None; STAGES.len()],
             checkpoint: HashMap::new(),
             checkpoint_steps: 0,
             durable: HashMap::new(),
@@ -129,20 +139,27 @@ impl Node {
         }
     }
 
-    fn rule(&self, stream: usize) -> Rule {
-        let glob = directory(stream).join("*.log").display().to_string();
-        let fixed = Some(Arc::from(tenant(stream)));
+    fn rule(&self, number: usize) -> Rule {
+        let glob = directory(number).join("*.log").display().to_string();
+        let stream = &self.plan.streams[number];
+        let fixed = Some(Arc::clone(&stream.tenant));
         Rule {
-            name: Arc::from(format!("rule-{stream}")),
+            name: Arc::clone(&stream.log_config),
             selection: Selection::Files(
                 FileSelection::new(&[glob], GlobSet::empty()).expect("a glob"),
             ),
             tenants: TenantMap { fixed, ..TenantMap::default() },
-            sink: 0,
-            is_waiting: false,
+            sink: stream.sink,
+            is_waiting: self.plan.absent == Some(stream.sink),
             options: Arc::new(options(self.format)),
-            fs: Arc::new(self.worlds[stream].clone()),
+            fs: Arc::new(self.worlds[number].clone()),
         }
+    }
+
+    /// The sinks that can be opened now.
+    fn present(&self) -> impl Iterator<Item = (usize, &Queue)> {
+        let is_present = |(number, _): &(usize, &Queue)| self.plan.absent != Some(*number);
+        self.queues.iter().enumerate().filter(is_present)
     }
 
     /// Starts a data plane, as the agent does; the disk may fail meanwhile.
@@ -150,7 +167,10 @@ impl Node {
         let clock: Arc<SimClock> = Arc::clone(&self.clock);
         let unparker = Parker::new().unparker().clone();
         // What is not read back is not read.
-        let read_back = self.queue.read_back()?;
+        let mut read_backs: Vec<_> = (0..self.plan.sinks).map(|_| None).collect();
+        for (number, queue) in self.present() {
+            read_backs[number] = Some(queue.read_back()?);
+        }
         let opened = CheckpointStore::open_on(Box::new(self.disk.clone()), self.unix_seconds());
         let (store, loaded) = opened.ok()?;
         let (acks, acked) = ack_channel();
@@ -165,20 +185,29 @@ impl Node {
             Arc::new(Deaf),
         )
         .marking(acks.stored_mark());
-        let memory = Arc::new(Memory::new(loaded.entries, false, vec![Some(read_back)]));
+        let memory = Arc::new(Memory::new(loaded.entries, false, read_backs));
         let tracker = tracker.restoring(memory.settle());
         let (commands, for_reader) = bounded(WAITING_MAX);
-        let (lane_sender, new_lanes) = bounded(WAITING_MAX);
-        let lanes = LaneDirectory::new(vec![vec![ShipperDoor {
-            lanes: lane_sender,
-            unparker: unparker.clone(),
-        }]]);
-        let spec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: MEMORY_BYTES_MAX };
-        let budgets = Arc::new(Budgets::new(0, spec, usize::MAX, HashMap::new()));
+        let weights = self.plan.limits.weights();
+        let (doors, new_lanes): (Vec<_>, Vec<_>) = (0..self.plan.sinks)
+            .map(|_| {
+                let (lanes, new_lanes) = bounded(WAITING_MAX);
+                (vec![ShipperDoor { lanes, unparker: unparker.clone() }], new_lanes)
+            })
+            .unzip();
+        let lanes = LaneDirectory::new(doors).weighing(weights);
+        let budgets = Arc::new(Budgets::new(
+            self.plan.pool_bytes,
+            Plan::memory_usual(),
+            usize::MAX,
+            self.plan.memory.clone(),
+        ));
+        let now_ns = self.clock.now_ns();
+        let limits = pipeline::limits::Limits::new(self.plan.limits.clone(), now_ns);
+        let pins = Pins::new(self.plan.files.pinned_bytes_max).limited(self.plan.pinned.clone());
         let buffers = Arc::new(Buffers::new(CHUNK_BYTES));
         let (asker, asks) = DiscoveryDoor::new(unparker.clone());
         let ledger = Arc::new(Ledger::default());
-        let queue = self.queue.clone();
         let reader = Reader::new(ReaderParts {
             clock: clock.clone(),
             commands: for_reader,
@@ -186,49 +215,55 @@ impl Node {
             tracker: tracker_sender,
             lanes: Arc::new(lanes),
             budgets: Arc::clone(&budgets),
-            limits: Arc::default(),
+            limits: Arc::new(limits),
             chunk_bytes: CHUNK_BYTES,
             buffers: Arc::clone(&buffers),
             ledger: Arc::clone(&ledger),
             meter: Arc::clone(&self.meter),
             memory,
-            sinks: vec![ReaderSink {
-                limits: BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 },
-                encode: Arc::new(move || queue.encoder()),
-                compress: Arc::new(Queue::compressor),
-            }],
+            sinks: self.queues.iter().map(|it| self.reader_sink(it)).collect(),
             doorbell: Doorbell::new(unparker.clone()),
-            open_files_max: self.limits.open_files_max,
-            pins: Arc::new(Pins::new(self.limits.pinned_bytes_max)),
+            open_files_max: self.plan.files.open_files_max,
+            pins: Arc::new(pins),
             first_id: 0,
             id_step: 1,
         });
         let discovery = Discovery::new(DiscoveryParts {
             clock: clock.clone(),
             watch: None,
-            rules: (0..STREAMS).map(|stream| self.rule(stream)).collect(),
+            rules: (0..self.worlds.len()).map(|stream| self.rule(stream)).collect(),
             place: Place::default(),
             readers: vec![ReaderDoor { commands: commands.clone(), unparker: unparker.clone() }],
             asks,
             meter: Arc::clone(&self.meter),
             scan_interval_ns: 0,
-            open_files_max: self.limits.open_files_max,
+            open_files_max: self.plan.files.open_files_max,
         });
-        let retry = RetryPolicy { first_ns: 1, max_ns: 1_000 };
-        let shipper = Shipper::new(
-            Arc::from("queue"),
-            ShipperParts {
-                sink: self.queue.sink(acks.clone(), clock.clone())?,
-                retry,
-                spool: None,
-            },
-            new_lanes,
-            clock,
-            self.meter.sink(&Arc::from("queue")),
-            vec![Doorbell::new(unparker)],
-            buffers,
-        );
-        Some(Plane { discovery, commands, reader, shipper, tracker, acks, ledger, budgets })
+        let retry = RetryPolicy { first_ns: 1, max_ns: self.plan.retry_max_ns };
+        let mut shippers = Vec::new();
+        for (number, queue) in self.present() {
+            let sink = queue.sink(acks.clone(), clock.clone())?;
+            let meter = self.meter.sink(&sink_name(number));
+            shippers.push(Shipper::new(
+                sink_name(number),
+                ShipperParts { sink, retry, spool: None },
+                new_lanes[number].clone(),
+                clock.clone(),
+                meter,
+                vec![Doorbell::new(unparker.clone())],
+                Arc::clone(&buffers),
+            ));
+        }
+        Some(Plane { discovery, commands, reader, shippers, tracker, acks, ledger, budgets })
+    }
+
+    fn reader_sink(&self, queue: &Queue) -> ReaderSink {
+        let (queue, turns) = (queue.clone(), self.watch.turns.clone());
+        ReaderSink {
+            limits: BATCH,
+            encode: Arc::new(move || turns.noting(queue.encoder())),
+            compress: Arc::new(Queue::compressor),
+        }
     }
 
     fn unix_seconds(&self) -> i64 {
@@ -238,6 +273,7 @@ impl Node {
     fn running(&mut self) -> Option<&mut Plane> {
         if self.plane.is_none() {
             self.plane = self.start();
+            self.lives += u32::from(self.plane.is_some());
         }
         self.plane.as_mut()
     }
@@ -245,26 +281,38 @@ impl Node {
     /// One turn of a stage; returns whether it has more to do now.
     pub(crate) fn tick(&mut self, stage: Stage) -> bool {
         let now_ns = self.clock.now_ns();
-        let queue = self.queue.clone();
         let Some(plane) = self.running() else { return true };
         let tick = match stage {
             Stage::Discovery => plane.discovery.tick(),
             Stage::Reader => plane.reader.tick(),
-            Stage::Shipper => plane.shipper.tick(),
+            Stage::Shipper => {
+                plane.shippers.iter_mut().map(Shipper::tick).fold(Tick::Idle(None), sooner)
+            }
             Stage::Tracker => plane.tracker.tick(),
         };
-        queue.go_on();
-        let is_broken = plane.shipper.broken().is_some() || plane.ledger.dropped() > 0;
-        if is_broken {
+        self.queues.iter().for_each(Queue::go_on);
+        let Some(plane) = &self.plane else { return true };
+        if stage == Stage::Reader {
+            self.watch.note(plane);
+        }
+        let is_broken = plane.shippers.iter().any(|it| it.broken().is_some());
+        if is_broken || plane.ledger.dropped() > 0 {
             self.end_plane(0, 0);
             return true;
         }
-        match tick {
-            Tick::Busy => true,
+        let until_ns = match tick {
+            Tick::Busy => Some(now_ns),
             // A scan is always due, as nothing is watched.
-            Tick::Idle(_) if stage == Stage::Discovery => false,
-            Tick::Idle(until_ns) => until_ns.is_some_and(|until_ns| until_ns <= now_ns),
-        }
+            Tick::Idle(_) if stage == Stage::Discovery => None,
+            Tick::Idle(until_ns) => until_ns,
+        };
+        self.due_ns[stage as usize] = until_ns;
+        until_ns.is_some_and(|until_ns| until_ns <= now_ns)
+    }
+
+    /// When the first of the stages wants a turn, if any does.
+    pub(crate) fn due_ns(&self) -> Option<u64> {
+        self.due_ns.iter().flatten().min().copied()
     }
 
     /// The watch heard that the live file of a stream was written to.
@@ -276,25 +324,42 @@ impl Node {
         }
     }
 
-    fn context(&self, stream: usize) -> Option<ContextId> {
-        let tenant = tenant(stream);
-        self.queue.look(|stored| {
-            let own = stored.iter().find(|it| *it.header.context.tenant == *tenant);
-            own.map(|it| it.header.context.id)
-        })
+    /// Memory in use, by tenant; none if no plane runs.
+    pub(crate) fn memory_used(&self) -> Option<Vec<(Arc<str>, usize)>> {
+        self.plane.as_ref().map(|it| it.budgets.used())
     }
 
-    /// The queue makes some of what it holds safe, and says so.
+    /// The context of a stream, once anything of it was read.
+    pub(crate) fn context(&self, stream: usize) -> Option<ContextId> {
+        let is_it = |it: &&Turn| it.stream == stream;
+        self.watch.turns.look(|turns| turns.iter().find(is_it).map(|it| it.context))
+    }
+
+    /// The queues make some of what they hold safe, and say so.
     pub(crate) fn settle(&mut self, payloads: usize) {
-        if let Some(plane) = &self.plane {
-            self.queue.settle(payloads, &plane.acks);
+        for number in 0..self.queues.len() {
+            self.settle_sink(number, payloads);
         }
     }
 
-    /// The queue says of one payload that it is safe, in any order.
+    /// All that a sink took is safe, and it says so, also of what it kept silent about.
+    pub(crate) fn settle_all(&mut self, number: usize) {
+        if let Some(plane) = &self.plane {
+            self.queues[number].settle_all(&plane.acks);
+        }
+    }
+
+    /// As [`Node::settle`], of one sink.
+    pub(crate) fn settle_sink(&mut self, number: usize, payloads: usize) {
+        if let Some(plane) = &self.plane {
+            self.queues[number].settle(payloads, &plane.acks);
+        }
+    }
+
+    /// The queues say of one payload that it is safe, in any order.
     pub(crate) fn acknowledge(&mut self, number: usize) {
         if let Some(plane) = &self.plane {
-            self.queue.acknowledge(number, &plane.acks);
+            self.queues.iter().for_each(|it| it.acknowledge(number, &plane.acks));
         }
     }
 
@@ -304,13 +369,15 @@ impl Node {
         let Some(plane) = self.plane.take() else { return };
         World::kill_in(&self.worlds, plane);
         self.meter.tenants().iter().for_each(|(_, it)| it.forget_in_flight());
-        self.queue.lose(kept, records);
+        self.watch.end();
+        self.due_ns = [None; STAGES.len()];
+        self.queues.iter().for_each(|it| it.lose(kept, records));
     }
 
     /// The agent is killed; the machine, too, if the power is cut.
     pub(crate) fn kill(&mut self, kept: usize, records: usize, power: Option<(usize, bool)>) {
         if self.plane.is_some() {
-            self.queue.die();
+            self.queues.iter().for_each(Queue::die);
         }
         self.end_plane(kept, records);
         if let Some((torn, names_kept)) = power {
@@ -323,20 +390,34 @@ impl Node {
 
     /// The agent is asked to end, and does; nothing may be read again then.
     pub(crate) fn stop(&mut self) {
-        self.queue.set_mode(Mode::Safe);
+        for queue in &self.queues {
+            queue.set_mode(Mode::Safe);
+        }
         let Some(plane) = &mut self.plane else { return };
         plane.reader.stop();
         for _ in 0..10_000 {
             plane.reader.tick();
-            plane.shipper.tick();
-            self.queue.go_on();
+            for shipper in &mut plane.shippers {
+                shipper.tick();
+            }
+            self.queues.iter().for_each(Queue::go_on);
             self.clock.advance(1_000);
-            if plane.reader.is_stopped() && plane.shipper.is_empty() {
+            if plane.reader.is_stopped() && plane.shippers.iter().all(Shipper::is_empty) {
                 break;
             }
         }
-        plane.shipper.flush(self.queue.patience_ns(self.clock.now_ns()));
+        let now_ns = self.clock.now_ns();
+        let patience_ns = self.queues[0].patience_ns(now_ns);
+        plane.shippers.iter_mut().for_each(|it| it.flush(patience_ns));
         plane.tracker.store_now();
         self.end_plane(0, 0);
+    }
+}
+
+/// The one that wants the next turn sooner.
+fn sooner(one: Tick, other: Tick) -> Tick {
+    match (one, other) {
+        (Tick::Idle(one), Tick::Idle(other)) => Tick::Idle(one.into_iter().chain(other).min()),
+        _ => Tick::Busy,
     }
 }

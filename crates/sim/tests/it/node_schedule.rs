@@ -8,7 +8,7 @@ use sim::{DiskFault, KafkaSetting, KafkaStep, Mode, World};
 
 use crate::actor::{Actor, Text};
 use crate::bed::{FLUSH_NS, LATE_NS};
-use crate::node::{Limits, Node, STREAMS, Stage, Truth, directory};
+use crate::node::{Limits, Node, Plan, STREAMS, Stage, Truth, directory};
 use crate::schedule::{Step, config, rotator_step, world_step};
 
 /// One thing that happens to a node.
@@ -72,7 +72,7 @@ pub(crate) fn run(setting: Setting, steps: &[NodeStep]) -> Result<(), String> {
 
 /// As [`run`]; and how many steps there were to the disk.
 pub(crate) fn run_counted(setting: Setting, steps: &[NodeStep]) -> (Result<(), String>, u64) {
-    let mut node = Node::new(setting.format, setting.limits, setting.kafka);
+    let mut node = Node::new(setting.format, Plan::of_two(setting.limits), setting.kafka);
     let outcome = run_on(&mut node, setting, steps)
         .map_err(|why| format!("{why}\n  with {setting:?} after {steps:?}"));
     (outcome, node.disk.steps())
@@ -85,32 +85,7 @@ fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), S
         .map(|actor| if setting.is_tidy { actor.tidy() } else { actor })
         .collect();
     for step in steps {
-        worlds[0].clock().advance(1);
-        match step {
-            NodeStep::World(stream, step) => actors[*stream].step(step),
-            NodeStep::Tick(stage, times) => {
-                for _ in 0..*times {
-                    node.tick(*stage);
-                }
-            }
-            NodeStep::Round(stages) => {
-                for stage in stages {
-                    node.tick(*stage);
-                }
-            }
-            NodeStep::Hear(stream) => node.hear(*stream),
-            NodeStep::Queue(mode) => node.queue.set_mode(*mode),
-            NodeStep::Kafka(step) => node.queue.step(*step),
-            NodeStep::Settle(payloads) => node.settle(*payloads),
-            NodeStep::MakeSafe(payloads) => node.queue.make_safe(*payloads),
-            NodeStep::Acknowledge(number) => node.acknowledge(*number),
-            NodeStep::Disk(steps, fault) => node.disk.fail_after(*steps, *fault),
-            NodeStep::Kill(kept) => node.kill(*kept, 0, None),
-            NodeStep::KillInside(kept, records) => node.kill(*kept, *records, None),
-            NodeStep::PowerCut(kept, torn, names) => node.kill(*kept, 0, Some((*torn, *names))),
-            NodeStep::Stop => node.stop(),
-            NodeStep::Wait(time_ns) => worlds[0].clock().advance(*time_ns),
-        }
+        act(node, &mut actors, step);
         node.look()?;
     }
     if let Some(stuck) = setting.stuck {
@@ -126,6 +101,37 @@ fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), S
     node.verdict(&truth)
 }
 
+/// Does one step.
+pub(crate) fn act(node: &mut Node, actors: &mut [Actor], step: &NodeStep) {
+    let clock = node.worlds[0].clock();
+    clock.advance(1);
+    match step {
+        NodeStep::World(stream, step) => actors[*stream].step(step),
+        NodeStep::Tick(stage, times) => {
+            for _ in 0..*times {
+                node.tick(*stage);
+            }
+        }
+        NodeStep::Round(stages) => {
+            for stage in stages {
+                node.tick(*stage);
+            }
+        }
+        NodeStep::Hear(stream) => node.hear(*stream),
+        NodeStep::Queue(mode) => node.queues[0].set_mode(*mode),
+        NodeStep::Kafka(step) => node.queues[0].step(*step),
+        NodeStep::Settle(payloads) => node.settle(*payloads),
+        NodeStep::MakeSafe(payloads) => node.queues.iter().for_each(|it| it.make_safe(*payloads)),
+        NodeStep::Acknowledge(number) => node.acknowledge(*number),
+        NodeStep::Disk(steps, fault) => node.disk.fail_after(*steps, *fault),
+        NodeStep::Kill(kept) => node.kill(*kept, 0, None),
+        NodeStep::KillInside(kept, records) => node.kill(*kept, *records, None),
+        NodeStep::PowerCut(kept, torn, names) => node.kill(*kept, 0, Some((*torn, *names))),
+        NodeStep::Stop => node.stop(),
+        NodeStep::Wait(time_ns) => clock.advance(*time_ns),
+    }
+}
+
 fn truth(setting: Setting, actors: &mut [Actor]) -> Truth {
     if setting.is_tidy {
         Truth::Lines(actors.iter_mut().map(|it| it.finish().to_vec()).collect())
@@ -134,7 +140,7 @@ fn truth(setting: Setting, actors: &mut [Actor]) -> Truth {
     }
 }
 
-fn lift_faults(world: &World) {
+pub(crate) fn lift_faults(world: &World) {
     world.refuse_opens(None);
     world.refuse_reads(None);
     world.shorten_reads(None);
@@ -153,7 +159,7 @@ pub(crate) fn setting(format: Format, is_tidy: bool) -> impl Strategy<Value = Se
     })
 }
 
-fn stage() -> impl Strategy<Value = Stage> {
+pub(crate) fn stage() -> impl Strategy<Value = Stage> {
     prop_oneof![
         2 => Just(Stage::Discovery),
         4 => Just(Stage::Reader),
@@ -172,7 +178,7 @@ fn mode() -> impl Strategy<Value = Mode> {
     ]
 }
 
-fn disk_fault() -> impl Strategy<Value = DiskFault> {
+pub(crate) fn disk_fault() -> impl Strategy<Value = DiskFault> {
     prop_oneof![
         Just(DiskFault::Fails(std::io::ErrorKind::StorageFull)),
         Just(DiskFault::Fails(std::io::ErrorKind::Other)),

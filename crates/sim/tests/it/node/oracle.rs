@@ -1,12 +1,13 @@
 //! Oracle: what must hold of a node after every step, and once nothing fails any more.
 
-use std::sync::Arc;
-
 use flow::{ContextId, Span};
 use pipeline::checkpoint::CheckpointStore;
-use sim::{Delivery, EPOCH_UNIX_NS, Model, Stored, World, Written, check, check_lines};
+use pipeline::shipper::Shipper;
+use sim::{
+    Delivery, EPOCH_UNIX_NS, Model, Stored, Verdict, World, Written, check_lines, check_sample,
+};
 
-use super::{MEMORY_BYTES_MAX, Node, STAGES, STREAMS, Stage, tenant};
+use super::{Node, Queue, STAGES, Stage, sink_name};
 use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
 
 /// Descriptors beyond the limit, per stream: of the generation that is read and the next, and of one that
@@ -35,20 +36,29 @@ impl Node {
         let Some(plane) = &self.plane else { return Ok(()) };
         // I5: memory and descriptors are bounded.
         let open: u64 = self.worlds.iter().map(World::open_files).sum();
-        if open > self.limits.open_files_max + OPEN_FILES_EXTRA * STREAMS as u64 {
+        let extra = OPEN_FILES_EXTRA * self.worlds.len() as u64;
+        if open > self.plan.files.open_files_max + extra {
             return Err(format!("I5: {open} files are open"));
         }
         for (tenant, bytes) in plane.budgets.used() {
-            if bytes > MEMORY_BYTES_MAX {
+            if bytes > self.plan.memory_of(&tenant).max_bytes {
                 return Err(format!("{tenant} has {bytes} bytes of memory"));
+            }
+        }
+        // I8: what was refused was counted.
+        for (number, queue) in self.queues.iter().enumerate() {
+            let (refused, retries) =
+                (queue.refused(), self.meter.sink(&sink_name(number)).retries.get());
+            if !refused.contains(&retries) {
+                return Err(format!("I8: {retries} retries of {refused:?} refusals"));
             }
         }
         // I9: what was read is accounted for, or on its way.
         for (tenant, meter) in self.meter.tenants() {
             let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
-            let safe = self.queue.look(|stored| {
-                let is_own = |it: &&Stored| it.header.context.tenant == tenant && it.is_safe;
-                stored.iter().filter(is_own).map(|it| it.header.span.bytes()).sum::<u64>()
+            let safe = self.sum(|it| {
+                let is_own = it.header.context.tenant == tenant && it.is_safe;
+                if is_own { it.header.span.bytes() } else { 0 }
             });
             if accounted > read || accounted > safe {
                 return Err(format!(
@@ -57,6 +67,12 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// A sum over all that is in any queue.
+    pub(crate) fn sum(&self, part: impl Fn(&Stored) -> u64) -> u64 {
+        let sum = |queue: &Queue| queue.look(|stored| stored.iter().map(&part).sum::<u64>());
+        self.queues.iter().map(sum).sum()
     }
 
     /// I4: a stored checkpoint is never ahead of what is safe in the queue, and never moves back.
@@ -82,19 +98,20 @@ impl Node {
         }
         for entry in loaded.entries {
             let (epoch, cursor) = (entry.known.epoch, entry.known.cursor);
-            let acked = self.queue.look(|stored| {
-                let is_own = |it: &&Stored| {
-                    let header = &it.header;
-                    header.context.id == entry.context && header.epoch == epoch
-                };
-                let own = stored.iter().filter(is_own).filter(|it| it.is_acked);
-                let mut own: Vec<Span> = own.map(|it| it.header.span).collect();
-                own.sort_by_key(|it| it.begin);
-                let reach = |reach: u64, it: &Span| {
-                    if it.begin > reach { reach } else { reach.max(it.end) }
-                };
-                own.iter().fold(0, reach)
-            });
+            let mut own: Vec<Span> = Vec::new();
+            for queue in &self.queues {
+                queue.look(|stored| {
+                    let is_own = |it: &&Stored| {
+                        let header = &it.header;
+                        header.context.id == entry.context && header.epoch == epoch && it.is_acked
+                    };
+                    own.extend(stored.iter().filter(is_own).map(|it| it.header.span));
+                });
+            }
+            own.sort_by_key(|it| it.begin);
+            let reach =
+                |reach: u64, it: &Span| if it.begin > reach { reach } else { reach.max(it.end) };
+            let acked = own.iter().fold(0, reach);
             if cursor > acked {
                 return Err(format!("I4: a checkpoint at {cursor}, acknowledged up to {acked}"));
             }
@@ -109,8 +126,7 @@ impl Node {
     /// I7: once nothing fails any more, everything is delivered; and then I1 to I3: all of it, once, in
     /// order.
     pub(crate) fn verdict(&mut self, truth: &Truth) -> Result<(), String> {
-        self.queue.lift_faults();
-        self.disk.revive();
+        self.lift_faults();
         let files: usize = self.worlds.iter().map(|it| it.files().len()).sum();
         for _ in 0..files + 6 {
             self.rest()?;
@@ -118,12 +134,6 @@ impl Node {
         }
         for stream in 0..self.worlds.len() {
             self.check_stream(stream, truth)?;
-        }
-        // I8: what went wrong was counted.
-        let refused = self.queue.refused();
-        let retries = self.meter.sink(&Arc::from("queue")).retries.get();
-        if refused < retries {
-            return Err(format!("{retries} retries of {refused} refusals"));
         }
         for (tenant, meter) in self.meter.tenants() {
             let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
@@ -141,9 +151,9 @@ impl Node {
         truth: &Truth,
         mut flood: impl FnMut(),
     ) -> Result<(), String> {
-        self.queue.lift_faults();
-        self.disk.revive();
-        self.queue.refuse(Some(&tenant(stuck)));
+        self.lift_faults();
+        let whose = self.plan.streams[stuck].tenant.clone();
+        self.queues[0].refuse(Some(&whose));
         let beside = 1 - stuck;
         for _ in 0..self.worlds[beside].files().len() + 6 {
             flood();
@@ -154,41 +164,66 @@ impl Node {
                     self.tick(stage);
                 }
                 self.look()?;
-                self.clock.advance(self.queue.round_ns());
+                self.clock.advance(self.queues[0].round_ns());
             }
             self.clock.advance(LATE_NS + FLUSH_NS);
         }
         self.check_stream(beside, truth).map_err(|why| format!("I6: {why}"))?;
-        self.queue.refuse(None);
+        self.queues[0].refuse(None);
         Ok(())
     }
 
+    pub(crate) fn lift_faults(&mut self) {
+        self.queues.iter().for_each(Queue::lift_faults);
+        self.disk.revive();
+    }
+
     /// I1 to I3 of one stream, once it is quiet.
-    fn check_stream(&mut self, stream: usize, truth: &Truth) -> Result<(), String> {
+    pub(crate) fn check_stream(&self, stream: usize, truth: &Truth) -> Result<Verdict, String> {
         let deliveries = self.deliveries(stream)?;
         let outcome = match truth {
             Truth::Bytes => {
                 let model = Model { format: self.format, line_bytes_max: LINE_BYTES_MAX as usize };
-                check(&self.worlds[stream], &model, &deliveries).map(drop)
+                let left_out = self.left_out(stream);
+                check_sample(&self.worlds[stream], &model, &deliveries, left_out)
             }
-            Truth::Lines(written) => check_lines(&written[stream], &deliveries),
+            Truth::Lines(written) => {
+                check_lines(&written[stream], &deliveries).map(|()| Verdict::default())
+            }
         };
         outcome.map_err(|why| format!("stream {stream}: {why}"))
     }
 
+    /// Whether all that is known of a stream's tenant is read and acknowledged.
+    pub(crate) fn is_delivered(&self, stream: usize) -> bool {
+        let meter = self.meter.tenant(&self.plan.streams[stream].tenant);
+        meter.lag_bytes.get() == 0 && meter.oldest_unacked_ns().is_none()
+    }
+
+    /// Records of a stream that the queue says were left out.
+    pub(crate) fn left_out(&self, stream: usize) -> usize {
+        let context = self.context(stream);
+        let own = self.sum(|it| {
+            let is_own = Some(it.header.context.id) == context;
+            if is_own { u64::from(it.header.filtered) } else { 0 }
+        });
+        usize::try_from(own).expect("few records")
+    }
+
     /// Ticks everything until nothing has anything to do.
-    fn rest(&mut self) -> Result<(), String> {
+    pub(crate) fn rest(&mut self) -> Result<(), String> {
         self.tick(Stage::Discovery);
         for round in 0.. {
             if let Some(plane) = &self.plane {
-                self.queue.settle_all(&plane.acks);
+                self.queues.iter().for_each(|it| it.settle_all(&plane.acks));
             }
             let mut is_busy = false;
             for stage in STAGES {
                 is_busy |= self.tick(stage);
             }
             self.look()?;
-            let is_empty = self.plane.as_ref().is_some_and(|it| it.shipper.is_empty());
+            let is_empty =
+                self.plane.as_ref().is_some_and(|it| it.shippers.iter().all(Shipper::is_empty));
             // A lane of Kafka's may send one thing after the other, and sleep in between.
             let is_acked =
                 self.meter.tenants().iter().all(|(_, it)| it.oldest_unacked_ns().is_none());
@@ -198,20 +233,24 @@ impl Node {
             if round > 5_000 {
                 return Err("I7: the node never rests".to_owned());
             }
-            self.clock.advance(self.queue.round_ns());
+            self.clock.advance(self.queues[0].round_ns());
         }
         Ok(())
     }
 
     /// What is in the queue of a stream; parts of a section as one, up to where a restart can go on.
     fn deliveries(&self, stream: usize) -> Result<Vec<Delivery>, String> {
-        let once = self.queue.once(&tenant(stream));
+        let (plan, context) = (&self.plan.streams[stream], self.context(stream));
+        let once = self.queues[plan.sink].once(&plan.tenant);
         let mut lives = 0;
         let mut deliveries: Vec<Delivery> = Vec::new();
         let mut is_open = false;
         for Stored { header, records, life, .. } in
             once.map_err(|why| format!("stream {stream}: {why}"))?
         {
+            if Some(header.context.id) != context {
+                continue;
+            }
             if !header.span.is_empty() || header.gap.is_some() {
                 let source = lives + life;
                 match deliveries.last_mut().filter(|_| is_open) {

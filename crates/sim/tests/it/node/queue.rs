@@ -1,6 +1,7 @@
 //! Queue: where a node delivers to: the embedded queue's promises in memory, or the real Kafka sink over
 //! brokers in memory.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use flow::{AckSender, Clock, Compress, Encode, ReadBack, Sink};
@@ -47,7 +48,7 @@ impl Queue {
     }
 
     /// Looks at all that was ever stored, in order.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&[Stored]) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Stored]) -> T) -> T {
         match self {
             Queue::Embedded(queue) => queue.look(look),
             Queue::Kafka(kafka) => kafka.look(look),
@@ -65,11 +66,12 @@ impl Queue {
         }
     }
 
-    pub(super) fn refused(&self) -> u64 {
+    /// How often a shipper may have heard that something was refused.
+    pub(super) fn refused(&self) -> RangeInclusive<u64> {
         match self {
-            Queue::Embedded(queue) => queue.refused(),
+            Queue::Embedded(queue) => queue.refused()..=queue.refused(),
             // Of a payload that is refused, the shipper hears as often as it asks.
-            Queue::Kafka(kafka) => kafka.refused().saturating_mul(u64::MAX),
+            Queue::Kafka(kafka) => 0..=kafka.refused().saturating_mul(u64::MAX),
         }
     }
 
@@ -96,7 +98,7 @@ impl Queue {
     }
 
     /// From now on what is of this tenant is refused; `None`: of nobody.
-    pub(super) fn refuse(&self, tenant: Option<&str>) {
+    pub(crate) fn refuse(&self, tenant: Option<&str>) {
         match self {
             Queue::Embedded(queue) => queue.refuse(tenant),
             Queue::Kafka(kafka) => kafka.refuse(tenant),

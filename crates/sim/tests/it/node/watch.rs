@@ -1,0 +1,171 @@
+//! Watch: what a reader did in each of its ticks, turn by turn, and where its sources stood afterwards.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::channel::{Receiver, bounded};
+use flow::{Content, Context, ContextId, Encode, Encoding, GapReason, Section, attribute};
+use pipeline::reader::{Command, ReaderReport};
+
+use super::{DIRECTORIES, Plane};
+
+/// What one turn brought.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) stream: usize,
+    pub(crate) context: ContextId,
+    pub(crate) at_unix_ns: i64,
+    /// Bytes of the source.
+    pub(crate) bytes: u64,
+    /// Bytes of records that are delivered.
+    pub(crate) kept_bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) gap: Option<GapReason>,
+    /// It says that the chain is gone.
+    pub(crate) is_end: bool,
+    /// Bytes that it became.
+    pub(crate) encoded_bytes: usize,
+}
+
+impl Turn {
+    pub(crate) fn has_records(&self) -> bool {
+        self.gap.is_none() && !self.is_end
+    }
+
+    /// It was a read; a gap or an end that is declared takes next to nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        !self.is_end && self.gap.is_none_or(|it| it == GapReason::Shed)
+    }
+}
+
+/// All turns of a node, in order. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turns(Arc<Mutex<Vec<Turn>>>);
+
+impl Turns {
+    pub(crate) fn len(&self) -> usize {
+        self.look(<[Turn]>::len)
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Turn]) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// An encoder that notes each turn.
+    pub(super) fn noting(&self, inner: Box<dyn Encode>) -> Box<dyn Encode> {
+        Box::new(Noting { inner, turns: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Noting {
+    inner: Box<dyn Encode>,
+    turns: Turns,
+}
+
+impl Encode for Noting {
+    fn encoding(&self) -> Encoding {
+        self.inner.encoding()
+    }
+
+    fn encode(&mut self, section: &Section, out: &mut Vec<u8>) {
+        let begin = out.len();
+        self.inner.encode(section, out);
+        let bytes = section.span.bytes();
+        let (mut gap, mut filtered) = (None, 0);
+        match &section.content {
+            Content::Gap(it) => gap = Some(it.reason),
+            Content::Records { filtered: it, .. } => {
+                filtered = u64::from(*it);
+            }
+            Content::End => {}
+        }
+        let mut kept_bytes = 0;
+        if let Content::Records { chunk, .. } = &section.content {
+            kept_bytes = chunk.records().iter().map(|it| chunk.body(it).len() as u64).sum();
+        }
+        let mut turns = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.push(Turn {
+            stream: stream_of(&section.context),
+            context: section.context.id,
+            at_unix_ns: section.observed_unix_ns,
+            bytes,
+            kept_bytes: if filtered > 0 { kept_bytes } else { bytes },
+            records: section.records().len() as u64,
+            gap,
+            is_end: matches!(section.content, Content::End),
+            encoded_bytes: out.len() - begin,
+        });
+    }
+}
+
+/// Which stream a context is.
+fn stream_of(context: &Context) -> usize {
+    let path = context.text(attribute::LOG_FILE_PATH).unwrap_or_default();
+    let number = path.strip_prefix(DIRECTORIES).and_then(|it| it.split('/').next());
+    number.and_then(|it| it.parse().ok()).expect("the directory of a stream")
+}
+
+/// One tick of a reader.
+#[derive(Debug)]
+pub(crate) struct ReaderTick {
+    /// Its turns, among all.
+    pub(crate) turns: Range<usize>,
+    /// Memory in use afterwards, by tenant.
+    pub(crate) used: Vec<(Arc<str>, usize)>,
+    /// Where the sources stood afterwards; none if nobody knows.
+    pub(crate) report: Option<ReaderReport>,
+}
+
+/// Watches a reader. A report is asked for right after a tick, and is the first thing of the next.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) turns: Turns,
+    /// Ticks are noted.
+    pub(crate) is_on: bool,
+    seen: usize,
+    /// Turns before the reader was there.
+    pub(crate) begun: usize,
+    asked: Option<(ReaderTick, Receiver<ReaderReport>)>,
+    ticks: Vec<ReaderTick>,
+}
+
+impl Watch {
+    /// The reader had a tick.
+    pub(super) fn note(&mut self, plane: &Plane) {
+        if !self.is_on {
+            return;
+        }
+        self.settle();
+        let turns = self.seen..self.turns.len();
+        self.seen = turns.end;
+        let tick = ReaderTick { turns, used: plane.budgets.used(), report: None };
+        let is_first = plane.commands.is_empty();
+        let (sender, report) = bounded(1);
+        plane.commands.send(Command::Report(sender)).expect("the reader is there");
+        if is_first {
+            self.asked = Some((tick, report));
+        } else {
+            self.ticks.push(tick);
+        }
+    }
+
+    /// The ticks that are known since the last call.
+    pub(crate) fn take(&mut self) -> Vec<ReaderTick> {
+        std::mem::take(&mut self.ticks)
+    }
+
+    /// The reader is gone.
+    pub(super) fn end(&mut self) {
+        self.settle();
+        self.seen = self.turns.len();
+        self.begun = self.seen;
+    }
+
+    fn settle(&mut self) {
+        if let Some((mut tick, report)) = self.asked.take() {
+            tick.report = report.try_recv().ok();
+            self.ticks.push(tick);
+        }
+    }
+}

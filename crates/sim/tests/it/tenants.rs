@@ -1,0 +1,464 @@
+//! Tenants: schedules of a node where one tenant floods, one has a sink that stalls, and one is misconfigured;
+//! what the others get is held against their shares ([`shares`]), what is limited against its rate ([`rates`]), and
+//! what is in use against its budget ([`ledger`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pipeline::budgets::BudgetSpec;
+use pipeline::frame::Format;
+use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
+use proptest::prelude::*;
+use sim::Mode;
+
+use crate::actor::{Actor, Text};
+use crate::bed::{CHUNK_BYTES, FLUSH_NS, LATE_NS};
+use crate::node::{Limits, Node, Plan, Stage, Stream, Truth, directory};
+use crate::node_schedule::{NodeStep, act, disk_fault, lift_faults, stage};
+use crate::schedule::{Step, config};
+
+mod ledger;
+mod rates;
+mod shares;
+use rates::RateGauge;
+use shares::Shares;
+
+/// Whose streams there are: two victims, one that floods from two files, one whose sink stalls, and one that is
+/// misconfigured.
+const TENANTS: [&str; 5] = ["victim", "other-victim", "flood", "stall", "misconfigured"];
+/// By stream, its tenant.
+const OWNERS: [usize; 6] = [0, 1, 2, 2, 3, 4];
+const VICTIMS: [usize; 2] = [0, 1];
+const FLOODS: [usize; 2] = [2, 3];
+const STALLED: usize = 4;
+const MISCONFIGURED: usize = 5;
+/// By stream, its sink.
+const SINKS: [usize; 6] = [0, 0, 0, 0, 1, 2];
+/// The sink that can be absent.
+const ABSENT: usize = 2;
+
+/// Lines that each victim writes beside the others at the end, one after the other.
+const LINES_BESIDE: usize = 5;
+/// How long a round of all stages takes there, in nanoseconds.
+const ROUND_NS: u64 = 1_000_000;
+/// Rounds in which what a victim has to read is delivered beside the others, however much that is.
+const BACKLOG_ROUNDS: usize = 2_000;
+/// Times that sleepers are woken while everything is delivered.
+const WAKINGS_MAX: usize = 20_000;
+
+/// A node of several tenants before anything happens.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    format: Format,
+    plan: Plan,
+    /// What the sink that stalls does while the others are judged.
+    stalls: Mode,
+}
+
+/// One thing that happens to it.
+#[derive(Debug, Clone)]
+pub(crate) enum TenantStep {
+    Node(NodeStep),
+    /// More is written than is read.
+    Flood(usize),
+    /// A sink behaves so from now on.
+    Sink(usize, Mode),
+    /// A sink makes so many payloads safe, and says so.
+    Settle(usize, usize),
+    /// The first sink takes nothing of this tenant; none: it takes everything.
+    Refuse(Option<usize>),
+    /// A reload: one sink cannot be opened, or can again.
+    Absent(bool),
+    /// A reload: a LogConfig has limits that are far too low, or its own again.
+    Worse(bool),
+}
+
+/// What must hold, looked at after each step.
+#[derive(Debug)]
+struct Oracle {
+    shares: Shares,
+    rates: RateGauge,
+}
+
+impl Oracle {
+    fn new(node: &Node) -> Oracle {
+        Oracle { shares: Shares::new(&node.plan), rates: RateGauge::default() }
+    }
+
+    fn look(&mut self, node: &mut Node) -> Result<(), String> {
+        node.look()?;
+        self.rates.look(node)?;
+        ledger::look(node)?;
+        for tick in node.watch.take() {
+            self.shares.look(node, &tick)?;
+            ledger::look_at_tick(node, &tick)?;
+        }
+        Ok(())
+    }
+}
+
+/// Does the steps, looks at what must hold after each, then judges the victims beside the others, and everybody
+/// once nothing fails any more.
+pub(crate) fn run(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
+    run_on(setting, steps).map_err(|why| format!("{why}\n  with {setting:?} after {steps:?}"))
+}
+
+fn run_on(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
+    let mut node = Node::new(setting.format, setting.plan.clone(), None);
+    node.watch.is_on = true;
+    let mut actors: Vec<Actor> = (0..OWNERS.len())
+        .map(|it| Actor::new_in(&directory(it), node.worlds[it].clone(), setting.format))
+        .collect();
+    let mut oracle = Oracle::new(&node);
+    for step in steps {
+        act_on(&mut node, &mut actors, setting, step);
+        oracle.look(&mut node)?;
+    }
+    beside(&mut node, &mut actors, &mut oracle, setting)?;
+    // Everybody but the one whose sink stays away. A reader that is asked for reports never rests.
+    node.watch.is_on = false;
+    node.stop();
+    node.plan = setting.plan.clone();
+    node.worlds.iter().for_each(lift_faults);
+    node.queues[0].refuse(None);
+    node.queues[1].set_mode(setting.stalls);
+    deliver(&mut node, &mut oracle, Some(STALLED))?;
+    for stream in (0..OWNERS.len()).filter(|it| *it != STALLED) {
+        node.check_stream(stream, &Truth::Bytes).map_err(|why| format!("I7: {why}"))?;
+    }
+    node.lift_faults();
+    deliver(&mut node, &mut oracle, None)?;
+    ledger::finish(&node)
+}
+
+fn act_on(node: &mut Node, actors: &mut [Actor], setting: &Setting, step: &TenantStep) {
+    match step {
+        TenantStep::Node(NodeStep::World(stream, step)) => {
+            let step = whole(&setting.plan, *stream, step.clone());
+            act(node, actors, &NodeStep::World(*stream, step));
+        }
+        TenantStep::Node(step) => act(node, actors, step),
+        TenantStep::Flood(lines) => flood(actors, *lines),
+        TenantStep::Sink(number, mode) => node.queues[*number].set_mode(*mode),
+        TenantStep::Settle(number, payloads) => node.settle_sink(*number, *payloads),
+        TenantStep::Refuse(tenant) => node.queues[0].refuse(tenant.map(|it| TENANTS[it])),
+        TenantStep::Absent(is_on) => {
+            reload(node, |plan| plan.absent = is_on.then_some(ABSENT));
+        }
+        TenantStep::Worse(is_on) => {
+            let config = log_config(MISCONFIGURED);
+            let own = setting.plan.limits.log_configs[&config];
+            let low = Rates {
+                bytes_per_second: Some(1_000),
+                records_per_second: None,
+                burst_ns: FLUSH_NS,
+            };
+            let worse = LogConfigLimits { rates: low, per_container: low };
+            let limits = if *is_on { worse } else { own };
+            reload(node, |plan| {
+                plan.limits.log_configs.insert(config, limits);
+            });
+        }
+    }
+}
+
+/// Another plan takes the place of the one that runs.
+fn reload(node: &mut Node, change: impl FnOnce(&mut Plan)) {
+    node.queues[0].refuse(None);
+    node.stop();
+    change(&mut node.plan);
+}
+
+/// Where records may be passed over, none begins in one read and ends in another.
+fn whole(plan: &Plan, stream: usize, step: Step) -> Step {
+    let tenant = &plan.streams[stream].tenant;
+    let is_whole = plan.limits.tenants[tenant].at_limit != AtLimit::Delay;
+    match step {
+        Step::Append(texts, _) if is_whole => Step::Append(texts, 0),
+        Step::AppendLate(texts, _) if is_whole => Step::AppendLate(texts, 0),
+        step => step,
+    }
+}
+
+fn flood(actors: &mut [Actor], lines: usize) {
+    let text = Text { len: 90, is_stderr: false, is_partial: false };
+    for stream in FLOODS {
+        actors[stream].step(&Step::Append(vec![text; lines], 0));
+    }
+}
+
+/// I6: while one tenant floods, one's sink stalls and one cannot be read, a victim that nothing limits is delivered
+/// within its share.
+fn beside(
+    node: &mut Node,
+    actors: &mut [Actor],
+    oracle: &mut Oracle,
+    setting: &Setting,
+) -> Result<(), String> {
+    node.disk.revive();
+    node.queues[0].refuse(None);
+    node.queues[0].set_mode(Mode::Safe);
+    node.queues[1].set_mode(setting.stalls);
+    VICTIMS.iter().for_each(|it| lift_faults(&node.worlds[*it]));
+    node.worlds[MISCONFIGURED].refuse_opens(Some(std::io::ErrorKind::PermissionDenied));
+    let is_free = |it: &usize| setting.plan.limits_of(*it).iter().all(|rates| !rates.is_limit());
+    let free: Vec<usize> = VICTIMS.into_iter().filter(is_free).collect();
+    if free.is_empty() {
+        return Ok(());
+    }
+    let text = Text { len: 50, is_stderr: false, is_partial: false };
+    for number in 0..=LINES_BESIDE {
+        flood(actors, 30);
+        for victim in &free {
+            actors[*victim].step(&Step::Reopen);
+            actors[*victim].step(&Step::Append(vec![text], 0));
+        }
+        let begin = node.watch.turns.len();
+        node.tick(Stage::Discovery);
+        let mut rounds = 0;
+        while rounds < 3 || free.iter().any(|it| !node.is_delivered(*it)) {
+            round(node, oracle)?;
+            // What was there before takes as long as it takes.
+            let is_backlog = number == 0;
+            let rounds_max =
+                if is_backlog { BACKLOG_ROUNDS } else { oracle.shares.rounds_max(&free) };
+            if rounds > rounds_max {
+                let turns = node.watch.turns.len() - begin;
+                return Err(format!("I6: not delivered after {rounds} rounds, {turns} turns"));
+            }
+            if is_backlog && rounds % 16 == 15 {
+                node.worlds[0].clock().advance(FLUSH_NS);
+                node.tick(Stage::Discovery);
+            }
+            rounds += 1;
+        }
+    }
+    Ok(())
+}
+
+/// All stages have a turn, and the first sink acknowledges.
+fn round(node: &mut Node, oracle: &mut Oracle) -> Result<(), String> {
+    node.settle_all(0);
+    for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
+        node.tick(stage);
+        oracle.look(node)?;
+    }
+    node.worlds[0].clock().advance(ROUND_NS);
+    Ok(())
+}
+
+/// I7: everything is delivered in bounded time, but of the stream whose sink is stuck.
+fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result<(), String> {
+    let generations = node.worlds.iter().map(|it| it.files().len()).max().unwrap_or(0);
+    let clock = node.worlds[0].clock();
+    for _ in 0..generations + 6 {
+        node.tick(Stage::Discovery);
+        for waking in 0.. {
+            let mut is_busy = false;
+            for number in (0..node.queues.len()).filter(|it| stuck.is_none() || *it != 1) {
+                node.settle_all(number);
+            }
+            for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
+                is_busy |= node.tick(stage);
+                oracle.look(node)?;
+            }
+            let is_done = (0..OWNERS.len()).all(|it| Some(it) == stuck || node.is_delivered(it));
+            if is_done && !is_busy {
+                break;
+            }
+            if waking > WAKINGS_MAX {
+                let open = |it: &usize| Some(*it) != stuck && !node.is_delivered(*it);
+                let open: Vec<usize> = (0..OWNERS.len()).filter(open).collect();
+                return Err(format!("I7: the node never rests: busy {is_busy}, streams {open:?}"));
+            }
+            let due_ns = node.due_ns().unwrap_or(u64::MAX);
+            let wait_ns = due_ns.saturating_sub(clock.now_ns());
+            if !is_busy && wait_ns > LATE_NS {
+                break;
+            }
+            clock.advance(wait_ns.max(1_000));
+        }
+        clock.advance(LATE_NS + FLUSH_NS);
+    }
+    Ok(())
+}
+
+fn log_config(stream: usize) -> Arc<str> {
+    Arc::from(format!("{}-logs", TENANTS[OWNERS[stream]]))
+}
+
+fn rates() -> impl Strategy<Value = Rates> {
+    let bytes = prop::option::weighted(0.8, 20_000..200_000u64);
+    let records = prop::option::weighted(0.2, 200..5_000u64);
+    (bytes, records, 50_000_000..1_000_000_000u64).prop_map(|(bytes, records, burst_ns)| Rates {
+        bytes_per_second: bytes,
+        records_per_second: records,
+        burst_ns,
+    })
+}
+
+/// Limits in one of so many cases.
+fn maybe(one_in: f64) -> impl Strategy<Value = Rates> {
+    prop::option::weighted(1.0 / one_in, rates()).prop_map(Option::unwrap_or_default)
+}
+
+fn tenant_limits() -> impl Strategy<Value = TenantLimits> {
+    let weight = prop::sample::select(vec![10, 50, 100, 200, 1_000]);
+    let at_limit = prop_oneof![
+        2 => Just(AtLimit::Delay),
+        2 => Just(AtLimit::ShedOldest),
+        1 => (2..5u32).prop_map(AtLimit::Sample),
+    ];
+    let max_lag_ns = prop::option::of(100_000_000..3_000_000_000u64);
+    (weight, maybe(3.0), at_limit, max_lag_ns).prop_map(|(weight, rates, at_limit, max_lag_ns)| {
+        TenantLimits { weight, rates, at_limit, max_lag_ns, open_files_max: None }
+    })
+}
+
+fn log_config_limits() -> impl Strategy<Value = LogConfigLimits> {
+    (maybe(5.0), maybe(5.0))
+        .prop_map(|(rates, per_container)| LogConfigLimits { rates, per_container })
+}
+
+fn memory() -> impl Strategy<Value = BudgetSpec> {
+    (1..3usize, 0..8usize).prop_map(|(reserved, more)| BudgetSpec {
+        reserved_bytes: reserved * CHUNK_BYTES,
+        max_bytes: (reserved + more) * CHUNK_BYTES,
+    })
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let limits = prop::collection::vec(tenant_limits(), TENANTS.len());
+    let log_configs = prop::collection::vec(log_config_limits(), TENANTS.len());
+    let memories = prop::collection::vec(memory(), TENANTS.len());
+    let pinned = prop::collection::vec(prop::option::weighted(0.3, 0..4_000u64), TENANTS.len());
+    let node_pinned = prop_oneof![3 => Just(u64::MAX), 1 => 0..5_000u64];
+    let files = (0..6u64, node_pinned)
+        .prop_map(|(open_files_max, pinned_bytes_max)| Limits { open_files_max, pinned_bytes_max });
+    (limits, log_configs, memories, pinned, maybe(3.0), files, 0..8usize).prop_map(
+        |(limits, log_configs, memories, pinned, node, files, pool)| {
+            let name = |number: usize| Arc::<str>::from(TENANTS[number]);
+            let stream = |stream: usize| Stream {
+                tenant: name(OWNERS[stream]),
+                log_config: log_config(stream),
+                sink: SINKS[stream],
+            };
+            let configs = log_configs.into_iter().enumerate();
+            let configs =
+                configs.map(|(it, limits)| (Arc::from(format!("{}-logs", TENANTS[it])), limits));
+            let pinned = pinned.into_iter().enumerate();
+            Plan {
+                streams: (0..OWNERS.len()).map(stream).collect(),
+                sinks: 3,
+                retry_max_ns: 20_000_000,
+                absent: None,
+                files,
+                limits: LimitPlan {
+                    node,
+                    tenants: by_name(limits),
+                    log_configs: configs.collect(),
+                },
+                memory: by_name(memories),
+                pool_bytes: pool * CHUNK_BYTES,
+                pinned: pinned.filter_map(|(it, bytes)| Some((name(it), bytes?))).collect(),
+            }
+        },
+    )
+}
+
+fn by_name<T>(all: Vec<T>) -> HashMap<Arc<str>, T> {
+    TENANTS.iter().map(|it| Arc::from(*it)).zip(all).collect()
+}
+
+fn stalling() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Held), Just(Mode::Refuses), Just(Mode::IsBusy)]
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let format = prop_oneof![Just(Format::Plain), Just(Format::Cri)];
+    (format, plan(), stalling()).prop_map(|(format, plan, stalls)| Setting { format, plan, stalls })
+}
+
+fn texts() -> impl Strategy<Value = Vec<Text>> {
+    let text = (0..120u16, any::<bool>()).prop_map(|(len, is_stderr)| Text {
+        len,
+        is_stderr,
+        is_partial: false,
+    });
+    prop::collection::vec(text, 1..12)
+}
+
+/// What happens to the files of a tenant.
+fn file_step() -> impl Strategy<Value = Step> {
+    let cut = || prop_oneof![4 => Just(0usize), 1 => 1..40usize];
+    prop_oneof![
+        12 => (texts(), cut()).prop_map(|(texts, cut)| Step::Append(texts, cut)),
+        2 => (texts(), cut()).prop_map(|(texts, cut)| Step::AppendLate(texts, cut)),
+        1 => Just(Step::CloseLate),
+        5 => Just(Step::Rotate),
+        6 => Just(Step::Reopen),
+        3 => Just(Step::DeleteOldest),
+        1 => Just(Step::Recreate),
+        1 => Just(Step::Unlink),
+        1 => Just(Step::Truncate),
+    ]
+}
+
+/// What goes wrong with them.
+fn fault() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        any::<bool>().prop_map(Step::RefuseOpens),
+        any::<bool>().prop_map(Step::RefuseReads),
+        prop::option::of(1..200usize).prop_map(Step::ShortenReads),
+    ]
+}
+
+fn node_step() -> impl Strategy<Value = NodeStep> {
+    let round = Just([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]);
+    let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
+    let streams = || 0..OWNERS.len();
+    prop_oneof![
+        24 => (streams(), file_step()).prop_map(|(stream, step)| NodeStep::World(stream, step)),
+        2 => fault().prop_map(|step| NodeStep::World(MISCONFIGURED, step)),
+        1 => (streams(), fault()).prop_map(|(stream, step)| NodeStep::World(stream, step)),
+        16 => (stage(), 1..6usize).prop_map(|(stage, times)| NodeStep::Tick(stage, times)),
+        14 => round.prop_shuffle().prop_map(NodeStep::Round),
+        3 => streams().prop_map(NodeStep::Hear),
+        2 => (1..4usize).prop_map(NodeStep::MakeSafe),
+        2 => (0..4usize).prop_map(NodeStep::Acknowledge),
+        1 => (0..12u64, disk_fault()).prop_map(|(steps, fault)| NodeStep::Disk(steps, fault)),
+        1 => (0..4usize).prop_map(NodeStep::Kill),
+        1 => (0..4usize, 0..200usize, any::<bool>())
+            .prop_map(|(kept, torn, names)| NodeStep::PowerCut(kept, torn, names)),
+        1 => Just(NodeStep::Stop),
+        5 => time.prop_map(NodeStep::Wait),
+    ]
+}
+
+fn tenant_step() -> impl Strategy<Value = TenantStep> {
+    let broken = (0..3usize).prop_map(Mode::Breaks);
+    let mode = prop_oneof![4 => stalling(), 3 => Just(Mode::Safe), 1 => broken];
+    prop_oneof![
+        70 => node_step().prop_map(TenantStep::Node),
+        10 => (1..60usize).prop_map(TenantStep::Flood),
+        5 => mode.prop_map(|mode| TenantStep::Sink(1, mode)),
+        2 => stalling().prop_map(|mode| TenantStep::Sink(0, mode)),
+        4 => (0..2usize, 1..4usize).prop_map(|(sink, payloads)| TenantStep::Settle(sink, payloads)),
+        2 => prop::option::of(2..TENANTS.len()).prop_map(TenantStep::Refuse),
+        2 => any::<bool>().prop_map(TenantStep::Absent),
+        1 => any::<bool>().prop_map(TenantStep::Worse),
+    ]
+}
+
+proptest! {
+    // One of these takes as long as several others.
+    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
+
+    #[test]
+    fn tenants_that_flood_stall_and_misconfigure_take_nothing_from_others(
+        setting in setting(),
+        steps in prop::collection::vec(tenant_step(), 1..60),
+    ) {
+        run(&setting, &steps).map_err(TestCaseError::fail)?;
+    }
+}

@@ -1,0 +1,159 @@
+//! Ledger: what is in use against what is held, and what the meters say against what happened.
+
+use std::sync::Arc;
+
+use flow::{GapReason, PayloadHeader};
+use pipeline::reader::WaitsFor;
+use sim::Stored;
+
+use super::{OWNERS, TENANTS};
+use crate::bed::CHUNK_BYTES;
+use crate::node::{Node, ReaderTick, Truth, Turn};
+
+/// Batches of a lane: gathered, handed back, two that wait in it, and one that was refused.
+const LANE_BATCHES: usize = 5;
+
+/// I5 and I8 at any time.
+pub(super) fn look(node: &Node) -> Result<(), String> {
+    let Some(used) = node.memory_used() else { return Ok(()) };
+    memory_is_what_is_held(node, &used)?;
+    for (number, tenant) in TENANTS.into_iter().enumerate() {
+        let meter = node.meter.tenant(&Arc::from(tenant));
+        let own = |it: &&Stored| *it.header.context.tenant == *tenant;
+        // What is on its way is said to be.
+        for queue in &node.queues {
+            let oldest = queue.look(|stored| {
+                let open = stored.iter().filter(own).filter(|it| !it.is_acked);
+                let open = open.filter(|it| !it.header.span.is_empty());
+                open.map(|it| it.header.observed_unix_ns).min()
+            });
+            let since_ns = oldest.map(|it| it.abs_diff(sim::EPOCH_UNIX_NS));
+            let said_ns = meter.oldest_unacked_ns();
+            if since_ns.is_some_and(|it| said_ns.is_none_or(|said_ns| said_ns > it)) {
+                return Err(format!("I8: {tenant}: open since {since_ns:?}, said {said_ns:?}"));
+            }
+        }
+        for reason in GapReason::ALL {
+            let acked = gap_bytes(node, number, reason);
+            let counted = meter.gap_bytes[usize::from(reason.code())].get();
+            if counted > acked {
+                return Err(format!(
+                    "I8: {tenant}: {counted} bytes {reason}, {acked} in the queue"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I5, I6 and I8 after a tick of the reader.
+pub(super) fn look_at_tick(node: &Node, tick: &ReaderTick) -> Result<(), String> {
+    let Some(report) = &tick.report else { return Ok(()) };
+    for source in &report.awake {
+        let tenant = &source.context.tenant;
+        if !matches!(source.waits_for, Some(WaitsFor::Memory { .. })) {
+            continue;
+        }
+        let used = tick.used.iter().find(|it| it.0 == *tenant).map_or(0, |it| it.1);
+        let reserved = node.plan.memory_of(tenant).reserved_bytes;
+        if used + CHUNK_BYTES <= reserved {
+            return Err(format!("I5: {tenant} waits for memory with {used} of {reserved} bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// I1 to I3 of all, nothing is held any more, and all was counted.
+pub(super) fn finish(node: &Node) -> Result<(), String> {
+    let (mut shed_bytes, mut passed_over) = ([0; TENANTS.len()], [0; TENANTS.len()]);
+    for (stream, tenant) in OWNERS.into_iter().enumerate() {
+        let verdict = node.check_stream(stream, &Truth::Bytes)?;
+        shed_bytes[tenant] += verdict.shed_bytes;
+        passed_over[tenant] += verdict.shed_records + node.left_out(stream);
+    }
+    for (number, tenant) in TENANTS.into_iter().enumerate() {
+        let meter = node.meter.tenant(&Arc::from(tenant));
+        let declared = gap_bytes(node, number, GapReason::Shed);
+        if declared != shed_bytes[number] {
+            let missing = shed_bytes[number];
+            return Err(format!("{tenant}: {declared} bytes declared as shed, {missing} are"));
+        }
+        let counted = meter.shed_records.get();
+        // What a killed agent had passed over is read again, and counted again.
+        let is_one = node.lives == 1;
+        let passed_over = passed_over[number] as u64;
+        if counted < passed_over || is_one && counted != passed_over {
+            return Err(format!("I8: {tenant}: {counted} records shed, {passed_over} are"));
+        }
+        for reason in GapReason::ALL {
+            let counted = meter.gap_bytes[usize::from(reason.code())].get();
+            let acked = gap_bytes(node, number, reason);
+            if is_one && counted != acked {
+                return Err(format!(
+                    "I8: {tenant}: {counted} bytes {reason}, {acked} in the queue"
+                ));
+            }
+        }
+        let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
+        if read != accounted || meter.oldest_unacked_ns().is_some() {
+            return Err(format!("I9: {tenant}: {read} bytes read, {accounted} accounted for"));
+        }
+    }
+    match node.memory_used().into_iter().flatten().find(|it| it.1 > 0) {
+        Some((tenant, used)) => Err(format!("I5: {tenant} has {used} bytes, and holds nothing")),
+        None => Ok(()),
+    }
+}
+
+/// I5: permits are those of the payloads that are there, and within all budgets.
+fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(), String> {
+    let begun = node.watch.begun;
+    let encoded = |tenant: usize, is_counted: fn(&Turn) -> bool| {
+        let own = |it: &&Turn| OWNERS[it.stream] == tenant && is_counted(it);
+        node.watch.turns.look(|turns| {
+            turns[begun..].iter().filter(own).map(|it| it.encoded_bytes as u64).sum::<u64>()
+        })
+    };
+    let life = node.lives - 1;
+    for (tenant, bytes) in used {
+        let number = TENANTS.iter().position(|it| **it == **tenant).expect("a tenant");
+        let taken = |is_counted: fn(&PayloadHeader) -> bool| {
+            node.sum(|it| {
+                let is_own = it.header.context.tenant == *tenant && it.life == life;
+                let is_counted = is_own && is_counted(&it.header);
+                if is_counted { it.header.in_block().len() as u64 } else { 0 }
+            })
+        };
+        // A gap is paid for by the records in its batch, if there are any.
+        let records = encoded(number, Turn::has_records) - taken(has_records);
+        let all = encoded(number, |_| true) - taken(|_| true);
+        if !(records..=all).contains(&(*bytes as u64)) {
+            return Err(format!(
+                "I5: {tenant} pays for {bytes} bytes, and holds {records} to {all}"
+            ));
+        }
+        let max = node.plan.memory_of(tenant).max_bytes;
+        let lanes = OWNERS.iter().filter(|it| **it == number).count();
+        let batch = usize::try_from(crate::node::BATCH.bytes_max).expect("a batch is small");
+        if *bytes > max || *bytes > lanes * LANE_BATCHES * (batch + CHUNK_BYTES) {
+            return Err(format!("I5: {tenant} has {bytes} bytes of {max}"));
+        }
+    }
+    let (all, cap) = (used.iter().map(|it| it.1).sum::<usize>(), node.plan.memory_cap());
+    if all > cap {
+        return Err(format!("I5: all have {all} bytes of {cap}"));
+    }
+    Ok(())
+}
+
+fn has_records(header: &PayloadHeader) -> bool {
+    header.gap.is_none() && !header.marks.last
+}
+
+/// Bytes of a tenant that were declared missing for this reason, and acknowledged.
+fn gap_bytes(node: &Node, tenant: usize, reason: GapReason) -> u64 {
+    node.sum(|it| {
+        let is_own = *it.header.context.tenant == *TENANTS[tenant] && it.is_acked;
+        if is_own && it.header.gap == Some(reason) { it.header.span.bytes() } else { 0 }
+    })
+}

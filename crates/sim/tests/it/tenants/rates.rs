@@ -1,0 +1,95 @@
+//! Rates: in any stretch of time a limit lets no more be read than its rate, its burst, and what the largest read
+//! brought, which may be longer than the tokens there were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pipeline::limits::{Level, Rates};
+use sim::EPOCH_UNIX_NS;
+
+use crate::node::{Node, Plan, Turn};
+
+/// Parts of a token: one nanosecond adds as many as there are tokens in a second.
+const PARTS: u128 = 1_000_000_000;
+
+/// Whose limit, and whether of bytes or else of records.
+type Name = (Level, Arc<str>, bool);
+
+/// How much was read beyond a rate, in parts of tokens.
+#[derive(Debug, Default, Clone, Copy)]
+struct Over {
+    parts: u128,
+    burst: u128,
+    at_ns: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RateGauge {
+    over: BTreeMap<Name, Over>,
+    /// Most bytes and most records of a turn.
+    largest: [u64; 2],
+    seen: usize,
+    life: u32,
+}
+
+impl RateGauge {
+    /// All turns since the last call.
+    pub(super) fn look(&mut self, node: &Node) -> Result<(), String> {
+        let turns = node.watch.turns.look(|turns| turns[self.seen..].to_vec());
+        let is_new = !turns.is_empty() && self.life != node.lives;
+        if is_new {
+            // Buckets are empty again, and debts are forgotten.
+            self.life = node.lives;
+            self.over.values_mut().for_each(|it| it.parts = it.parts.min(it.burst));
+        }
+        self.seen += turns.len();
+        turns.iter().try_for_each(|turn| self.take(&node.plan, turn))
+    }
+
+    fn take(&mut self, plan: &Plan, turn: &Turn) -> Result<(), String> {
+        if !turn.is_read() || turn.gap.is_some() {
+            return Ok(());
+        }
+        let largest = [turn.kept_bytes, turn.records];
+        self.largest = [0, 1].map(|it| self.largest[it].max(largest[it]));
+        let stream = &plan.streams[turn.stream];
+        let levels = [
+            (Level::Node, Arc::from("")),
+            (Level::Tenant, Arc::clone(&stream.tenant)),
+            (Level::LogConfig, Arc::clone(&stream.log_config)),
+            (Level::Container, Arc::from(turn.stream.to_string())),
+        ];
+        for ((level, name), rates) in levels.into_iter().zip(plan.limits_of(turn.stream)) {
+            self.count(&rates, (level, Arc::clone(&name), true), turn)?;
+            self.count(&rates, (level, name, false), turn)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, rates: &Rates, name: Name, turn: &Turn) -> Result<(), String> {
+        let (per_second, tokens, largest) = match name.2 {
+            true => (rates.bytes_per_second, turn.kept_bytes, self.largest[0]),
+            false => (rates.records_per_second, turn.records, self.largest[1]),
+        };
+        let Some(per_second) = per_second.map(u128::from) else {
+            self.over.remove(&name);
+            return Ok(());
+        };
+        let now_ns = turn.at_unix_ns.abs_diff(EPOCH_UNIX_NS);
+        let over = self.over.entry(name.clone()).or_default();
+        let passed = per_second * u128::from(now_ns - over.at_ns);
+        let burst = (per_second * u128::from(rates.burst_ns)).max(PARTS);
+        if std::mem::replace(&mut over.burst, burst) != burst {
+            // Another plan, with an empty bucket.
+            over.parts = over.parts.min(burst);
+        }
+        over.parts = over.parts.saturating_sub(passed) + u128::from(tokens) * PARTS;
+        over.at_ns = now_ns;
+        let allowed = over.burst + u128::from(largest + 1) * PARTS;
+        if over.parts > allowed {
+            let (over, allowed) = (over.parts / PARTS, allowed / PARTS);
+            return Err(format!("I6: {name:?}: {over} beyond the rate of {rates:?}, of {allowed}"));
+        }
+        Ok(())
+    }
+}
