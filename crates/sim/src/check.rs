@@ -2,8 +2,8 @@
 //!
 //! Spans must tile. Each byte that a file ever held is delivered at most once, in order, and at least
 //! once unless it was gone before it could be read. Of what was gone, as much must be declared as the
-//! agent was told of, and not more than there was; a gap of unknown size only where a file is gone that
-//! was closed, or read last before a start. The records must be those of the [`Model`].
+//! agent was told of, and not more than there was; a gap of unknown size only where a file is gone or cut
+//! that was closed, or read last before a start. The records must be those of the [`Model`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -255,7 +255,10 @@ impl Check {
     /// or of one that was closed and written to.
     fn unsized_gap(&mut self, delivery: &Delivery) -> Result<(), String> {
         let is_gone = |number: &usize| {
-            self.files[*number].lost.is_some_and(|lost| lost.at_ns() <= delivery.at_ns)
+            let file = &self.files[*number];
+            // What it held before it was cut may be what was read last.
+            let is_cut = file.life_at(delivery.at_ns) > 0;
+            is_cut || file.lost.is_some_and(|lost| lost.at_ns() <= delivery.at_ns)
         };
         if self.start.newest.take_if(|it| is_gone(it)).is_some() {
             return Ok(());
