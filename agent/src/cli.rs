@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// Say what the spools hold, of which tenant, and since when
     Spool(SpoolOptions),
+    /// Print the CustomResourceDefinitions, for kubectl apply -f -
+    Crds,
     /// Print the version
     Version(VersionOptions),
 }

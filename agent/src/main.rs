@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Audit(options) => command::audit::run(&options),
         Command::Explain(options) => command::explain::run(&options),
         Command::Spool(options) => command::spool::run(&options),
+        Command::Crds => command::crds::run(),
         Command::Version(options) => command::version::run(&options),
     };
     match outcome {

@@ -9,6 +9,8 @@ use crate::units::{ByteSize, Period};
 
 /// `stateDirectory`: where the file-system hierarchy standard puts a service's state.
 pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
+/// `secretsDirectory`: beside the configuration, where the Helm chart mounts Secrets.
+pub const SECRETS_DIRECTORY: &str = "/etc/logferry/secrets";
 /// `listen`: loopback only, since metrics tell about tenants.
 pub const LISTEN: &str = "127.0.0.1:9180";
 /// Data in flight where `memory` is not written and nothing else limits it: room for a dozen tenants' reserves,

@@ -48,7 +48,8 @@ impl Settings {
         );
         all.extend(self.log_configs.iter().map(|it| {
             let namespace = it.name.namespace.clone();
-            resource(Kind::LogConfig, namespace, &it.name.name, log_config::spec(it))
+            let kind = if namespace.is_some() { Kind::LogConfig } else { Kind::ClusterLogConfig };
+            resource(kind, namespace, &it.name.name, log_config::spec(it))
         }));
         all
     }
@@ -68,6 +69,7 @@ fn resource<S: Serialize>(kind: Kind, namespace: Option<String>, name: &str, spe
 fn agent(agent: &AgentSettings) -> AgentSpec {
     AgentSpec {
         state_directory: Some(agent.state_directory.to_string_lossy().into_owned()),
+        secrets_directory: Some(agent.secrets_directory.to_string_lossy().into_owned()),
         listen: Some(agent.listen.to_string()),
         node_name: agent.node_name.clone(),
         cluster_name: agent.cluster_name.clone(),

@@ -58,20 +58,29 @@ impl Document {
         self.broken.borrow().iter().any(|it| is_within(it, path) || is_within(path, it))
     }
 
-    /// The value at `path` as problems quote it; empty if it is none or not a scalar.
-    pub(crate) fn quote(&self, path: &str) -> String {
+    /// The value at `path`, if there is one.
+    fn node(&self, path: &str) -> Option<&Node> {
         let mut node = &self.root;
         for step in path.split(['.', '[']) {
-            let next = match (&node.value, step.strip_suffix(']')) {
+            node = match (&node.value, step.strip_suffix(']')) {
                 (Value::List(items), Some(index)) => {
                     index.parse::<usize>().ok().and_then(|index| items.get(index))
                 }
                 _ => node.get(step).map(|entry| &entry.node),
-            };
-            let Some(next) = next else { return String::new() };
-            node = next;
+            }?;
         }
-        if matches!(node.value, Value::Scalar(_)) { node.quote() } else { String::new() }
+        Some(node)
+    }
+
+    /// Whether there is a value at `path`, of whatever type; null is none.
+    pub(crate) fn is_written(&self, path: &str) -> bool {
+        self.node(path).is_some_and(|node| !node.is_null())
+    }
+
+    /// The value at `path` as problems quote it; empty if it is none or not a scalar.
+    pub(crate) fn quote(&self, path: &str) -> String {
+        let scalar = self.node(path).filter(|node| matches!(node.value, Value::Scalar(_)));
+        scalar.map(Node::quote).unwrap_or_default()
     }
 
     /// `file:line` of the document, to point at from another.
@@ -275,7 +284,7 @@ fn check_metadata(metadata: Metadata, check: &mut Check<'_>) -> Option<String> {
     }
     let namespace = metadata.namespace?;
     if check.document.kind != Kind::LogConfig {
-        let cure = "remove it; only a LogConfig has one";
+        let cure = "remove it; of all kinds only a LogConfig has one";
         check.error("metadata.namespace", "this kind belongs to no namespace", cure);
     } else if !is_dns_name(&namespace, limits::TENANT_CHARS_MAX) || namespace.contains('.') {
         check.error("metadata.namespace", "not a namespace", "write the name of one");

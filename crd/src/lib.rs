@@ -1,7 +1,9 @@
 //! crd: the one configuration language of logferry, as YAML documents of Kubernetes' shape.
 //!
 //! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run,
-//! or every one of the [`Problems`] at once. [`admit`] adds resources that are refused one by one. What was written is in [`spec`], what runs in
+//! or every one of the [`Problems`] at once. [`admit`] adds resources that are refused one by one. In a
+//! cluster the same resources are custom ones: [`custom_resource_definition`] says what a kube-apiserver
+//! lets in. What was written is in [`spec`], what runs in
 //! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
 //! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
 //! load again and to compare.
@@ -19,6 +21,7 @@ mod pattern;
 mod problem;
 mod report;
 mod resolve;
+mod schema;
 mod settings;
 pub mod spec;
 mod units;
@@ -30,16 +33,18 @@ pub use load::{ConfigFile, load, read};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
+pub use schema::{custom_resource_definition, custom_resource_kinds};
 pub use settings::{
-    AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainersSettings,
-    FileSinkSettings, FilesSettings, KafkaSettings, LineSettings, LogConfigLimitsSettings,
+    AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainerFilesSettings,
+    ContainersSettings, EnvSelector, EnvVariable, FileSinkSettings, FilesSettings, KafkaSettings,
+    LabelRequirement, LabelRule, LabelSelector, LineSettings, LogConfigLimitsSettings,
     LogConfigSettings, LogSettings, MemorySettings, MultilineRule, MultilineSettings,
-    QueueSettings, RateSettings, ResourceName, RetrySettings, SaslSettings, SecretSource, Selector,
-    Settings, SinkSettings, SinkTarget, SourceSettings, SpoolSettings, TenantLimitsSettings,
-    TenantSettings, TlsIdentity, TlsSettings, UserName,
+    OwnerSettings, QueueSettings, RateSettings, ResourceName, RetrySettings, SaslSettings,
+    SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings, SpoolSettings,
+    TenantLimitsSettings, TenantSettings, TlsIdentity, TlsSettings, UserName,
 };
 pub use spec::{
-    Delivery, Encoding, Format, LogFormat, LogLevel, MultilinePreset, StartAt, StreamName,
-    TextEncoding,
+    Delivery, Encoding, Format, Kind, LabelOperator, LogFormat, LogLevel, MultilinePreset, StartAt,
+    StreamName, TextEncoding,
 };
 pub use units::{ByteSize, ParseUnitError, Period};

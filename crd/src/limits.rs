@@ -108,7 +108,7 @@ pub const TENANT_MAX: Range<ByteSize> = TENANT_RESERVED;
 pub const WEIGHT: Range<u32> = Range::new(1, 10_000);
 /// LogTenant `limits.maxLag`: below a second every pause would be too long.
 pub const MAX_LAG: Range<Period> = Range::new(Period::secs(1), Period::days(30));
-/// LogTenant `limits.sampleOneIn`: one in one is no sample.
+/// LogTenant `limits.sampleOneIn` and LogConfig `sampling.oneIn`: one in one is no sample.
 pub const SAMPLE_ONE_IN: Range<u32> = Range::new(2, 1_000_000);
 /// LogTenant `spoolBytes`; also at most the spool's `bytes`.
 pub const TENANT_SPOOL_BYTES: Range<ByteSize> = SPOOL_BYTES;
@@ -150,6 +150,15 @@ pub const PATTERN_TABLE_BYTES_MAX: usize = 1 << 20;
 pub const PATTERN_UNICODE_WORD_STATES_MAX: usize = 64;
 /// Deepest nesting of a regular expression: its parser is recursive.
 pub const PATTERN_DEPTH_MAX: u32 = 32;
+
+/// Most labels of one selector, and most values of one of its expressions; each is compared with each new pod.
+pub const LABELS_MAX: usize = 64;
+/// Longest name and longest value of a label, in characters: Kubernetes' limit.
+pub const LABEL_CHARS_MAX: usize = 63;
+/// Longest value of an environment variable that is looked for, in bytes.
+pub const ENV_VALUE_BYTES_MAX: usize = 1024;
+/// Longest key of a Secret, in characters: Kubernetes' limit.
+pub const SECRET_KEY_CHARS_MAX: usize = 253;
 
 /// Largest configuration file, in bytes: as large as a Kubernetes ConfigMap can be.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -52,7 +52,8 @@ pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
     let tenants = resolve_all(tenants, report, |spec, check| {
         log_tenant::resolve(spec, known_chunk, &sink_names, check)
     });
-    let sinks = resolve_all(sinks, report, log_sink::resolve);
+    let secrets = agent.secrets_directory.as_path();
+    let sinks = resolve_all(sinks, report, |spec, check| log_sink::resolve(spec, secrets, check));
     let log_configs = resolve_all(log_configs, report, |spec, check| {
         log_config::resolve(spec, known_chunk, &sink_names, check)
     });

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod labels;
 mod log_config;
 mod log_tenant;
 mod rate;
@@ -14,9 +15,11 @@ use std::fmt;
 
 pub use access::{SaslSettings, SecretSource, TlsIdentity, TlsSettings, UserName};
 pub use agent::{AgentSettings, LogSettings, SpoolSettings};
+pub use labels::{LabelRequirement, LabelRule, LabelSelector};
 pub use log_config::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings,
-    MultilineRule, MultilineSettings, Selector, SourceSettings,
+    ContainerFilesSettings, ContainersSettings, EnvSelector, EnvVariable, FilesSettings,
+    LineSettings, LogConfigLimitsSettings, LogConfigSettings, MultilineRule, MultilineSettings,
+    OwnerSettings, Selector, SourceSettings,
 };
 pub use log_tenant::{AtLimit, MemorySettings, TenantLimitsSettings, TenantSettings};
 pub use rate::RateSettings;

@@ -4,28 +4,32 @@
 //! [`crate::resolve`]; a field that does not exist is refused.
 
 mod agent;
+mod labels;
 mod log_config;
 mod log_sink;
 mod log_tenant;
 mod rate;
+mod status;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec, SpoolSpec};
+pub use labels::{LabelExpressionSpec, LabelOperator, LabelSelectorSpec};
 pub use log_config::{
-    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec,
-    MultilinePreset, MultilineSpec, RotationSpec, SelectorSpec, SourceSpec, StartAt, StreamName,
-    TextEncoding,
+    ContainerFilesSpec, ContainersSpec, EnvSelectorSpec, EnvSpec, FilesSpec, Format, LineSpec,
+    LogConfigLimitsSpec, LogConfigSpec, MultilinePreset, MultilineSpec, OF_HOST, OwnerSpec,
+    RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
 };
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,
     KafkaSpec, LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec,
-    StdoutSpec, TlsSpec,
+    SecretKeySpec, StdoutSpec, TlsSpec,
 };
 pub use log_tenant::{AtLimitName, LogTenantSpec, MemorySpec, TenantLimitsSpec};
 pub use rate::RateSpec;
+pub use status::{Condition, ConditionStatus, Status};
 
 /// The `apiVersion` of every resource.
 pub const API_VERSION: &str = "logferry.dev/v1alpha1";
@@ -35,7 +39,10 @@ pub const API_VERSION: &str = "logferry.dev/v1alpha1";
 pub enum Kind {
     /// The agent itself: at most one.
     Agent,
-    /// What to collect, and where to.
+    /// What to collect of the whole host or cluster, and where to: an administrator's.
+    ClusterLogConfig,
+    /// What to collect of one namespace, and where to. Without a namespace, as on a host that has none, it is a
+    /// ClusterLogConfig.
     LogConfig,
     /// Where logs go.
     LogSink,
@@ -45,13 +52,15 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are described.
-    pub const ALL: [Kind; 4] = [Kind::Agent, Kind::LogSink, Kind::LogTenant, Kind::LogConfig];
+    pub const ALL: [Kind; 5] =
+        [Kind::Agent, Kind::LogSink, Kind::LogTenant, Kind::ClusterLogConfig, Kind::LogConfig];
 
     /// As written in `kind`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Agent => "Agent",
+            Kind::ClusterLogConfig => "ClusterLogConfig",
             Kind::LogConfig => "LogConfig",
             Kind::LogSink => "LogSink",
             Kind::LogTenant => "LogTenant",

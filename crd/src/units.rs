@@ -3,10 +3,12 @@
 //! There is one way to write a value: no fractions (1.5GiB is 1536MiB), no powers of ten (1MB, 1M)
 //! that look like powers of two, no bare numbers whose unit must be guessed. Only 0 needs no unit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -194,6 +196,45 @@ impl Serialize for ByteSize {
 impl Serialize for Period {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// The schema of a text that ends with one of `units`, or of the number 0.
+fn schema(units: &[(&str, u64)]) -> Schema {
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "pattern": format!("^(0|[0-9]{{1,19}}({}))$", names.join("|")),
+        "maximum": 0,
+    })
+}
+
+impl JsonSchema for ByteSize {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schema(SIZE_UNITS)
+    }
+}
+
+impl JsonSchema for Period {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schema(PERIOD_UNITS_MS)
     }
 }
 

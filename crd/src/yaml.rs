@@ -105,6 +105,11 @@ impl Node {
         }
     }
 
+    /// Whether it is null, as something that is not written is.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.typed() == Typed::Null)
+    }
+
     /// The text of a scalar that is text.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {

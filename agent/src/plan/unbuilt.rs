@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
 use anyhow::{Context as _, ensure};
-use crd::{AtLimit, Settings, TenantSettings};
+use crd::{AtLimit, LogConfigSettings, Settings, SourceSettings, TenantSettings};
 
 use super::kafka;
 
@@ -15,7 +15,32 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
             ensure!(!is_written, "LogTenant {}: {field}: not built yet; remove it", tenant.name);
         }
     }
+    for config in &settings.log_configs {
+        for (field, is_written) in fields_of_config(config) {
+            ensure!(!is_written, "LogConfig {}: {field}: not built yet; remove it", config.name);
+        }
+    }
     Ok(())
+}
+
+/// Fields of a LogConfig, and whether they say anything. What selects by more than names needs the Kubernetes API,
+/// and files inside of containers the container runtime.
+fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
+    let mut fields = vec![("sampling", config.sampling_one_in.is_some())];
+    if let SourceSettings::Containers(it) = &config.source {
+        let has_pattern = |it: &crd::Selector| it.pattern.is_some();
+        fields.extend([
+            ("source.containers.namespaceSelector", it.namespace_selector.is_some()),
+            ("source.containers.podSelector", it.pod_selector.is_some()),
+            ("source.containers.owner", it.owner.is_some()),
+            ("source.containers.env", it.env.is_some()),
+            ("source.containers.files", it.files.is_some()),
+            ("source.containers.namespaces.pattern", has_pattern(&it.namespaces)),
+            ("source.containers.pods.pattern", has_pattern(&it.pods)),
+            ("source.containers.containers.pattern", has_pattern(&it.containers)),
+        ]);
+    }
+    fields
 }
 
 /// Fields of a LogTenant, and whether they say anything.
@@ -34,7 +59,8 @@ mod tests {
 
     fn refusal(kind: &str, spec: &str) -> Option<String> {
         let header = "apiVersion: logferry.dev/v1alpha1";
-        let of_config = if kind == "LogConfig" { "source: {containers: {}}, " } else { "" };
+        let is_config = kind == "LogConfig" && !spec.contains("source:");
+        let of_config = if is_config { "source: {containers: {}}, " } else { "" };
         let text = format!(
             "{{{header}, kind: LogSink, metadata: {{name: default}}, spec: {{blackhole: {{}}}}}}\n---\n\
              {{{header}, kind: {kind}, metadata: {{name: it}}, spec: {{{of_config}{spec}}}}}\n"
@@ -49,10 +75,25 @@ mod tests {
         let cases = [
             ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
             ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
+            ("LogConfig", "sampling: {oneIn: 9}", "LogConfig it: sampling:"),
         ];
         for (kind, spec, begin) in cases {
             let refusal = refusal(kind, spec).unwrap_or_default();
             assert!(refusal.starts_with(begin), "{spec}: {refusal}");
+        }
+        let selections = [
+            ("namespaceSelector", "{}"),
+            ("podSelector", "{}"),
+            ("owner", "{kind: Job}"),
+            ("env", "{include: [{name: A}]}"),
+            ("files", "{include: [/a]}"),
+            ("pods", "{pattern: a}"),
+        ];
+        for (field, value) in selections {
+            let spec = format!("source: {{containers: {{{field}: {value}}}}}");
+            let refusal = refusal("LogConfig", &spec).unwrap_or_default();
+            let begin = format!("LogConfig it: source.containers.{field}");
+            assert!(refusal.starts_with(&begin), "{spec}: {refusal}");
         }
         for (kind, spec) in [
             ("Agent", "limits: {bytesPerSecond: 1MiB}"),

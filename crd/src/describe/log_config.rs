@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use crate::settings::{
-    ContainersSettings, FilesSettings, LogConfigLimitsSettings, LogConfigSettings, MultilineRule,
-    MultilineSettings, Selector, SourceSettings,
+    ContainersSettings, EnvSelector, EnvVariable, FilesSettings, LabelRequirement, LabelSelector,
+    LogConfigLimitsSettings, LogConfigSettings, MultilineRule, MultilineSettings, OwnerSettings,
+    Selector, SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, LineSpec, LogConfigLimitsSpec, LogConfigSpec, MultilineSpec,
-    RateSpec, RotationSpec, SelectorSpec, SourceSpec, StreamName,
+    ContainerFilesSpec, ContainersSpec, EnvSelectorSpec, EnvSpec, FilesSpec, LabelExpressionSpec,
+    LabelSelectorSpec, LineSpec, LogConfigLimitsSpec, LogConfigSpec, MultilineSpec, OwnerSpec,
+    RateSpec, RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StreamName,
 };
 use crate::units::Period;
 
@@ -33,6 +35,7 @@ pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
         }),
         multiline: config.multiline.as_ref().map(multiline),
         rotation: Some(RotationSpec { late_writes: Some(Period::from(config.late_writes)) }),
+        sampling: config.sampling_one_in.map(|it| SamplingSpec { one_in: Some(it) }),
         limits: limits(&config.limits),
     }
 }
@@ -68,22 +71,65 @@ fn containers(containers: &ContainersSettings, is_namespaced: bool) -> Container
     let mut streams = Vec::new();
     streams.extend(containers.stdout.then_some(StreamName::Stdout));
     streams.extend(containers.stderr.then_some(StreamName::Stderr));
-    ContainersSpec {
+    let mut spec = ContainersSpec {
         root: Some(containers.root.to_string_lossy().into_owned()),
-        // That of a LogConfig in a namespace follows from its metadata, and may not be written.
-        namespaces: (!is_namespaced).then(|| selector(&containers.namespaces)),
+        namespaces: Some(selector(&containers.namespaces)),
+        namespace_selector: containers.namespace_selector.as_ref().map(labels),
         pods: Some(selector(&containers.pods)),
+        pod_selector: containers.pod_selector.as_ref().map(labels),
+        owner: containers.owner.as_ref().map(owner),
         containers: Some(selector(&containers.containers)),
-        streams: Some(streams),
-        // An administrator's to write, so not in a namespace.
-        follow_links_into: (!is_namespaced).then(|| folders(&containers.follow_links_into)),
+        env: containers.env.as_ref().map(env),
+        streams: (!streams.is_empty()).then_some(streams),
+        files: containers.files.as_ref().map(|it| ContainerFilesSpec {
+            include: Some(it.include.patterns().to_vec()),
+            exclude: Some(it.exclude.patterns().to_vec()),
+        }),
+        follow_links_into: Some(folders(&containers.follow_links_into)),
+    };
+    if is_namespaced {
+        // What speaks of the host, or of other namespaces, may not be written in one.
+        spec.root = None;
+        spec.namespaces = None;
+        spec.follow_links_into = None;
     }
+    spec
 }
 
 fn selector(selector: &Selector) -> SelectorSpec {
     SelectorSpec {
         include: Some(selector.include.patterns().to_vec()),
         exclude: Some(selector.exclude.patterns().to_vec()),
+        pattern: selector.pattern.as_ref().map(ToString::to_string),
+    }
+}
+
+fn labels(selector: &LabelSelector) -> LabelSelectorSpec {
+    let expression = |it: &LabelRequirement| {
+        let (operator, values) = it.rule.parts();
+        LabelExpressionSpec {
+            key: Some(it.key.clone()),
+            operator: Some(operator),
+            values: values.cloned(),
+        }
+    };
+    let expressions = selector.requirements.iter().map(expression).collect();
+    LabelSelectorSpec { match_labels: None, match_expressions: Some(expressions) }
+}
+
+fn owner(owner: &OwnerSettings) -> OwnerSpec {
+    OwnerSpec { kind: Some(owner.kind.clone()), name: owner.name.clone() }
+}
+
+fn env(selector: &EnvSelector) -> EnvSelectorSpec {
+    let variables = |them: &[EnvVariable]| {
+        let variable =
+            |it: &EnvVariable| EnvSpec { name: Some(it.name.clone()), value: it.value.clone() };
+        them.iter().map(variable).collect()
+    };
+    EnvSelectorSpec {
+        include: selector.include.as_deref().map(variables),
+        exclude: Some(variables(&selector.exclude)),
     }
 }
 

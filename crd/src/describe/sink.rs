@@ -76,6 +76,7 @@ fn tls(tls: &TlsSettings) -> TlsSpec {
         key_file: identity.map(|it| text(&it.key)),
         key_password_file,
         key_password_env,
+        ..TlsSpec::default()
     }
 }
 
@@ -100,7 +101,7 @@ fn sasl(sasl: &SaslSettings) -> SaslSpec {
                 username_env,
                 password_file,
                 password_env,
-                token_file: None,
+                ..SaslSpec::default()
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{defaults, limits};
 
 pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
     let state_directory = check.absolute("spec.stateDirectory", spec.state_directory);
+    let secrets_directory = check.absolute("spec.secretsDirectory", spec.secrets_directory);
     let listen = listen(spec.listen.as_deref(), check);
     let memory =
         spec.memory.map(|it| check.ranged("spec.memory", Some(it), it, &limits::MEMORY).as_usize());
@@ -58,6 +59,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
     let spool = spec.spool.map(|it| spool(it, &state_directory, check));
     AgentSettings {
         state_directory,
+        secrets_directory: secrets_directory.unwrap_or_else(|| defaults::SECRETS_DIRECTORY.into()),
         listen,
         node_name: check.label("spec.nodeName", spec.node_name),
         cluster_name: check.label("spec.clusterName", spec.cluster_name),
@@ -81,6 +83,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
 pub(super) fn of_defaults() -> AgentSettings {
     AgentSettings {
         state_directory: PathBuf::from(defaults::STATE_DIRECTORY),
+        secrets_directory: PathBuf::from(defaults::SECRETS_DIRECTORY),
         listen: default_listen(),
         node_name: None,
         cluster_name: None,

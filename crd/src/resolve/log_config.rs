@@ -1,5 +1,7 @@
 //! LogConfigs: what to collect.
 
+mod containers;
+mod labels;
 mod multiline;
 
 use std::collections::BTreeSet;
@@ -10,12 +12,12 @@ use super::rate;
 use crate::globs::{Against, Globs};
 use crate::report::Check;
 use crate::settings::{
-    ContainersSettings, FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings,
-    ResourceName, Selector, SourceSettings,
+    FilesSettings, LineSettings, LogConfigLimitsSettings, LogConfigSettings, ResourceName,
+    SourceSettings,
 };
 use crate::spec::{
-    ContainersSpec, FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec, RateSpec,
-    SelectorSpec, SourceSpec, StreamName, TextEncoding,
+    FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec, OF_HOST, RateSpec,
+    SamplingSpec, SourceSpec, TextEncoding,
 };
 use crate::units::ByteSize;
 use crate::{defaults, limits};
@@ -26,7 +28,10 @@ pub(super) fn resolve(
     sink_names: &BTreeSet<String>,
     check: &mut Check<'_>,
 ) -> Option<LogConfigSettings> {
-    check_tenant(spec.tenant.as_deref(), check);
+    check_reach(check);
+    if spec.tenant.as_deref().is_some_and(|it| !is_tenant(it)) {
+        check.error("spec.tenant", "not a tenant", TENANT_CURE);
+    }
     let sink = sink(spec.sink, sink_names, check);
     let line = line(&spec.line.unwrap_or_default(), chunk, check);
     let multiline = spec.multiline.map(|it| multiline::resolve(it, &line, check));
@@ -40,6 +45,7 @@ pub(super) fn resolve(
     let source = source(spec.source, check);
     let format = spec.format.unwrap_or(defaults::FORMAT);
     let encoding = encoding(spec.encoding, format, source.as_ref(), check);
+    let sampling = spec.sampling.map(|it| sampling(&it, check));
     let name = check.document.name.clone();
     Some(LogConfigSettings {
         name: ResourceName { namespace: check.document.namespace.clone(), name },
@@ -52,21 +58,29 @@ pub(super) fn resolve(
         line,
         multiline: multiline.flatten(),
         late_writes: late_writes.duration(),
+        sampling_one_in: sampling.flatten(),
         limits,
     })
 }
 
-/// The tenant is one, and an administrator's to write.
-fn check_tenant(written: Option<&str>, check: &mut Check<'_>) {
-    let Some(tenant) = written else { return };
-    if let Some(namespace) = check.document.namespace.clone() {
-        let why = format!(
-            "this LogConfig is of namespace {namespace}, whose tenant is not its own to choose"
-        );
-        check.error("spec.tenant", &why, "remove it, or remove metadata.namespace");
-    } else if !is_tenant(tenant) {
-        check.error("spec.tenant", "not a tenant", TENANT_CURE);
+/// A LogConfig of a namespace says nothing of the host, and nothing of other namespaces.
+fn check_reach(check: &mut Check<'_>) {
+    let Some(namespace) = check.document.namespace.clone() else { return };
+    for (field, reason) in OF_HOST {
+        let path = format!("spec.{field}");
+        if check.document.is_written(&path) {
+            let why = format!("this LogConfig is of namespace {namespace}, {reason}");
+            check.error(&path, &why, "remove it, or write a ClusterLogConfig");
+        }
     }
+}
+
+fn sampling(spec: &SamplingSpec, check: &mut Check<'_>) -> Option<u32> {
+    let path = "spec.sampling.oneIn";
+    if spec.one_in.is_none() {
+        check.missing(path, "write a number, such as 10 for every tenth record");
+    }
+    spec.one_in.map(|it| check.ranged(path, Some(it), it, &limits::SAMPLE_ONE_IN))
 }
 
 fn limits(spec: LogConfigLimitsSpec, check: &mut Check<'_>) -> LogConfigLimitsSettings {
@@ -82,7 +96,8 @@ fn limits(spec: LogConfigLimitsSpec, check: &mut Check<'_>) -> LogConfigLimitsSe
     LogConfigLimitsSettings { rate, per_container: each }
 }
 
-/// How characters are written: what a container runtime writes is never UTF-16.
+/// How characters are written: what a container runtime writes is never UTF-16, nor what is inside of a container
+/// ever written by a runtime.
 fn encoding(
     written: Option<TextEncoding>,
     format: Format,
@@ -90,11 +105,18 @@ fn encoding(
     check: &mut Check<'_>,
 ) -> TextEncoding {
     let encoding = written.unwrap_or(defaults::CHARACTERS);
-    let is_plain = matches!(format, Format::Auto | Format::Plain)
-        && !matches!(source, Some(SourceSettings::Containers(_)));
-    if encoding != TextEncoding::Utf8 && !is_plain {
+    let is_plain_format = matches!(format, Format::Auto | Format::Plain);
+    let (has_streams, is_inside) = match source {
+        Some(SourceSettings::Containers(it)) => (it.stdout || it.stderr, it.files.is_some()),
+        _ => (false, false),
+    };
+    if encoding != TextEncoding::Utf8 && (!is_plain_format || has_streams) {
         let cure = "remove it, or collect files in the format plain";
         check.error("spec.encoding", "only plain files are written so", cure);
+    }
+    if is_inside && !is_plain_format {
+        let cure = "remove it, or collect the files by a resource of their own";
+        check.error("spec.format", "files inside containers are not written so", cure);
     }
     encoding
 }
@@ -143,11 +165,11 @@ fn source(spec: Option<SourceSpec>, check: &mut Check<'_>) -> Option<SourceSetti
     let spec = spec.unwrap_or_default();
     match (spec.containers, spec.files) {
         (Some(containers), None) => {
-            Some(SourceSettings::Containers(Box::new(containers_of(containers, check))))
+            Some(SourceSettings::Containers(Box::new(containers::resolve(containers, check))))
         }
         (None, Some(files)) => files_of(files, check).map(SourceSettings::Files),
         (Some(_), Some(_)) => {
-            let cure = "write one of them, and the other into a LogConfig of its own";
+            let cure = "write one of them, and the other into a resource of its own";
             check.error("spec.source.files", "beside spec.source.containers", cure);
             None
         }
@@ -159,76 +181,8 @@ fn source(spec: Option<SourceSpec>, check: &mut Check<'_>) -> Option<SourceSetti
     }
 }
 
-fn containers_of(spec: ContainersSpec, check: &mut Check<'_>) -> ContainersSettings {
-    let path = "spec.source.containers";
-    let root = check.absolute(&format!("{path}.root"), spec.root);
-    let streams_path = format!("{path}.streams");
-    let streams = match spec.streams {
-        Some(streams) => {
-            if streams.is_empty() && !check.document.is_broken(&streams_path) {
-                let cure = "write `stdout`, `stderr` or both, or leave it out for both";
-                check.error(&streams_path, "an empty list collects nothing", cure);
-            }
-            streams
-        }
-        None => vec![StreamName::Stdout, StreamName::Stderr],
-    };
-    let namespaces = match check.document.namespace.clone() {
-        None => selector(&format!("{path}.namespaces"), spec.namespaces, check),
-        Some(namespace) => {
-            if spec.namespaces.is_some() {
-                let why = format!("this LogConfig is of namespace {namespace} and sees no other");
-                let cure = "remove it, or remove metadata.namespace";
-                check.error(&format!("{path}.namespaces"), &why, cure);
-            }
-            // A namespace's name has no character that is special in a glob.
-            let include = Some(vec![namespace]);
-            selector(
-                &format!("{path}.namespaces"),
-                Some(SelectorSpec { include, exclude: None }),
-                check,
-            )
-        }
-    };
-    let links_path = format!("{path}.followLinksInto");
-    if let Some(namespace) =
-        check.document.namespace.clone().filter(|_| spec.follow_links_into.is_some())
-    {
-        let why = format!("this LogConfig is of namespace {namespace}; folders belong to the host");
-        check.error(&links_path, &why, "remove it, or remove metadata.namespace");
-    }
-    let follow_links_into = match spec.follow_links_into {
-        Some(folders) => link_targets(&links_path, folders, check),
-        None => vec![defaults::CONTAINERS_LINK_TARGET.into()],
-    };
-    ContainersSettings {
-        root: root.unwrap_or_else(|| defaults::CONTAINERS_ROOT.into()),
-        namespaces,
-        pods: selector(&format!("{path}.pods"), spec.pods, check),
-        containers: selector(&format!("{path}.containers"), spec.containers, check),
-        stdout: streams.contains(&StreamName::Stdout),
-        stderr: streams.contains(&StreamName::Stderr),
-        follow_links_into,
-    }
-}
-
-fn selector(path: &str, spec: Option<SelectorSpec>, check: &mut Check<'_>) -> Selector {
-    let spec = spec.unwrap_or_default();
-    let include_path = format!("{path}.include");
-    refuse_empty(&include_path, spec.include.as_ref(), check);
-    let everything = [defaults::INCLUDE_NAMES];
-    Selector {
-        include: check.globs(&include_path, spec.include, &everything, Against::Names),
-        exclude: check.globs(&format!("{path}.exclude"), spec.exclude, &[], Against::Names),
-    }
-}
-
 fn files_of(spec: FilesSpec, check: &mut Check<'_>) -> Option<FilesSettings> {
     let path = "spec.source.files";
-    if let Some(namespace) = check.document.namespace.clone() {
-        let why = format!("this LogConfig is of namespace {namespace}; files belong to the host");
-        check.error(path, &why, "remove metadata.namespace, or collect containers");
-    }
     let include_path = format!("{path}.include");
     if spec.include.is_none() {
         check.missing(&include_path, "write absolute globs, such as /var/log/*.log");

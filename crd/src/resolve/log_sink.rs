@@ -1,5 +1,7 @@
 //! Sinks: where logs go, and how they are packed.
 
+use std::path::Path;
+
 use crate::report::Check;
 use crate::settings::{
     BatchSettings, CompressionSettings, FileSinkSettings, QueueSettings, RetrySettings,
@@ -17,7 +19,12 @@ mod kafka;
 
 use compression::What;
 
-pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<SinkSettings> {
+/// `secrets` is the folder of the Secrets that a sink may name.
+pub(super) fn resolve(
+    mut spec: LogSinkSpec,
+    secrets: &Path,
+    check: &mut Check<'_>,
+) -> Option<SinkSettings> {
     let batch = batch(&spec.batch.take().unwrap_or_default(), check);
     let retry = retry(&spec.retry.take().unwrap_or_default(), check);
     let writes_text = spec.file.is_some() || spec.stdout.is_some();
@@ -27,7 +34,7 @@ pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<Si
     if encoding.is_of_single_records() && !is_kafka {
         check.error("spec.encoding", "only for kafka", "write otlp_proto or json_lines");
     }
-    let target = target(&mut spec, encoding, check);
+    let target = target(&mut spec, encoding, secrets, check);
     let default_codec = match &target {
         // What is compressed already gains nothing.
         Some(SinkTarget::Kafka(it)) if it.payload_compression != CompressionSettings::None => {
@@ -55,7 +62,12 @@ pub(super) fn resolve(mut spec: LogSinkSpec, check: &mut Check<'_>) -> Option<Si
 }
 
 /// The one target that is written.
-fn target(spec: &mut LogSinkSpec, encoding: Encoding, check: &mut Check<'_>) -> Option<SinkTarget> {
+fn target(
+    spec: &mut LogSinkSpec,
+    encoding: Encoding,
+    secrets: &Path,
+    check: &mut Check<'_>,
+) -> Option<SinkTarget> {
     let cure = "write exactly one of `queue`, `kafka`, `file`, `stdout: {}` and `blackhole: {}`";
     let written = [
         ("spec.queue", spec.queue.is_some()),
@@ -73,7 +85,9 @@ fn target(spec: &mut LogSinkSpec, encoding: Encoding, check: &mut Check<'_>) -> 
     };
     let target = match first {
         "spec.queue" => queue(spec.queue.take()?, check).map(SinkTarget::Queue),
-        "spec.kafka" => kafka::resolve(spec.kafka.take()?, encoding, check).map(SinkTarget::Kafka),
+        "spec.kafka" => {
+            kafka::resolve(spec.kafka.take()?, encoding, secrets, check).map(SinkTarget::Kafka)
+        }
         "spec.file" => file(spec.file.take()?, check).map(SinkTarget::File),
         "spec.stdout" => Some(SinkTarget::Stdout),
         _ => Some(SinkTarget::Blackhole),

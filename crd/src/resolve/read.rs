@@ -104,7 +104,7 @@ impl Resources {
             Some(kind @ Kind::Agent) => {
                 self.agents.push(document::read(file, index, root, kind, report));
             }
-            Some(kind @ Kind::LogConfig) => {
+            Some(kind @ (Kind::ClusterLogConfig | Kind::LogConfig)) => {
                 self.log_configs.push(document::read(file, index, root, kind, report));
             }
             Some(kind @ Kind::LogSink) => {
@@ -130,14 +130,15 @@ impl Resources {
 
 /// Complains about each name that an earlier resource of the kind has.
 fn check_unique<S>(all: &[Written<S>], report: &mut Report) {
-    let mut places: HashMap<String, String> = HashMap::new();
+    let mut places: HashMap<(Option<&str>, &str), String> = HashMap::new();
     for Written { document, .. } in all {
         if document.name.is_empty() {
             continue;
         }
-        match places.get(&document.title()) {
+        let key = (document.namespace.as_deref(), document.name.as_str());
+        match places.get(&key) {
             None => {
-                places.insert(document.title(), document.place_text());
+                places.insert(key, document.place_text());
             }
             Some(first) => {
                 let why = format!("the name is taken at {first}");

@@ -9,7 +9,8 @@ use crate::document::Document;
 use crate::problem::{Place, Problem, Severity};
 use crate::report::{Check, Report};
 use crate::settings::{
-    AgentSettings, LogConfigSettings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
+    AgentSettings, ContainersSettings, LogConfigSettings, SinkSettings, SinkTarget, SourceSettings,
+    TenantSettings,
 };
 use crate::units::ByteSize;
 
@@ -111,7 +112,7 @@ pub(super) fn check_sources(configs: &[Resolved<LogConfigSettings>], report: &mu
     }
 }
 
-/// The words by which a source includes: each glob of files by itself, of containers all together.
+/// The words by which a source includes: each glob of files by itself, of containers all that says which.
 fn words_of(source: &SourceSettings) -> Vec<(String, Vec<String>)> {
     match source {
         SourceSettings::Files(files) => {
@@ -121,18 +122,35 @@ fn words_of(source: &SourceSettings) -> Vec<(String, Vec<String>)> {
             };
             patterns.map(word).collect()
         }
-        SourceSettings::Containers(containers) => {
-            let mut words = vec![containers.root.to_string_lossy().into_owned()];
-            for selector in [&containers.namespaces, &containers.pods, &containers.containers] {
-                let mut patterns = selector.include.patterns().to_vec();
-                patterns.sort();
-                words.push(patterns.len().to_string());
-                words.append(&mut patterns);
-            }
-            let is_empty = containers.namespaces.include.patterns().is_empty();
-            if is_empty { Vec::new() } else { vec![("spec.source.containers".to_owned(), words)] }
-        }
+        SourceSettings::Containers(containers) => words_of_containers(containers),
     }
+}
+
+/// Their streams, and each glob of files inside, each with all that says which containers.
+fn words_of_containers(containers: &ContainersSettings) -> Vec<(String, Vec<String>)> {
+    if containers.namespaces.include.patterns().is_empty() {
+        return Vec::new();
+    }
+    let mut which = vec![containers.root.to_string_lossy().into_owned()];
+    for selector in [&containers.namespaces, &containers.pods, &containers.containers] {
+        let mut patterns = selector.include.patterns().to_vec();
+        patterns.sort();
+        which.push(patterns.len().to_string());
+        which.append(&mut patterns);
+        which.extend(selector.pattern.as_ref().map(ToString::to_string));
+    }
+    let ContainersSettings { namespace_selector, pod_selector, owner, env, .. } = containers;
+    which.push(format!("{namespace_selector:?} {pod_selector:?} {owner:?} {env:?}"));
+    let mut words = Vec::new();
+    if containers.stdout || containers.stderr {
+        words.push(("spec.source.containers".to_owned(), which.clone()));
+    }
+    let globs = containers.files.iter().flat_map(|it| it.include.patterns()).enumerate();
+    words.extend(globs.map(|(index, glob)| {
+        let field = format!("spec.source.containers.files.include[{index}]");
+        (field, [&which[..], std::slice::from_ref(glob)].concat())
+    }));
+    words
 }
 
 /// Something is collected, and what is written is used.

@@ -12,6 +12,8 @@ use crate::spec::{LogFormat, LogLevel};
 pub struct AgentSettings {
     /// Directory of checkpoints; absolute.
     pub state_directory: PathBuf,
+    /// Folder of the Secrets that sinks name; absolute.
+    pub secrets_directory: PathBuf,
     /// Address of metrics and health.
     pub listen: SocketAddr,
     /// Name of the node, if written; the agent knows where else to ask.

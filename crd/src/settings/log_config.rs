@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::RateSettings;
+use super::labels::LabelSelector;
 use crate::spec::{Format, MultilinePreset, StartAt, TextEncoding};
 use crate::{Globs, Pattern, ResourceName};
 
@@ -30,6 +31,8 @@ pub struct LogConfigSettings {
     pub multiline: Option<MultilineSettings>,
     /// How long a rotated generation is watched for late writes before its descriptor may close.
     pub late_writes: Duration,
+    /// One of so many records is delivered, 2 or more; `None` for each.
+    pub sampling_one_in: Option<u32>,
     /// How much may be read in a second.
     pub limits: LogConfigLimitsSettings,
 }
@@ -81,33 +84,79 @@ pub enum MultilineRule {
 /// Where the logs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSettings {
-    /// Containers' stdout and stderr.
+    /// Containers' stdout and stderr, or files inside of them.
     Containers(Box<ContainersSettings>),
     /// Files of the host.
     Files(FilesSettings),
 }
 
-/// Which containers.
+/// Which containers: those that all of this selects; and what of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainersSettings {
     /// The kubelet's `podLogsDir`; absolute.
     pub root: PathBuf,
     /// By namespace; of a LogConfig in a namespace just that one.
     pub namespaces: Selector,
+    /// By labels of the namespace.
+    pub namespace_selector: Option<LabelSelector>,
     /// By pod name.
     pub pods: Selector,
+    /// By labels of the pod.
+    pub pod_selector: Option<LabelSelector>,
+    /// By what made the pod.
+    pub owner: Option<OwnerSettings>,
     /// By container name.
     pub containers: Selector,
-    /// Whether stdout is collected. One of the two is.
+    /// By environment variables of the container.
+    pub env: Option<EnvSelector>,
+    /// Whether stdout is collected. One of the two is, or `files`.
     pub stdout: bool,
     /// Whether stderr is collected.
     pub stderr: bool,
+    /// Which files inside of the containers are collected.
+    pub files: Option<ContainerFilesSettings>,
     /// Folders that links below `root` may lead into; absolute.
     pub follow_links_into: Vec<PathBuf>,
 }
 
+/// What made a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerSettings {
+    /// Its kind.
+    pub kind: String,
+    /// Its name; `None` for any.
+    pub name: Option<String>,
+}
+
+/// Containers by environment variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvSelector {
+    /// One of these must be there; `None` if none need be.
+    pub include: Option<Vec<EnvVariable>>,
+    /// None of these may be there.
+    pub exclude: Vec<EnvVariable>,
+}
+
+/// An environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` for any.
+    pub value: Option<String>,
+}
+
+/// Which files inside of containers, by their paths as the container sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerFilesSettings {
+    /// One of these must match; from the container's root, without `..`.
+    pub include: Globs,
+    /// None of these may match.
+    pub exclude: Globs,
+}
+
 impl ContainersSettings {
-    /// Whether the container's logs are collected.
+    /// Whether the container's logs are collected, as far as names say so.
     #[must_use]
     pub fn selects(&self, namespace: &str, pod: &str, container: &str) -> bool {
         self.namespaces.selects(namespace)
@@ -116,20 +165,25 @@ impl ContainersSettings {
     }
 }
 
-/// Names by globs.
+/// Names by globs, and by a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     /// One of these must match.
     pub include: Globs,
     /// None of these may match.
     pub exclude: Globs,
+    /// This must match besides, if it is there.
+    pub pattern: Option<Pattern>,
 }
 
 impl Selector {
     /// Whether `name` is selected.
     #[must_use]
     pub fn selects(&self, name: &str) -> bool {
-        self.include.matches(name) && !self.exclude.matches(name)
+        let is_like = |it: &Pattern| it.regex().is_match(name.as_bytes());
+        self.include.matches(name)
+            && !self.exclude.matches(name)
+            && self.pattern.as_ref().is_none_or(is_like)
     }
 }
 

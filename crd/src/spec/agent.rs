@@ -12,6 +12,9 @@ pub struct AgentSpec {
     /// Directory of checkpoints; absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<String>,
+    /// Folder of the Secrets that LogSinks name: a folder of its name for each, in it a file for each of its keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets_directory: Option<String>,
     /// Address and port of metrics and health.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,

@@ -1,12 +1,25 @@
 //! What to collect: containers or files, how to read them, and where to send them.
+//!
+//! LogConfig and ClusterLogConfig are of one type. [`OF_HOST`] says what only the second may say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RateSpec;
+use super::{LabelSelectorSpec, RateSpec};
 use crate::units::{ByteSize, Period};
 
-/// Kind `LogConfig`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a LogConfig of a namespace may not say, with the reason: it speaks of the host, or of other namespaces.
+pub const OF_HOST: [(&str, &str); 6] = [
+    ("tenant", "whose tenant is not its own to choose"),
+    ("source.files", "and files belong to the host"),
+    ("source.containers.root", "and folders belong to the host"),
+    ("source.containers.namespaces", "and sees no other"),
+    ("source.containers.namespaceSelector", "and sees no other"),
+    ("source.containers.followLinksInto", "and folders belong to the host"),
+];
+
+/// Kinds `ClusterLogConfig` and `LogConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogConfigSpec {
     /// Who owns the logs.
@@ -36,13 +49,16 @@ pub struct LogConfigSpec {
     /// How rotated files are treated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
+    /// Which part of the records is delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingSpec>,
     /// How much may be read in a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LogConfigLimitsSpec>,
 }
 
 /// How much may be read in a second.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogConfigLimitsSpec {
     /// Most bytes of files a second.
@@ -59,11 +75,20 @@ pub struct LogConfigLimitsSpec {
     pub per_container: Option<RateSpec>,
 }
 
+/// Which part of the records is delivered; the others are declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SamplingSpec {
+    /// One of so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_in: Option<u32>,
+}
+
 /// Where the logs are: exactly one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceSpec {
-    /// Containers' stdout and stderr, as the kubelet lays them out.
+    /// Containers' stdout and stderr, as the kubelet lays them out, and files inside of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainersSpec>,
     /// Files of the host.
@@ -71,8 +96,8 @@ pub struct SourceSpec {
     pub files: Option<FilesSpec>,
 }
 
-/// Which containers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which containers: those that all of this selects; and what of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainersSpec {
     /// The kubelet's `podLogsDir`; absolute.
@@ -81,22 +106,37 @@ pub struct ContainersSpec {
     /// By namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<SelectorSpec>,
+    /// By the labels of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelectorSpec>,
     /// By pod name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<SelectorSpec>,
+    /// By the labels of the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelectorSpec>,
+    /// By what made the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerSpec>,
     /// By container name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<SelectorSpec>,
-    /// Which streams.
+    /// By environment variables of the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<EnvSelectorSpec>,
+    /// Which streams; none where `files` is written and this is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<Vec<StreamName>>,
+    /// Which files inside the containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<ContainerFilesSpec>,
     /// Absolute folders that links below `root` may lead into.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow_links_into: Option<Vec<String>>,
 }
 
-/// Names by globs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Names by globs, and by a regular expression.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SelectorSpec {
     /// One of these must match.
@@ -105,10 +145,61 @@ pub struct SelectorSpec {
     /// None of these may match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude: Option<Vec<String>>,
+    /// A regular expression that must match besides, somewhere in the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+}
+
+/// What made a pod. A Deployment counts as the maker of its ReplicaSets' pods, a CronJob of its Jobs'.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnerSpec {
+    /// Its kind, such as Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Containers by the environment variables that their pod writes for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvSelectorSpec {
+    /// One of these must be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<EnvSpec>>,
+    /// None of these may be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<EnvSpec>>,
+}
+
+/// An environment variable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvSpec {
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its value; any, if it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Which files inside of containers, by their paths as the container sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerFilesSpec {
+    /// Globs from the container's root, one of which must match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<String>>,
+    /// Globs from the container's root, none of which may match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
 }
 
 /// Which files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilesSpec {
     /// Absolute globs, one of which must match.
@@ -123,7 +214,7 @@ pub struct FilesSpec {
 }
 
 /// Limits of a line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LineSpec {
     /// Longest line that is kept whole.
@@ -135,7 +226,7 @@ pub struct LineSpec {
 }
 
 /// Which lines become one record: exactly one of the first four, and limits.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MultilineSpec {
     /// A line that matches begins a record.
@@ -162,7 +253,7 @@ pub struct MultilineSpec {
 }
 
 /// How rotated files are treated.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotationSpec {
     /// How long a rotated generation is watched before its descriptor may close.
@@ -171,7 +262,9 @@ pub struct RotationSpec {
 }
 
 /// A stream of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamName {
     /// Standard output.
@@ -181,7 +274,9 @@ pub enum StreamName {
 }
 
 /// A language whose stack traces become one record each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MultilinePreset {
     /// Java, and what else runs on its machine.
@@ -193,7 +288,9 @@ pub enum MultilinePreset {
 }
 
 /// Where to begin in a file that is new to the agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
     /// At its first byte.
@@ -203,7 +300,9 @@ pub enum StartAt {
 }
 
 /// How lines are written in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// As the file looks.
@@ -217,7 +316,9 @@ pub enum Format {
 }
 
 /// How characters are written in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TextEncoding {
     /// As bytes that are delivered as they are, UTF-8 or not.

@@ -1,11 +1,12 @@
 //! Where logs go, and how they are packed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
 /// Kind `LogSink`: exactly one of `queue`, `kafka`, `file`, `stdout` and `blackhole`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogSinkSpec {
     /// The embedded queue.
@@ -38,7 +39,7 @@ pub struct LogSinkSpec {
 }
 
 /// The embedded queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QueueSpec {
     /// Its directory; absolute.
@@ -56,7 +57,7 @@ pub struct QueueSpec {
 }
 
 /// Apache Kafka, or what speaks its protocol.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KafkaSpec {
     /// `host:port` of some of the brokers.
@@ -86,7 +87,9 @@ pub struct KafkaSpec {
 }
 
 /// How messages become visible to consumers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Each by itself, once it is stored.
@@ -107,28 +110,40 @@ impl Delivery {
 }
 
 /// Encrypted connections; brokers' certificates are always verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TlsSpec {
     /// Certificates of the authorities to trust, PEM; the system's if it is not written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// The same out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SecretKeySpec>,
     /// The agent's own certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_file: Option<String>,
+    /// The same out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_secret: Option<SecretKeySpec>,
     /// Its key, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// The same out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_secret: Option<SecretKeySpec>,
     /// A file with the password of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_password_file: Option<String>,
     /// An environment variable with the password of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_password_env: Option<String>,
+    /// The password of the key out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password_secret: Option<SecretKeySpec>,
 }
 
 /// A name and a password, or a token.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SaslSpec {
     /// How they are shown.
@@ -143,19 +158,42 @@ pub struct SaslSpec {
     /// An environment variable with the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username_env: Option<String>,
+    /// The name out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_secret: Option<SecretKeySpec>,
     /// A file with the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<String>,
     /// An environment variable with the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_env: Option<String>,
+    /// The password out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret: Option<SecretKeySpec>,
     /// A file with the token, for OAUTHBEARER alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
+    /// The token out of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_secret: Option<SecretKeySpec>,
+}
+
+/// A value of a Secret in the agent's own namespace; there is no way to name another's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeySpec {
+    /// The Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which of its values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A way to show who one is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum SaslMechanism {
     /// As it is.
     #[serde(rename = "PLAIN")]
@@ -185,7 +223,7 @@ impl SaslMechanism {
 }
 
 /// What the embedded queue keeps.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetentionSpec {
     /// Most that is kept.
@@ -197,7 +235,7 @@ pub struct RetentionSpec {
 }
 
 /// A file with rotation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileSinkSpec {
     /// The file; absolute.
@@ -212,17 +250,17 @@ pub struct FileSinkSpec {
 }
 
 /// The agent's standard output.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StdoutSpec {}
 
 /// Nowhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BlackholeSpec {}
 
 /// How blocks are compressed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompressionSpec {
     /// By what.
@@ -234,7 +272,7 @@ pub struct CompressionSpec {
 }
 
 /// A batch is shipped when it reaches one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchSpec {
     /// Bytes of records.
@@ -249,7 +287,7 @@ pub struct BatchSpec {
 }
 
 /// Waits after a failure, doubled each time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetrySpec {
     /// The first.
@@ -261,7 +299,9 @@ pub struct RetrySpec {
 }
 
 /// How records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// OTLP logs, protobuf.
@@ -294,7 +334,9 @@ impl Encoding {
 }
 
 /// A way to compress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CodecName {
     /// Zstandard.

@@ -1,11 +1,12 @@
 //! Who owns logs, and how much of the node is theirs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
 /// Kind `LogTenant`; its name is the tenant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogTenantSpec {
     /// Globs of the namespaces whose containers are its own.
@@ -38,7 +39,7 @@ pub struct LogTenantSpec {
 }
 
 /// Memory of a tenant for data in flight.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemorySpec {
     /// Never refused, never lent to others.
@@ -50,7 +51,7 @@ pub struct MemorySpec {
 }
 
 /// How much may be read in a second, and what becomes of more.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantLimitsSpec {
     /// Most bytes of files a second.
@@ -74,7 +75,9 @@ pub struct TenantLimitsSpec {
 }
 
 /// What becomes of what has waited too long, or is about to be rotated away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum AtLimitName {
     /// It waits on.

@@ -1,11 +1,12 @@
 //! Rates: how much may be read in a second, of the node, a tenant, a LogConfig or a container alike.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
 /// How much may be read in a second.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RateSpec {
     /// Most bytes of files a second.

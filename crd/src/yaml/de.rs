@@ -146,11 +146,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let is_null = match &self.node.value {
-            Value::Scalar(scalar) => scalar.typed() == Typed::Null,
-            _ => false,
-        };
-        if is_null { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

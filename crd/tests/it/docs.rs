@@ -1,6 +1,6 @@
 //! docs/CONFIGURATION.md has each field of each kind, with the default and range that the code has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crd::{Settings, limits};
 use serde_json::Value;
@@ -16,6 +16,9 @@ const REQUIRED: &[&str] = &[
     "kafka.brokers",
     "kafka.topic",
     "kafka.sasl.mechanism",
+    "source.containers.owner.kind",
+    "source.containers.files.include",
+    "sampling.oneIn",
 ];
 /// Fields that are optional and have no default.
 const NO_DEFAULT: &[&str] = &[
@@ -42,6 +45,13 @@ const NO_DEFAULT: &[&str] = &[
     "multiline.continue",
     "multiline.end",
     "multiline.preset",
+    "source.containers.namespaces.pattern",
+    "source.containers.namespaceSelector",
+    "source.containers.pods.pattern",
+    "source.containers.podSelector",
+    "source.containers.owner.name",
+    "source.containers.containers.pattern",
+    "source.containers.env.include",
     "sinks",
     "limits.bytesPerSecond",
     "limits.recordsPerSecond",
@@ -99,6 +109,7 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("limits.perContainer.recordsPerSecond", limits::RECORDS_PER_SECOND.to_string()),
         ("limits.perContainer.burst", limits::BURST.to_string()),
         ("limits.maxLag", limits::MAX_LAG.to_string()),
+        ("sampling.oneIn", limits::SAMPLE_ONE_IN.to_string()),
         ("limits.sampleOneIn", limits::SAMPLE_ONE_IN.to_string()),
         ("weight", limits::WEIGHT.to_string()),
         ("pinnedBytes", limits::PINNED_BYTES_MAX.to_string()),
@@ -131,14 +142,19 @@ fn complete() -> Settings {
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
          {tenant}metadata: {{name: z}}\nspec: {{limits: {{atLimit: sample, sampleOneIn: 10}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\
-         {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n"
+         {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n\
+         {config}metadata: {{name: zz}}\nspec: {{sampling: {{oneIn: 2}}, source: {{containers: {{\
+         namespaces: {{pattern: a}}, namespaceSelector: {{matchLabels: {{a: b}}}}, pods: {{pattern: a}}, \
+         podSelector: {{matchLabels: {{a: b}}}}, owner: {{kind: Job, name: a}}, containers: {{pattern: a}}, \
+         env: {{include: [{{name: A}}]}}, files: {{include: [/a]}}}}}}}}\n"
     );
     crate::resolve_text(&(text + &more)).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn leaves(value: &Value, path: &str, out: &mut Vec<(String, Value)>) {
     match value {
-        Value::Object(fields) if !fields.is_empty() => {
+        // A label selector is one field, and documented by Kubernetes.
+        Value::Object(fields) if !fields.is_empty() && !path.ends_with("Selector") => {
             for (name, value) in fields {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 leaves(value, &path, out);
@@ -153,7 +169,8 @@ fn in_code() -> Table {
     let mut table = Table::new();
     let resources: Vec<Value> = serde_json::from_str(&complete().describe_json()).expect("JSON");
     for resource in &resources {
-        let kind = resource["kind"].as_str().expect("a kind");
+        // One table has the fields of both kinds.
+        let kind = resource["kind"].as_str().expect("a kind").trim_start_matches("Cluster");
         let mut fields = Vec::new();
         leaves(&resource["spec"], "", &mut fields);
         for (path, value) in fields {
@@ -208,7 +225,17 @@ fn the_tables_have_every_field_with_its_default_and_range() {
     for (key, value) in &code {
         assert_eq!(docs.get(key), Some(value), "{key:?} in docs/CONFIGURATION.md");
     }
-    for key in docs.keys() {
+    // Described settings have a file where a Secret was written.
+    let secret = |(kind, field): &(String, String)| {
+        let field = field.strip_suffix("File").filter(|_| field.starts_with("kafka."))?;
+        Some((kind.clone(), format!("{field}Secret")))
+    };
+    let secrets: BTreeSet<(String, String)> = code.keys().filter_map(secret).collect();
+    assert!(secrets.len() > 5, "{secrets:?}");
+    for key in &secrets {
+        assert!(docs.contains_key(key), "{key:?} in docs/CONFIGURATION.md");
+    }
+    for key in docs.keys().filter(|key| !secrets.contains(*key)) {
         assert!(code.contains_key(key), "{key:?} is documented but does not exist");
     }
     for field in ranges().keys() {

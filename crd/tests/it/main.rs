@@ -9,6 +9,8 @@ mod examples;
 mod golden;
 mod hostile;
 mod loading;
+mod reach;
+mod resources;
 
 /// The settings of one file that holds `text`.
 fn resolve_text(text: &str) -> Result<Settings, Problems> {

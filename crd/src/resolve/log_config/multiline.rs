@@ -79,7 +79,8 @@ fn is_alone(name: &str, first: Option<&str>, check: &mut Check<'_>) -> bool {
     first.is_none()
 }
 
-fn pattern(path: &str, text: &str, check: &mut Check<'_>) -> Option<Pattern> {
+/// The regular expression written at `path`.
+pub(super) fn pattern(path: &str, text: &str, check: &mut Check<'_>) -> Option<Pattern> {
     if text.is_empty() || text.len() > limits::PATTERN_BYTES_MAX {
         let cure = format!("write 1 to {} bytes", limits::PATTERN_BYTES_MAX);
         check.error(path, "empty or too long", &cure);

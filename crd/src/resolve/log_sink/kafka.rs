@@ -1,5 +1,7 @@
 //! Kafka: brokers, topic and credentials.
 
+use std::path::Path;
+
 use super::access;
 use super::compression::{self, What};
 use crate::report::Check;
@@ -15,6 +17,7 @@ const PARTS: [&str; 2] = ["${tenant}", "${namespace}"];
 pub(super) fn resolve(
     spec: KafkaSpec,
     encoding: Encoding,
+    secrets: &Path,
     check: &mut Check<'_>,
 ) -> Option<KafkaSettings> {
     let brokers = brokers(spec.brokers, check);
@@ -32,9 +35,9 @@ pub(super) fn resolve(
         defaults::KAFKA_READ_BACK,
         &limits::KAFKA_READ_BACK,
     );
-    let tls = spec.tls.map(|it| access::tls(it, check));
+    let tls = spec.tls.map(|it| access::tls(it, secrets, check));
     let sasl = match spec.sasl {
-        Some(it) => Some(access::sasl(it, check)?),
+        Some(it) => Some(access::sasl(it, secrets, check)?),
         None => None,
     };
     Some(KafkaSettings {
