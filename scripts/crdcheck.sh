@@ -14,6 +14,7 @@ if ! command -v go >/dev/null; then
     exit 0
 fi
 mkdir -p .cache
+echo "crdcheck: building it, which takes some minutes"
 CGO_ENABLED=0 GOFLAGS=-mod=readonly nice -n 5 go build -C scripts/crdcheck -trimpath -ldflags '-s -w' -o "$PWD/$program.new" .
 rm -f .cache/crdcheck-????????????
 mv "$program.new" "$program"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing for: build, test, fuzz, lint, miri. Does nothing, and asks nobody, if all is there.
+# Installs what is missing for: build, test, node, fuzz, lint, miri. Does nothing, and asks nobody, if all is there.
 #
-# usage: scripts/need.sh build|test|fuzz|lint|miri...
+# usage: scripts/need.sh build|test|node|fuzz|lint|miri...
 #
 # Needs Debian or a relative, and root if something is missing. Rust comes from rustup and is not
 # installed here. No daemon of an installed package is started, now or at the next boot.
@@ -51,6 +51,17 @@ need_test() {
     ((EUID == 0)) || echo "need: tests of full disks mount a tmpfs, and fail unless run as root" >&2
 }
 
+# Containers for tests of a real node (crates/node-kit), where they can run at all: scripts/node.sh tells.
+need_node() {
+    ((EUID == 0)) && grep -qw overlay /proc/filesystems || return 0
+    command -v containerd >/dev/null || packages+=(containerd)
+    command -v runc >/dev/null || packages+=(runc)
+    [[ -x /usr/lib/cni/ptp ]] || packages+=(containernetworking-plugins)
+    [[ -x /bin/busybox ]] || packages+=(busybox-static)
+    # Tests look for processes that were left behind.
+    command -v pgrep >/dev/null || packages+=(procps)
+}
+
 # librdkafka, the Kafka client, is compiled from the C source in its crate; .cargo/config.toml says where libssl.a is.
 need_librdkafka() {
     command -v make >/dev/null || packages+=(make)
@@ -97,15 +108,18 @@ install_quietly() {
         trap "rm -f $policy" EXIT
     fi
     apt-get install -q -y --no-install-recommends "$@"
-    if [[ " $* " == *" prometheus "* && -d /run/systemd/system ]]; then
-        systemctl disable --now prometheus.service
-    fi
+    local daemon
+    for daemon in prometheus containerd; do
+        if [[ " $* " == *" $daemon "* && -d /run/systemd/system ]]; then
+            systemctl disable --now "$daemon.service"
+        fi
+    done
 }
 
 for what in "$@"; do
     case $what in
-        build | test | fuzz | lint | miri) "need_$what" ;;
-        *) echo "need: $what: not one of build, test, fuzz, lint, miri" >&2; exit 2 ;;
+        build | test | node | fuzz | lint | miri) "need_$what" ;;
+        *) echo "need: $what: not one of build, test, node, fuzz, lint, miri" >&2; exit 2 ;;
     esac
 done
 

@@ -22,7 +22,9 @@ ARROWS = {
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
-    "logferry-kafka-kit": set(),
+    "logferry-test-kit": set(),
+    "logferry-kafka-kit": {"logferry-test-kit"},
+    "logferry-node-kit": {"logferry-test-kit"},
     "logferry-kube-kit": set(),
     "logferry-kube-watch": {"logferry-flow"},
     "logferry-benches": None,  # anything
@@ -30,7 +32,7 @@ ARROWS = {
 }
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {
-    "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit"},
+    "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
     "logferry-kube-watch": {"logferry-kube-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }

@@ -45,6 +45,8 @@ pub(crate) struct MemoryPlan {
     cap_bytes: usize,
     /// Who says so.
     why: String,
+    /// What the kernel lets this process have, in bytes.
+    group_bytes: Option<u64>,
     parts: Vec<Part>,
     /// Reserves of the LogTenants together.
     listed_bytes: usize,
@@ -93,7 +95,7 @@ impl MemoryPlan {
                 (usual, format!("its parts with {} of data, as nothing limits it", size(data)))
             }
         };
-        let plan = MemoryPlan { cap_bytes, why, parts, listed_bytes, other_bytes };
+        let plan = MemoryPlan { cap_bytes, why, group_bytes, parts, listed_bytes, other_bytes };
         let least = others.saturating_add(reserves);
         if cap_bytes < least {
             let count = settings.tenants.len();
@@ -110,6 +112,21 @@ impl MemoryPlan {
             );
         }
         Ok(plan)
+    }
+
+    /// What is wrong with it although it adds up: more than the kernel lets this process have.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let bytes = |it: u64| usize::try_from(it).unwrap_or(usize::MAX);
+        let limit = self.group_bytes?;
+        (self.cap_bytes > bytes(limit)).then(|| {
+            format!(
+                "Agent: spec.memory: {} are more than the control group's limit of {}: under load the kernel kills \
+                 the agent before it comes to its cap; write at most {}, or raise the limit",
+                size(self.cap_bytes),
+                size(bytes(limit)),
+                size(bytes(limit / 4 * GROUP_QUARTERS) / MIB * MIB),
+            )
+        })
     }
 
     /// What tenants share beside their reserves, in bytes.
@@ -321,6 +338,19 @@ mod tests {
             let bytes = zstd.context_bytes();
             assert!(bytes <= zstd_bytes(level), "level {level}: {bytes} bytes");
         }
+    }
+
+    #[test]
+    fn a_cap_above_the_limit_of_the_group_is_warned_of() {
+        let plan = |memory: &str, group| {
+            MemoryPlan::within(&settings(&format!("memory: {memory}"), ""), group).unwrap()
+        };
+        let warning = plan("128MiB", Some(100 << 20)).warning().unwrap_or_default();
+        for said in ["spec.memory: 128MiB", "limit of 100MiB", "write at most 75MiB"] {
+            assert!(warning.contains(said), "{said}: {warning}");
+        }
+        assert_eq!(plan("128MiB", Some(128 << 20)).warning(), None);
+        assert_eq!(plan("128MiB", None).warning(), None);
     }
 
     #[test]

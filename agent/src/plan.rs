@@ -35,6 +35,7 @@ use crate::place;
 mod credentials;
 mod kafka;
 mod limits;
+mod owed;
 mod pods;
 mod spool;
 mod unbuilt;
@@ -43,6 +44,7 @@ mod worlds;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
+pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 pub(crate) use pods::{Awaited, awaits};
 use spool::{OpenSpool, Spools};
 pub(crate) use unbuilt::refuse_config;
@@ -84,9 +86,17 @@ pub(crate) fn resolve(
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
     tracing::info!("{memory}");
+    if let Some(warning) = memory.warning() {
+        tracing::warn!("{warning}");
+    }
     let agent = &settings.agent;
     let mut opened_stores = Stores::default();
     let spools = Spools::of(settings);
+    let undrained = undrained(settings);
+    undrained.iter().for_each(|it| tracing::warn!("{it}"));
+    if let Err(error) = owed::remember(settings, &undrained) {
+        tracing::warn!("where the spool is, is not remembered: {error:#}");
+    }
     let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
         let opened =
@@ -110,6 +120,8 @@ pub(crate) fn resolve(
         reserved_bytes: it.reserved_bytes,
         max_bytes: it.max_bytes,
     };
+    let present = settings.sinks.len() - absent.len();
+    let has_spools = opened_stores.spools.len() == present;
     let plan = PlanePlan {
         rules: settings
             .log_configs
@@ -128,7 +140,12 @@ pub(crate) fn resolve(
             .iter()
             .map(|it| (Arc::from(&*it.name), budget(&it.memory)))
             .collect::<HashMap<_, _>>(),
-        limits: limits::of(settings),
+        windows: settings
+            .tenants
+            .iter()
+            .filter_map(|it| Some((Arc::from(&*it.name), it.in_flight_bytes_max?)))
+            .collect(),
+        limits: limits::of(settings, has_spools),
         state_directory: agent.state_directory.clone(),
         checkpoint_interval_ns: nanoseconds(agent.checkpoint_interval),
         scan_interval_ns: nanoseconds(agent.scan_interval),

@@ -5,7 +5,6 @@
 //! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
 //! the queue holds. So a reload can lose or double nothing that a restart cannot.
 
-use std::io;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
 use sink::kafka::KafkaError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
@@ -31,17 +29,19 @@ use crate::{plan, web};
 
 mod absent;
 mod credentials;
+mod last_resort;
 mod progress;
 mod reload;
+mod signals;
 mod trial;
 mod watch_files;
 use absent::AbsentSinks;
 use credentials::{CredentialWatch, Look};
+pub(crate) use last_resort::Grace;
 use progress::Progress;
+pub(crate) use signals::Signals;
 use watch_files::Fingerprint;
 
-/// Sent when a file would outgrow RLIMIT_FSIZE (signal(7), all Linux architectures but mips).
-const SIGXFSZ: i32 = 25;
 /// How often the supervisor looks at the data plane and at the configuration's files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the histogram's samples are summed up, in looks.
@@ -71,30 +71,6 @@ pub(crate) fn start_log(settings: LogSettings) {
     }
 }
 
-/// What the system may tell the agent.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Look at the configuration now.
-    hangup: Signal,
-    /// Heard and ignored: a limit on file sizes is an error of a write, to be retried, and no
-    /// reason to die.
-    _file_size: Signal,
-}
-
-impl Signals {
-    /// Hears signals from now on; within a tokio runtime.
-    pub(crate) fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
-        })
-    }
-}
-
 /// Keeps the agent running.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -113,6 +89,7 @@ pub(crate) struct Supervisor {
     restart_pause: Duration,
     restart_at_ns: u64,
     progress: Option<Progress>,
+    grace: Grace,
 }
 
 impl Supervisor {
@@ -136,6 +113,8 @@ impl Supervisor {
         let world = World { clock: Arc::clone(&clock), meter: Arc::clone(&meter), observe };
         let credentials = CredentialWatch::read(&settings).map_err(Failure::unusable)?;
         let watches = configuration.cluster().map(|it| it.watched().meters()).unwrap_or_default();
+        let grace = Grace::new(settings.agent.shutdown_grace);
+        grace.watch().map_err(Failure::unusable)?;
         let progress = with_progress.then(|| Progress::new(clock.monotonic_ns()));
         let mut supervisor = Supervisor {
             settings,
@@ -151,6 +130,7 @@ impl Supervisor {
             restart_pause: RESTART_FIRST,
             restart_at_ns: 0,
             progress,
+            grace,
         };
         supervisor.tell_refused();
         match supervisor.start_plane() {

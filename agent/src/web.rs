@@ -107,6 +107,9 @@ fn waits_for(it: WaitsFor) -> serde_json::Value {
         WaitsFor::Memory { used_bytes } => {
             serde_json::json!({"what": "memory", "used_bytes": used_bytes})
         }
+        WaitsFor::Window { used_bytes } => {
+            serde_json::json!({"what": "inFlightBytes", "used_bytes": used_bytes})
+        }
         WaitsFor::Lane => serde_json::json!({"what": "lane"}),
         WaitsFor::Sink { since_ns } => {
             serde_json::json!({"what": "sink", "since_ms": since_ns / MILLISECOND_NS})

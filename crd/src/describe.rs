@@ -62,6 +62,7 @@ fn resource<S: Serialize>(kind: Kind, namespace: Option<String>, name: &str, spe
         kind: Some(kind.name().to_owned()),
         metadata: Some(Metadata { name, namespace, ..Metadata::default() }),
         spec: Some(spec),
+        status: None,
     };
     serde_json::to_string_pretty(&resource).expect("strings and numbers are always JSON")
 }

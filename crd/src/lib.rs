@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads files, [`resolve`] bytes already in memory; both give the [`Settings`] that run,
 //! or every one of the [`Problems`] at once. [`admit`] adds resources that are refused one by one. In a
-//! cluster the same resources are custom ones: [`custom_resource_definition`] says what a kube-apiserver
+//! cluster the same resources are custom ones: [`custom_resource_definitions`] says what a kube-apiserver
 //! lets in. What was written is in [`spec`], what runs in
 //! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
 //! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
@@ -33,7 +33,7 @@ pub use load::{ConfigFile, load, read};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
-pub use schema::{custom_resource_definition, custom_resource_kinds};
+pub use schema::custom_resource_definitions;
 pub use settings::{
     AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainerFilesSettings,
     ContainersSettings, EnvSelector, EnvVariable, FileSinkSettings, FilesSettings, KafkaSettings,

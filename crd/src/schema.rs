@@ -15,55 +15,56 @@ use serde_json::{Value, json};
 use crate::spec::{API_VERSION, Kind, LogConfigSpec, LogSinkSpec, LogTenantSpec, OF_HOST, Status};
 use crate::yaml;
 
-/// The kinds that are custom resources in a cluster; the agent itself is configured by a file.
-pub fn custom_resource_kinds() -> impl Iterator<Item = Kind> {
-    Kind::ALL.into_iter().filter(|kind| *kind != Kind::Agent)
-}
-
-/// What is said of a kind beside its schema.
-struct Names {
+/// A kind that is a custom resource; the agent itself is none, but configured by a file.
+struct Custom {
+    kind: Kind,
     plural: &'static str,
     short: &'static str,
-    /// Columns of `kubectl get` and their JSON paths.
+    /// Columns of `kubectl get`, and their JSON paths.
     columns: &'static [(&'static str, &'static str)],
+    shape: fn() -> Value,
 }
 
-/// The CustomResourceDefinition of a kind as YAML; nothing for the Agent, which is none.
-#[must_use]
-pub fn custom_resource_definition(kind: Kind) -> String {
-    let (names, spec) = match kind {
-        Kind::Agent => return String::new(),
-        Kind::LogConfig | Kind::ClusterLogConfig => (names(kind), shape::<LogConfigSpec>()),
-        Kind::LogSink => (names(kind), shape::<LogSinkSpec>()),
-        Kind::LogTenant => (names(kind), shape::<LogTenantSpec>()),
-    };
-    let definition = definition(kind, &names, restrict(kind, spec));
-    // JSON is YAML; reading it makes it ours to write.
-    let documents = yaml::documents(&definition.to_string());
-    documents.iter().filter_map(|it| it.root.as_ref()).map(yaml::write).collect()
-}
+const CUSTOM: [Custom; 4] = [
+    Custom {
+        kind: Kind::LogSink,
+        plural: "logsinks",
+        short: "lsink",
+        columns: &[("Encoding", ".spec.encoding"), ("Topic", ".spec.kafka.topic")],
+        shape: shape::<LogSinkSpec>,
+    },
+    Custom {
+        kind: Kind::LogTenant,
+        plural: "logtenants",
+        short: "lt",
+        columns: &[("Weight", ".spec.weight"), ("Reserved", ".spec.memory.reserved")],
+        shape: shape::<LogTenantSpec>,
+    },
+    Custom {
+        kind: Kind::ClusterLogConfig,
+        plural: "clusterlogconfigs",
+        short: "clc",
+        columns: &[("Tenant", ".spec.tenant"), ("Sink", ".spec.sink")],
+        shape: shape::<LogConfigSpec>,
+    },
+    Custom {
+        kind: Kind::LogConfig,
+        plural: "logconfigs",
+        short: "lc",
+        columns: &[("Sink", ".spec.sink")],
+        shape: shape::<LogConfigSpec>,
+    },
+];
 
-fn names(kind: Kind) -> Names {
-    match kind {
-        Kind::LogConfig => {
-            Names { plural: "logconfigs", short: "lc", columns: &[("Sink", ".spec.sink")] }
-        }
-        Kind::ClusterLogConfig => Names {
-            plural: "clusterlogconfigs",
-            short: "clc",
-            columns: &[("Tenant", ".spec.tenant"), ("Sink", ".spec.sink")],
-        },
-        Kind::LogTenant => Names {
-            plural: "logtenants",
-            short: "lt",
-            columns: &[("Weight", ".spec.weight"), ("Reserved", ".spec.memory.reserved")],
-        },
-        Kind::LogSink | Kind::Agent => Names {
-            plural: "logsinks",
-            short: "lsink",
-            columns: &[("Encoding", ".spec.encoding"), ("Topic", ".spec.kafka.topic")],
-        },
-    }
+/// The CustomResourceDefinitions, each with its kind, as YAML.
+pub fn custom_resource_definitions() -> impl Iterator<Item = (Kind, String)> {
+    CUSTOM.iter().map(|custom| {
+        let definition = definition(custom, restrict(custom.kind, (custom.shape)()));
+        // JSON is YAML; reading it makes it ours to write.
+        let documents = yaml::documents(&definition.to_string());
+        let written = documents.iter().filter_map(|it| it.root.as_ref()).map(yaml::write);
+        (custom.kind, written.collect())
+    })
 }
 
 /// The shape of a type.
@@ -93,11 +94,12 @@ fn restrict(kind: Kind, mut spec: Value) -> Value {
     spec
 }
 
-fn definition(kind: Kind, names: &Names, spec: Value) -> Value {
+fn definition(custom: &Custom, spec: Value) -> Value {
     let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
-    let (name, plural) = (kind.name(), names.plural);
+    let Custom { kind, plural, short, columns, shape: _ } = custom;
+    let name = kind.name();
     let column = |name: &str, path: &str| json!({"name": name, "type": "string", "jsonPath": path});
-    let mut columns: Vec<Value> = names.columns.iter().map(|(it, path)| column(it, path)).collect();
+    let mut columns: Vec<Value> = columns.iter().map(|(it, path)| column(it, path)).collect();
     let accepted = |field| format!(".status.conditions[?(@.type==\"Accepted\")].{field}");
     columns.push(column("Accepted", &accepted("status")));
     columns.push(column("Reason", &accepted("reason")));
@@ -112,6 +114,7 @@ fn definition(kind: Kind, names: &Names, spec: Value) -> Value {
     }
     let mut schema = json!({
         "type": "object",
+        "description": spec["description"],
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
@@ -121,11 +124,11 @@ fn definition(kind: Kind, names: &Names, spec: Value) -> Value {
             "status": status,
         },
     });
-    if kind == Kind::LogTenant {
+    if *kind == Kind::LogTenant {
         let (holds, message) = rules::tenant_name();
         structural::add_rule(&mut schema, &holds, &message);
     }
-    let scope = if kind == Kind::LogConfig { "Namespaced" } else { "Cluster" };
+    let scope = if *kind == Kind::LogConfig { "Namespaced" } else { "Cluster" };
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -141,7 +144,7 @@ fn definition(kind: Kind, names: &Names, spec: Value) -> Value {
                 "listKind": format!("{name}List"),
                 "plural": plural,
                 "singular": name.to_lowercase(),
-                "shortNames": [names.short],
+                "shortNames": [short],
                 "categories": ["logferry"],
             },
             "scope": scope,

@@ -13,6 +13,7 @@ mod status;
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec, SpoolSpec};
@@ -69,7 +70,7 @@ impl Kind {
 }
 
 /// One document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resource<S> {
     /// Always [`API_VERSION`].
@@ -80,10 +81,13 @@ pub struct Resource<S> {
     pub metadata: Option<Metadata>,
     /// What it says.
     pub spec: Option<S>,
+    /// What a cluster says of it.
+    #[serde(skip_serializing)]
+    pub status: Option<IgnoredAny>,
 }
 
-/// What identifies a resource.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What identifies a resource; and what a kube-apiserver adds, which is of no meaning to the agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// Unique per kind and namespace.
@@ -97,4 +101,34 @@ pub struct Metadata {
     /// Of no meaning to the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
+    /// Unique for all time.
+    #[serde(skip_serializing)]
+    pub uid: Option<IgnoredAny>,
+    /// Changes with each change.
+    #[serde(skip_serializing)]
+    pub resource_version: Option<IgnoredAny>,
+    /// Counts changes of the spec.
+    #[serde(skip_serializing)]
+    pub generation: Option<IgnoredAny>,
+    /// When it was made.
+    #[serde(skip_serializing)]
+    pub creation_timestamp: Option<IgnoredAny>,
+    /// When it is to go.
+    #[serde(skip_serializing)]
+    pub deletion_timestamp: Option<IgnoredAny>,
+    /// How long that may take.
+    #[serde(skip_serializing)]
+    pub deletion_grace_period_seconds: Option<IgnoredAny>,
+    /// What its name was made of.
+    #[serde(skip_serializing)]
+    pub generate_name: Option<IgnoredAny>,
+    /// Who wrote which field.
+    #[serde(skip_serializing)]
+    pub managed_fields: Option<IgnoredAny>,
+    /// What it goes with.
+    #[serde(skip_serializing)]
+    pub owner_references: Option<IgnoredAny>,
+    /// Who is to be asked before it goes.
+    #[serde(skip_serializing)]
+    pub finalizers: Option<IgnoredAny>,
 }

@@ -44,6 +44,10 @@ impl Compress for BySection {
     fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         self.0.compress(raw, out)
     }
+
+    fn ease(&mut self, levels: u8) {
+        self.0.ease(levels);
+    }
 }
 
 /// No compression: the block as it is.

@@ -12,7 +12,7 @@ mod access;
 mod bounds;
 mod brokers;
 mod config;
-mod divide;
+pub(crate) mod divide;
 mod header;
 mod in_flight;
 mod kafka_sink;

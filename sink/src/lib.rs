@@ -20,7 +20,6 @@ pub mod queue;
 #[cfg(test)]
 mod section_kit;
 mod small_file;
-mod spans;
 pub mod spool;
 pub mod stdout;
 mod sync;

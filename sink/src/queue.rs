@@ -50,7 +50,7 @@ use crate::sync::{Condvar, Mutex, RwLock};
 
 pub use block::{BlockError, BlockRef};
 pub use disk::{Disk, SystemDisk};
-pub use fetch::{Fetched, FrameId};
+pub use fetch::{FetchError, Fetched, FrameId};
 pub use format::Malformed;
 pub use frame::FrameFault;
 pub use log::TenantStats;

@@ -1,8 +1,10 @@
 //! Small file: read and replaced as a whole, so that there is always one that is whole, also over a power cut.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
+
+use crate::queue::Disk;
 
 /// What is in the file; `None` if there is none.
 ///
@@ -20,11 +22,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// As `open`, `write`, `fsync` and `rename`; the old one is there then, or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], disk: &dyn Disk) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+    let file = File::create(&temporary)?;
+    disk.write(&file, 0, bytes, &[])?;
+    disk.sync(&file)?;
+    disk.rename(&temporary, path)?;
+    disk.sync_folder(path.parent().unwrap_or_else(|| Path::new("/")))
 }

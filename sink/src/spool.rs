@@ -6,12 +6,16 @@
 //! behind what is kept, and what the sink turns out to have is not sent twice. It does not decide when to
 //! keep, and it does not read files.
 
+mod cut;
 mod end;
 mod entries;
+mod gaps;
+mod lost;
 mod part;
 mod positions;
 mod read_back;
 mod recover;
+mod release;
 mod room;
 mod sections;
 mod survey;
@@ -26,7 +30,7 @@ use std::time::Duration;
 use flow::{AckSender, Clock, Payload, ReadBack, SinkError, StoredMark, is_mutant};
 
 use entries::{Entries, Entry, State};
-use positions::Positions;
+use positions::{Owed, Positions};
 
 use crate::queue::limits::SEGMENT_BYTES_MAX;
 use crate::queue::{Disk, FrameId, OpenError, Queue, QueueOptions, ReadError, SystemDisk};
@@ -40,8 +44,8 @@ pub use survey::{Held, survey};
 const QUEUE_NAME: &str = "queue";
 /// The file of positions beside it.
 const POSITIONS_NAME: &str = "owed.json";
-/// Frames of one tenant that may be owed: each takes some memory. 64 Ki of them are 4 MiB.
-const ENTRIES_MAX: usize = 64 << 10;
+/// Frames of one tenant that may be owed: each takes some memory. 40 Ki of them are below 4 MiB.
+const ENTRIES_MAX: usize = 40 << 10;
 /// Disk that a tenant keeps although nothing is owed, in bytes.
 const IDLE_BYTES: u64 = 64 << 10;
 /// Time between two notes of what is owed, in nanoseconds: what is drained in between may be asked of the
@@ -147,13 +151,13 @@ impl SpoolStore {
             sync_interval: SYNC_INTERVAL,
         };
         let (queue, recovery) =
-            Queue::open_on(&dir.join(QUEUE_NAME), options, Arc::clone(clock), disk)?;
+            Queue::open_on(&dir.join(QUEUE_NAME), options, Arc::clone(clock), Arc::clone(&disk))?;
         for note in &recovery.notes {
             tracing::warn!(%note, "spool repaired");
         }
         let path = dir.join(POSITIONS_NAME);
         let failed = |source| SpoolError::Positions { path: path.clone(), source };
-        let mut positions = Positions::open(&path).map_err(failed)?;
+        let mut positions = Positions::open(&path, disk).map_err(failed)?;
         let mut both = SpoolReadBack::new(read_back.take());
         let recovered = recover::recover(&queue, &positions, shards, &mut both);
         // The sink's own, should the spool not be usable.
@@ -210,12 +214,13 @@ impl SpoolStore {
         }
         let kept = self.put(&mut inner, payload, acks)?;
         let entries = inner.tenants.entry(Arc::clone(&payload.tenant)).or_default();
+        entries.encoding = Some(payload.encoding);
         for header in &payload.headers {
             entries.contexts.insert(header.context.id, Arc::clone(&header.context));
         }
         let bytes = u32::try_from(payload.block.len()).expect("checked by the queue");
-        entries.push(Entry { frame: kept, bytes, shard, parts: None, state });
-        self.owed.fetch_add(1, Ordering::Release);
+        entries.push(Entry { state, ..Entry::waiting(kept, bytes, shard) });
+        self.recount(&inner);
         Ok(())
     }
 
@@ -226,8 +231,7 @@ impl SpoolStore {
         acks: &AckSender,
     ) -> Result<FrameId, SinkError> {
         let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len() as u64);
-        let is_crowded = inner.tenants.get(&tenant).is_some_and(|it| it.len() >= ENTRIES_MAX);
-        if is_crowded || !self.room.has(&tenant, bytes) {
+        if !self.has_room(inner, &tenant, bytes) {
             let sink = &self.sink;
             let why =
                 format!("spool of sink {sink}: no room for tenant {tenant}; raise spool.bytes");
@@ -236,6 +240,11 @@ impl SpoolStore {
         let put = self.queue.put(payload, acks);
         self.count(&tenant);
         put
+    }
+
+    /// Entries came or went.
+    fn recount(&self, inner: &Inner) {
+        self.owed.store(inner.tenants.values().map(Entries::len).sum(), Ordering::Release);
     }
 
     fn count(&self, tenant: &Arc<str>) {
@@ -265,10 +274,10 @@ impl SpoolStore {
         if !inner.tenants.values().any(Entries::has_copies) {
             self.noted.set(safe_ns);
         }
-        for (tenant, position) in table {
+        for (tenant, Owed { from, .. }) in table {
             let is_owed = inner.tenants.get(&tenant).is_some_and(|it| it.len() > 0);
             let freed = match is_owed {
-                true => self.queue.remove_before(&tenant, position),
+                true => self.queue.remove_before(&tenant, from),
                 false => self.queue.shrink(&tenant, IDLE_BYTES),
             };
             if let Err(why) = freed {
@@ -288,7 +297,7 @@ impl SpoolStore {
 
 /// From where on each tenant is owed.
 fn table(tenants: &BTreeMap<Arc<str>, Entries>) -> positions::Table {
-    tenants.iter().map(|(tenant, it)| (Arc::clone(tenant), it.position())).collect()
+    tenants.iter().map(|(tenant, it)| (Arc::clone(tenant), it.owed())).collect()
 }
 
 impl Drop for SpoolStore {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::cli::{CheckOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::memory_plan::MemoryPlan;
 use crate::plan;
 
 pub(crate) fn run(options: &CheckOptions) -> Outcome {
@@ -18,6 +19,10 @@ pub(crate) fn run(options: &CheckOptions) -> Outcome {
             if !settings.warnings.is_empty() {
                 eprintln!("{}", settings.warnings);
             }
+            if let Some(warning) = memory.as_ref().and_then(MemoryPlan::warning) {
+                eprintln!("warning: {warning}");
+            }
+            plan::undrained(&settings).iter().for_each(|it| eprintln!("warning: {it}"));
             let (configs, sinks) = (settings.log_configs.len(), settings.sinks.len());
             writeln!(out, "ok: {configs} LogConfigs, {sinks} LogSinks; what it comes to:")?;
             writeln!(out, "{}", settings.describe())?;

@@ -6,8 +6,8 @@ use crate::exit::{Exit, Outcome};
 
 pub(crate) fn run() -> Outcome {
     let mut out = std::io::stdout();
-    for kind in crd::custom_resource_kinds() {
-        write!(out, "---\n{}", crd::custom_resource_definition(kind))?;
+    for (_, definition) in crd::custom_resource_definitions() {
+        write!(out, "---\n{definition}")?;
     }
     Ok(Exit::Done)
 }

@@ -277,6 +277,11 @@ fn print_waits(out: &mut impl Write, waits: &Value) -> std::io::Result<()> {
             "  waits for memory: {} bytes of its tenant are in flight, and are not acknowledged",
             waits["used_bytes"]
         ),
+        Some("inFlightBytes") => writeln!(
+            out,
+            "  waits for its tenant's inFlightBytes: {} bytes are read, and are not acknowledged",
+            waits["used_bytes"]
+        ),
         Some("lane") => writeln!(out, "  waits for the sink, which takes less than is read"),
         Some("sink") => writeln!(
             out,

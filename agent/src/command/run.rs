@@ -15,13 +15,6 @@ use crate::supervise::{Signals, Supervisor};
 use crate::{allocator, place, supervise};
 
 pub(crate) fn run(options: &RunOptions) -> Outcome {
-    let settings = load(&options.config.paths)?;
-    supervise::start_log(settings.agent.log);
-    // One that comes with a reload finds threads running: it costs more until the next start.
-    let has_kafka = settings.sinks.iter().any(|it| matches!(it.target, SinkTarget::Kafka(_)));
-    let cluster = start_cluster(options, &settings)?;
-    allocator::give_back_what_is_freed(has_kafka);
-    place::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("lf-ctl")
@@ -32,6 +25,13 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
     runtime.block_on(async {
         // First of all: as the first process of a container nobody else would hear them.
         let signals = Signals::listen()?;
+        let settings = load(&paths)?;
+        supervise::start_log(settings.agent.log);
+        // One that comes with a reload finds threads running: it costs more until the next start.
+        let has_kafka = settings.sinks.iter().any(|it| matches!(it.target, SinkTarget::Kafka(_)));
+        allocator::give_back_what_is_freed(has_kafka);
+        place::raise_open_files();
+        let cluster = start_cluster(options, &settings)?;
         if let Some(cluster) = &cluster {
             cluster::wait_known(&cluster.watched()).await;
         }

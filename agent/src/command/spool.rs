@@ -14,6 +14,7 @@ use sink::spool::{Held, survey};
 use super::load;
 use crate::cli::{Output, SpoolOptions};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::plan;
 
 /// The spool of one sink.
 struct Spool {
@@ -25,18 +26,15 @@ struct Spool {
 
 pub(crate) fn run(options: &SpoolOptions) -> Outcome {
     let settings = load(&options.config.paths)?;
-    let path = match &settings.agent.spool {
-        Some(spool) => spool.path.clone(),
-        None => settings.agent.state_directory.join(crd::defaults::SPOOL_FOLDER),
-    };
-    let is_configured = |sink: &str| {
-        settings.agent.spool.is_some() && settings.sinks.iter().any(|it| it.name == sink)
-    };
-    let spools = spools(&path, is_configured).map_err(Failure::unusable)?;
+    let mut all = Vec::new();
+    for folder in plan::spool_folders(&settings) {
+        let is_configured = |sink: &str| plan::is_drained(&settings, &folder, sink);
+        all.extend(spools(&folder, is_configured).map_err(Failure::unusable)?);
+    }
     let mut out = std::io::stdout();
     match options.output {
-        Output::Text => text(&mut out, &spools)?,
-        Output::Json => spools.iter().try_for_each(|it| json(&mut out, it))?,
+        Output::Text => text(&mut out, &all)?,
+        Output::Json => all.iter().try_for_each(|it| json(&mut out, it))?,
     }
     Ok(Exit::Done)
 }

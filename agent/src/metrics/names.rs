@@ -45,6 +45,9 @@ pub(crate) const PAYLOAD_BYTES: &str = "logferry_payload_bytes_total";
 pub(crate) const RETRIES: &str = "logferry_retries_total";
 pub(crate) const LANES_RETRYING: &str = "logferry_lanes_retrying";
 pub(crate) const OPEN_FILES: &str = "logferry_open_files";
+pub(crate) const CPU_PRESSURE: &str = "logferry_cpu_pressure";
+pub(crate) const MEMORY_PRESSURE: &str = "logferry_memory_pressure";
+pub(crate) const TENANT_OPEN_FILES: &str = "logferry_tenant_open_files";
 pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
@@ -65,6 +68,7 @@ pub(crate) const SPOOL_PAYLOADS: &str = "logferry_spool_payloads";
 pub(crate) const SPOOL_KEPT_BYTES: &str = "logferry_spool_kept_bytes_total";
 pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total";
 pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
+pub(crate) const SPOOL_RELEASED_BYTES: &str = "logferry_spool_released_bytes_total";
 pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
 pub(crate) const KUBE_WATCH_OPEN: &str = "logferry_kube_watch_open";
 pub(crate) const KUBE_OBJECTS: &str = "logferry_kube_objects";
@@ -89,7 +93,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 60] = [
+pub(crate) const ALL: [Metric; 64] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -135,6 +139,7 @@ pub(crate) const ALL: [Metric; 60] = [
         "bytes of removed files that keep their disk until they are read",
     ),
     gauge(SOURCES, "tenant", "sources being read"),
+    gauge(TENANT_OPEN_FILES, "tenant", "log files of the tenant held open"),
     gauge(OLDEST_UNACKED_SECONDS, "tenant", "age of the oldest bytes read and not acknowledged"),
     gauge(MEMORY_USED_BYTES, "tenant", "memory of bytes in flight, of the tenant's budget"),
     Metric {
@@ -155,6 +160,11 @@ pub(crate) const ALL: [Metric; 60] = [
     gauge(SPOOL_PAYLOADS, "sink, tenant", "payloads in the spool that the sink does not have yet"),
     counter(SPOOL_KEPT_BYTES, "sink", "bytes of payloads kept in the spool"),
     counter(SPOOL_KEPT_PAYLOADS, "sink", "payloads kept in the spool"),
+    counter(
+        SPOOL_RELEASED_BYTES,
+        "tenant",
+        "bytes that a full spool let go of; they had counted as delivered, and become gaps `spool_full`: should alert",
+    ),
     counter(SPOOL_DRAINED_PAYLOADS, "sink", "payloads out of the spool that the sink took"),
     counter(
         SPOOL_REFUSALS,
@@ -162,6 +172,16 @@ pub(crate) const ALL: [Metric; 60] = [
         "payloads not kept, for want of room or by the disk: what is at risk may become a gap: should alert",
     ),
     gauge(OPEN_FILES, "", "log files held open"),
+    gauge(
+        CPU_PRESSURE,
+        "",
+        "how far readers go that are short of CPU, 2 each at most: larger batches, cheaper compression",
+    ),
+    gauge(
+        MEMORY_PRESSURE,
+        "",
+        "how far readers go that are short of memory, 2 each at most: smaller reads",
+    ),
     gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
     counter(READ_ERRORS, "", "errors of opening or reading log files, each try counted"),

@@ -93,11 +93,13 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
     counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());
     counter!(names::FILTERED_BYTES, &labels).absolute(filtered);
+    counter!(names::SPOOL_RELEASED_BYTES, &labels).absolute(meter.released_bytes.get());
     gauge!(names::IN_FLIGHT_BYTES, &labels).set(read.saturating_sub(out) as f64);
     gauge!(names::LAG_BYTES, &labels).set(meter.lag_bytes.get() as f64);
     gauge!(names::AT_RISK_BYTES, &labels).set(meter.risk_bytes.get() as f64);
     gauge!(names::PINNED_BYTES, &labels).set(meter.pinned_bytes.get() as f64);
     gauge!(names::SOURCES, &labels).set(meter.sources.get() as f64);
+    gauge!(names::TENANT_OPEN_FILES, &labels).set(meter.open_files.get() as f64);
     let oldest_ns = meter.oldest_unacked_ns().map_or(0, |seen_ns| now_ns.saturating_sub(seen_ns));
     gauge!(names::OLDEST_UNACKED_SECONDS, &labels).set(oldest_ns as f64 / 1e9);
 }
@@ -119,6 +121,8 @@ fn sinks(meter: &Meter) {
 
 fn plane(meter: &Meter, now_ns: u64) {
     gauge!(names::OPEN_FILES).set(meter.open_files.get() as f64);
+    gauge!(names::CPU_PRESSURE).set(meter.cpu_pressure.get() as f64);
+    gauge!(names::MEMORY_PRESSURE).set(meter.memory_pressure.get() as f64);
     gauge!(names::RESTING_SOURCES).set(meter.resting_sources.get() as f64);
     counter!(names::COPIED_BYTES).absolute(meter.copied_bytes.get());
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());

@@ -7,9 +7,14 @@ use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits}
 
 use super::nanoseconds;
 
-/// All limits, by tenant and by LogConfig.
-pub(super) fn of(settings: &Settings) -> LimitPlan {
-    let tenants = settings.tenants.iter().map(|it| (Arc::from(&*it.name), tenant(it)));
+/// All limits, by tenant and by LogConfig. Without a spool for each sink, what is to be kept there waits.
+pub(super) fn of(settings: &Settings, has_spools: bool) -> LimitPlan {
+    let tenants = settings.tenants.iter().map(|it| {
+        let limits = tenant(it);
+        let waits = limits.at_limit == AtLimit::Spool && !has_spools;
+        let at_limit = if waits { AtLimit::Delay } else { limits.at_limit };
+        (Arc::from(&*it.name), TenantLimits { at_limit, ..limits })
+    });
     let log_configs = settings.log_configs.iter().map(|it| {
         let (all, each) = (rates(&it.limits.rate), rates(&it.limits.per_container));
         (Arc::from(it.name.to_string()), LogConfigLimits { rates: all, per_container: each })
@@ -27,11 +32,13 @@ fn tenant(settings: &TenantSettings) -> TenantLimits {
         weight: settings.weight,
         rates: rates(&limits.rate),
         at_limit: match limits.at_limit {
-            crd::AtLimit::Delay | crd::AtLimit::Spool => AtLimit::Delay,
+            crd::AtLimit::Delay => AtLimit::Delay,
+            crd::AtLimit::Spool => AtLimit::Spool,
             crd::AtLimit::Sample { one_in } => AtLimit::Sample(one_in),
             crd::AtLimit::ShedOldest => AtLimit::ShedOldest,
         },
         max_lag_ns: limits.max_lag.map(nanoseconds),
+        open_files_max: settings.open_files_max.map(|it| it as u64),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
-use anyhow::{Context as _, bail, ensure};
-use crd::{AtLimit, LogConfigSettings, Settings, SourceSettings, TenantSettings};
+use anyhow::{Context as _, bail};
+use crd::{LogConfigSettings, Settings, SourceSettings};
 
 use super::kafka;
 
@@ -9,11 +9,6 @@ use super::kafka;
 pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
     for sink in &settings.sinks {
         kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
-    }
-    for tenant in &settings.tenants {
-        for (field, is_written) in fields(tenant) {
-            ensure!(!is_written, "LogTenant {}: {field}: not built yet; remove it", tenant.name);
-        }
     }
     for config in &settings.log_configs {
         if let Some(why) = refuse_config(config) {
@@ -47,16 +42,6 @@ fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
     fields
 }
 
-/// Fields of a LogTenant, and whether they say anything.
-fn fields(tenant: &TenantSettings) -> [(&'static str, bool); 3] {
-    let limits = &tenant.limits;
-    [
-        ("limits.atLimit", limits.at_limit == AtLimit::Spool),
-        ("inFlightBytes", tenant.in_flight_bytes_max.is_some()),
-        ("openFiles", tenant.open_files_max.is_some()),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,15 +61,8 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
-        let cases = [
-            ("LogTenant", "inFlightBytes: 1MiB", "LogTenant it: inFlightBytes:"),
-            ("LogTenant", "openFiles: 9", "LogTenant it: openFiles:"),
-            ("LogConfig", "sampling: {oneIn: 9}", "LogConfig it: sampling:"),
-        ];
-        for (kind, spec, begin) in cases {
-            let refusal = refusal(kind, spec).unwrap_or_default();
-            assert!(refusal.starts_with(begin), "{spec}: {refusal}");
-        }
+        let refused = refusal("LogConfig", "sampling: {oneIn: 9}").unwrap_or_default();
+        assert!(refused.starts_with("LogConfig it: sampling:"), "{refused}");
         let selections = [
             ("namespaceSelector", "{}"),
             ("env", "{include: [{name: A}]}"),
@@ -101,7 +79,7 @@ mod tests {
             ("Agent", "limits: {bytesPerSecond: 1MiB}"),
             (
                 "LogTenant",
-                "weight: 99, pinnedBytes: 0, sinks: [default], limits: {recordsPerSecond: 1}",
+                "weight: 99, pinnedBytes: 0, inFlightBytes: 1MiB, openFiles: 9, limits: {recordsPerSecond: 1}",
             ),
             ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
             ("LogConfig", "source: {containers: {podSelector: {}, owner: {kind: Job}}}"),

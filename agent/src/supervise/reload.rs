@@ -83,6 +83,7 @@ impl Supervisor {
             self.restart_at_ns = 0;
             return;
         }
+        self.grace.set(self.settings.agent.shutdown_grace);
         self.restart_pause = RESTART_FIRST;
         let took_ms = (self.world.clock.monotonic_ns() - began_ns) / 1_000_000;
         tracing::info!(took_ms, "configuration in force");

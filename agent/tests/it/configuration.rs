@@ -129,6 +129,50 @@ fn the_examples_that_ship_are_good() {
     }
 }
 
+/// The examples of a cluster that ask for what is not built yet: each moves up a folder once it is.
+#[test]
+fn the_examples_of_a_cluster_are_refused_for_what_is_not_built_yet_alone() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
+    let sink = folder.join("minimal.yaml");
+    for entry in fs::read_dir(folder.join("cluster")).unwrap() {
+        let path = entry.unwrap().path();
+        let files = [sink.to_str().unwrap(), path.to_str().unwrap()];
+        let run = Run::of(&["check", "--file", files[0], "--file", files[1]]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(": not built yet; remove it"), "{run:?}");
+    }
+}
+
+#[test]
+fn the_configuration_of_the_manifests_is_good() {
+    let bed = Bed::new();
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/manifests/logferry.yaml");
+    let manifests = fs::read_to_string(manifests).unwrap();
+    let (_, config) = manifests.split_once("\n  agent.yaml: |\n").unwrap();
+    let lines = config.lines().take_while(|it| it.is_empty() || it.starts_with("    "));
+    let config =
+        lines.map(|it| it.strip_prefix("    ").unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let path = bed.path("manifests.yaml");
+    fs::write(&path, config).unwrap();
+    let run = Run::of(&["check", "--file", path.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("ok: 1 LogConfigs, 1 LogSinks"), "{}", run.stdout);
+}
+
+#[test]
+fn crds_prints_the_definitions_that_the_chart_has() {
+    let run = Run::of(&["crds"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/logferry/files/crds");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let definition = fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(run.stdout.contains(&format!("---\n{definition}")), "{definition}");
+        count += 1;
+    }
+    assert_eq!(run.stdout.matches("kind: CustomResourceDefinition\n").count(), count);
+}
+
 #[test]
 fn files_that_are_not_there_and_wrong_usage_are_refused() {
     for arguments in [

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, append, body, containers, files, queue_sink, resource, sleep_ms,
-    wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, append, body, containers, files, queue_sink,
+    resource, sleep_ms, wait_until,
 };
 
 const MIB: u64 = 1 << 20;
@@ -273,6 +274,40 @@ fn what_the_next_rotation_would_take_is_shed_while_a_limit_holds_it_back() {
     wait_until("all", done, |it| *it == written);
     let shed = agent.metrics().sum_where("logferry_gap_bytes_total", "reason", "shed");
     assert!(gaps() > written / 2 && shed == Some(gaps() as f64), "{shed:?} of {}", gaps());
+    agent.stop();
+    bed.assert_audit_clean();
+}
+
+#[test]
+fn what_a_tenant_has_in_flight_and_open_stays_within_its_limits_and_all_arrives() {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 32 << 20);
+    let limits = "  inFlightBytes: 64KiB\n  openFiles: 3\n";
+    let agent = bed.agent("  chunkBytes: 16KiB\n  readers: 2\n");
+    let [limited, config] = tenant("web", limits);
+    bed.configure(&[&agent, SMALL_QUEUE, &limited, &config]);
+    symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let agent = Agent::start(&bed);
+    disk.fill(300 << 10);
+    for number in 0..20 {
+        append(&bed.log(format!("web{number}.log")), &lines(0..200));
+    }
+    wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+    let of_web = |name: &str| agent.metrics().sum_where(name, "tenant", "web").unwrap();
+    // Nothing is acknowledged any more.
+    for _ in 0..20 {
+        let in_flight = of_web("logferry_in_flight_bytes");
+        assert!(in_flight > 0.0 && in_flight <= 65_536.0, "{in_flight} in flight");
+        sleep_ms(50);
+    }
+    disk.free();
+    let all = || {
+        let open = of_web("logferry_tenant_open_files");
+        // One more for each reader, while it reads.
+        assert!(open <= 5.0, "{open} open");
+        delivered(&agent, "web")
+    };
+    wait_until("all", all, |bytes| *bytes == 4_000 * LINE as u64);
     agent.stop();
     bed.assert_audit_clean();
 }

@@ -1,11 +1,14 @@
 //! The spool: what a rotation would take while the sink takes nothing comes out once, whole and in order.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
+use flow::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, queue_sink, resource, sleep_ms,
+    wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_u1/app";
@@ -108,9 +111,69 @@ fn a_stop_puts_what_the_sink_does_not_take_into_the_spool() {
     assert_all_once(&bed, agent, &container);
 }
 
-/// What does not fit waits in the files, and what these lose is declared.
 #[test]
-fn a_full_spool_keeps_what_it_has_and_what_the_files_lose_is_declared() {
+fn a_spool_that_was_taken_out_of_the_configuration_is_warned_of_until_it_is_drained() {
+    let (bed, disk) = bed("  spool: {path: '{dir}/kept'}\n");
+    let (agent, container) = stalled(&bed, &disk);
+    agent.stop();
+    let with_spool = fs::read_to_string(bed.config()).unwrap();
+    let config = bed.config();
+    let config = config.to_str().unwrap();
+    let check = || Run::of(&["check", "--file", config]).stderr;
+    assert_eq!(check(), "");
+    fs::write(config, with_spool.replace("spool:", "# spool:")).unwrap();
+    let warning = "are kept for LogSink default, and nobody delivers them: write `spool: {path: ";
+    assert!(check().contains(warning), "{}", check());
+    // Not only the first time.
+    for _ in 0..2 {
+        let agent = Agent::spawn(&bed);
+        agent.wait_said(warning);
+        agent.kill();
+    }
+    let run = Run::of(&["spool", "--file", config]);
+    assert!(run.stdout.contains(", which the configuration does not drain: "), "{run:?}");
+    fs::write(config, with_spool).unwrap();
+    disk.free();
+    let agent = Agent::start(&bed);
+    assert_all_once(&bed, agent, &container);
+    assert_eq!(check(), "");
+}
+
+/// Twelve seconds' worth of logs, of which no byte may wait for more than one.
+#[test]
+fn what_waits_too_long_at_a_limit_is_kept_and_drained_no_faster_than_the_limit() {
+    const LIMIT: u64 = 200 << 10;
+    let bed = Bed::new();
+    let limits = "  limits: {bytesPerSecond: 200KiB, maxLag: 1s, atLimit: spool}\n";
+    let (tenant, sink) =
+        (resource("LogTenant", "shop", limits), queue_sink("  batch: {bytes: 32KiB}\n"));
+    let agent = bed.agent("  spool: {}\n");
+    bed.configure(&[&agent, &sink, &tenant, &containers("pods", "", "")]);
+    let agent = Agent::start(&bed);
+    let (start_ns, mut container) = (SystemClock.monotonic_ns(), Container::create(&bed.path(POD)));
+    let elapsed_ms = || (SystemClock.monotonic_ns() - start_ns) / 1_000_000;
+    container.write(3 * LINES);
+    let written = container.bodies().len() as u64 * container.line_bytes();
+    let delivered = || agent.metric("logferry_delivered_bytes_total");
+    wait_until("all of it is safe", delivered, |it| *it == written as f64);
+    let arrived = || bed.bodies().len() as u64 * container.line_bytes();
+    // The files could be gone now.
+    assert!(arrived() < written / 2, "{} of {written} after {} ms", arrived(), elapsed_ms());
+    while agent.metric("logferry_spool_payloads") > 0.0 {
+        // Beside the limit: a burst, and a batch.
+        let (arrived, allowed) = (arrived(), elapsed_ms() * LIMIT / 1000 + LIMIT + (64 << 10));
+        assert!(arrived <= allowed, "{arrived} of {allowed} after {} ms", elapsed_ms());
+        sleep_ms(200);
+    }
+    let (took_ms, least_ms) = (elapsed_ms(), (written - 2 * LIMIT) * 1000 / LIMIT);
+    assert!(took_ms > least_ms, "{took_ms} ms, not {least_ms}");
+    assert!(took_ms < 2 * least_ms, "{took_ms} ms, not {least_ms}: no tokens are wasted");
+    assert_all_once(&bed, agent, &container);
+}
+
+/// What is newer is worth more: the oldest makes room for it.
+#[test]
+fn a_full_spool_lets_go_of_its_oldest_and_declares_it_to_the_byte() {
     let (bed, disk) = bed("  spool: {bytes: 1MiB}\n");
     let (agent, mut container) = stalled(&bed, &disk);
     for _ in 0..9 {
@@ -118,15 +181,21 @@ fn a_full_spool_keeps_what_it_has_and_what_the_files_lose_is_declared() {
         container.write(LINES);
         sleep_ms(300);
     }
-    wait_until("a refusal", || agent.metric("logferry_spool_refusals_total"), |it| *it > 0.0);
-    assert!(agent.metric("logferry_spool_bytes") <= 1_048_576.0);
+    let released = || agent.metric("logferry_spool_released_bytes_total");
+    wait_until("a release", released, |it| *it > 0.0);
+    assert!(agent.metric("logferry_spool_bytes") <= 1_100_000.0);
     disk.free();
     let last = container.bodies().pop().unwrap();
     let is_last = |it: &Vec<Value>| it.last().is_some_and(|it| it["body"] == last.as_str());
     let records = wait_until("the last line", || bed.records(), is_last);
     let gaps: Vec<&Value> = records.iter().filter(|it| !it["log.gap.reason"].is_null()).collect();
-    assert!(!gaps.is_empty() && gaps.iter().all(|it| it["log.gap.reason"] == "pinned_budget"));
-    let gap_bytes: u64 = gaps.iter().map(|it| it["log.gap.bytes"].as_u64().unwrap()).sum();
+    let bytes_of = |reason: &str| -> u64 {
+        let of_reason = gaps.iter().filter(|it| it["log.gap.reason"] == reason);
+        of_reason.map(|it| it["log.gap.bytes"].as_u64().unwrap()).sum()
+    };
+    // Removed files that the budget lets go are lost before they are read.
+    let gap_bytes = bytes_of("spool_full") + bytes_of("pinned_budget");
+    assert_eq!(bytes_of("spool_full") as f64, released());
     let arrived = (records.len() - gaps.len()) as u64 * container.line_bytes();
     assert_eq!(arrived + gap_bytes, container.bodies().len() as u64 * container.line_bytes());
     agent.stop();

@@ -23,8 +23,8 @@ use config::Config;
 use latency::quantile;
 use neighbours::{Bed, Observed};
 
-pub(super) use broker::{rejecting, stalled};
-pub(super) use cases::{long_lines, many_files, memory, regex, rotation};
+pub(super) use broker::{memory, rejecting, stalled};
+pub(super) use cases::{long_lines, many_files, regex, rotation};
 pub(super) use shares::run as shares;
 pub(super) use shed::run as shed;
 

@@ -169,6 +169,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -183,6 +185,41 @@ mod tests {
         drop(all);
         assert!(modest.try_acquire(100).is_some());
         drop(own);
+    }
+
+    proptest! {
+        /// Tenants flood, hold on, grow by encoding and give back as they like: each can have what is left of its
+        /// reserve, and a chunk once its own are back.
+        #[test]
+        fn the_rest_of_a_reserve_is_never_refused_whatever_others_take(
+            pool in 0..2000_usize,
+            reserves in prop::collection::vec(1..300_usize, 2..6),
+            steps in prop::collection::vec((0..6_usize, 0..4_u8, 1..800_usize), 1..120),
+        ) {
+            let node = NodeBudget::new(pool);
+            let budget = |reserve: &usize| Budget::new(Arc::clone(&node), *reserve, reserve + 1000);
+            let budgets: Vec<Arc<Budget>> = reserves.iter().map(budget).collect();
+            let mut held: Vec<Vec<Permit>> = budgets.iter().map(|_| Vec::new()).collect();
+            for (number, what, bytes) in steps {
+                let number = number % budgets.len();
+                let own = &mut held[number];
+                match what {
+                    0 | 1 => own.extend(budgets[number].try_acquire(bytes)),
+                    2 => own.truncate(own.len() / 2),
+                    _ => own.iter_mut().for_each(|it| it.resize(bytes)),
+                }
+                for (budget, reserve) in budgets.iter().zip(&reserves) {
+                    let left = reserve.saturating_sub(budget.used());
+                    let has = left == 0 || budget.try_acquire(left).is_some();
+                    prop_assert!(has, "{} of {}", left, reserve);
+                }
+            }
+            for number in 0..budgets.len() {
+                held[number].clear();
+                prop_assert!(budgets[number].try_acquire(reserves[number]).is_some());
+            }
+            prop_assert_eq!(*lock(&node.free), bytes_owed(pool), "nothing is left behind");
+        }
     }
 
     #[test]

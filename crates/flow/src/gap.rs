@@ -22,11 +22,13 @@ pub enum GapReason {
     Shed = 7,
     /// Released because the budget for pinned, deleted bytes was used up.
     PinnedBudget = 8,
+    /// Kept in the spool, and released because that was full of what is newer.
+    SpoolFull = 9,
 }
 
 impl GapReason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [GapReason; 8] = [
+    pub const ALL: [GapReason; 9] = [
         GapReason::RotatedBeforeRead,
         GapReason::RemovedUnread,
         GapReason::Truncated,
@@ -35,6 +37,7 @@ impl GapReason {
         GapReason::Unreadable,
         GapReason::Shed,
         GapReason::PinnedBudget,
+        GapReason::SpoolFull,
     ];
 
     /// The code in queues; 0 is free for "no gap".
@@ -61,6 +64,7 @@ impl GapReason {
             GapReason::Unreadable => "unreadable",
             GapReason::Shed => "shed",
             GapReason::PinnedBudget => "pinned_budget",
+            GapReason::SpoolFull => "spool_full",
         }
     }
 }

@@ -18,6 +18,7 @@ mod fingerprint;
 mod gap;
 mod mutant;
 mod payload;
+mod persisted;
 mod rate;
 mod record;
 mod section;
@@ -36,12 +37,12 @@ pub use fingerprint::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place};
 pub use gap::{Gap, GapReason};
 pub use mutant::is_mutant;
 pub use payload::{Codec, Encoding, Payload, PayloadHeader};
+pub use persisted::{PersistedSpan, Reached};
 pub use rate::{Bucket, Rate};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{
-    Compress, CompressError, Encode, KeepCopy, PersistedSpan, ReadBack, Refused, Sink, SinkError,
-    ToldSince,
+    Compress, CompressError, Encode, KeepCopy, ReadBack, Refused, Sink, SinkError, ToldSince,
 };
 pub use spool::Spool;
 pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};

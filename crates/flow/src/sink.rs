@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use crate::{Codec, ContextId, Encoding, Payload, Position, Section, Span};
+use crate::{Codec, ContextId, Encoding, Payload, PersistedSpan, Section};
 
 /// Writes a section's records as bytes.
 pub trait Encode: Send + Debug {
@@ -38,6 +38,10 @@ pub trait Compress: Send + Debug {
     fn is_by_section(&self) -> bool {
         false
     }
+
+    /// Compresses cheaper from now on, as CPU is short: 0 is as configured, 1 half of it, 2 as cheap as there is. What it
+    /// makes is of the same codec. Without effect where there is but one level.
+    fn ease(&mut self, _levels: u8) {}
 
     /// Replaces `out` by the compressed form of `raw`.
     ///
@@ -117,19 +121,6 @@ pub trait Sink: Send + Debug {
 
 /// Keeps a copy of a payload safe and completes its tickets, or gives them back with why not.
 pub type KeepCopy<'a> = dyn FnMut(Payload) -> Result<(), Box<Refused>> + 'a;
-
-/// One section that is already in the queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersistedSpan {
-    /// Epoch of the context.
-    pub epoch: u32,
-    /// Which cursors.
-    pub span: Span,
-    /// Where the file system's side stood after it.
-    pub positions: Vec<Position>,
-    /// A part of a section after which no restart can go on: it has no positions.
-    pub is_inner: bool,
-}
 
 /// Since when a queue tells of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

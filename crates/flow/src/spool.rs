@@ -26,6 +26,13 @@ pub trait Spool: Send + Debug {
     /// As [`Spool::keep`].
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>>;
 
+    /// Makes room for so many bytes more of the tenant, if it is that which it lacks: its own oldest payloads are
+    /// let go, and gaps in their place are owed to the sink. Returns how many bytes of the source they cover.
+    ///
+    /// # Errors
+    /// As [`Spool::keep`]. Then nothing is let go without a gap that is safe.
+    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<u64, SinkError>;
+
     /// The sink has acknowledged all that there are copies of.
     fn forget_copies(&mut self, tenant: &str);
 

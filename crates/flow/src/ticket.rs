@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::budget::Permit;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::channel::{Receiver, Sender, bounded};
 use crate::{GapReason, Position, Span, is_mutant};
@@ -55,13 +56,23 @@ pub struct Ticket {
     /// `None` once completed.
     duty: Option<Acked>,
     ledger: Arc<Ledger>,
+    /// Pays for the span's bytes until all of it is acknowledged; shared by its parts.
+    permit: Option<Arc<Permit>>,
 }
 
 impl Ticket {
     /// A ticket for what `acked` describes.
     #[must_use]
     pub fn new(acked: Acked, ledger: Arc<Ledger>) -> Ticket {
-        Ticket { duty: Some(acked), ledger }
+        Ticket { duty: Some(acked), ledger, permit: None }
+    }
+
+    /// The same, with a permit that is given back once its span is acknowledged.
+    #[must_use]
+    pub fn paying(self, permit: Permit) -> Ticket {
+        let mut ticket = self;
+        ticket.permit = Some(Arc::new(permit));
+        ticket
     }
 
     /// Two tickets for two parts of the span, the first up to `cursor` with `records` records; `positions` are
@@ -91,7 +102,11 @@ impl Ticket {
             records: second.records.saturating_sub(records),
             ..second
         };
-        [first, second].map(|duty| Ticket::new(duty, Arc::clone(&self.ledger)))
+        let part = |duty| {
+            let (ledger, permit) = (Arc::clone(&self.ledger), self.permit.clone());
+            Ticket { duty: Some(duty), ledger, permit }
+        };
+        [first, second].map(part)
     }
 
     /// Its span is delivered as a declared gap.
@@ -188,6 +203,7 @@ impl AckSender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Budget, NodeBudget};
 
     fn ticket(ledger: &Arc<Ledger>) -> Ticket {
         let acked = Acked {
@@ -201,6 +217,19 @@ mod tests {
             seen_ns: 0,
         };
         Ticket::new(acked, Arc::clone(ledger))
+    }
+
+    #[test]
+    fn a_permit_is_given_back_when_both_parts_are_acknowledged() {
+        let ledger = Arc::new(Ledger::default());
+        let (sender, _receiver) = ack_channel();
+        let window = Budget::new(NodeBudget::new(0), 10, 10);
+        let ticket = ticket(&ledger).paying(window.try_acquire(10).unwrap());
+        let [first, second] = ticket.split(4, 1, None);
+        sender.complete(vec![first]);
+        assert_eq!(window.used(), 10);
+        sender.complete(vec![second]);
+        assert_eq!(window.used(), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::client::Access;
 use crate::cluster::Cluster;
-use crate::deadline::{wait_until, when};
+use test_kit::{wait_until, when};
 
 /// Longest wait for the cluster to do what it is told, and for all brokers to have heard of it.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,11 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::child;
-use crate::deadline::{Deadline, wait_until};
 use crate::home::Home;
 use crate::properties;
 use crate::proxy::Proxy;
+use test_kit::{Deadline, wait_until};
 
 /// Longest wait for a broker to be ready, or to end when asked to. It takes a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -120,7 +119,7 @@ impl Broker {
         let log = File::create(self.log_file(state.starts))?;
         let command = self.home.broker(&file);
         state.process =
-            Some(child::start(&command, Stdio::from(log.try_clone()?), Stdio::from(log))?);
+            Some(test_kit::start(&command, Stdio::from(log.try_clone()?), Stdio::from(log))?);
         Ok(())
     }
 

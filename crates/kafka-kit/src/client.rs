@@ -2,9 +2,9 @@
 
 use rdkafka::ClientConfig;
 
-use crate::certificate::Identity;
 use crate::cluster::Cluster;
 use crate::listener::Listener;
+use test_kit::Identity;
 
 /// A name and a password, for PLAIN and SCRAM.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::thread;
 
 use crate::broker::Broker;
-use crate::certificate::{Authority, Identity, Validity};
 use crate::client::{Mechanism, User};
 use crate::folder::Folder;
 use crate::home::Home;
@@ -15,6 +14,7 @@ use crate::place::{BROKERS_MAX, Place};
 use crate::properties::{Shared, properties};
 use crate::proxy::Proxy;
 use anyhow::{Result, ensure};
+use test_kit::{Authority, Identity, Validity};
 
 /// Any will do: clusters never meet.
 const CLUSTER_ID: &str = "logferry-kafka-kit-000";

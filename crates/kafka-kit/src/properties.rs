@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::certificate::{Authority, Identity};
 use crate::client::User;
 use crate::listener::Listener;
 use crate::place::Place;
+use test_kit::{Authority, Identity};
 
 /// What all brokers of a cluster share.
 pub(crate) struct Shared<'a> {

@@ -23,8 +23,8 @@ use anyhow::{Context, Result};
 pub use garble::Garble;
 pub use rule::{Api, Fault, Line, Rule};
 
-use crate::deadline::{wait_until, when};
 use state::State;
+use test_kit::{wait_until, when};
 
 /// A listener of its own that leads to a broker's.
 #[derive(Debug)]

@@ -17,8 +17,6 @@
 pub mod sync;
 
 // What these files find in their own crates.
-#[path = "../../../sink/src/spans.rs"]
-mod spans;
 pub use flow::{GapReason, Position, Span, is_mutant};
 
 /// Of `crates/flow`.

@@ -1,4 +1,4 @@
-//! Budgets: finds or makes the memory budget of a tenant.
+//! Budgets: finds or makes the memory budget of a tenant, and finds its window of bytes in flight.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -25,6 +25,8 @@ pub struct Budgets {
     default_reserves: usize,
     specs: HashMap<Arc<str>, BudgetSpec>,
     budgets: Mutex<HashMap<Arc<str>, Arc<Budget>>>,
+    /// Bytes of files that may be read and not acknowledged, of tenants that have a limit.
+    windows: HashMap<Arc<str>, Arc<Budget>>,
 }
 
 impl Budgets {
@@ -38,7 +40,23 @@ impl Budgets {
         specs: HashMap<Arc<str>, BudgetSpec>,
     ) -> Budgets {
         let node = NodeBudget::new(pool_bytes);
-        Budgets { node, by_default, default_reserves, specs, budgets: Mutex::default() }
+        let (budgets, windows) = (Mutex::default(), HashMap::new());
+        Budgets { node, by_default, default_reserves, specs, budgets, windows }
+    }
+
+    /// The same, and of these tenants no more than so many bytes of files are read and not acknowledged.
+    #[must_use]
+    pub fn windowed(self, windows: HashMap<Arc<str>, usize>) -> Budgets {
+        // A budget that is all reserve: it borrows from nobody.
+        let window = |bytes| Budget::new(NodeBudget::new(0), bytes, bytes);
+        let windows = windows.into_iter().map(|(tenant, bytes)| (tenant, window(bytes)));
+        Budgets { windows: windows.collect(), ..self }
+    }
+
+    /// The window of `tenant` over all its lanes, if it has one.
+    #[must_use]
+    pub fn window(&self, tenant: &str) -> Option<Arc<Budget>> {
+        self.windows.get(tenant).cloned()
     }
 
     /// The budget of `tenant`.

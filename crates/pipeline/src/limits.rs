@@ -204,6 +204,12 @@ impl Limits {
         self.plan.tenants.get(tenant).map_or(crate::lane::WEIGHT_USUAL, |it| it.weight)
     }
 
+    /// Most of the tenant's files that are open at a time, if that is limited.
+    #[must_use]
+    pub fn open_files_max(&self, tenant: &str) -> Option<u64> {
+        self.plan.tenants.get(tenant)?.open_files_max
+    }
+
     /// What becomes of the tenant's bytes at a limit, if they do not just wait.
     #[must_use]
     pub fn policy(&self, tenant: &str) -> Option<Policy> {

@@ -64,6 +64,11 @@ pub struct TenantMeter {
     pub gap_bytes: [Count; GapReason::ALL.len() + 1],
     /// Gaps declared and acknowledged, by reason code. Some have no bytes: their size nobody can know.
     pub gaps: [Count; GapReason::ALL.len() + 1],
+    /// Bytes that were read beyond a limit for the spool, and not drained out of it yet. A little less once others
+    /// were drained with them.
+    pub over_limit_bytes: Count,
+    /// Bytes that had counted as delivered, and that a full spool let go of: they become gaps.
+    pub released_bytes: Count,
     /// Bytes known to be unread.
     pub lag_bytes: Count,
     /// … of which the next rotation removes so many.
@@ -72,6 +77,8 @@ pub struct TenantMeter {
     pub pinned_bytes: Count,
     /// Sources being read.
     pub sources: Count,
+    /// Descriptors of log files held open.
+    pub open_files: Count,
     in_flight: Mutex<BTreeSet<InFlight>>,
 }
 
@@ -86,8 +93,16 @@ impl TenantMeter {
         lock(&self.in_flight).remove(span);
     }
 
+    /// So many bytes were drained out of the spool.
+    pub fn drained(&self, bytes: u64) {
+        let less = |over: u64| Some(over.saturating_sub(bytes));
+        let count = &self.over_limit_bytes.0;
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).expect("it is always less");
+    }
+
     /// The data plane ended with spans un-acked: they count as never read, and are read again.
     pub fn forget_in_flight(&self) {
+        self.over_limit_bytes.set(0);
         lock(&self.in_flight).clear();
         self.read_bytes.set(self.accounted_bytes());
     }
@@ -136,6 +151,10 @@ pub struct Meter {
     sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkMeter>>>,
     /// Descriptors of log files held open.
     pub open_files: Count,
+    /// Levels of readers that are short of CPU, together.
+    pub cpu_pressure: Count,
+    /// Levels of readers that are short of memory, together.
+    pub memory_pressure: Count,
     /// Sources of which only where they stand is kept.
     pub resting_sources: Count,
     /// Bytes copied to join or unescape records.

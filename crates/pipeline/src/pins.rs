@@ -40,8 +40,36 @@ pub struct Pins {
     held: Mutex<Held>,
 }
 
-/// Whose, and what.
-type Held = BTreeMap<SourceId, (Arc<str>, Vec<Pin>)>;
+/// Who holds what, and its sums.
+#[derive(Debug, Default)]
+struct Held {
+    sources: BTreeMap<SourceId, (Arc<str>, Vec<Pin>)>,
+    bytes: u64,
+    /// Of tenants that have a limit of their own.
+    tenants: HashMap<Arc<str>, u64>,
+    tenants_over: u64,
+}
+
+impl Held {
+    /// The source of the tenant, which may have `own_max` of its own, holds these and no others.
+    fn put(&mut self, source: SourceId, tenant: &Arc<str>, pins: Vec<Pin>, own_max: Option<u64>) {
+        let sum = |pins: &[Pin]| pins.iter().map(|pin| pin.bytes).sum::<u64>();
+        let after = sum(&pins);
+        let replaced = if pins.is_empty() {
+            self.sources.remove(&source)
+        } else {
+            self.sources.insert(source, (Arc::clone(tenant), pins))
+        };
+        let before = replaced.map_or(0, |(_, pins)| sum(&pins));
+        self.bytes = self.bytes + after - before;
+        let Some(own_max) = own_max else { return };
+        let own = self.tenants.entry(Arc::clone(tenant)).or_default();
+        let was_over = *own > own_max;
+        *own = *own + after - before;
+        self.tenants_over += u64::from(*own > own_max);
+        self.tenants_over -= u64::from(was_over);
+    }
+}
 
 impl Pins {
     /// Pins of at most `bytes_max` together.
@@ -62,16 +90,12 @@ impl Pins {
         Pins { tenants_max, ..self }
     }
 
-    /// All that a source holds now.
+    /// All that a source, always of the same tenant, holds now.
     pub fn set(&self, source: SourceId, tenant: &Arc<str>, pins: Vec<Pin>) {
         let mut held = self.lock();
-        if pins.is_empty() {
-            held.remove(&source);
-        } else {
-            held.insert(source, (Arc::clone(tenant), pins));
-        }
-        let bytes = held.values().flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum();
-        self.tenants_over.store(self.count_over(&held), Ordering::Relaxed);
+        held.put(source, tenant, pins, self.tenants_max.get(tenant).copied());
+        let (bytes, tenants_over) = (held.bytes, held.tenants_over);
+        self.tenants_over.store(tenants_over, Ordering::Relaxed);
         if is_mutant("pins_summed_outside_the_lock") {
             drop(held);
         }
@@ -85,15 +109,6 @@ impl Pins {
             || self.tenants_over.load(Ordering::Relaxed) > 0
     }
 
-    /// How many tenants hold more than their own limit.
-    fn count_over(&self, held: &Held) -> u64 {
-        let is_over = |(tenant, bytes_max): &(&Arc<str>, &u64)| {
-            let own = held.values().filter(|(it, _)| it == *tenant);
-            own.flat_map(|(_, pins)| pins).map(|pin| pin.bytes).sum::<u64>() > **bytes_max
-        };
-        self.tenants_max.iter().filter(is_over).count() as u64
-    }
-
     /// What to let go so that the rest is within the budget.
     ///
     /// A tenant beyond its own limit gives first, then the one that holds most, so that none pays for another:
@@ -103,7 +118,7 @@ impl Pins {
         let held = self.lock();
         let mut tenants: BTreeMap<&str, (u64, BTreeSet<_>)> = BTreeMap::new();
         let mut bytes = 0;
-        for (source, (tenant, pins)) in &*held {
+        for (source, (tenant, pins)) in &held.sources {
             let (sum, order) = tenants.entry(tenant).or_default();
             for pin in pins {
                 order.insert((!pin.is_read, pin.since_ns, *source, pin.generation, pin.bytes));
@@ -141,7 +156,35 @@ impl Pins {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_sums_are_those_of_counting_all_anew(
+            steps in prop::collection::vec((0..12_u32, prop::collection::vec(0..40_u64, 0..4)), 1..80),
+        ) {
+            let names = ["free", "tight", "wide"].map(Arc::<str>::from);
+            let limited = HashMap::from([(Arc::clone(&names[1]), 50), (Arc::clone(&names[2]), 90)]);
+            let pins = Pins::new(150).limited(limited);
+            let mut all: HashMap<u32, Vec<u64>> = HashMap::new();
+            for (source, sizes) in steps {
+                let tenant = &names[source as usize % names.len()];
+                let held = (0..).zip(&sizes).map(|(generation, bytes)| pin(generation, *bytes));
+                pins.set(SourceId(source), tenant, held.collect());
+                all.insert(source, sizes);
+                let of = |tenant: usize| {
+                    let own = all.iter().filter(|it| *it.0 as usize % names.len() == tenant);
+                    own.flat_map(|it| it.1).sum::<u64>()
+                };
+                let bytes = [of(0), of(1), of(2)];
+                let is_over = bytes.iter().sum::<u64>() > 150 || bytes[1] > 50 || bytes[2] > 90;
+                prop_assert_eq!(pins.is_over(), is_over, "{:?}", bytes);
+                prop_assert_eq!(!pins.excess().is_empty(), is_over);
+            }
+        }
+    }
 
     fn pin(generation: u64, bytes: u64) -> Pin {
         Pin { generation, bytes, is_read: false, since_ns: generation }

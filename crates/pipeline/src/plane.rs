@@ -96,12 +96,9 @@ impl DataPlane {
             Arc::clone(&world.observe),
         )
         .marking(acks.stored_mark());
-        let budgets = Arc::new(Budgets::new(
-            plan.pool_bytes,
-            plan.default_budget,
-            plan.default_reserves,
-            plan.budgets,
-        ));
+        let budgets =
+            Budgets::new(plan.pool_bytes, plan.default_budget, plan.default_reserves, plan.budgets);
+        let budgets = Arc::new(budgets.windowed(plan.windows));
         let weights = plan.limits.weights();
         let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
@@ -114,7 +111,7 @@ impl DataPlane {
         let buffers = Arc::new(Buffers::new(buffer_bytes_max(&sinks)));
         let mut shipping = Shipping::default();
         for sink in plan.sinks {
-            shipping.start(sink, &acks, &world, &doorbells, &buffers, &threads)?;
+            shipping.start(sink, &acks, &world, &doorbells, (&buffers, &limits), &threads)?;
         }
 
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
@@ -279,7 +276,7 @@ impl Shipping {
         acks: &AckSender,
         world: &World,
         readers: &[Doorbell],
-        buffers: &Arc<Buffers>,
+        (buffers, limits): (&Arc<Buffers>, &Arc<Limits>),
         threads: &Threads,
     ) -> Result<(), StartError> {
         let mut doors = Vec::new();
@@ -298,7 +295,8 @@ impl Shipping {
                 readers.to_vec(),
                 Arc::clone(buffers),
             )
-            .watching(Arc::clone(&world.meter));
+            .watching(Arc::clone(&world.meter))
+            .charging(Arc::clone(limits));
             self.threads.push(threads.spawn_shipper(self.threads.len(), shipper, parker)?);
         }
         self.doors.push(doors);

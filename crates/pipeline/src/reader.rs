@@ -7,7 +7,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
@@ -30,13 +29,18 @@ mod admit;
 mod command;
 mod door;
 mod gather;
+mod hear;
 mod hold;
 mod open_ring;
 mod pace;
 mod pack;
+mod pressure;
 mod relief;
 mod rest;
 mod settle;
+mod starting;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod waits;
 pub use command::{Ask, ChainFiles, Command, ReaderReport};
@@ -48,8 +52,9 @@ use open_ring::OpenRing;
 use pace::{Naps, Pace, SLICE_NS};
 use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
+use pressure::Pressure;
 use rest::Seat;
-use turn::next_tick;
+use starting::Starting;
 pub use waits::WaitsFor;
 
 /// What a reader works with.
@@ -132,8 +137,8 @@ pub struct Reader {
     /// By sink.
     packers: Vec<Packer>,
     holds: Holds,
-    /// The last look was one of the first scan.
-    is_starting: bool,
+    starting: Starting,
+    pressure: Pressure,
     is_stopping: bool,
 }
 
@@ -152,9 +157,6 @@ struct Slot {
 
 /// Turns in one tick: a bound, so that time is looked at in between.
 const TURNS_MAX: usize = 16;
-
-/// Commands in one tick: a bound, so that files are read while a scan of very many goes on.
-const COMMANDS_MAX: usize = 64;
 
 /// Timers for which there is always room.
 const TIMERS_KEPT: usize = 1024;
@@ -187,16 +189,28 @@ impl Reader {
             gathers: Vec::new(),
             holds: Holds::default(),
             open: OpenRing::default(),
-            is_starting: false,
+            starting: Starting::default(),
+            pressure: Pressure::default(),
             is_stopping: false,
         }
     }
 
     /// Takes commands, then turns, then hands over.
     pub fn tick(&mut self) -> Tick {
-        let mut now_ns = self.parts.clock.monotonic_ns();
+        let begin_ns = self.parts.clock.monotonic_ns();
+        self.feel_pressure(begin_ns);
+        let tick = self.work(begin_ns);
+        self.pressure.ticked(begin_ns, tick == Tick::Busy);
+        tick
+    }
+
+    fn work(&mut self, begin_ns: u64) -> Tick {
+        let mut now_ns = begin_ns;
+        let mut worked = self.take_commands(now_ns) | self.begin_one(now_ns);
+        if worked {
+            now_ns = self.parts.clock.monotonic_ns();
+        }
         let end_ns = now_ns + SLICE_NS;
-        let mut worked = self.take_commands(now_ns);
         self.wake_due(now_ns);
         self.wake_napping(now_ns);
         self.tend_holds(now_ns);
@@ -218,13 +232,16 @@ impl Reader {
             self.turn_bytes = 0;
             worked |= self.turn(lane, index, now_ns);
             now_ns = self.charge(lane, index, now_ns);
-            if !self.is_starting || self.schedule.ready_count() < TURNS_MAX {
-                // A new file is opened between two reads: it may be gone after many.
-                worked |= self.take_commands(now_ns);
+            // A new file is opened between two reads: it may be gone after many.
+            if self.take_commands(now_ns) {
+                worked = true;
+                now_ns = self.parts.clock.monotonic_ns();
             }
         }
+        let gathers_on = self.pressure.gathers_on(worked && !self.is_stopping, now_ns);
         for (lane, gather) in self.gathers.iter_mut().enumerate() {
-            let is_quiet = self.is_stopping || self.schedule.is_quiet(lane);
+            let is_over = !gathers_on || self.schedule.is_blocked(lane);
+            let is_quiet = self.is_stopping || is_over && self.schedule.is_quiet(lane);
             gather.flush(is_quiet, &mut self.packers[gather.key.sink]);
         }
         if worked && !self.is_stopping {
@@ -274,46 +291,6 @@ impl Reader {
         self.is_stopping && self.gathers.iter().all(Gather::is_empty)
     }
 
-    fn take_commands(&mut self, now_ns: u64) -> bool {
-        let mut worked = false;
-        for _ in 0..COMMANDS_MAX {
-            let Ok(command) = self.parts.commands.try_recv() else { break };
-            worked = true;
-            match command {
-                Command::Look { spec, files, seen_ns, opened, is_initial } => {
-                    let context = spec.context.id;
-                    self.look(spec, &files, seen_ns, is_initial, now_ns);
-                    self.adopt(context, opened);
-                    self.is_starting = is_initial;
-                    if is_initial && self.schedule.ready_count() >= TURNS_MAX {
-                        // Files that were there before are in no hurry: what is known is read first,
-                        // so that few are awake at a time.
-                        break;
-                    }
-                }
-                Command::Poke { context, path } => self.poke(context, path, now_ns),
-                Command::Missed(context) => self.missed(context),
-                // The asker may have gone; then nobody misses the answer.
-                Command::Report(sender) => drop(sender.try_send(self.report())),
-            }
-        }
-        worked
-    }
-
-    fn poke(&mut self, context: ContextId, path: PathBuf, now_ns: u64) {
-        let Some(index) = self.awake_or_ask(context, path, now_ns) else { return };
-        let Some(slot) = &mut self.slots[index] else { return };
-        slot.source.note_written();
-        if slot.is_ready {
-            return slot.source.note_growth();
-        }
-        if slot.due_ns.is_none() {
-            slot.source.seen_ns = now_ns;
-        }
-        let due_ns = next_tick(now_ns, slot.source.spec.options.linger_ns);
-        self.wake_at(index, due_ns);
-    }
-
     fn wake_at(&mut self, index: SourceIndex, due_ns: u64) {
         let Some(slot) = &mut self.slots[index] else { return };
         if slot.is_ready || slot.due_ns.is_some_and(|earlier| earlier <= due_ns) {
@@ -360,7 +337,9 @@ impl Drop for Reader {
             slot.source.meter.sources.sub(1);
             slot.source.forget_gauges();
             self.parts.meter.open_files.sub(slot.open_files as u64);
+            slot.source.meter.open_files.sub(slot.open_files as u64);
         }
         self.forget_resting();
+        self.forget_pressure();
     }
 }

@@ -245,6 +245,12 @@ impl Schedule {
         self.ready
     }
 
+    /// Whether a source of the lane is ready, also if the lane is blocked.
+    #[must_use]
+    pub fn has_ready(&self, lane: LaneIndex) -> bool {
+        !self.lanes[lane].sources.is_empty()
+    }
+
     /// Whether nothing of the lane can be read now: nobody is ready, or it is blocked, or its tenant sleeps.
     #[must_use]
     pub fn is_quiet(&self, lane: LaneIndex) -> bool {

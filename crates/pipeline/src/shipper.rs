@@ -14,12 +14,15 @@ use crate::Tick;
 use crate::buffers::Buffers;
 use crate::doorbell::Doorbell;
 use crate::lane::LaneReceiver;
+use crate::limits::Limits;
 use crate::meter::{Meter, SinkMeter};
 
 mod backoff;
+mod dues;
 mod spooling;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
+use dues::Dues;
 pub use spooling::{DrainPace, SpoolParts};
 use spooling::{RISK_LOOK_NS, Spooling};
 
@@ -140,6 +143,15 @@ impl Shipper {
     pub fn watching(mut self, meter: Arc<Meter>) -> Shipper {
         if let Some(spooling) = &mut self.spooling {
             spooling.watch(meter);
+        }
+        self
+    }
+
+    /// Charges by those limits what is drained of tenants that were read beyond theirs.
+    #[must_use]
+    pub fn charging(mut self, limits: Arc<Limits>) -> Shipper {
+        if let Some(spooling) = &mut self.spooling {
+            spooling.charge(Dues::new(limits));
         }
         self
     }

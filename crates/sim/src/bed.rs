@@ -116,14 +116,18 @@ pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>
 /// What a start knows, from checkpoint and queue.
 #[must_use]
 pub fn resume(checkpoint: &Known, queue: &[Delivery]) -> Known {
-    let persisted = queue.iter().map(|it| PersistedSpan {
-        epoch: 1,
-        span: it.span,
-        positions: it.positions.clone(),
-        is_inner: false,
-    });
-    let persisted: Vec<PersistedSpan> = persisted.collect();
-    Known::resume(Some(checkpoint.clone()), &persisted, false).expect("a checkpoint is there")
+    Known::resume(Some(checkpoint.clone()), &persisted(1, queue), false)
+        .expect("a checkpoint is there")
+}
+
+/// What a queue tells at a start of what it holds.
+#[must_use]
+pub fn persisted(epoch: u32, queue: &[Delivery]) -> Vec<PersistedSpan> {
+    let mut spans = Vec::new();
+    for it in queue {
+        PersistedSpan::append(&mut spans, epoch, it.span, &it.positions, false);
+    }
+    spans
 }
 
 /// The tracker forgets generations once what is before is safe.

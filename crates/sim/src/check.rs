@@ -2,9 +2,10 @@
 //!
 //! Spans must tile. Each byte that a file ever held is delivered at most once, in order, and at least
 //! once unless it was gone before it could be read. Of what was gone, as much must be declared as the
-//! agent was told of, and not more than there was. The records must be those of the [`Model`].
+//! agent was told of, and not more than there was; a gap of unknown size only where a file is gone that
+//! was closed, or read last before a start. The records must be those of the [`Model`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use flow::{GapReason, Position, RecordFlags, Span};
 use pipeline::frame::Format;
@@ -93,6 +94,14 @@ pub fn check(world: &World, model: &Model, deliveries: &[Delivery]) -> Result<Ve
     Ok(verdict)
 }
 
+/// What a life of the source's was begun with.
+#[derive(Debug, Default)]
+struct Start {
+    source: u32,
+    /// The file that was read last before, unless a gap has said already that it is gone.
+    newest: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Check {
     files: Vec<File>,
@@ -101,6 +110,10 @@ struct Check {
     read: Read,
     /// By file: bytes declared missing.
     declared: Vec<u64>,
+    start: Start,
+    /// The youngest file that something was read of, by the generations met so far.
+    newest: Option<usize>,
+    met: HashSet<u64>,
     cursor: u64,
     runs: Vec<Run>,
     pieces: Vec<Delivered>,
@@ -117,6 +130,9 @@ impl Check {
             by_key: keys.collect(),
             read: order::nothing_read(world),
             declared: vec![0; files.len()],
+            start: Start::default(),
+            newest: None,
+            met: HashSet::new(),
             files,
             cursor: 0,
             runs: Vec::new(),
@@ -127,6 +143,17 @@ impl Check {
 
     /// The next delivery, by cursor.
     fn take(&mut self, delivery: &Delivery) -> Result<(), String> {
+        if delivery.source != self.start.source {
+            self.start = Start { source: delivery.source, newest: self.newest };
+        }
+        if delivery.span.is_empty() {
+            return self.unsized_gap(delivery);
+        }
+        for position in &delivery.positions {
+            if self.met.insert(position.generation) {
+                self.newest = self.by_key.get(&position.generation).copied();
+            }
+        }
         if delivery.span.begin != self.cursor {
             return Err(format!("begins at {}, not at {}", delivery.span.begin, self.cursor));
         }
@@ -177,6 +204,22 @@ impl Check {
         self.read[number][place.1] = to.offset;
         self.verdict.bytes += bytes.len() as u64;
         Ok(Run { place, offset: from, cursor, source: delivery.source, bytes })
+    }
+
+    /// Something is missing, and nobody knows how much: of the file that was read last before the start,
+    /// or of one that was closed and written to.
+    fn unsized_gap(&mut self, delivery: &Delivery) -> Result<(), String> {
+        let is_gone = |number: &usize| {
+            self.files[*number].lost.is_some_and(|lost| lost.at_ns() <= delivery.at_ns)
+        };
+        if self.start.newest.take_if(|it| is_gone(it)).is_some() {
+            return Ok(());
+        }
+        let own = delivery.positions.first().and_then(|it| self.by_key.get(&it.generation));
+        if own.is_some_and(is_gone) {
+            return Ok(());
+        }
+        Err("a gap of unknown size, and all that was known to be there is".into())
     }
 
     fn gap(&mut self, delivery: &Delivery, reason: GapReason) -> Result<(), String> {

@@ -329,12 +329,11 @@ impl ReadBack for Reader {
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
         let state = self.0.lock();
         let own = state.stored.iter().filter(|it| it.header.context.id == context);
-        let span = |it: &Stored| PersistedSpan {
-            epoch: it.header.epoch,
-            span: it.header.span,
-            positions: it.header.positions.clone(),
-            is_inner: it.header.is_inner,
-        };
-        own.map(span).collect()
+        let mut spans = Vec::new();
+        for Stored { header, .. } in own {
+            let PayloadHeader { epoch, span, positions, is_inner, .. } = header;
+            PersistedSpan::append(&mut spans, *epoch, *span, positions, *is_inner);
+        }
+        spans
     }
 }

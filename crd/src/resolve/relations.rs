@@ -83,6 +83,32 @@ pub(super) fn check_sinks(
     }
 }
 
+/// Two sinks of one topic are allowed, as two agents are, and seldom meant.
+pub(super) fn check_topics(sinks: &[Resolved<SinkSettings>], report: &mut Report) {
+    if report.has_errors() {
+        return;
+    }
+    let mut owners: HashMap<(&str, &str), String> = HashMap::new();
+    for sink in sinks {
+        let SinkTarget::Kafka(kafka) = &sink.settings.target else { continue };
+        let check = &mut Check { document: &sink.document, report };
+        let title = check.document.title();
+        let place = |broker| (kafka.topic.as_str(), broker);
+        let mut brokers = kafka.brokers.iter().map(String::as_str);
+        if let Some(other) = brokers.find_map(|it| owners.get(&place(it))) {
+            let why = format!(
+                "{other} writes there too: its tenants and these meet in it, and at a start each reads back what \
+                 both wrote"
+            );
+            let cure = "give each LogSink a topic of its own, or use one for all of them";
+            check.warning("spec.kafka.topic", &why, cure);
+        }
+        for broker in &kafka.brokers {
+            owners.entry(place(broker)).or_insert_with(|| title.clone());
+        }
+    }
+}
+
 /// Where a sink writes, and the field that says so.
 fn place_of(sink: &SinkSettings) -> Option<(PathBuf, &'static str)> {
     match &sink.target {

@@ -58,7 +58,6 @@ impl Bound {
                 structural::add_rule(field, &holds, &format!("write {range}, or 0"));
             }
             Bound::Text(max, pattern) => {
-                field["minLength"] = json!(1);
                 field["maxLength"] = json!(max);
                 field["pattern"] = json!(pattern);
             }
@@ -190,7 +189,6 @@ const CONTAINERS: &[(&str, Bound)] = &[
     ("source.containers.files.exclude[]", PATH_GLOB),
 ];
 
-/// Of what labels may hold a kube-apiserver knows more in selectors of its own; the validator knows the rest.
 const LABEL_SELECTORS: &[(&str, Bound)] = &[
     ("source.containers.podSelector.matchLabels", LABELS),
     ("source.containers.podSelector.matchLabels{}", LABEL_VALUE),
@@ -207,11 +205,9 @@ const LABEL_SELECTORS: &[(&str, Bound)] = &[
     ("source.containers.namespaceSelector.matchExpressions[].values", LABELS),
     ("source.containers.namespaceSelector.matchExpressions[].values[]", LABEL_VALUE),
 ];
-const LABEL_KEY: Bound = Bound::Text(
-    limits::NAME_CHARS_MAX + 1 + limits::LABEL_CHARS_MAX,
-    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
-);
-const LABEL_VALUE: Bound = Bound::Length(0, limits::LABEL_CHARS_MAX);
+const LABEL_KEY: Bound =
+    Bound::Text(limits::NAME_CHARS_MAX + 1 + limits::LABEL_CHARS_MAX, rules::LABEL_KEY);
+const LABEL_VALUE: Bound = Bound::Text(limits::LABEL_CHARS_MAX, rules::LABEL_VALUE);
 
 const LOG_TENANT: &[(&str, Bound)] = &[
     ("namespaces", NO_GLOBS),

@@ -7,6 +7,12 @@ use crate::limits::{self, Range};
 use crate::spec::Kind;
 use crate::units::{ByteSize, Period};
 
+/// The key of a label: a name, perhaps after a DNS name and a slash.
+pub(super) const LABEL_KEY: &str =
+    "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// The value of a label; it may be empty.
+pub(super) const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
+
 /// What must hold of the field at a path, and what is said if it does not.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -121,9 +127,8 @@ fn log_config(or_files: &str) -> Vec<Rule> {
     let one_rule = one_of(&["begin", "__continue__", "end", "preset"]);
     let label = "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)";
     let of_label = "values are for In and NotIn, which have some";
-    let labels = "self.all(key, key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') \
-                  && self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))";
-    let of_labels = "not labels and their values";
+    let labels = format!("self.all(key, key.matches('{LABEL_KEY}'))");
+    let of_labels = "not labels: write such as app or app.kubernetes.io/name";
     let mut rules = vec![
         rule("", encoding, "only plain files are written in this encoding"),
         rule(
@@ -140,7 +145,7 @@ fn log_config(or_files: &str) -> Vec<Rule> {
         ),
         rule("source.containers.podSelector.matchExpressions[]", label, of_label),
         rule("source.containers.namespaceSelector.matchExpressions[]", label, of_label),
-        rule("source.containers.podSelector.matchLabels", labels, of_labels),
+        rule("source.containers.podSelector.matchLabels", labels.as_str(), of_labels),
         rule("source.containers.namespaceSelector.matchLabels", labels, of_labels),
     ];
     rules.extend(["limits", "limits.perContainer"].map(burst));

@@ -19,7 +19,8 @@ pub(super) fn of(schema: &Value) -> Value {
         return described(inner, schema);
     }
     if let Some(words) = schema.get("oneOf").and_then(Value::as_array) {
-        return described(enumeration(words), schema);
+        // What the words are for, the field says that has them.
+        return enumeration(words);
     }
     let mut out = Map::new();
     for (key, value) in schema {

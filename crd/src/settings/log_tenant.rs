@@ -24,7 +24,7 @@ pub struct TenantSettings {
     pub pinned_bytes_max: Option<u64>,
     /// Most that the spool holds of it, in bytes; `None` for the spool's limit of each tenant.
     pub spool_bytes_max: Option<u64>,
-    /// Most that is on its way to sinks, in bytes; `None` for its memory's limit alone.
+    /// Most of its files' bytes that are read and not acknowledged; `None` for its memory's limit alone.
     pub in_flight_bytes_max: Option<usize>,
     /// Most of its files that are open at a time; `None` for the agent's limit alone.
     pub open_files_max: Option<usize>,

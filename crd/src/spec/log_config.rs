@@ -18,7 +18,7 @@ pub const OF_HOST: [(&str, &str); 6] = [
     ("source.containers.followLinksInto", "and folders belong to the host"),
 ];
 
-/// Kinds `ClusterLogConfig` and `LogConfig`.
+/// What to collect, how to read it, and where to send it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogConfigSpec {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
-/// Kind `LogSink`: exactly one of `queue`, `kafka`, `file`, `stdout` and `blackhole`.
+/// Where logs go, exactly one of `queue`, `kafka`, `file`, `stdout` and `blackhole`; and how they are packed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogSinkSpec {

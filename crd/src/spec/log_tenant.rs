@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{ByteSize, Period};
 
-/// Kind `LogTenant`; its name is the tenant.
+/// A tenant, of the name of the resource: who owns logs, and how much of the node is theirs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogTenantSpec {
@@ -30,7 +30,7 @@ pub struct LogTenantSpec {
     /// Most that the spool holds of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool_bytes: Option<ByteSize>,
-    /// Most that is on its way to sinks.
+    /// Most bytes of its files that are read and not acknowledged, over all its sinks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight_bytes: Option<ByteSize>,
     /// Most of its files that are open at a time.

@@ -76,6 +76,17 @@ fn the_same_in_other_words_is_equal() {
 }
 
 #[test]
+fn a_resource_is_read_as_a_cluster_gives_it_out() {
+    let written = settings(&format!("{SINK}---\n{CONFIG}"));
+    let given = CONFIG.replace("{name: all}", "{name: all, uid: a-b, resourceVersion: '12', generation: 3, \
+        creationTimestamp: 2026-01-02T03:04:05Z, managedFields: [{manager: kubectl, fieldsV1: {'f:spec': {}}}], \
+        finalizers: [a/b], ownerReferences: [{name: x}]}");
+    let status =
+        "status: {observedGeneration: 3, conditions: [{type: Accepted, status: 'True'}]}\n";
+    assert_eq!(settings(&format!("{SINK}---\n{given}{status}")), written);
+}
+
+#[test]
 fn the_first_by_name_has_a_container_and_a_namespace() {
     let header = "---\napiVersion: logferry.dev/v1alpha1\nkind:";
     let text = format!(
@@ -171,5 +182,27 @@ fn what_a_kafka_sink_says_is_described_as_itself() {
         assert_eq!(again.expect("it describes itself"), settings, "{spec}");
         assert!(!seen.contains(&settings), "{spec} is as one before");
         seen.push(settings);
+    }
+}
+
+#[test]
+fn two_sinks_of_one_topic_are_warned_of_and_others_are_not() {
+    let sink = |name: &str, brokers: &str, topic: &str| {
+        format!(
+            "---\napiVersion: logferry.dev/v1alpha1\nkind: LogSink\nmetadata: {{name: {name}}}\n\
+             spec: {{kafka: {{brokers: [{brokers}], topic: {topic}}}}}\n\
+             ---\napiVersion: logferry.dev/v1alpha1\nkind: LogConfig\nmetadata: {{name: {name}}}\n\
+             spec: {{sink: {name}, source: {{files: {{include: [/l/{name}]}}}}}}\n"
+        )
+    };
+    let warnings = |other: &str| {
+        let text = format!("{}{other}", sink("a", "'one:9092', 'two:9092'", "logs"));
+        settings(&text).warnings.to_string()
+    };
+    let met = warnings(&sink("b", "'two:9092'", "logs"));
+    assert!(met.contains("LogSink b: spec.kafka.topic"), "{met}");
+    assert!(met.contains("LogSink a writes there too"), "{met}");
+    for (brokers, topic) in [("'two:9092'", "other"), ("'three:9092'", "logs")] {
+        assert_eq!(warnings(&sink("b", brokers, topic)), "", "{brokers} {topic}");
     }
 }

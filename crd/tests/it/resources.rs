@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crd::{Kind, custom_resource_definition, custom_resource_kinds};
+use crd::custom_resource_definitions;
 use serde_json::Value;
 
 /// Where the Helm chart has them.
@@ -37,9 +37,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
 #[test]
 fn the_definitions_in_the_chart_are_what_the_types_say() {
     let folder = crate::top().join(FOLDER);
-    for kind in custom_resource_kinds() {
+    for (kind, definition) in custom_resource_definitions() {
         let path = folder.join(format!("{}.yaml", kind.name().to_lowercase()));
-        let definition = custom_resource_definition(kind);
         if crate::is_update() {
             fs::create_dir_all(&folder).unwrap();
             fs::write(&path, &definition).unwrap();
@@ -47,7 +46,7 @@ fn the_definitions_in_the_chart_are_what_the_types_say() {
         let there = fs::read_to_string(&path).unwrap_or_default();
         assert!(there == definition, "{}: UPDATE_GOLDEN=1 rewrites it", path.display());
     }
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), custom_resource_kinds().count());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), custom_resource_definitions().count());
 }
 
 /// One resource as a cluster would get it, and what the validator has against it.
@@ -64,8 +63,8 @@ fn samples(path: &Path, samples: &mut Vec<Sample>) {
     let Ok(text) = fs::read_to_string(path) else { return };
     let name = path.file_name().expect("a file").to_string_lossy().into_owned();
     let is_resource = |it: &&str| {
-        let of = |kind: Kind| it.contains(&format!("kind: {}", kind.name()));
-        it.contains("apiVersion: logferry.dev/v1alpha1") && custom_resource_kinds().any(of)
+        it.contains("apiVersion: logferry.dev/v1alpha1")
+            && (it.contains("kind: Log") || it.contains("kind: ClusterLogConfig"))
     };
     for (index, text) in text.split("\n---\n").enumerate().filter(|(_, text)| is_resource(text)) {
         // What it names is there; whether it is used does not matter.
@@ -104,7 +103,7 @@ fn judged(samples: &[Sample]) -> Vec<Vec<String>> {
     assert!(program.is_file(), "{}: not there; run scripts/crdcheck.sh", program.display());
     let directory = tempfile::tempdir().expect("a folder");
     let definitions = directory.path().join("definitions.yaml");
-    let all: Vec<String> = custom_resource_kinds().map(custom_resource_definition).collect();
+    let all: Vec<String> = custom_resource_definitions().map(|(_, it)| it).collect();
     fs::write(&definitions, all.join("---\n")).expect("written");
     let mut files: Vec<PathBuf> = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
@@ -155,4 +154,260 @@ fn a_server_takes_the_definitions_and_refuses_what_the_validator_refuses() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(good >= 20 && bad >= 60, "only {good} good samples and {bad} bad ones");
+}
+
+/// Specs with one fault each, by kind; `kafka` is that of a LogSink.
+const FAULTS: &[(&str, &[&str])] = &[
+    (
+        "LogConfig",
+        &[
+            "source: {containers: {}}, tenant: bank",
+            "source: {files: {include: [/etc/shadow]}}",
+            "source: {containers: {root: /etc}}",
+            "source: {containers: {namespaces: {include: [bank]}}}",
+            "source: {containers: {namespaceSelector: {}}}",
+            "source: {containers: {followLinksInto: [/etc]}}",
+            "source: {containers: {files: {include: [/../etc/shadow]}}}",
+        ],
+    ),
+    (
+        "ClusterLogConfig",
+        &[
+            "{}",
+            "source: {}",
+            "source: {containers: {}, files: {include: [/a]}}",
+            "source: {files: {}}",
+            "source: {files: {include: []}}",
+            "source: {files: {include: [a]}}",
+            "source: {files: {include: [/a/../b]}}",
+            "source: {files: {include: [/a//b]}}",
+            "source: {files: {include: [/a/]}}",
+            "source: {files: {include: [/a], followLinksInto: [/a/..]}}",
+            "source: {containers: {root: a}}",
+            "source: {containers: {streams: []}}",
+            "source: {containers: {streams: [stdin]}}",
+            "source: {containers: {pods: {include: ['']}}}",
+            "source: {containers: {pods: {pattern: ''}}}",
+            "source: {containers: {owner: {kind: job}}}",
+            "source: {containers: {owner: {kind: Job, name: A}}}",
+            "source: {containers: {env: {}}}",
+            "source: {containers: {env: {include: []}}}",
+            "source: {containers: {env: {exclude: [{name: A=B}]}}}",
+            "source: {containers: {env: {exclude: [{value: A}]}}}",
+            "source: {containers: {podSelector: {matchLabels: {-a: b}}}}",
+            "source: {containers: {podSelector: {matchLabels: {a: b-}}}}",
+            "source: {containers: {namespaceSelector: {matchLabels: {a/b/c: b}}}}",
+            "source: {containers: {podSelector: {matchExpressions: [{key: a, operator: In}]}}}",
+            "source: {containers: {podSelector: {matchExpressions: [{key: a, operator: In, values: []}]}}}",
+            "source: {containers: {podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}}",
+            "source: {containers: {podSelector: {matchExpressions: [{key: a, operator: In, values: [-b]}]}}}",
+            "source: {containers: {podSelector: {matchExpressions: [{operator: Exists}]}}}",
+            "source: {containers: {files: {include: [/a]}}}, format: cri",
+            "source: {containers: {files: {include: [/a]}, streams: [stdout]}}, encoding: utf16le",
+            "source: {containers: {}}, encoding: utf16le",
+            "source: {files: {include: [/a]}}, encoding: utf16le, format: docker",
+            "source: {containers: {}}, tenant: A",
+            "source: {containers: {}}, tenant: '..'",
+            "source: {containers: {}}, sink: A_b",
+            "source: {containers: {}}, line: {maxBytes: 1023B}",
+            "source: {containers: {}}, line: {maxBytes: 17MiB}",
+            "source: {containers: {}}, line: {maxBytes: 5}",
+            "source: {containers: {}}, line: {maxBytes: 1Mi}",
+            "source: {containers: {}}, line: {flushTimeout: 9ms}",
+            "source: {containers: {}}, line: {flushTimeout: 1d}",
+            "source: {containers: {}}, line: {flushTimeout: 9999999999999999999s}",
+            "source: {containers: {}}, multiline: {}",
+            "source: {containers: {}}, multiline: {begin: a, preset: go}",
+            "source: {containers: {}}, multiline: {continue: a, end: b}",
+            "source: {containers: {}}, multiline: {begin: ''}",
+            "source: {containers: {}}, multiline: {begin: a, maxLines: 1}",
+            "source: {containers: {}}, multiline: {begin: a, maxBytes: 512KiB}",
+            "source: {containers: {}}, multiline: {begin: a, maxBytes: 8KiB}, line: {maxBytes: 4KiB}",
+            "source: {containers: {}}, rotation: {lateWrites: 1d}",
+            "source: {containers: {}}, sampling: {}",
+            "source: {containers: {}}, sampling: {oneIn: 1}",
+            "source: {containers: {}}, limits: {burst: 1s}",
+            "source: {containers: {}}, limits: {perContainer: {burst: 1s}}",
+            "source: {containers: {}}, limits: {recordsPerSecond: 1, perContainer: {recordsPerSecond: 2}}",
+            "source: {containers: {}}, limits: {bytesPerSecond: 1MiB, perContainer: {bytesPerSecond: 1025KiB}}",
+            "source: {containers: {}}, limits: {bytesPerSecond: 2TiB}",
+        ],
+    ),
+    (
+        "LogTenant",
+        &[
+            "namespaces: ['']",
+            "memory: {reserved: 2MiB, max: 1MiB}",
+            "memory: {reserved: 2KiB}",
+            "inFlightBytes: 17MiB",
+            "inFlightBytes: 2MiB, memory: {max: 1MiB}",
+            "weight: 0",
+            "sinks: []",
+            "limits: {atLimit: sample}",
+            "limits: {sampleOneIn: 2}",
+            "limits: {atLimit: delay, sampleOneIn: 2}",
+            "limits: {burst: 1s}",
+            "limits: {maxLag: 31d}",
+            "limits: {maxLag: 721h}",
+            "openFiles: 1",
+        ],
+    ),
+    (
+        "LogSink",
+        &[
+            "{}",
+            "stdout: {}, blackhole: {}",
+            "queue: {}",
+            "queue: {path: q}",
+            "queue: {path: /q, segmentBytes: 8MiB, retention: {bytes: 15MiB}}",
+            "queue: {path: /q, retention: {bytes: 100MiB}}",
+            "queue: {path: /q, retention: {age: 1s}}",
+            "queue: {path: /q, retention: {age: 3651d}}",
+            "file: {path: /f}, compression: {codec: zstd}",
+            "stdout: {}, compression: {level: 1}",
+            "queue: {path: /q}, compression: {codec: gzip}",
+            "queue: {path: /q}, compression: {codec: lz4, level: 1}",
+            "queue: {path: /q}, compression: {level: 20}",
+            "queue: {path: /q}, encoding: json",
+            "blackhole: {}, compression: {level: 1}",
+            "stdout: {}, retry: {initial: 1s, max: 999ms}",
+            "stdout: {}, retry: {max: 99ms}",
+            "stdout: {}, batch: {records: 0}",
+        ],
+    ),
+    (
+        "kafka",
+        &[
+            "brokers: []",
+            "brokers: [k]",
+            "brokers: ['k:x']",
+            "topic: ''",
+            "topic: a/b",
+            "topic: '..'",
+            "topic: '${pod}'",
+            "topic: '${tenant}${namespace}'",
+            "topic: '${namespace}-a-${tenant}'",
+            "payloadCompression: {codec: gzip}",
+            "payloadCompression: {level: 3}",
+            "payloadCompression: {codec: zstd, level: 20}",
+            "tls: {caFile: /a, caSecret: {name: k, key: a}}",
+            "tls: {certificateFile: /a}",
+            "tls: {keySecret: {name: k, key: a}}",
+            "tls: {keyPasswordEnv: A}",
+            "tls: {caSecret: {name: k}}",
+            "tls: {caSecret: {name: ../k, key: a}}",
+            "tls: {caSecret: {name: k, key: ../a}}",
+            "tls: {caSecret: {name: k, key: ..}}",
+            "tls: {caSecret: {namespace: b, name: k, key: a}}",
+            "sasl: {}",
+            "sasl: {mechanism: PLAIN, username: u}",
+            "sasl: {mechanism: PLAIN, passwordFile: /p}",
+            "sasl: {mechanism: PLAIN, username: u, usernameFile: /u, passwordFile: /p}",
+            "sasl: {mechanism: PLAIN, username: u, passwordFile: /p, passwordEnv: P}",
+            "sasl: {mechanism: PLAIN, username: u, passwordEnv: 1P}",
+            "sasl: {mechanism: PLAIN, username: u, passwordFile: /p, tokenFile: /t}",
+            "sasl: {mechanism: OAUTHBEARER}",
+            "sasl: {mechanism: OAUTHBEARER, tokenFile: /t, username: u}",
+            "sasl: {mechanism: OAUTHBEARER, tokenFile: /t, tokenSecret: {name: k, key: t}}",
+        ],
+    ),
+];
+
+/// What is at the very edge of what is allowed.
+const EDGES: &[(&str, &[&str])] = &[
+    (
+        "ClusterLogConfig",
+        &[
+            "source: {files: {include: [/a/.b/..c, '/**'], exclude: []}}, encoding: utf16be, format: plain",
+            "source: {containers: {root: /a//b/./c/, followLinksInto: []}}, tenant: '...a'",
+            "source: {containers: {}}, line: {maxBytes: 1024B, flushTimeout: 300000ms}, rotation: {lateWrites: 0}",
+            "source: {containers: {}}, line: {maxBytes: 256KiB}, multiline: {continue: a, maxBytes: 262144B}, rotation: {lateWrites: 0d}",
+            "source: {containers: {podSelector: {matchLabels: {a: '', b.c/D_e: F.g}}}}, multiline: {begin: a, maxBytes: 256KiB}",
+            "source: {containers: {files: {include: [/a]}}}, encoding: utf16le, limits: {bytesPerSecond: 1MiB, perContainer: {bytesPerSecond: 1024KiB}}",
+        ],
+    ),
+    (
+        "LogTenant",
+        &[
+            "{}",
+            "memory: {reserved: 20MiB}, inFlightBytes: 20MiB",
+            "inFlightBytes: 16MiB, pinnedBytes: 0, limits: {maxLag: 30d}",
+            "limits: {atLimit: sample, sampleOneIn: 2, maxLag: 720h}",
+        ],
+    ),
+    (
+        "LogSink",
+        &[
+            "queue: {path: /q, retention: {age: 0, bytes: 128MiB}, syncInterval: '0'}, compression: {level: 19}",
+            "queue: {path: /q, retention: {age: 3650d}}, compression: {codec: lz4}",
+            "file: {path: /f}, compression: {codec: none}, retry: {initial: 1m}",
+            "stdout: {}, retry: {max: 100ms}",
+        ],
+    ),
+    (
+        "kafka",
+        &[
+            "topic: '${tenant}.${namespace}', brokers: ['[::1]:9092']",
+            "topic: '${tenant}-${tenant}_x${namespace}', payloadCompression: {codec: zstd, level: 19}",
+            "tls: {}",
+            "tls: {caSecret: {name: k.l, key: .a}, certificateFile: /c, keySecret: {name: k, key: ca.crt}, keyPasswordEnv: _P1}",
+            "sasl: {mechanism: SCRAM-SHA-256, usernameSecret: {name: k, key: u}, passwordEnv: P}",
+            "sasl: {mechanism: OAUTHBEARER, tokenSecret: {name: k, key: t}}",
+        ],
+    ),
+];
+
+/// A resource of a kind, or a LogSink with more than brokers and a topic in its `kafka`.
+fn resource(kind: &str, spec: &str) -> String {
+    let (kind, spec) = match kind {
+        "kafka" => {
+            let brokers = if spec.contains("brokers: ") { "" } else { "brokers: ['k:1'], " };
+            let topic = if spec.contains("topic: ") { "" } else { "topic: t, " };
+            ("LogSink", format!("kafka: {{{brokers}{topic}{spec}}}"))
+        }
+        kind => (kind, if spec == "{}" { String::new() } else { spec.to_owned() }),
+    };
+    let namespace = if kind == "LogConfig" { ", namespace: shop" } else { "" };
+    format!(
+        "apiVersion: logferry.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: it{namespace}}}\n\
+         spec: {{{spec}}}\n"
+    )
+}
+
+fn samples_of(table: &[(&str, &[&str])]) -> Vec<Sample> {
+    let sink = "---\napiVersion: logferry.dev/v1alpha1\nkind: LogSink\nmetadata: {name: default}\n\
+                spec: {blackhole: {}}\n";
+    let each = table.iter().flat_map(|(kind, specs)| specs.iter().map(move |it| (kind, it)));
+    let sample = |(kind, spec): (&&str, &&str)| {
+        let text = resource(kind, spec);
+        let problems = crate::resolve_text(&format!("{text}{sink}")).err();
+        let wrong = problems.iter().flat_map(|it| it.iter()).map(ToString::to_string).collect();
+        Sample { origin: format!("{kind}: {spec}"), text, wrong, is_good: problems.is_none() }
+    };
+    each.map(sample).collect()
+}
+
+#[test]
+fn each_single_fault_is_refused_by_the_validator_and_by_a_server() {
+    let all = samples_of(FAULTS);
+    for (sample, errors) in all.iter().zip(judged(&all)) {
+        assert!(!sample.is_good, "the validator lets in {}", sample.origin);
+        assert_eq!(
+            sample.wrong.len(),
+            1,
+            "more than one fault: {}: {:#?}",
+            sample.origin,
+            sample.wrong
+        );
+        assert!(!errors.is_empty(), "the server lets in {}", sample.origin);
+    }
+}
+
+#[test]
+fn what_is_just_allowed_is_let_in_by_the_validator_and_by_a_server() {
+    let all = samples_of(EDGES);
+    for (sample, errors) in all.iter().zip(judged(&all)) {
+        assert!(sample.is_good, "{}: {:#?}", sample.origin, sample.wrong);
+        assert!(errors.is_empty(), "{}: {errors:#?}", sample.origin);
+    }
 }

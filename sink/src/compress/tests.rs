@@ -72,6 +72,25 @@ fn a_context_at_level_1_is_small() {
 }
 
 #[test]
+fn what_is_eased_is_compressed_as_at_a_cheaper_level_and_then_as_before() {
+    let original = log_like(1 << 20);
+    let block_of = |zstd: &mut Box<dyn Compress>| {
+        let (mut block, mut raw) = (Vec::new(), Vec::new());
+        zstd.compress(&original, &mut block).unwrap();
+        decompress(Codec::Zstd, &block, original.len(), &mut raw).unwrap();
+        assert_eq!(raw, original);
+        block
+    };
+    let mut zstd = make(Codec::Zstd, 9);
+    for (levels, as_level) in [(0, 9), (1, 5), (2, 1), (0, 9)] {
+        zstd.ease(levels);
+        let wanted = block_of(&mut make(Codec::Zstd, as_level));
+        assert!(block_of(&mut zstd) == wanted, "{levels}");
+    }
+    assert!(block_of(&mut make(Codec::Zstd, 9)) != block_of(&mut make(Codec::Zstd, 1)));
+}
+
+#[test]
 fn a_length_other_than_the_headers_is_refused() {
     let original = log_like(1000);
     for codec in CODECS {

@@ -33,7 +33,10 @@ pub struct Zstd {
     compressor: Compressor<'static>,
     /// As large as the worst case of the largest block so far; reused.
     frame: Vec<u8>,
+    /// As configured.
     level: i32,
+    /// As it is now.
+    level_now: i32,
 }
 
 impl std::fmt::Debug for Zstd {
@@ -49,12 +52,8 @@ impl Zstd {
     /// If there is no memory for a context.
     #[must_use]
     pub fn new(level: i32) -> Zstd {
-        let mut compressor = Compressor::new(level).expect("the library clamps the level");
-        let tuned: &[CParameter] = if level == 1 { &LEVEL_1 } else { &[] };
-        for parameter in tuned.iter().chain(&FRAME) {
-            compressor.set_parameter(*parameter).expect("the constants are within bounds");
-        }
-        Zstd { compressor, frame: Vec::new(), level }
+        let (compressor, frame) = (compressor(level), Vec::new());
+        Zstd { compressor, frame, level, level_now: level }
     }
 
     /// Memory of the library's context, in bytes.
@@ -64,9 +63,31 @@ impl Zstd {
     }
 }
 
+fn compressor(level: i32) -> Compressor<'static> {
+    let mut compressor = Compressor::new(level).expect("the library clamps the level");
+    let tuned: &[CParameter] = if level == 1 { &LEVEL_1 } else { &[] };
+    for parameter in tuned.iter().chain(&FRAME) {
+        compressor.set_parameter(*parameter).expect("the constants are within bounds");
+    }
+    compressor
+}
+
 impl Compress for Zstd {
     fn codec(&self) -> Codec {
         Codec::Zstd
+    }
+
+    /// Half of the level, or level 1; none is cheaper, as less would be kept of what compression is for.
+    fn ease(&mut self, levels: u8) {
+        let eased = match levels {
+            0 => self.level,
+            1 => (self.level + 1) / 2,
+            _ => 1,
+        };
+        let level = eased.min(self.level);
+        if level != self.level_now {
+            (self.compressor, self.level_now) = (compressor(level), level);
+        }
     }
 
     fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {

@@ -16,7 +16,7 @@ use super::limit::LIMIT_BYTES_MIN;
 use super::message::Message;
 use super::topic_message::VALUE_BYTES_MAX;
 use crate::compress::{DecompressError, LEVEL_DEFAULT, decompress_within};
-use crate::decode::{DecodeError, decode};
+use crate::decode::{DecodeError, DecodedRecord, decode};
 use crate::{by_record, compress, encode};
 
 /// Two batches with what of `batch`, of which nothing is on its way, is not delivered. The first must be
@@ -171,11 +171,27 @@ fn header_of(batch: &Batch, message: &Message) -> PayloadHeader {
 
 /// A record out of a payload.
 #[derive(Clone)]
-struct Line<'a> {
-    cursor: u64,
+pub(crate) struct Line<'a> {
+    pub(crate) cursor: u64,
     time_unix_ns: i64,
     flags: RecordFlags,
     body: Cow<'a, [u8]>,
+}
+
+/// The records of a section's uncompressed `value`.
+pub(crate) fn lines_of(encoding: Encoding, value: &[u8]) -> Result<Vec<Line<'_>>, DecodeError> {
+    Ok(decode(encoding, value)?.into_iter().map(Line::from).collect())
+}
+
+impl<'a> From<DecodedRecord<'a>> for Line<'a> {
+    fn from(it: DecodedRecord<'a>) -> Line<'a> {
+        Line {
+            cursor: it.cursor,
+            time_unix_ns: it.time_unix_ns.unwrap_or(0),
+            flags: it.flags.with(it.stream.map_or(RecordFlags::NONE, RecordFlags::from)),
+            body: it.body,
+        }
+    }
 }
 
 /// A message's value before compression.
@@ -200,14 +216,7 @@ fn lines<'a>(
         let body = Cow::Borrowed(value);
         return Ok(vec![Line { cursor, time_unix_ns, flags: message.flags, body }]);
     }
-    let records = decode(batch.payload.encoding, value)?;
-    let line = |it: crate::decode::DecodedRecord<'a>| Line {
-        cursor: it.cursor,
-        time_unix_ns: it.time_unix_ns.unwrap_or(0),
-        flags: it.flags.with(it.stream.map_or(RecordFlags::NONE, RecordFlags::from)),
-        body: it.body,
-    };
-    Ok(records.into_iter().map(line).collect())
+    lines_of(batch.payload.encoding, value)
 }
 
 /// Between the records of a message, or inside of the only one.
@@ -280,7 +289,7 @@ fn cut_between<'a>(lines: &mut Vec<Line<'a>>) -> Vec<Line<'a>> {
 }
 
 /// Leaves half of the line in `line`, and returns the other; none if it is too short for that.
-fn cut_inside<'a>(line: &mut Line<'a>, end: u64) -> Option<Line<'a>> {
+pub(crate) fn cut_inside<'a>(line: &mut Line<'a>, end: u64) -> Option<Line<'a>> {
     if line.body.len() <= LIMIT_BYTES_MIN {
         return None;
     }
@@ -304,7 +313,7 @@ fn cut_inside<'a>(line: &mut Line<'a>, end: u64) -> Option<Line<'a>> {
     Some(second)
 }
 
-fn content(lines: &[Line<'_>], span: Span) -> Option<Content> {
+pub(crate) fn content(lines: &[Line<'_>], span: Span) -> Option<Content> {
     let bytes = lines.iter().map(|it| it.body.len()).sum::<usize>().max(CHUNK_BYTES_MIN);
     let mut chunk = Chunk::new(Some(bytes).filter(|it| *it <= CHUNK_BYTES_MAX)?);
     let mut start = 0;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::brokers::KeepOffsets;
+use crate::queue::SystemDisk;
 use crate::small_file;
 
 /// Keeps offsets in a file.
@@ -26,6 +27,6 @@ impl KeepOffsets for OffsetFile {
 
     fn store(&self, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(self.path.parent().unwrap_or_else(|| Path::new("/")))?;
-        small_file::replace(&self.path, bytes)
+        small_file::replace(&self.path, bytes, &SystemDisk)
     }
 }

@@ -15,7 +15,6 @@ use super::offset_file::OffsetFile;
 use super::offsets::{self, Offsets};
 use super::producer::KafkaError;
 use super::scan::{Scan, Window};
-use crate::spans;
 
 /// What the topics held when the agent started.
 #[derive(Debug, Default)]
@@ -111,7 +110,7 @@ impl KafkaReadBack {
         let Header { context, epoch, span, positions, .. } = header;
         let spans = self.contexts.entry(context.id).or_default();
         let is_inner = positions.is_none();
-        spans::add(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
+        PersistedSpan::append(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Disk: the few calls by which the queue changes files, so that tests can let each of them fail.
+//! Disk: the few calls by which the queue and its like change files, so that tests can let each of them fail.
 //!
 //! Reading is not among them: what is read is checked by checksums, whatever it comes from.
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-/// How the queue writes and syncs.
+/// How the queue, and the small files beside it, are written and synced.
 pub trait Disk: Send + Sync + Debug {
     /// Writes `head` and `block` one after the other at `offset`, both whole.
     ///
@@ -34,6 +34,14 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// If it is unknown which names are safe.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Gives a file another's name, in whose place it is then.
+    ///
+    /// # Errors
+    /// As rename(2).
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
 }
 
 /// The machine's disks: pwritev(2), ftruncate(2), fdatasync(2), fsync(2).

@@ -5,8 +5,10 @@
 //! that a restart learns all it needs from the indices alone.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
-use flow::{ContextId, GapReason, Marks, PayloadHeader, Position, Span};
+use flow::{Context, ContextId, GapReason, Marks, PayloadHeader, Position, Span};
 
 use super::batch_frame::{
     POSITION_BYTES, Row, decode_gap, decode_marks, decode_position, decode_span, encode_position,
@@ -14,6 +16,7 @@ use super::batch_frame::{
 };
 use super::format::{Fields, Malformed, Put, len_u32};
 use super::limits::{BATCH_SECTIONS_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_POSITIONS_MAX};
+use super::scan::{Entry, Place};
 
 /// Bytes of a context in the index.
 const CONTEXT_ROW_BYTES: usize = 24;
@@ -192,6 +195,36 @@ impl SegmentIndex {
     pub(super) fn positions(&self, entry: &IndexEntry) -> &[Position] {
         let first = entry.first_position as usize;
         &self.positions[first..first + usize::from(entry.positions)]
+    }
+
+    /// The sections of frames that begin in `offsets`, in queue order, without where their payloads are.
+    pub(super) fn sections(
+        &self,
+        sequence: u64,
+        offsets: &Range<u64>,
+        context: impl Fn(ContextId) -> Arc<Context>,
+    ) -> Vec<Entry> {
+        let section = |it: &IndexEntry| {
+            let header = PayloadHeader {
+                context: context(self.context_of(it)),
+                epoch: it.epoch,
+                span: it.span,
+                marks: decode_marks(it.marks).unwrap_or_default(),
+                records: it.records,
+                filtered: 0,
+                gap: it.gap,
+                observed_unix_ns: self.last_observed_unix_ns().unwrap_or_default(),
+                positions: self.positions(it).to_vec(),
+                is_divisible: false,
+                is_inner: false,
+                range: 0..0,
+            };
+            Entry { header, place: Place { sequence, offset: it.frame_offset, number: it.number } }
+        };
+        let entries = self.entries.iter().filter(|it| offsets.contains(&it.frame_offset));
+        let mut sections: Vec<Entry> = entries.map(section).collect();
+        sections.sort_unstable_by_key(|it| it.place);
+        sections
     }
 
     /// The id of an entry's context.

@@ -235,18 +235,18 @@ impl Log {
         removed
     }
 
-    /// Removes the closed segments before `sequence`, whatever retention says; the rest as they are.
+    /// Removes closed segments by their sequences, oldest first, whatever retention says.
     ///
     /// # Errors
     /// If one cannot be removed; it is tried again with the next.
-    pub(super) fn remove_before(&mut self, sequence: u64) -> Result<(), SinkError> {
-        while let Some(oldest) = self.closed.front().filter(|it| it.sequence < sequence) {
-            let path = segment_path(&self.folder, oldest.sequence);
+    pub(super) fn remove(&mut self, is_free: impl Fn(u64) -> bool) -> Result<(), SinkError> {
+        while let Some(index) = self.closed.iter().position(|it| is_free(it.sequence)) {
+            let path = segment_path(&self.folder, self.closed[index].sequence);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(retry(&path, "remove", &error));
                 }
-                _ => drop(self.closed.pop_front()),
+                _ => drop(self.closed.remove(index)),
             }
         }
         Ok(())

@@ -2,10 +2,13 @@
 //!
 //! Readers never stop at one and never keep one to themselves: they say what was left out, and go on.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow::ContextId;
+
+use super::segment::sequence_of;
 
 /// One thing a reader could not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,4 +88,13 @@ pub enum Problem {
         /// What the system said.
         why: String,
     },
+}
+
+impl Problem {
+    /// The segment, and the bytes of it that were left out.
+    pub(crate) fn skipped(&self) -> Option<(u64, Range<u64>)> {
+        let Problem::Skipped { segment, offset, bytes, .. } = self else { return None };
+        let sequence = sequence_of(segment.file_name()?.to_str()?)?;
+        Some((sequence, *offset..offset + bytes))
+    }
 }

@@ -6,11 +6,18 @@ use std::sync::atomic::Ordering;
 
 use flow::{
     AckSender, Acked, Clock, Codec, Ledger, Payload, PayloadHeader, Refused, SinkError, SourceId,
-    Spool, Ticket, ack_channel,
+    Spool, Ticket, ack_channel, is_mutant,
 };
 
 use super::entries::State;
-use super::{SpoolStore, part, sections};
+use super::{SpoolStore, sections};
+use crate::queue::FetchError;
+
+/// First and longest pause after a read that the system refused, in nanoseconds.
+const PAUSE_NS: u64 = 500_000_000;
+const PAUSE_NS_MAX: u64 = 30_000_000_000;
+/// How long a release may wait for the disk, in nanoseconds.
+const SYNC_NS_MAX: u64 = 5_000_000_000;
 
 /// Hears of what was drained.
 type Hear = Box<dyn Fn() -> Option<Vec<Acked>> + Send>;
@@ -39,6 +46,26 @@ pub struct SpoolEnd {
     ledger: Arc<Ledger>,
     on_its_way: HashMap<SourceId, OnItsWay>,
     last_id: u32,
+    /// By tenant of which something could not be read.
+    patience: HashMap<Arc<str>, Patience>,
+    /// What is lost is only known after another start.
+    broken: Option<String>,
+}
+
+/// How long to wait for a disk that refuses.
+#[derive(Debug, Default)]
+struct Patience {
+    failures: u32,
+    until_ns: u64,
+}
+
+impl Patience {
+    /// It refused once more; returns whether to say so.
+    fn note(&mut self, now_ns: u64) -> bool {
+        self.until_ns = now_ns.saturating_add((PAUSE_NS << self.failures.min(6)).min(PAUSE_NS_MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.failures.is_power_of_two()
+    }
 }
 
 impl std::fmt::Debug for SpoolEnd {
@@ -68,6 +95,8 @@ impl SpoolEnd {
             ledger: Arc::default(),
             on_its_way: HashMap::new(),
             last_id: 0,
+            patience: HashMap::new(),
+            broken: None,
         };
         (end, drained)
     }
@@ -120,11 +149,8 @@ impl SpoolEnd {
         change: impl FnOnce(&mut super::Entries) -> T,
     ) -> Option<T> {
         let mut inner = self.store.lock();
-        let entries = inner.tenants.get_mut(tenant)?;
-        let before = entries.len();
-        let changed = change(entries);
-        let gone = before - entries.len();
-        self.store.owed.fetch_sub(gone, Ordering::AcqRel);
+        let changed = change(inner.tenants.get_mut(tenant)?);
+        self.store.recount(&inner);
         Some(changed)
     }
 }
@@ -146,6 +172,11 @@ impl Spool for SpoolEnd {
         self.keep_as(payload, State::Copy).map(drop)
     }
 
+    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<u64, SinkError> {
+        let deadline_ns = self.clock.monotonic_ns().saturating_add(SYNC_NS_MAX);
+        self.store.make_room(tenant, bytes, deadline_ns)
+    }
+
     fn forget_copies(&mut self, tenant: &str) {
         self.with_entries(tenant, |entries| entries.forget_copies(self.shard));
     }
@@ -160,32 +191,44 @@ impl Spool for SpoolEnd {
     }
 
     fn next(&mut self, tenant: &str) -> Option<Payload> {
+        let now_ns = self.clock.monotonic_ns();
+        if self.patience.get(tenant).is_some_and(|it| now_ns < it.until_ns) {
+            return None;
+        }
         let inner = &mut *self.store.lock();
         let (name, entries) = inner
             .tenants
             .get_key_value(tenant)
             .map(|(it, _)| Arc::clone(it))
             .and_then(|it| Some((it, inner.tenants.get_mut(tenant)?)))?;
-        let (number, frame, parts) = entries.take_next(self.shard)?;
-        let known = |context| entries.contexts.get(&context).cloned();
-        let fetched = self.store.queue.fetch(tenant, frame, known).and_then(|mut it| {
-            if self.is_by_section && it.codec != Codec::None {
-                sections::to_compressed(&mut it.headers, &it.block)?;
+        let next = entries.take_next(self.shard)?;
+        let number = next.number;
+        let payload = match self.store.read(&name, entries, next, self.is_by_section) {
+            Ok(payload) => payload,
+            Err(FetchError::Damaged(_)) if is_mutant("spool_skips_what_is_damaged") => {
+                entries.done(number);
+                return None;
             }
-            Ok(it)
-        });
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
-            Err(why) => {
+            Err(FetchError::Damaged(why)) => {
+                self.broken = Some(format!("spool of sink {}: {why}", self.store.sink));
+                return None;
+            }
+            Err(FetchError::Refused(why)) => {
                 // Tried again: a disk may come back. What follows has to wait, or it would be a hole.
                 entries.wait_again(number);
-                tracing::error!(tenant, why, "the spool cannot read what it kept");
+                if self.patience.entry(name).or_default().note(now_ns) {
+                    tracing::error!(
+                        tenant,
+                        why,
+                        "the spool cannot read what it kept; trying again"
+                    );
+                }
                 return None;
             }
         };
+        self.patience.remove(tenant);
         self.last_id = self.last_id.wrapping_add(1);
         let source = SourceId(self.last_id);
-        let now_ns = self.clock.monotonic_ns();
         let ticket = |header: &PayloadHeader| {
             let acked = Acked {
                 source,
@@ -199,7 +242,8 @@ impl Spool for SpoolEnd {
             };
             Ticket::new(acked, Arc::clone(&self.ledger))
         };
-        let payload = part::payload(&name, fetched, parts.as_deref(), ticket);
+        let tickets = payload.headers.iter().map(ticket).collect();
+        let payload = Payload { tickets, ..payload };
         let it = OnItsWay {
             tenant: name,
             number,
@@ -223,6 +267,9 @@ impl Spool for SpoolEnd {
     fn tend(&mut self, now_ns: u64) -> Result<(), SinkError> {
         while let Some(group) = (self.hear)() {
             group.iter().for_each(|acked| self.acknowledged(acked));
+        }
+        if let Some(why) = self.broken.take() {
+            return Err(SinkError::Broken(why));
         }
         let dropped = self.ledger.dropped();
         if dropped > 0 {

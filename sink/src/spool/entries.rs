@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use flow::{Context, ContextId, is_mutant};
+use flow::{Context, ContextId, Encoding, PayloadHeader, is_mutant};
 
+use super::positions::{Owed, Released};
 use crate::queue::FrameId;
 
 /// Payloads of one tenant and shipper that may be on their way at a time.
@@ -37,35 +38,62 @@ pub(super) struct Part {
 /// A frame, or what one shipper owes of it.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Set by [`Entries::push`]: grows.
+    pub(super) number: u64,
     pub(super) frame: FrameId,
+    /// Of gaps: the first frame that they stand for.
+    pub(super) place: Option<FrameId>,
     /// Of the block.
     pub(super) bytes: u32,
     pub(super) shard: usize,
     /// None for all of it.
     pub(super) parts: Option<Box<[Part]>>,
+    /// It cannot be read: what is owed of it, as gaps.
+    pub(super) lost: Option<Box<[PayloadHeader]>>,
     pub(super) state: State,
 }
 
-/// What is given to the sink: number and frame of an entry, and what is owed of that.
-type Next = (u64, FrameId, Option<Box<[Part]>>);
+impl Entry {
+    /// An entry that waits.
+    pub(super) fn waiting(frame: FrameId, bytes: u32, shard: usize) -> Entry {
+        let (number, place, parts, lost, state) = (0, None, None, None, State::Waiting);
+        Entry { number, frame, place, bytes, shard, parts, lost, state }
+    }
+}
+
+/// What is given to the sink: an entry's number and frame, and what is owed of that.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) number: u64,
+    pub(super) frame: FrameId,
+    pub(super) parts: Option<Box<[Part]>>,
+    pub(super) lost: Option<Box<[PayloadHeader]>>,
+}
 
 /// All entries of a tenant.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     entries: VecDeque<Entry>,
-    /// Number of the first of them.
-    first: u64,
+    /// Number of the next that is pushed.
+    next_number: u64,
     /// By shard: how many are owed.
     owed: Vec<usize>,
     /// Behind all that was ever let go.
     behind: FrameId,
     /// Described in what is owed.
     pub(super) contexts: HashMap<ContextId, Arc<Context>>,
+    /// How the last of it is written.
+    pub(super) encoding: Option<Encoding>,
 }
 
 impl Entries {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How gaps are written that stand for what cannot be read.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.encoding.unwrap_or(Encoding::OtlpProto)
     }
 
     /// Whether nothing is owed to the sink by that shipper.
@@ -79,6 +107,8 @@ impl Entries {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
+        let entry = Entry { number: self.next_number, ..entry };
+        self.next_number += 1;
         if self.owed.len() <= entry.shard {
             self.owed.resize(entry.shard + 1, 0);
         }
@@ -94,7 +124,7 @@ impl Entries {
     /// The first of the shipper's that waits, and its number; it counts as sent then.
     pub(super) fn take_next(&mut self, shard: usize) -> Option<Next> {
         let (mut sent, mut bytes) = (0, 0);
-        for (number, entry) in (self.first..).zip(&mut self.entries) {
+        for entry in &mut self.entries {
             match entry.state {
                 _ if entry.shard != shard => {}
                 State::Done => {}
@@ -110,7 +140,9 @@ impl Entries {
                 }
                 State::Waiting => {
                     entry.state = State::Sent;
-                    return Some((number, entry.frame, entry.parts.clone()));
+                    let Entry { number, frame, .. } = *entry;
+                    let (parts, lost) = (entry.parts.clone(), entry.lost.clone());
+                    return Some(Next { number, frame, parts, lost });
                 }
             }
         }
@@ -144,8 +176,60 @@ impl Entries {
         self.pop_done();
     }
 
+    /// What is owed from where on.
+    pub(super) fn owed(&self) -> Owed {
+        let gaps = |it: &Entry| Some(Released { gaps: it.frame, place: it.place? });
+        let released = self.entries.iter().filter_map(gaps).collect();
+        Owed { from: self.position(), released }
+    }
+
+    /// What only waits in that segment, by groups of entries of one shipper without others of its own between
+    /// them; gaps beside it with it. None if the sink has anything of the segment and has not acknowledged it.
+    pub(super) fn releasable(&self, sequence: u64) -> Option<Vec<Vec<&Entry>>> {
+        let is_in = |it: &Entry| it.frame.sequence == sequence;
+        let has = |it: &Entry| is_in(it) && matches!(it.state, State::Sent | State::Copy);
+        if self.entries.iter().any(has) {
+            return None;
+        }
+        let mut groups: Vec<Vec<&Entry>> = Vec::new();
+        for shard in 0..self.owed.len() {
+            let owed =
+                self.entries.iter().filter(|it| it.shard == shard && it.state != State::Done);
+            let mut is_apart = true;
+            for entry in owed {
+                if entry.state != State::Waiting || !is_in(entry) && entry.place.is_none() {
+                    is_apart = true;
+                    continue;
+                }
+                if std::mem::take(&mut is_apart) {
+                    groups.push(Vec::new());
+                }
+                groups.last_mut().expect("pushed above").push(entry);
+            }
+        }
+        groups.retain(|group| group.iter().any(|it| is_in(it)));
+        Some(groups)
+    }
+
+    /// From now on `gaps` are owed in the place of those entries, which are a group: frames of as many bytes,
+    /// not more than there were.
+    pub(super) fn replace(&mut self, numbers: &[u64], gaps: &[(FrameId, u32)]) {
+        let Some(first) = numbers.first().and_then(|it| self.entry(*it)) else { return };
+        let place = Some(first.place.unwrap_or(first.frame));
+        for (number, (frame, bytes)) in numbers.iter().zip(gaps) {
+            if let Some(entry) = self.entry(*number) {
+                let (number, shard) = (entry.number, entry.shard);
+                *entry = Entry { number, place, ..Entry::waiting(*frame, *bytes, shard) };
+            }
+        }
+        for number in numbers.iter().skip(gaps.len()) {
+            self.done(*number);
+        }
+        self.entries.retain(|it| it.state != State::Done || !numbers.contains(&it.number));
+    }
+
     /// The first frame of which anything is owed; behind the last if nothing is.
-    pub(super) fn position(&self) -> FrameId {
+    fn position(&self) -> FrameId {
         if is_mutant("spool_released_before_the_ack")
             && let Some(entry) = self.entries.iter().find(|it| it.state == State::Waiting)
         {
@@ -158,7 +242,6 @@ impl Entries {
         while let Some(entry) = self.entries.pop_front_if(|it| it.state == State::Done) {
             let FrameId { sequence, offset } = entry.frame;
             self.behind = self.behind.max(FrameId { sequence, offset: offset + 1 });
-            self.first += 1;
         }
         if self.entries.is_empty() {
             self.contexts.clear();
@@ -166,7 +249,7 @@ impl Entries {
     }
 
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let index = self.entries.binary_search_by_key(&number, |it| it.number).ok()?;
         self.entries.get_mut(index)
     }
 }
@@ -182,15 +265,14 @@ mod tests {
     fn entries(states: &[(usize, State)]) -> Entries {
         let mut entries = Entries::default();
         for (offset, (shard, state)) in (1..).zip(states) {
-            let (frame, parts) = (frame(offset * 10), None);
-            let bytes = 2 << 20;
-            entries.push(Entry { frame, bytes, shard: *shard, parts, state: *state });
+            let entry = Entry::waiting(frame(offset * 10), 2 << 20, *shard);
+            entries.push(Entry { state: *state, ..entry });
         }
         entries
     }
 
     fn take(entries: &mut Entries, shard: usize) -> Option<u64> {
-        entries.take_next(shard).map(|(number, ..)| number)
+        entries.take_next(shard).map(|it| it.number)
     }
 
     #[test]

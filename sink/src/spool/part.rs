@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use flow::{Payload, PayloadHeader, Span, Ticket};
+use flow::{Payload, PayloadHeader, Span};
 
 use super::entries::Part;
 use crate::by_record;
 use crate::queue::Fetched;
 
-/// The payload of `parts` of a frame, or of all of it; `ticket` makes the ticket of a section.
-pub(super) fn payload(
-    tenant: &Arc<str>,
-    fetched: Fetched,
-    parts: Option<&[Part]>,
-    ticket: impl Fn(&PayloadHeader) -> Ticket,
-) -> Payload {
+/// The payload of `parts` of a frame, or of all of it, without tickets.
+pub(super) fn payload(tenant: &Arc<str>, fetched: Fetched, parts: Option<&[Part]>) -> Payload {
     let block = Vec::from(fetched.block);
     let headers = match parts {
         None => fetched.headers,
@@ -34,10 +29,22 @@ pub(super) fn payload(
         codec: fetched.codec,
         raw_bytes: fetched.raw_bytes,
         block,
-        tickets: headers.iter().map(ticket).collect(),
+        tickets: Vec::new(),
         headers,
         permit: None,
     }
+}
+
+/// The sections of `parts` of a frame, or of all of it, each from where on it is owed. What they cover counts, not
+/// what is in them.
+pub(super) fn headers(headers: Vec<PayloadHeader>, parts: Option<&[Part]>) -> Vec<PayloadHeader> {
+    let Some(parts) = parts else { return headers };
+    let part = |it: &Part| {
+        let header = headers.get(it.section as usize)?.clone();
+        let begin = header.span.begin.max(it.from).min(header.span.end);
+        Some(PayloadHeader { span: Span::new(begin, header.span.end), ..header })
+    };
+    parts.iter().filter_map(part).collect()
 }
 
 /// What of a section by record begins at `from` or behind.

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use flow::{ContextId, PayloadHeader, PersistedSpan, ReadBack, ToldSince};
 
-use crate::spans;
-
 /// What a sink and its spool held when they were opened.
 #[derive(Debug)]
 pub struct SpoolReadBack {
@@ -28,7 +26,7 @@ impl SpoolReadBack {
         // Part of a section, of which the rest comes later.
         let is_inner = header.positions.is_empty() && !header.span.is_empty();
         let spans = self.spool.entry(header.context.id).or_default();
-        spans::add(spans, header.epoch, header.span, &header.positions, is_inner);
+        PersistedSpan::append(spans, header.epoch, header.span, &header.positions, is_inner);
     }
 
     /// What the sink has of a context, in the order of its cursors.

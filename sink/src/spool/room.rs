@@ -44,8 +44,24 @@ impl SpoolRoom {
         let used = self.lock();
         let all: u64 = used.values().sum();
         let own: u64 = used.iter().filter(|((_, it), _)| it == tenant).map(|(_, it)| it).sum();
-        let own_max = self.own_bytes_max.get(tenant).copied().unwrap_or(self.tenant_bytes_max);
-        all + bytes <= self.bytes_max && own + bytes <= own_max
+        all + bytes <= self.bytes_max && own + bytes <= self.bytes_max_of(tenant)
+    }
+
+    /// Whether it is for the tenant itself to give, if so many bytes more are to be kept: it has no room of its own
+    /// left, or takes more of all than any other.
+    pub(super) fn is_to_give(&self, tenant: &Arc<str>, bytes: u64) -> bool {
+        let used = self.lock();
+        let of = |tenant: &Arc<str>| -> u64 {
+            used.iter().filter(|((_, it), _)| it == tenant).map(|(_, it)| it).sum()
+        };
+        let (own, own_max) = (of(tenant), self.bytes_max_of(tenant));
+        // What can never be kept is worth nobody's bytes.
+        let is_worth_it = bytes <= own_max.min(self.bytes_max) / 2;
+        is_worth_it && (own + bytes > own_max || used.keys().all(|(_, it)| of(it) <= own))
+    }
+
+    fn bytes_max_of(&self, tenant: &Arc<str>) -> u64 {
+        self.own_bytes_max.get(tenant).copied().unwrap_or(self.tenant_bytes_max)
     }
 
     /// What the tenant takes now in the spool of that sink.
@@ -79,5 +95,17 @@ mod tests {
         assert!(room.has(&b, 50) && !room.has(&b, 51));
         room.forget(&y);
         assert!(room.has(&a, 30) && !room.has(&a, 31));
+    }
+
+    #[test]
+    fn a_tenant_gives_when_it_is_full_itself_or_takes_most_of_all() {
+        let [a, b, x]: [Arc<str>; 3] = ["a", "b", "x"].map(Arc::from);
+        let room = SpoolRoom::new(100, 60);
+        room.set(&x, &a, 51);
+        room.set(&x, &b, 49);
+        assert!(!room.has(&a, 1) && room.is_to_give(&a, 1));
+        assert!(!room.has(&b, 1) && !room.is_to_give(&b, 1), "another has more");
+        room.set(&x, &b, 60);
+        assert!(room.is_to_give(&b, 1) && !room.is_to_give(&b, 31), "that would never fit");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::positions::Positions;
 use super::{POSITIONS_NAME, QUEUE_NAME, SpoolError};
-use crate::queue::QueueReader;
+use crate::queue::{QueueReader, SystemDisk};
 
 /// What a spool holds of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +37,11 @@ pub fn survey(dir: &Path) -> Result<Vec<Held>, SpoolError> {
     }
     let path = dir.join(POSITIONS_NAME);
     let failed = |source| SpoolError::Positions { path: path.clone(), source };
-    let positions = Positions::open(&path).map_err(failed)?;
+    let positions = Positions::open(&path, Arc::new(SystemDisk)).map_err(failed)?;
     let reader = QueueReader::open(&queue)?;
     let mut all = Vec::new();
     for tenant in reader.tenants()? {
-        let owed_from = positions.of(&tenant);
+        let owed = positions.of(&tenant);
         let mut held = Held {
             disk_bytes: disk_bytes(&queue.join(&tenant)).map_err(failed)?,
             tenant: tenant.clone(),
@@ -54,7 +55,7 @@ pub fn survey(dir: &Path) -> Result<Vec<Held>, SpoolError> {
                 held.problems += 1;
                 continue;
             };
-            if frame.id() < owed_from {
+            if !owed.has(&frame) {
                 continue;
             }
             held.payloads += 1;

@@ -94,6 +94,11 @@ impl Disk for OneFault {
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
         self.step(0).1
     }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(0).1?;
+        SystemDisk.rename(from, to)
+    }
 }
 
 /// Several payloads a segment; syncs come when they are asked for.

@@ -174,7 +174,7 @@ fn what_is_there_is_read_back() {
     let spans: Vec<(Span, u64)> = read_back
         .persisted(ContextId(1))
         .iter()
-        .map(|it| (it.span, it.positions[0].offset))
+        .map(|it| (it.span, it.positions[0].position.offset))
         .collect();
     assert_eq!(spans, [(Span::new(0, 1000), 1000), (Span::new(2000, 2050), 2050)]);
 }

@@ -15,6 +15,9 @@ use tempfile::tempdir;
 use crate::every_step::{OneFault, all_faults};
 use crate::fixture::*;
 
+mod damaged;
+mod full;
+
 /// Payloads, and the bytes of each.
 const PAYLOADS: u64 = 8;
 const BYTES: u64 = 60;

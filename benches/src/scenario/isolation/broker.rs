@@ -1,8 +1,9 @@
 //! Broker: the aggressor's topic is stuck, or its messages are rejected, where all tenants share a sink and a client.
 //!
 //! Each tenant has a topic of one partition. *Stalled*: the broker that leads the aggressor's is stopped (SIGSTOP);
-//! another of the three leads the victim's. *Rejected*: an access rule of the broker keeps the agent's user out of the
-//! aggressor's topic.
+//! another of the three leads the victim's. *Memory*: the same, where what is read of the aggressor and goes nowhere
+//! fills the little memory that the agent has. *Rejected*: an access rule of the broker keeps the agent's user out of
+//! the aggressor's topic.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -20,6 +21,11 @@ use crate::report::Section;
 const FLOOD_RATE: u64 = 100 * VICTIM_RATE;
 /// Brokers, where one of them stops: the others are a majority.
 const BROKERS: u32 = 3;
+/// Files of the flood where memory is short.
+const MEMORY_FILES: u32 = 200;
+/// The agent's memory there.
+const MEMORY: &str = ", memory: 64MiB";
+const MEMORY_BYTES: u64 = 64 << 20;
 /// Tries to have two topics led by two brokers: each is as good as any, so that none helps in one of 3^20 cases.
 const TRIES: u32 = 20;
 /// The agent's user.
@@ -31,15 +37,41 @@ pub(in super::super) fn stalled(settings: &Settings, space: &Space) -> Result<Se
     let cluster = Cluster::builder().brokers(BROKERS).start()?;
     let phases = Cell::new(0);
     ask(settings, space, |bed| {
-        let prefix = topics(&cluster, &phases)?;
-        let stuck = apart(&cluster, &prefix)?;
-        let brokers = cluster.addresses(Listener::Plain);
-        let config = config(&brokers, &prefix, "");
-        let fault = Box::new(Stopped { cluster: &cluster, broker: stuck });
         let what = "100 MB/s in one file for a topic whose broker has stopped; other brokers lead all topics of the \
                     victim.";
-        Ok(case(bed, &cluster, "isolation-stalled", what, &prefix, config, fault))
+        stuck(bed, &cluster, &phases, "isolation-stalled", what, 1)
     })
+}
+
+/// Nor does it here, and the agent has little memory.
+pub(in super::super) fn memory(settings: &Settings, space: &Space) -> Result<Section> {
+    let cluster = Cluster::builder().brokers(BROKERS).start()?;
+    let phases = Cell::new(0);
+    ask(settings, space, |bed| {
+        let what = "100 MB/s in 200 files for a topic whose broker has stopped, read by an agent of 64 MiB; other \
+                    brokers lead all topics of the victim.";
+        let case = stuck(bed, &cluster, &phases, "isolation-memory", what, MEMORY_FILES)?;
+        let config = Config { agent: MEMORY, ..case.config };
+        Ok(Case { config, resident_max: Some(MEMORY_BYTES), ..case })
+    })
+}
+
+/// A case whose fault is that the broker of the aggressor's topic stops.
+fn stuck<'a>(
+    bed: &Bed<'_>,
+    cluster: &'a Cluster,
+    phases: &Cell<u32>,
+    name: &'static str,
+    what: &'static str,
+    files: u32,
+) -> Result<Case<'a>> {
+    let prefix = topics(cluster, phases)?;
+    let broker = apart(cluster, &prefix)?;
+    let config = config(&cluster.addresses(Listener::Plain), &prefix, "");
+    let fault = Box::new(Stopped { cluster, broker });
+    let mut case = case(bed, cluster, name, what, &prefix, config, fault);
+    case.aggressor.files = files;
+    Ok(case)
 }
 
 /// The aggressor's messages are rejected.

@@ -1,4 +1,4 @@
-//! Cases: ways to use up processor, disk and memory, all on the embedded queue.
+//! Cases: ways to use up processor and disk, all on the embedded queue.
 
 use anyhow::Result;
 
@@ -34,12 +34,6 @@ const STORM_KEEP: usize = 5;
 const TINY_FILES: u32 = 10_000;
 /// Bytes a second of all of them: about 8,000 lines.
 const TINY_RATE: u64 = 2 * VICTIM_RATE;
-
-/// Files of the flood where memory is short.
-const FLOOD_FILES: u32 = 200;
-/// The agent's memory there.
-const MEMORY: &str = ", memory: 64MiB";
-const MEMORY_BYTES: u64 = 64 << 20;
 
 /// Processor: an expression that takes as long as the configuration allows.
 pub(in super::super) fn regex(settings: &Settings, space: &Space) -> Result<Section> {
@@ -81,16 +75,6 @@ pub(in super::super) fn many_files(settings: &Settings, space: &Space) -> Result
         spec.rate = TINY_RATE;
         let what = "10,000 files that have a line each now and then, 2 MB/s in all.";
         Ok(case(bed, "isolation-files", what, spec))
-    })
-}
-
-/// Memory: an agent of 64 MiB.
-pub(in super::super) fn memory(settings: &Settings, space: &Space) -> Result<Section> {
-    ask(settings, space, |bed| {
-        let what = "200 files written at 100 MB/s in all, by an agent of 64 MiB.";
-        let case = case(bed, "isolation-memory", what, flood(bed, FLOOD_FILES));
-        let config = Config { agent: MEMORY, ..case.config };
-        Ok(Case { config, resident_max: Some(MEMORY_BYTES), ..case })
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::rule::{Api, Fault, Line, Rule};
-use crate::deadline::Deadline;
+use test_kit::Deadline;
 
 /// A partition of a Produce request that is refused, and with which code.
 #[derive(Debug)]

@@ -34,6 +34,8 @@ pub enum AtLimit {
     Sample(u32),
     /// They are passed over, and declared as a gap.
     ShedOldest,
+    /// They are read into the spool, without tokens, which are taken when it is drained.
+    Spool,
 }
 
 /// When a tenant's policy decides, and what it says.
@@ -56,12 +58,15 @@ pub struct TenantLimits {
     pub at_limit: AtLimit,
     /// After how long, in nanoseconds; if absent, only when bytes are about to be rotated away.
     pub max_lag_ns: Option<u64>,
+    /// Most of its files that are open at a time; if absent, the agent's limit alone.
+    pub open_files_max: Option<u64>,
 }
 
 impl Default for TenantLimits {
     fn default() -> TenantLimits {
         let (rates, at_limit) = (Rates::default(), AtLimit::Delay);
-        TenantLimits { weight: WEIGHT_USUAL, rates, at_limit, max_lag_ns: None }
+        let (max_lag_ns, open_files_max) = (None, None);
+        TenantLimits { weight: WEIGHT_USUAL, rates, at_limit, max_lag_ns, open_files_max }
     }
 }
 

@@ -35,6 +35,8 @@ pub struct PlanePlan {
     pub default_reserves: usize,
     /// Budgets by tenant.
     pub budgets: HashMap<Arc<str>, BudgetSpec>,
+    /// Most bytes of files that are read and not acknowledged, of tenants that have a limit.
+    pub windows: HashMap<Arc<str>, usize>,
     /// How fast sources may be read.
     pub limits: LimitPlan,
     /// Where checkpoints are.

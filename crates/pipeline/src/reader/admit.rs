@@ -44,9 +44,10 @@ impl Reader {
                 index
             }
         };
-        let Some(slot) = &mut self.slots[index] else { return };
         // A new file is opened at once, unless that takes more descriptors than there may be.
-        let room = self.parts.open_files_max.saturating_sub(self.parts.meter.open_files.get());
+        let Some(slot) = &self.slots[index] else { return };
+        let room = self.open_room(&slot.source.spec.context.tenant, &slot.source.meter);
+        let Some(slot) = &mut self.slots[index] else { return };
         let source = &mut slot.source;
         source.open_max = u32::try_from(room).unwrap_or(u32::MAX);
         let fs = Arc::clone(&source.spec.fs);
@@ -87,16 +88,16 @@ impl Reader {
         self.seat(source, lane, Pace::new(toll, policy))
     }
 
-    fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
+    pub(super) fn lane_for(&mut self, spec: &SourceSpec) -> LaneIndex {
         let key = self.parts.lanes.key(&spec.context.tenant, spec.sink, spec.context.id);
         if let Some(index) = self.gathers.iter().position(|it| it.key == key) {
             return index;
         }
         let lane = self.parts.lanes.open(&key);
-        let budget = self.parts.budgets.of(&key.tenant);
+        let budgets = (self.parts.budgets.of(&key.tenant), self.parts.budgets.window(&key.tenant));
         let tenant = self.tenant(&key.tenant);
         let limits = self.parts.sinks[key.sink].limits;
-        self.gathers.push(Gather::new(key, lane, budget, limits));
+        self.gathers.push(Gather::new(key, lane, budgets, limits));
         self.schedule.add_lane(tenant)
     }
 

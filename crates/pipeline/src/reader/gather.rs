@@ -23,11 +23,23 @@ pub struct BatchLimits {
 /// 8,192: half of what a frame of the embedded queue may describe.
 const SECTIONS_MAX: usize = 8192;
 
+/// What pays for a read.
+#[derive(Debug)]
+pub(super) struct Permits {
+    pub(super) memory: Permit,
+    /// Until it is acknowledged.
+    pub(super) window: Option<Permit>,
+}
+
 /// What one reader gathers for one lane.
 #[derive(Debug)]
 pub(super) struct Gather {
     pub(super) key: LaneKey,
     pub(super) budget: Arc<Budget>,
+    /// Pays for bytes that are read and not acknowledged, of all the tenant's lanes.
+    window: Option<Arc<Budget>>,
+    /// What refused the last permit was the window, and not the budget.
+    is_window_full: bool,
     /// Turns of its sources to inflate compressed files.
     pub(super) inflaters: Arc<Inflaters>,
     lane: LaneSender,
@@ -48,12 +60,14 @@ impl Gather {
     pub(super) fn new(
         key: LaneKey,
         lane: LaneSender,
-        budget: Arc<Budget>,
+        (budget, window): (Arc<Budget>, Option<Arc<Budget>>),
         limits: BatchLimits,
     ) -> Gather {
         Gather {
             key,
             budget,
+            window,
+            is_window_full: false,
             inflaters: Arc::default(),
             lane,
             limits,
@@ -66,6 +80,22 @@ impl Gather {
             records: 0,
             stalled: None,
         }
+    }
+
+    /// Permits to read so many bytes: for the memory that they take, and for the window if there is one.
+    pub(super) fn acquire(&mut self, bytes: usize) -> Option<Permits> {
+        let memory = self.budget.try_acquire(bytes)?;
+        let window = self.window.as_ref().map(|it| it.try_acquire(bytes));
+        self.is_window_full = matches!(window, Some(None));
+        match window {
+            None => Some(Permits { memory, window: None }),
+            Some(window) => Some(Permits { memory, window: Some(window?) }),
+        }
+    }
+
+    /// Bytes in flight, if these are what is waited for.
+    pub(super) fn full_window(&self) -> Option<usize> {
+        self.window.as_ref().filter(|_| self.is_window_full).map(|it| it.used())
     }
 
     /// Encodes a section. `permit` was taken to read it, and pays from now on for what it became.

@@ -18,6 +18,9 @@ use crate::schedule::{LaneIndex, SourceIndex};
 /// 10 ms: twenty times what a chunk usually takes, and little beside a linger.
 pub(super) const SLICE_NS: u64 = 10_000_000;
 
+/// Time between two looks at a tenant whose tokens go to what is in the spool, in nanoseconds.
+const BEHIND_SPOOL_NS: u64 = 100_000_000;
+
 /// Least that a slow source reads, in bytes: what it costs to begin is worth it.
 const SLICE_BYTES_MIN: u64 = 16 << 10;
 
@@ -129,6 +132,8 @@ pub(super) enum Kept {
     All,
     OneIn(u32),
     None,
+    /// All, by way of the spool.
+    InSpool,
 }
 
 impl Reader {
@@ -177,20 +182,30 @@ impl Reader {
         let Some(toll) = &mut slot.pace.toll else {
             return Some(Leave { grant: None, bytes, kept });
         };
-        let Later { level, until_ns } = match self.parts.limits.ask(toll, bytes, now_ns) {
+        let is_behind_spool = slot.source.meter.over_limit_bytes.get() > 0;
+        let answer = if is_behind_spool {
+            // What is in the spool has the tokens.
+            let until_ns = now_ns.saturating_add(BEHIND_SPOOL_NS);
+            Answer::Later(Later { level: Level::Tenant, until_ns })
+        } else {
+            self.parts.limits.ask(toll, bytes, now_ns)
+        };
+        let Later { level, until_ns } = match answer {
             Answer::Granted(grant) => {
                 return Some(Leave { grant: Some(grant), bytes: grant.bytes, kept });
             }
             Answer::Later(later) => later,
         };
-        if let Some(shed) = self.shed_at_limit(index, bytes, now_ns) {
-            return Some(shed);
+        if let Some(relief) = self.relieve_at_limit(index, bytes, now_ns) {
+            return Some(relief);
         }
         let slot = self.slots[index].as_mut()?;
         let toll = slot.pace.toll.as_ref()?;
         let since_ns = slot.pace.held.map_or(now_ns, |it| it.since_ns);
         slot.pace.held = Some(Held { level, since_ns, until_ns });
         match level {
+            // Others of the tenant may be about to lose bytes.
+            _ if is_behind_spool => self.naps.push(index, until_ns),
             Level::Node => self.schedule.sleep_all(lane, index, until_ns),
             Level::Tenant => self.schedule.sleep(lane, index, until_ns),
             Level::LogConfig => {

@@ -45,6 +45,11 @@ impl Packer {
         self.encode.encoding()
     }
 
+    /// Compresses cheaper by so many levels.
+    pub(super) fn ease(&mut self, levels: u8) {
+        self.compress.ease(levels);
+    }
+
     pub(super) fn codec(&self) -> Codec {
         self.compress.codec()
     }

@@ -98,8 +98,9 @@ impl Slot {
 }
 
 impl Reader {
-    /// How much of `bytes` is passed over, now that a limit refuses to have it read; nothing if it has to wait.
-    pub(super) fn shed_at_limit(
+    /// How much of `bytes` is passed over, or read for the spool, now that a limit refuses to have it read; nothing
+    /// if it has to wait.
+    pub(super) fn relieve_at_limit(
         &mut self,
         index: SourceIndex,
         bytes: u64,
@@ -107,9 +108,12 @@ impl Reader {
     ) -> Option<Leave> {
         let slot = self.slots[index].as_mut()?;
         let pressing = slot.pressing_bytes(now_ns).min(bytes);
-        let is_shed = slot.pace.policy.is_some_and(|it| it.at_limit == AtLimit::ShedOldest);
-        let leave = Leave { grant: None, bytes: pressing, kept: Kept::None };
-        (is_shed && pressing > 0).then_some(leave)
+        let kept = match slot.pace.policy?.at_limit {
+            AtLimit::ShedOldest => Kept::None,
+            AtLimit::Spool => Kept::InSpool,
+            AtLimit::Delay | AtLimit::Sample(_) => return None,
+        };
+        (pressing > 0).then_some(Leave { grant: None, bytes: pressing, kept })
     }
 
     /// How much of `bytes` is read to keep a sample, if that is the policy, and a limit made the source wait
@@ -145,6 +149,10 @@ impl Reader {
         let Some(slot) = &mut self.slots[index] else { return (bytes, records) };
         match kept {
             Kept::All => (bytes, records),
+            Kept::InSpool => {
+                slot.source.meter.over_limit_bytes.add(bytes);
+                (bytes, records)
+            }
             Kept::None => {
                 slot.source.meter.shed_records.add(records);
                 (0, 0)

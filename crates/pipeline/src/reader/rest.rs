@@ -34,6 +34,12 @@ pub(super) struct Rested {
     asked_ns: Option<u64>,
 }
 
+impl Rested {
+    pub(super) fn lane(&self) -> LaneIndex {
+        self.lane
+    }
+}
+
 impl Reader {
     /// The slot of the context's source, if that is awake.
     pub(super) fn awake(&self, context: ContextId) -> Option<SourceIndex> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use flow::{Acked, Content, Gap, GapReason, Marks, Permit, Position, Section, Span, Ticket};
+use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket};
 
 use super::Reader;
+use super::gather::Permits;
 use super::pace::Kept;
 use crate::frame::{Framed, Tail};
 use crate::schedule::{LaneIndex, SourceIndex};
@@ -85,7 +86,7 @@ impl Reader {
         bridge: bool,
         now_ns: u64,
     ) -> bool {
-        let chunk_bytes = self.parts.chunk_bytes;
+        let chunk_bytes = self.pressure.read_bytes(self.parts.chunk_bytes);
         let bytes_max = usize::try_from(pending).unwrap_or(chunk_bytes).min(chunk_bytes);
         let gather = &mut self.gathers[lane];
         let packer = &mut self.packers[gather.key.sink];
@@ -96,7 +97,10 @@ impl Reader {
         let slice_bytes = self.slice(index, bytes_max as u64);
         let Some(leave) = self.ask_limits(lane, index, slice_bytes, now_ns) else { return false };
         let grant = leave.grant;
-        let Some(permit) = self.gathers[lane].budget.try_acquire(bytes_max) else {
+        let permits = self.gathers[lane].acquire(bytes_max);
+        let is_refused = permits.is_none() && self.gathers[lane].full_window().is_none();
+        self.pressure.asked(is_refused);
+        let Some(permits) = permits else {
             self.settle_limits(index, grant, (0, 0), now_ns);
             self.schedule.block(lane, index);
             return false;
@@ -123,7 +127,6 @@ impl Reader {
         self.settle_limits(index, grant, kept, now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 && leave.kept == Kept::None {
-            drop(permit);
             let (span, positions) = (outcome.span, outcome.positions);
             self.push(lane, index, Piece::gap(span, positions, GapReason::Shed), None);
         } else if bytes > 0 {
@@ -134,7 +137,7 @@ impl Reader {
             let is_divisible = outcome.is_divisible;
             let piece =
                 Piece { span, positions, content, framed, gap: None, is_divisible, is_last: false };
-            if let Content::Records { chunk, .. } = self.push(lane, index, piece, Some(permit)) {
+            if let Content::Records { chunk, .. } = self.push(lane, index, piece, Some(permits)) {
                 self.chunk = chunk;
             }
         }
@@ -188,6 +191,7 @@ impl Reader {
         let Some(slot) = self.slots[index].take() else { return };
         let source = slot.source;
         self.parts.meter.open_files.sub(slot.open_files as u64);
+        source.meter.open_files.sub(slot.open_files as u64);
         source.forget_gauges();
         self.parts.pins.set(source.id, &source.spec.context.tenant, Vec::new());
         source.meter.sources.sub(1);
@@ -202,7 +206,7 @@ impl Reader {
         lane: LaneIndex,
         index: SourceIndex,
         piece: Piece,
-        permit: Option<Permit>,
+        permits: Option<Permits>,
     ) -> Content {
         let Some(slot) = &mut self.slots[index] else { return piece.content };
         let source = &mut slot.source;
@@ -221,9 +225,14 @@ impl Reader {
         if !section.span.is_empty() {
             source.meter.begin((source.seen_ns, source.id, section.span.begin));
         }
-        let ticket = Ticket::new(acked, Arc::clone(&self.parts.ledger));
+        let mut ticket = Ticket::new(acked, Arc::clone(&self.parts.ledger));
+        let (memory, window) = permits.map_or((None, None), |it| (Some(it.memory), it.window));
+        if let Some(mut window) = window {
+            window.resize(usize::try_from(section.span.bytes()).unwrap_or(usize::MAX));
+            ticket = ticket.paying(window);
+        }
         let gather = &mut self.gathers[lane];
-        gather.push(&section, ticket, permit, &mut self.packers[gather.key.sink]);
+        gather.push(&section, ticket, memory, &mut self.packers[gather.key.sink]);
         section.content
     }
 

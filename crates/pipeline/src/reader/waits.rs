@@ -19,6 +19,11 @@ pub enum WaitsFor {
         /// Bytes of the tenant in flight.
         used_bytes: usize,
     },
+    /// As much of the tenant is read and not acknowledged as may be.
+    Window {
+        /// Bytes of it.
+        used_bytes: usize,
+    },
     /// Payloads of its lane wait for the shipper.
     Lane,
     /// The sink refuses its lane's payloads, which are tried again.
@@ -56,6 +61,9 @@ impl Reader {
             return WaitsFor::Limit { level, for_ns: until_ns.saturating_sub(now_ns) };
         }
         if self.schedule.is_blocked(slot.lane) {
+            if let Some(used_bytes) = gather.full_window() {
+                return WaitsFor::Window { used_bytes };
+            }
             return WaitsFor::Memory { used_bytes: gather.budget.used() };
         }
         WaitsFor::Turn

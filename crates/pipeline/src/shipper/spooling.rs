@@ -1,7 +1,7 @@
 //! Spooling: what a shipper does when its sink takes nothing and the files are about to lose their bytes.
 //!
 //! A lane whose payload was refused for a while, and whose tenant has bytes at risk, hands its payloads to the
-//! spool instead. As long as the spool holds anything of a tenant, nothing newer goes directly: it waits in
+//! spool instead; so does one whose tenant is read beyond its limit, if that is the policy. As long as the spool holds anything of a tenant, nothing newer goes directly: it waits in
 //! the files, or follows into the spool. What is held goes to the sink at its own pace, and in order.
 
 use std::collections::{HashMap, HashSet};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
 
 use super::backoff::{Backoff, RetryPolicy};
+use super::dues::{self, Dues};
 use super::{ShipLane, Shipper};
 use crate::doorbell::Doorbell;
 use crate::lane::LANE_PAYLOADS_MAX;
@@ -77,6 +78,7 @@ pub(super) struct Spooling {
     backoffs: HashMap<Arc<str>, Backoff>,
     /// Tenants that are held and of which nothing is on its way directly.
     cleared: HashSet<Arc<str>>,
+    dues: Option<Dues>,
     is_stopping: bool,
 }
 
@@ -88,12 +90,23 @@ impl Spooling {
             meter: None,
             backoffs: HashMap::new(),
             cleared: HashSet::new(),
+            dues: None,
             is_stopping: false,
         }
     }
 
     pub(super) fn watch(&mut self, meter: Arc<Meter>) {
         self.meter = Some(meter);
+    }
+
+    pub(super) fn charge(&mut self, dues: Dues) {
+        self.dues = Some(dues);
+    }
+
+    /// Whether the tenant's payloads go by way of the spool, as it is read beyond its limit.
+    fn is_over_limit(&self, tenant: &Arc<str>, is_held: bool) -> bool {
+        let over = || self.meter.as_ref().map_or(0, |it| it.tenant(tenant).over_limit_bytes.get());
+        self.dues.as_ref().is_some_and(|it| it.is_payer(tenant)) && (is_held || over() > 0)
     }
 
     pub(super) fn stop(&mut self) {
@@ -104,9 +117,31 @@ impl Spooling {
     /// more and are gone with this process.
     fn is_at_risk(&self, tenant: &Arc<str>) -> bool {
         let meter = self.meter.as_ref().map(|it| it.tenant(tenant));
-        let is_at_risk =
-            meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0);
-        is_at_risk || self.is_stopping
+        meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0)
+    }
+
+    /// Keeps a payload; if its files cannot wait and there is no room, the tenant's oldest go for it.
+    fn keep_for(
+        &mut self,
+        payload: Payload,
+        direct: &dyn Sink,
+        can_wait: bool,
+    ) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        let refused = match self.keep(payload, direct) {
+            Err(refused) if matches!(refused.why, SinkError::Retry(_)) && !can_wait => refused,
+            kept => return kept,
+        };
+        let Refused { payload, .. } = *refused;
+        let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len() as u64);
+        match self.parts.spool.make_room(&tenant, bytes) {
+            Ok(released_bytes) => {
+                if let Some(meter) = &self.meter {
+                    meter.tenant(&tenant).released_bytes.add(released_bytes);
+                }
+                self.keep(payload, direct)
+            }
+            Err(why) => Err(Box::new(Refused { payload, why })),
+        }
     }
 
     /// Keeps a payload; before the first of a tenant, copies of those that are on their way: there is no hole
@@ -147,16 +182,37 @@ impl Spooling {
         }
         let mut worked = false;
         for tenant in tenants {
-            if self.may_go(&tenant, direct, now_ns)
-                && let Some(payload) = self.parts.spool.next(&tenant)
-            {
-                let went = self.submit(&tenant, payload, now_ns)?;
-                meter.drained_payloads.add(u64::from(went));
-                worked |= went;
+            if self.may_go(&tenant, direct, now_ns) && self.drain_one(&tenant, now_ns)? {
+                meter.drained_payloads.add(1);
+                worked = true;
             }
         }
         let look_ns = now_ns + LOOK_NS;
         Ok((worked, Some(wake_ns.map_or(look_ns, |wake_ns| wake_ns.min(look_ns)))))
+    }
+
+    /// Drains a payload of the tenant, if there is one and it can be paid for.
+    fn drain_one(&mut self, tenant: &Arc<str>, now_ns: u64) -> Result<bool, SinkError> {
+        let leave = match &mut self.dues {
+            None => None,
+            Some(dues) => match dues.ask(tenant, now_ns) {
+                None => return Ok(false),
+                leave => leave,
+            },
+        };
+        let payload = self.parts.spool.next(tenant);
+        let cost = payload.as_ref().map_or((0, 0), dues::cost);
+        let went = match payload {
+            Some(payload) => self.submit(tenant, payload, now_ns)?,
+            None => false,
+        };
+        if let (Some(dues), Some(leave)) = (&mut self.dues, leave) {
+            dues.settle(tenant, leave, if went { cost } else { (0, 0) });
+        }
+        if let Some(meter) = self.meter.as_ref().filter(|_| went) {
+            meter.tenant(tenant).drained(cost.0);
+        }
+        Ok(went)
     }
 
     fn may_go(&mut self, tenant: &Arc<str>, direct: &dyn Sink, now_ns: u64) -> bool {
@@ -220,11 +276,13 @@ impl Shipper {
         }
         let stuck_since_ns = lane.stuck_since_ns.unwrap_or(now_ns);
         let is_stuck = now_ns.saturating_sub(stuck_since_ns) >= STUCK_NS;
-        if !is_held && !is_stuck {
+        let is_over = spooling.is_over_limit(tenant, is_held);
+        if !is_held && !is_stuck && !is_over {
             return None;
         }
-        let waits = is_held.then_some(false);
-        if spooling.is_at_risk(tenant) {
+        let waits = (is_held || is_over).then_some(false);
+        let is_at_risk = spooling.is_at_risk(tenant);
+        if is_at_risk || is_over || spooling.is_stopping {
             // Once the last byte at risk is read it waits in memory: in the lane, and two by each reader.
             lane.read_at_risk = LANE_PAYLOADS_MAX + 2 * self.readers.len();
         } else if lane.read_at_risk == 0 {
@@ -236,7 +294,9 @@ impl Shipper {
         let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
         let Some(payload) = payload else { return waits };
         let bytes = payload.block.len() as u64;
-        let refused = match spooling.keep(payload, &*self.parts.sink) {
+        // What was read for a stop is in its files still.
+        let can_wait = !is_at_risk && spooling.is_stopping;
+        let refused = match spooling.keep_for(payload, &*self.parts.sink, can_wait) {
             Ok(spent) => {
                 lane.read_at_risk -= 1;
                 self.meter.kept_payloads.add(1);

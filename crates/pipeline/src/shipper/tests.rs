@@ -8,6 +8,7 @@ use crossbeam::channel::{Sender, bounded};
 use flow::{Codec, Encoding, KeepCopy, Refused, Spool};
 
 use super::*;
+use crate::limits::{AtLimit, LimitPlan, Rates, TenantLimits};
 
 #[derive(Debug, Default)]
 struct HandClock(AtomicU64);
@@ -73,6 +74,8 @@ impl Sink for FakeSink {
 #[derive(Debug, Default)]
 struct Kept {
     is_full: bool,
+    /// Its oldest may go for what is newer.
+    gives: bool,
     payloads: VecDeque<(Payload, bool)>,
     on_its_way: usize,
 }
@@ -101,6 +104,11 @@ impl Spool for FakeSpool {
     }
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
         self.push(payload, true)
+    }
+    fn make_room(&mut self, _tenant: &str, _bytes: u64) -> Result<u64, SinkError> {
+        let mut kept = self.0.lock().unwrap();
+        kept.is_full &= !kept.gives;
+        Ok(if kept.gives { 7 } else { 0 })
     }
     fn forget_copies(&mut self, _tenant: &str) {
         self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);
@@ -410,6 +418,31 @@ fn a_full_spool_leaves_the_lane_waiting_for_its_sink() {
 }
 
 #[test]
+fn a_full_spool_gives_its_oldest_only_for_what_cannot_wait() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    let fill = |bed: &Bed| {
+        (bed.kept.lock().unwrap().is_full, bed.kept.lock().unwrap().gives) = (true, true)
+    };
+    fill(&bed);
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert_eq!(bed.kept(), ["1"]);
+    let released = || bed.meter.tenant(&Arc::from("a")).released_bytes.get();
+    assert_eq!(released(), 7);
+    bed.risk(0);
+    // Those that may have been read while they were at risk; then what a stop finds.
+    (2..5).for_each(|_| bed.push(0, "a", "more"));
+    bed.at(4 * SECOND_NS);
+    fill(&bed);
+    bed.shipper.stop();
+    bed.at(6 * SECOND_NS);
+    assert!(bed.kept.lock().unwrap().is_full && !bed.shipper.is_empty());
+}
+
+#[test]
 fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     let mut bed = bed_with_spool(&["a"]);
     bed.refuse("a", true);
@@ -421,6 +454,32 @@ fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     bed.at(3 * SECOND_NS);
     assert_eq!(bed.kept(), ["1"]);
     assert!(bed.shipper.is_empty());
+}
+
+#[test]
+fn a_tenant_read_beyond_its_limit_goes_by_way_of_the_spool() {
+    let mut bed = bed_with_spool(&["a", "b"]);
+    let rates = Rates { bytes_per_second: Some(10), records_per_second: None, burst_ns: SECOND_NS };
+    let limits = TenantLimits { rates, at_limit: AtLimit::Spool, ..TenantLimits::default() };
+    let tenants = [(Arc::from("a"), limits)].into();
+    let plan = LimitPlan { tenants, ..LimitPlan::default() };
+    bed.shipper = bed.shipper.charging(Arc::new(Limits::new(plan, 0)));
+    bed.push(0, "a", "1");
+    assert_eq!(bed.at(1), ["a1"], "nothing was read beyond it");
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(20);
+    bed.push(0, "a", "2");
+    bed.push(1, "b", "1");
+    assert_eq!(bed.at(2), ["b1"]);
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(0);
+    bed.push(0, "a", "3");
+    assert!(bed.at(3).is_empty());
+    assert_eq!(bed.kept(), ["2", "3"], "what follows it, too");
+    // A token comes every tenth of a second; what is made here costs nothing.
+    assert!(bed.at(SECOND_NS / 11).is_empty());
+    let drained: Vec<String> = (1..4).flat_map(|it| bed.at(it * SECOND_NS)).collect();
+    assert_eq!(drained, ["a2", "a3"]);
+    bed.push(0, "a", "4");
+    assert_eq!(bed.at(5 * SECOND_NS), ["a4"], "all of it is drained");
 }
 
 #[test]

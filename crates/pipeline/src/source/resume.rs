@@ -62,12 +62,15 @@ impl Known {
                 continue;
             }
             if persisted.span.end > known.cursor {
-                known.cursor = persisted.span.end;
+                let checkpoint = std::mem::replace(&mut known.cursor, persisted.span.end);
                 known.is_new = false;
                 if is_mutant("read_back_without_positions") {
                     continue;
                 }
-                persisted.positions.iter().for_each(|position| known.move_to(*position));
+                // The checkpoint knows more of what it covers: which generations are done with.
+                let is_all = is_mutant("done_generations_read_back");
+                let news = persisted.positions.iter().filter(|it| it.cursor > checkpoint || is_all);
+                news.for_each(|it| known.move_to(it.position));
             }
         }
         Some(known)
@@ -94,12 +97,13 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use flow::{Head, Span};
+    use flow::{Head, Reached, Span};
 
     use super::*;
 
     fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
-        let positions = vec![Position { generation, offset, ..Position::default() }];
+        let position = Position { generation, offset, ..Position::default() };
+        let positions = vec![Reached { cursor: end, position }];
         PersistedSpan { epoch, span: Span::new(begin, end), positions, is_inner: false }
     }
 
@@ -123,6 +127,40 @@ mod tests {
         assert_eq!(known.position(1).unwrap().offset, 30);
         assert_eq!(known.position(1).unwrap().head, Head::of(b"head"));
         assert_eq!(known.position(2).unwrap().offset, 10);
+    }
+
+    /// What a queue tells of sections that follow each other.
+    fn queue_of(sections: &[(u64, u64, u64)]) -> Vec<PersistedSpan> {
+        let mut spans = Vec::new();
+        for (end, generation, offset) in sections {
+            let begin = spans.last().map_or(0, |it: &PersistedSpan| it.span.end);
+            let position =
+                Position { generation: *generation, offset: *offset, ..Position::default() };
+            PersistedSpan::append(&mut spans, 5, Span::new(begin, *end), &[position], false);
+        }
+        spans
+    }
+
+    #[test]
+    fn a_generation_that_was_done_with_before_the_checkpoint_is_not_known_again() {
+        // Generation 7 was read and removed, then 8; the checkpoint has forgotten both.
+        let queue = queue_of(&[(10, 7, 10), (20, 8, 10), (30, 1, 10), (40, 1, 20), (50, 2, 10)]);
+        assert_eq!(queue.len(), 1, "one span without a hole");
+        let known = Known::resume(checkpoint(5, 30, 10), &queue, false).unwrap();
+        let generations: Vec<u64> = known.generations.iter().map(|it| it.generation).collect();
+        assert_eq!(generations, [1, 2], "the one that was read last stands last");
+        assert_eq!(known.position(1).unwrap().offset, 20);
+        let known = Known::resume(checkpoint(5, 50, 20), &queue, false).unwrap();
+        assert_eq!((known.cursor, known.generations.len()), (50, 1));
+    }
+
+    #[test]
+    fn a_late_write_behind_the_checkpoint_moves_its_generation_and_hides_no_newer_one() {
+        let queue = queue_of(&[(10, 1, 10), (20, 2, 10), (30, 1, 20)]);
+        let known = Known::resume(checkpoint(5, 10, 10), &queue, false).unwrap();
+        let generations: Vec<(u64, u64)> =
+            known.generations.iter().map(|it| (it.generation, it.offset)).collect();
+        assert_eq!(generations, [(1, 20), (2, 10)]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl SourceBed {
             }
         }
         self.note_forgotten();
-        if !delivery.span.is_empty() {
+        if !delivery.span.is_empty() || delivery.gap.is_some() {
             self.queue.push(delivery);
         }
     }

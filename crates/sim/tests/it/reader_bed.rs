@@ -25,7 +25,7 @@ use sim::{Delivery, EPOCH_UNIX_NS, Model, SimQueue, Verdict, World, check};
 
 use crate::actor::DIRECTORY;
 use crate::bed::{
-    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume,
+    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, persisted, resume,
 };
 
 /// Tells what the queue holds.
@@ -136,7 +136,7 @@ impl ReaderBed {
 
     fn take(&mut self, header: &PayloadHeader, block: &[u8]) {
         let records = self.agent().encoded.records(header, block);
-        if !header.span.is_empty() {
+        if !header.span.is_empty() || header.gap.is_some() {
             self.queue.push(Delivery {
                 source: self.sources,
                 span: header.span,
@@ -162,13 +162,8 @@ impl ReaderBed {
     }
 
     fn hold(&self) {
-        let spans = self.queue.iter().map(|it| PersistedSpan {
-            epoch: self.checkpoint.epoch,
-            span: it.span,
-            positions: it.positions.clone(),
-            is_inner: false,
-        });
-        *self.held.lock().expect("one thread") = spans.collect();
+        let spans = persisted(self.checkpoint.epoch, &self.queue);
+        *self.held.lock().expect("one thread") = spans;
     }
 }
 

@@ -212,7 +212,7 @@ impl Node {
         for Stored { header, records, life, .. } in
             once.map_err(|why| format!("stream {stream}: {why}"))?
         {
-            if !header.span.is_empty() {
+            if !header.span.is_empty() || header.gap.is_some() {
                 let source = lives + life;
                 match deliveries.last_mut().filter(|_| is_open) {
                     Some(last) if last.span.end == header.span.begin => {

@@ -59,7 +59,7 @@ pub fn wait_until<T>(what: &str, wait: Duration, mut look: impl FnMut() -> Resul
 /// # Errors
 ///
 /// The value, if it is not.
-pub(crate) fn when<T: Debug>(is_right: bool, value: T) -> Result<T> {
+pub fn when<T: Debug>(is_right: bool, value: T) -> Result<T> {
     if !is_right {
         bail!("it is {value:?}");
     }

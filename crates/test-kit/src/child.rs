@@ -32,7 +32,7 @@ static STARTER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
 /// # Errors
 ///
 /// If the program or setpriv is not there.
-pub(crate) fn start(command: &Command, output: Stdio, error: Stdio) -> Result<Child> {
+pub fn start(command: &Command, output: Stdio, error: Stdio) -> Result<Child> {
     let mut bound = Command::new("setpriv");
     bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
     bound.stdin(Stdio::null()).stdout(output).stderr(error);

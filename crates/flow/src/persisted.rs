@@ -1,0 +1,119 @@
+//! Persisted: what a queue holds of one context, sections that follow each other as one.
+//!
+//! So that what is kept is as large as the number of interruptions and of generations, not of sections.
+
+use crate::{Position, Span};
+
+/// Sections of one context that are already in the queue, without a hole in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersistedSpan {
+    /// Epoch of the context.
+    pub epoch: u32,
+    /// Which cursors.
+    pub span: Span,
+    /// How far each generation was read, in the order in which they were first read of.
+    pub positions: Vec<Reached>,
+    /// It ends with a part of a section, after which no restart can go on: that has no positions.
+    pub is_inner: bool,
+}
+
+/// How far a generation was read, as the section says that was the last to tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Cursor just after that section. A checkpoint at it or beyond knows of all this, and perhaps that
+    /// the generation is done with.
+    pub cursor: u64,
+    /// Where.
+    pub position: Position,
+}
+
+impl PersistedSpan {
+    /// The next section of a context in queue order.
+    pub fn append(
+        spans: &mut Vec<PersistedSpan>,
+        epoch: u32,
+        span: Span,
+        positions: &[Position],
+        is_inner: bool,
+    ) {
+        let reached = positions.iter().map(|it| Reached { cursor: span.end, position: *it });
+        match spans.last_mut() {
+            // Behind the last place where a restart can go on begins another.
+            Some(last)
+                if last.epoch == epoch
+                    && last.span.end == span.begin
+                    && (last.is_inner || !is_inner) =>
+            {
+                last.span.end = span.end;
+                last.is_inner = is_inner;
+                reached.for_each(|it| last.reach(it));
+            }
+            _ => {
+                let positions = reached.collect();
+                spans.push(PersistedSpan { epoch, span, positions, is_inner });
+            }
+        }
+    }
+
+    /// The later position of a generation counts.
+    fn reach(&mut self, later: Reached) {
+        let generation = later.position.generation;
+        match self.positions.iter_mut().find(|it| it.position.generation == generation) {
+            Some(known) => *known = later,
+            None => self.positions.push(later),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(generation: u64, offset: u64) -> Position {
+        Position { generation, offset, ..Position::default() }
+    }
+
+    fn reached(cursor: u64, generation: u64, offset: u64) -> Reached {
+        Reached { cursor, position: at(generation, offset) }
+    }
+
+    #[test]
+    fn sections_that_follow_each_other_are_one_span_that_says_when_each_position_was_reached() {
+        let mut spans = Vec::new();
+        let mut add = |epoch, begin, end, positions: &[Position]| {
+            PersistedSpan::append(&mut spans, epoch, Span::new(begin, end), positions, false);
+        };
+        add(0, 0, 10, &[at(1, 10)]);
+        add(0, 10, 20, &[at(1, 15), at(2, 5)]);
+        add(0, 20, 30, &[at(2, 15)]);
+        add(0, 30, 30, &[]);
+        add(0, 40, 50, &[at(2, 35)]);
+        add(1, 50, 60, &[at(3, 10)]);
+        let span = |epoch, begin, end, positions| PersistedSpan {
+            epoch,
+            span: Span::new(begin, end),
+            positions,
+            is_inner: false,
+        };
+        let want = [
+            span(0, 0, 30, vec![reached(20, 1, 15), reached(30, 2, 15)]),
+            span(0, 40, 50, vec![reached(50, 2, 35)]),
+            span(1, 50, 60, vec![reached(60, 3, 10)]),
+        ];
+        assert_eq!(spans, want);
+    }
+
+    #[test]
+    fn a_part_of_a_section_behind_a_whole_one_begins_another_span_that_the_rest_ends() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, positions: &[Position], is_inner| {
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), positions, is_inner);
+        };
+        add(0, 10, &[at(1, 10)], false);
+        add(10, 20, &[], true);
+        add(20, 30, &[at(1, 30)], false);
+        let got: Vec<_> = spans.iter().map(|it| (it.span, it.is_inner)).collect();
+        assert_eq!(got, [(Span::new(0, 10), false), (Span::new(10, 30), false)]);
+        assert_eq!(spans[1].positions, [reached(30, 1, 30)]);
+    }
+}

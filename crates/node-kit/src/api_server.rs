@@ -1,0 +1,236 @@
+//! API server: the real kube-apiserver with an etcd of its own, without any node or controller.
+//!
+//! Resources are validated, defaulted, stored, watched and authorised as in any cluster. Nothing acts on them: no pod
+//! is scheduled, no service account gets a secret, and what has an owner is not removed with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use test_kit::{Authority, Validity};
+
+use crate::folder::Folder;
+use crate::home;
+use crate::place::Place;
+use crate::process::Process;
+use crate::user::User;
+
+/// What pods would see the API server as.
+const SERVICES: &str = "10.96.0.0/16";
+
+/// Whoever is known to the server by a token that is its name. Only this machine reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// May do anything.
+    Admin,
+    Node,
+    Controllers,
+    Scheduler,
+}
+
+impl Role {
+    const ALL: [Role; 4] = [Role::Admin, Role::Node, Role::Controllers, Role::Scheduler];
+
+    fn token(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Node => "node",
+            Role::Controllers => "controllers",
+            Role::Scheduler => "scheduler",
+        }
+    }
+
+    /// Name and group, as Kubernetes gives rights to them.
+    fn identity(self) -> (&'static str, &'static str) {
+        match self {
+            Role::Admin => ("admin", "system:masters"),
+            Role::Node => ("system:node:node1", "system:nodes"),
+            Role::Controllers => ("system:kube-controller-manager", ""),
+            Role::Scheduler => ("system:kube-scheduler", ""),
+        }
+    }
+}
+
+/// A kube-apiserver, running or not.
+#[derive(Debug)]
+pub struct ApiServer {
+    server: Process,
+    etcd: Process,
+    place: Place,
+    admin: User,
+    /// Controllers run, which make the accounts that pods have.
+    has_controllers: bool,
+    // Last: what it removes is in use by the others until they end.
+    folder: Folder,
+}
+
+impl ApiServer {
+    /// Starts one that has nothing but what it makes itself, and returns when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// If `scripts/kubernetes.sh` was not run, or it does not come up; with the end of its log.
+    pub fn start() -> Result<ApiServer> {
+        ApiServer::new(false)
+    }
+
+    /// The same for a cluster.
+    pub(crate) fn with_controllers() -> Result<ApiServer> {
+        ApiServer::new(true)
+    }
+
+    fn new(has_controllers: bool) -> Result<ApiServer> {
+        let folder = Folder::new()?;
+        let place = Place::new()?;
+        let logs = folder.path().to_path_buf();
+        let authority = Authority::new(folder.path(), "authority")?;
+        authority.issue("apiserver", Some(place.address()), Validity::Valid)?;
+        let admin = Role::Admin.token();
+        let admin = User::new(folder.path(), admin, place.port(0), admin)?;
+        let server = ApiServer {
+            server: Process::new("kube-apiserver", logs.clone()),
+            etcd: Process::new("etcd", logs),
+            place,
+            admin,
+            has_controllers,
+            folder,
+        };
+        let tokens = Role::ALL.map(|role| {
+            let (name, group) = role.identity();
+            format!("{},{name},{name},{group}\n", role.token())
+        });
+        fs::write(server.path("tokens"), tokens.concat())?;
+        server.start_etcd()?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Starts it after [`ApiServer::stop`] or [`ApiServer::kill`], at the same place, with all that it had.
+    ///
+    /// # Errors
+    ///
+    /// If it runs, or does not come up; with the end of its log.
+    pub fn start_again(&self) -> Result<()> {
+        let mut command = Command::new(home::program("kube-apiserver")?);
+        let mut set = |flag: &str, value: &str| {
+            command.arg(format!("--{flag}={value}"));
+        };
+        let file = |name: &str| self.path(name).display().to_string();
+        set("etcd-servers", &format!("http://{}", self.place.port(1)));
+        set("bind-address", &self.place.address().to_string());
+        set("advertise-address", &self.place.address().to_string());
+        set("secure-port", &self.place.port(0).port().to_string());
+        set("endpoint-reconciler-type", "none");
+        set("cert-dir", &file("generated"));
+        set("client-ca-file", &file("authority.crt"));
+        set("tls-cert-file", &file("authority-apiserver.crt"));
+        set("tls-private-key-file", &file("authority-apiserver.key"));
+        set("token-auth-file", &file("tokens"));
+        set("service-account-issuer", "https://kubernetes.default.svc");
+        // Tokens of service accounts are signed with the same key.
+        set("service-account-key-file", &file("authority-apiserver.crt"));
+        set("service-account-signing-key-file", &file("authority-apiserver.key"));
+        set("service-cluster-ip-range", SERVICES);
+        set("authorization-mode", "Node,RBAC");
+        set("enable-admission-plugins", "NodeRestriction");
+        if !self.has_controllers {
+            // No namespace gets the account that it would give to pods.
+            set("disable-admission-plugins", "ServiceAccount");
+        }
+        set("allow-privileged", "true");
+        self.server.start(&command, || self.admin.kubectl(&["get", "--raw=/readyz"]).map(drop))
+    }
+
+    /// Kills it (SIGKILL): connections break.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run.
+    pub fn kill(&self) -> Result<()> {
+        self.server.kill()
+    }
+
+    /// Asks it to end (SIGTERM), and waits for that: watches are ended before.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run, or does not end.
+    pub fn stop(&self) -> Result<()> {
+        self.server.stop()
+    }
+
+    /// What it printed since it was last started.
+    ///
+    /// # Errors
+    ///
+    /// If its log is gone.
+    pub fn log(&self) -> Result<String> {
+        self.server.log()
+    }
+
+    /// Whoever may do anything.
+    #[must_use]
+    pub fn admin(&self) -> &User {
+        &self.admin
+    }
+
+    /// A service account that is there, with the rights that it has by its roles.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn service_account(&self, namespace: &str, name: &str) -> Result<User> {
+        let token = self.admin.kubectl(&["create", "token", "--namespace", namespace, name])?;
+        let file = format!("{namespace}-{name}");
+        User::new(self.folder.path(), &file, self.place.port(0), token.trim())
+    }
+
+    /// A part of the cluster, with its rights.
+    pub(crate) fn component(&self, role: Role) -> Result<User> {
+        User::new(self.folder.path(), role.token(), self.place.port(0), role.token())
+    }
+
+    /// Where it listens; the ports from 3 on are free.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The program kubectl, for what [`User::kubectl`] cannot do, such as to watch.
+    ///
+    /// # Errors
+    ///
+    /// If it was not built.
+    pub fn kubectl(&self) -> Result<PathBuf> {
+        home::program("kubectl")
+    }
+
+    fn start_etcd(&self) -> Result<()> {
+        let mut command = Command::new(home::program("etcd")?);
+        let [client, peer] = [1, 2].map(|index| format!("http://{}", self.place.port(index)));
+        command.arg("--data-dir").arg(self.path("etcd"));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.arg("--initial-cluster").arg(format!("default={peer}"));
+        // No machine is to lose its power here.
+        command.arg("--unsafe-no-fsync");
+        self.etcd.start(&command, || {
+            let log = self.etcd.log()?;
+            ensure!(log.contains("ready to serve client requests"), "it does not say so yet");
+            Ok(())
+        })
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.server.end_of_log(|line| line.starts_with(['E', 'W', 'F']));
+            eprintln!("--- what the API server warned of last ---\n{said}");
+        }
+    }
+}

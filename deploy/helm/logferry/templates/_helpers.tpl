@@ -1,0 +1,69 @@
+{{/* Names, labels and the image, for the other templates. */}}
+
+{{- define "logferry.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "logferry.fullname" -}}
+{{- $name := include "logferry.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "logferry.selector" -}}
+app.kubernetes.io/name: {{ include "logferry.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "logferry.labels" -}}
+{{ include "logferry.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "logferry.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "logferry.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "logferry.priorityClass" -}}
+{{- if .Values.priorityClass.create -}}
+{{- default (include "logferry.fullname" .) .Values.priorityClass.name -}}
+{{- else -}}
+{{- .Values.priorityClass.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "logferry.image" -}}
+{{- with .Values.image -}}
+{{- $name := ternary (printf "%s/%s" (trimSuffix "/" .registry) .repository) .repository (ne .registry "") -}}
+{{- if .digest -}}
+{{- printf "%s@%s" $name .digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default $.Chart.AppVersion .tag) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* One resource of the agent's configuration: [kind, name, namespace or "", spec]. */}}
+{{- define "logferry.resource" -}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: {{ index . 0 }}
+metadata:
+  name: {{ index . 1 }}
+  {{- with index . 2 }}
+  namespace: {{ . }}
+  {{- end }}
+spec:
+  {{- toYaml (index . 3) | nindent 2 }}
+{{ end }}

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Deploy: what is in deploy/ is what Helm and Kubernetes take. Prints every breach; exit code 1 if any.
+
+The chart is linted strictly and rendered with several values for the oldest and the newest Kubernetes; each object is
+validated strictly against that version's schema, and against what this project promises of it: rights, mounts,
+capabilities. deploy/manifests is what the chart renders by default. Wrong values are refused by the chart's own schema.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+from helm_python import chart as helm
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "deploy/helm/logferry"
+MANIFEST = ROOT / "deploy/manifests/logferry.yaml"
+# The oldest and the newest Kubernetes, as Chart.yaml and docs/KUBERNETES.md say: rules in CEL know quantities since 1.29.
+VERSIONS = ("1.30", "1.37")
+HEADER = """# logferry by plain manifests: kubectl apply --server-side -f deploy/manifests/logferry.yaml
+# Rendered from the Helm chart by scripts/deploy.sh; not to be edited.
+"""
+# Values that the chart's schema has to refuse.
+WRONG_VALUES = (
+    {"imgae": {}},
+    {"image": {"tag": "a b"}},
+    {"image": {"digest": "sha256:1"}},
+    {"image": {"pullPolicy": "Sometimes"}},
+    {"imagePullSecrets": ["registry"]},
+    {"secrets": ["../kafka"]},
+    {"secrets": [{"name": "kafka", "namespace": "bank"}]},
+    {"logs": {"pods": "var/log/pods"}},
+    {"state": {"path": "/var/lib:x"}},
+    {"metrics": {"port": 80}},
+    {"config": {"sinks": {"a b": {}}}},
+    {"config": {"logConfigs": {"web": {}}}},
+    {"priorityClass": {"value": 2000000001}},
+    {"networkPolicy": {"enabled": "yes"}},
+    {"terminationGracePeriodSeconds": "30s"},
+)
+
+problems = []
+
+
+def problem(place, what):
+    problems.append(f"{place}: {what}")
+
+
+def values_of(path):
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def rendered(values, namespace="logferry"):
+    """The objects that the chart makes of values, and their text, in the order of the templates."""
+    files = helm.Chart.load(str(CHART)).render(values=values, name="logferry", namespace=namespace)
+    texts = [text.strip() for name, text in sorted(files.items()) if name.endswith(".yaml")]
+    text = "\n---\n".join(text.removeprefix("---").strip() for text in texts if text) + "\n"
+    return [it for it in yaml.safe_load_all(text) if it], text
+
+
+def check_chart():
+    cases = {"values.yaml": {}} | {path.name: values_of(path) for path in sorted(CHART.glob("ci/*.yaml"))}
+    for name, values in cases.items():
+        for version in VERSIONS:
+            said = helm.lint(str(CHART), values, strict=True, kube_version=version, namespace="logferry")
+            for message in said.get("messages") or []:
+                # 0 and 1 are remarks: without an icon, for one.
+                if message.get("severity", 0) > 1 or said.get("errors"):
+                    problem(name, f"helm lint for {version}: {message}")
+            for message in said.get("errors") or []:
+                problem(name, f"helm lint for {version}: {message}")
+        objects, _ = rendered(values)
+        check_objects(name, objects)
+    for values in WRONG_VALUES:
+        try:
+            helm.Chart.load(str(CHART)).validate_schema(values)
+        except Exception:
+            continue
+        problem("values.schema.json", f"lets in {json.dumps(values)}")
+    return len(cases)
+
+
+def check_objects(place, objects):
+    for it in objects:
+        title = f"{place}: {it.get('kind')} {it.get('metadata', {}).get('name')}"
+        for version in VERSIONS:
+            try:
+                kubernetes_validate.validate(it, version, strict=True)
+            except Exception as error:
+                problem(title, f"for {version}: {error}")
+    check_pod(place, objects)
+    check_rights(place, objects)
+
+
+def check_pod(place, objects):
+    """What is promised of the pod: docs/KUBERNETES.md."""
+    pods = [it["spec"]["template"]["spec"] for it in objects if it["kind"] == "DaemonSet"]
+    if len(pods) != 1:
+        problem(place, f"{len(pods)} DaemonSets")
+        return
+    (pod,) = pods
+    (container,) = pod["containers"]
+    security = container["securityContext"]
+    promises = {
+        "no host network, pid or ipc": not any(pod.get(it) for it in ("hostNetwork", "hostPID", "hostIPC")),
+        "not privileged": security.get("privileged") is False,
+        "no way to more": security.get("allowPrivilegeEscalation") is False,
+        "a root that is read only": security.get("readOnlyRootFilesystem") is True,
+        "one capability": security.get("capabilities") == {"drop": ["ALL"], "add": ["DAC_READ_SEARCH"]},
+        "the runtime's seccomp": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
+        "no environment of services": pod["enableServiceLinks"] is False,
+        "a grace beyond shutdownGrace": pod["terminationGracePeriodSeconds"] > 25,
+    }
+    mounts = {it["name"]: it for it in container["volumeMounts"]}
+    writable = {name for name, it in mounts.items() if not it.get("readOnly")}
+    promises["only the state is written"] = writable == {"state"}
+    promises["every volume is mounted"] = {it["name"] for it in pod["volumes"]} == set(mounts)
+    for promise, holds in promises.items():
+        if not holds:
+            problem(place, f"the pod breaks: {promise}")
+
+
+def check_rights(place, objects):
+    """Nothing is written, no Secret is read, no right is of everything."""
+    for role in (it for it in objects if it["kind"] in {"ClusterRole", "Role"}):
+        for rule in role["rules"]:
+            if not set(rule["verbs"]) <= {"get", "list", "watch"}:
+                problem(place, f"{role['metadata']['name']} may {rule['verbs']}")
+            if {"*", "secrets"} & {*rule["resources"], *rule["apiGroups"]}:
+                problem(place, f"{role['metadata']['name']} may read {rule['resources']}")
+
+
+def check_manifest():
+    _, text = rendered({"namespace": {"create": True}})
+    # The namespace comes before what is in it.
+    first, rest = [], []
+    for part in text.split("\n---\n"):
+        kind = (yaml.safe_load(part) or {}).get("kind")
+        (first if kind in {"Namespace", "CustomResourceDefinition"} else rest).append(part.strip())
+    text = HEADER + "---\n" + "\n---\n".join(first + rest) + "\n"
+    text = text.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl")
+    if "UPDATE_GOLDEN" in os.environ:
+        MANIFEST.write_text(text)
+    if not MANIFEST.is_file() or MANIFEST.read_text() != text:
+        problem(MANIFEST.relative_to(ROOT), "not what the chart renders: UPDATE_GOLDEN=1 scripts/deploy.sh")
+
+
+def check_image():
+    """An image of a small program: all that its manifest names is there, with the sum that it says."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        command = [sys.executable, ROOT / "scripts/image.py", "/bin/true", "example.com/true:1", archive]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        again = Path(folder) / "again.tar"
+        subprocess.run([*command[:-1], again], check=True, stdout=subprocess.DEVNULL)
+        if archive.read_bytes() != again.read_bytes():
+            problem("scripts/image.py", "two images of the same program differ")
+        with tarfile.open(archive) as tar:
+            names = tar.getnames()
+            index = json.load(tar.extractfile("index.json"))
+            manifest = json.load(tar.extractfile(blob(index["manifests"][0])))
+            for part in [manifest["config"], *manifest["layers"]]:
+                if blob(part) not in names:
+                    problem("scripts/image.py", f"{blob(part)} is not in the image")
+            with tarfile.open(fileobj=tar.extractfile(blob(manifest["layers"][0]))) as layer:
+                files = layer.getnames()
+        if "usr/bin/logferry" not in files or not any("libc.so" in it for it in files):
+            problem("scripts/image.py", f"no program or no libc in {files}")
+
+
+def blob(descriptor):
+    return "blobs/" + descriptor["digest"].replace(":", "/")
+
+
+def main():
+    cases = check_chart()
+    check_manifest()
+    check_image()
+    for line in problems:
+        print(f"deploy: {line}", file=sys.stderr)
+    count = f"{len(problems)} problems" if len(problems) != 1 else "1 problem"
+    print(f"deploy: chart with {cases} sets of values for Kubernetes {' and '.join(VERSIONS)}, manifests, image: {count}")
+    return 1 if problems else 0
+
+
+sys.exit(main())
