@@ -52,6 +52,12 @@ pub(crate) struct ConfigPaths {
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) config: ConfigPaths,
+    /// Also take resources from the cluster that this runs in, as the pod's service account
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// Also take resources from the cluster of a kubeconfig's current context
+    #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Print a line of progress to standard error every second
     #[arg(long)]
     pub(crate) progress: bool,

@@ -6,7 +6,9 @@ use clap::Parser;
 
 mod allocator;
 mod cli;
+mod cluster;
 mod command;
+mod configuration;
 mod exit;
 mod memory_plan;
 mod metrics;

@@ -12,8 +12,9 @@ use crd::{
     TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
+use kube_watch::Pods;
 use pipeline::budgets::BudgetSpec;
-use pipeline::discovery::{FileSelection, NameFilter, PodSelection, Rule, Selection, TenantMap};
+use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
 use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
@@ -35,6 +36,7 @@ mod credentials;
 mod kafka;
 mod limits;
 mod owed;
+mod pods;
 mod spool;
 mod unbuilt;
 #[cfg(test)]
@@ -43,7 +45,9 @@ mod worlds;
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
+pub(crate) use pods::{Awaited, awaits};
 use spool::{OpenSpool, Spools};
+pub(crate) use unbuilt::refuse_config;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -73,10 +77,11 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
     MemoryPlan::of(settings)
 }
 
-/// Opens the sinks and resolves everything else.
+/// Opens the sinks and resolves everything else. `watched` is what an API server says of pods.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
+    watched: Option<&Arc<Pods>>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
@@ -121,7 +126,7 @@ pub(crate) fn resolve(
         rules: settings
             .log_configs
             .iter()
-            .map(|it| rule(it, settings, &absent))
+            .map(|it| rule(it, settings, &absent, watched))
             .collect::<Result<_, _>>()?,
         place: place::of(agent),
         sinks,
@@ -160,23 +165,15 @@ fn rule(
     config: &LogConfigSettings,
     settings: &Settings,
     absent: &[Absent],
+    watched: Option<&Arc<Pods>>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
     let sink = sink.with_context(|| format!("LogConfig {name}: no sink {}", config.sink))?;
     let linger = settings.sinks[sink].batch.linger;
-    let filter = |it: &crd::Selector| NameFilter {
-        include: it.include.set().clone(),
-        exclude: it.exclude.set().clone(),
-    };
     let (selection, skip, is_files) = match &config.source {
         SourceSettings::Containers(it) => {
-            let selection = PodSelection {
-                root: it.root.clone(),
-                namespaces: filter(&it.namespaces),
-                pods: filter(&it.pods),
-                containers: filter(&it.containers),
-            };
+            let selection = pods::selection(it, &settings.agent, watched);
             let skip = match (it.stdout, it.stderr) {
                 (true, false) => RecordFlags::STDERR,
                 (false, true) => RecordFlags::STDOUT,

@@ -1,8 +1,10 @@
 //! Status: what the web server may know of the running agent. Written by the supervisor.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::Clock;
+use kube_watch::{Kind, WatchMeter};
 use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
@@ -17,6 +19,8 @@ const SCAN_AGE_MAX_NS: u64 = 3 * SCAN_PAUSE_MAX_NS;
 pub(crate) struct Status {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) meter: Arc<Meter>,
+    /// How the watches of the API server fare; none without a cluster.
+    pub(crate) watches: Vec<(Kind, Arc<WatchMeter>)>,
     now: Mutex<Now>,
 }
 
@@ -35,6 +39,8 @@ pub(crate) struct Now {
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+    /// How many resources of the cluster are not in force as they are written.
+    pub(crate) refused_resources: BTreeMap<Kind, u64>,
     pub(crate) reloads: u64,
     pub(crate) reload_failures: u64,
     pub(crate) restarts: u64,
@@ -50,8 +56,12 @@ impl Now {
 }
 
 impl Status {
-    pub(crate) fn new(clock: Arc<dyn Clock>, meter: Arc<Meter>) -> Status {
-        Status { clock, meter, now: Mutex::default() }
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+        watches: Vec<(Kind, Arc<WatchMeter>)>,
+    ) -> Status {
+        Status { clock, meter, watches, now: Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> MutexGuard<'_, Now> {

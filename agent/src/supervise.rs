@@ -6,7 +6,7 @@
 //! the queue holds. So a reload can lose or double nothing that a restart cannot.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use sink::kafka::KafkaError;
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
+use crate::cluster;
+use crate::configuration::Configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::metrics::{self, Latency};
 use crate::status::Status;
@@ -29,6 +31,7 @@ mod absent;
 mod credentials;
 mod last_resort;
 mod progress;
+mod reload;
 mod signals;
 mod trial;
 mod watch_files;
@@ -58,7 +61,8 @@ pub(crate) fn start_log(settings: LogSettings) {
         LogLevel::Trace => "trace",
     };
     let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
+        // What the client of the API server calls errors is tried again, and said once by us.
+        .with_env_filter(EnvFilter::new(format!("{level},kube_client=off")))
         .with_writer(std::io::stderr)
         .with_ansi(false);
     match settings.format {
@@ -71,7 +75,7 @@ pub(crate) fn start_log(settings: LogSettings) {
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     settings: Settings,
-    paths: Vec<PathBuf>,
+    configuration: Configuration,
     /// Of what is in force, or was refused.
     fingerprint: Fingerprint,
     /// Of a change, as the look before saw it.
@@ -94,28 +98,32 @@ impl Supervisor {
     /// # Errors
     /// If state or queue cannot be used.
     pub(crate) fn start(
-        settings: Settings,
-        paths: Vec<PathBuf>,
+        mut configuration: Configuration,
         clock: Arc<dyn Clock>,
         with_progress: bool,
     ) -> Result<Supervisor, Failure> {
         let prometheus = metrics::install()?;
+        // Before it is read: a change meanwhile is seen afterwards.
+        let fingerprint = Fingerprint::of(configuration.paths());
+        let settings = configuration
+            .load()
+            .map_err(|problems| Failure::usage(anyhow::anyhow!("{problems}")))?;
         let meter = Arc::new(Meter::default());
         let observe: Arc<dyn Observe> = Arc::new(Latency::new());
         let world = World { clock: Arc::clone(&clock), meter: Arc::clone(&meter), observe };
-        let fingerprint = Fingerprint::of(&paths);
         let credentials = CredentialWatch::read(&settings).map_err(Failure::unusable)?;
+        let watches = configuration.cluster().map(|it| it.watched().meters()).unwrap_or_default();
         let grace = Grace::new(settings.agent.shutdown_grace);
         grace.watch().map_err(Failure::unusable)?;
         let progress = with_progress.then(|| Progress::new(clock.monotonic_ns()));
         let mut supervisor = Supervisor {
             settings,
-            paths,
+            configuration,
             fingerprint,
             seen_fingerprint: None,
             credentials,
             absent: AbsentSinks::none(),
-            status: Arc::new(Status::new(clock, meter)),
+            status: Arc::new(Status::new(clock, meter, watches)),
             world,
             prometheus,
             plane: None,
@@ -124,6 +132,7 @@ impl Supervisor {
             progress,
             grace,
         };
+        supervisor.tell_refused();
         match supervisor.start_plane() {
             Ok(()) => {}
             // Brokers that are away come back.
@@ -150,11 +159,17 @@ impl Supervisor {
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut number = 0;
+        let watched = self.configuration.cluster().map(cluster::Cluster::watched);
+        let mut changed = pin!(cluster::wait_changed(watched.clone()));
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => self.reload_now(),
+                () = &mut changed => {
+                    self.reload();
+                    changed.set(cluster::wait_changed(watched.clone()));
+                }
                 _ = looks.tick() => {
                     number += 1;
                     self.look(number);
@@ -166,7 +181,7 @@ impl Supervisor {
 
     fn look(&mut self, number: u64) {
         self.watch_plane();
-        self.reload_if_changed();
+        self.reload_if_files_changed();
         self.take_new_credentials();
         self.take_absent_sinks();
         if let Some(progress) = &mut self.progress {
@@ -178,9 +193,15 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
+        let pods = self.configuration.cluster().map(|it| it.watched().pods());
+        let credentials = self.credentials.in_force();
         let resolved =
-            plan::resolve(&self.settings, self.credentials.in_force(), &self.world.clock)?;
+            plan::resolve(&self.settings, credentials, pods.as_ref(), &self.world.clock)?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
+        if let Some(pods) = pods {
+            let discovery = plane.discovery_waker();
+            pods.listen(move || discovery.unpark());
+        }
         for damage in &plane.damage {
             tracing::error!(%damage, "checkpoint");
         }
@@ -244,89 +265,6 @@ impl Supervisor {
         let pause_ns = u64::try_from(self.restart_pause.as_nanos()).unwrap_or(u64::MAX);
         self.restart_at_ns = now_ns + pause_ns;
         self.restart_pause = (self.restart_pause * 2).min(RESTART_MAX);
-    }
-
-    /// Somebody says that the configuration is written: no second look is needed.
-    fn reload_now(&mut self) {
-        tracing::info!("hangup: looking at the configuration");
-        self.seen_fingerprint = Some(Fingerprint::of(&self.paths));
-        self.reload_if_changed();
-    }
-
-    /// Puts a changed configuration in force; a bad one is said and left.
-    fn reload_if_changed(&mut self) {
-        let fingerprint = Fingerprint::of(&self.paths);
-        if fingerprint == self.fingerprint {
-            return;
-        }
-        // A change that is still being written is looked at again.
-        if self.seen_fingerprint.as_ref() != Some(&fingerprint) {
-            self.seen_fingerprint = Some(fingerprint);
-            return;
-        }
-        self.fingerprint = fingerprint;
-        let settings = match crd::load(&self.paths) {
-            Ok(settings) => settings,
-            Err(problems) => {
-                tracing::error!(
-                    "configuration refused; the last good one stays in force:\n{problems}"
-                );
-                let mut now = self.status.now();
-                now.reload_failures += 1;
-                now.config_problem = Some(problems.to_string());
-                return;
-            }
-        };
-        if settings.sinks.is_empty() && !self.settings.sinks.is_empty() {
-            let problem = "nothing is left of it: no LogSink; the last good one stays in force";
-            tracing::error!(problem, "configuration refused");
-            let mut now = self.status.now();
-            now.reload_failures += 1;
-            now.config_problem = Some(problem.to_owned());
-            return;
-        }
-        self.status.now().config_problem = None;
-        if settings == self.settings {
-            return;
-        }
-        if settings.agent.listen != self.settings.agent.listen {
-            tracing::warn!("a changed `listen` takes effect at the next start of the process");
-        }
-        let credentials = match CredentialWatch::read(&settings) {
-            Ok(credentials) => credentials,
-            Err(error) => return self.refuse_changed(&error),
-        };
-        if let Err(error) = plan::check(&settings) {
-            return self.refuse_changed(&error);
-        }
-        tracing::info!("configuration changed; putting it in force");
-        self.stop_plane();
-        let last_good = std::mem::replace(&mut self.settings, settings);
-        let last_credentials = std::mem::replace(&mut self.credentials, credentials);
-        if let Err(error) = self.start_plane() {
-            self.refuse_changed(&error);
-            self.settings = last_good;
-            self.credentials = last_credentials;
-            self.restart_at_ns = 0;
-            return;
-        }
-        self.grace.set(self.settings.agent.shutdown_grace);
-        self.restart_pause = RESTART_FIRST;
-        let mut now = self.status.now();
-        now.reloads += 1;
-        now.credentials_problem = None;
-    }
-
-    /// Says that a good configuration cannot be run.
-    fn refuse_changed(&self, error: &anyhow::Error) {
-        let problem = format!("{error:#}");
-        tracing::error!(
-            problem,
-            "the changed configuration does not start; the last stays in force"
-        );
-        let mut now = self.status.now();
-        now.reload_failures += 1;
-        now.config_problem = Some(problem);
     }
 
     /// Starts the data plane anew with a sink that was absent.

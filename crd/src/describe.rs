@@ -74,6 +74,7 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
         listen: Some(agent.listen.to_string()),
         node_name: agent.node_name.clone(),
         cluster_name: agent.cluster_name.clone(),
+        pod_labels: (!agent.pod_labels.is_empty()).then(|| agent.pod_labels.clone()),
         host_name: agent.host_name.clone(),
         memory: agent.memory_bytes.map(size),
         readers: Some(count(agent.readers)),

@@ -44,6 +44,10 @@ pub const SHUTDOWN_GRACE: Range<Period> = Range::new(Period::secs(1), Period::se
 pub const CHECKPOINT_INTERVAL: Range<Period> = Range::new(Period::ms(50), Period::secs(10));
 /// Agent `scanInterval`: a scan must end before the next begins.
 pub const SCAN_INTERVAL: Range<Period> = Range::new(Period::ms(100), Period::secs(300));
+/// Agent `podLabels`: each is written once per section of each of the pod's containers.
+pub const POD_LABELS_MAX: usize = 16;
+/// Longest key of a label, by the rules of Kubernetes: a DNS name of 253 bytes, a slash and 63 more.
+pub const LABEL_KEY_BYTES_MAX: usize = 317;
 /// Agent `openFilesMax`: up to the kernel's default `nr_open`.
 pub const OPEN_FILES_MAX: Range<u32> = Range::new(16, 1_048_576);
 /// Agent `spool.bytes`: from a few chunks to what one host has.

@@ -7,15 +7,17 @@ use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crd::{LogConfigSettings, Settings, SourceSettings};
+use crd::{LogConfigSettings, Problems, Settings, SourceSettings};
+use kube_watch::{Pod, State};
 use pipeline::discovery::PodPath;
 use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
 
 use super::load;
 use crate::cli::{ExplainOptions, Output};
-use crate::exit::{Exit, Outcome};
-use crate::plan;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::plan::{self, Awaited};
+use crate::{cluster, configuration};
 
 /// How long the agent may take to answer, in seconds.
 const ANSWER_SECONDS: u64 = 5;
@@ -34,10 +36,10 @@ enum Subject<'a> {
 }
 
 pub(crate) fn run(options: &ExplainOptions) -> Outcome {
-    let settings = load(&options.config.paths)?;
+    let (settings, pods) = load_with_cluster(&options.config.paths)?;
     let subject = subject(&options.what);
     let verdicts: Vec<Verdict> =
-        settings.log_configs.iter().map(|it| verdict(it, &settings, &subject)).collect();
+        settings.log_configs.iter().map(|it| verdict(it, &settings, &pods, &subject)).collect();
     let running = ask(&settings);
     let sources: Vec<Value> = match &running {
         Ok(sources) => sources.iter().filter(|it| concerns(it, &subject)).cloned().collect(),
@@ -109,7 +111,12 @@ impl Verdict {
     }
 }
 
-fn verdict(config: &LogConfigSettings, settings: &Settings, subject: &Subject<'_>) -> Verdict {
+fn verdict(
+    config: &LogConfigSettings,
+    settings: &Settings,
+    pods: &[Pod],
+    subject: &Subject<'_>,
+) -> Verdict {
     let denial = |namespace: &str| plan::tenants(config, settings).of_namespace(namespace).err();
     let (is_selected, why) = match (&config.source, subject) {
         (SourceSettings::Files(files), Subject::Path(path)) => {
@@ -137,7 +144,10 @@ fn verdict(config: &LogConfigSettings, settings: &Settings, subject: &Subject<'_
                 format!("not NAMESPACE_POD_UID/CONTAINER/N.log below {}", it.root.display()),
             ),
             Some((pod, container)) => {
-                let why = names(it, &pod.namespace, &pod.pod, Some(&container));
+                let mut why = names(it, &pod.namespace, &pod.pod, Some(&container));
+                if why.0 {
+                    why = facts(it, pods, &pod).map_or(why, |why| (false, why));
+                }
                 match denial(&pod.namespace) {
                     _ if !why.0 => why,
                     Some(denial) => (false, denial.to_string()),
@@ -154,6 +164,31 @@ fn verdict(config: &LogConfigSettings, settings: &Settings, subject: &Subject<'_
         }
     };
     Verdict { config: config.name.to_string(), is_selected, why }
+}
+
+/// Why the pod is not selected, or not yet, by what the API server says of it.
+fn facts(containers: &crd::ContainersSettings, pods: &[Pod], pod: &PodPath) -> Option<String> {
+    match plan::awaits(containers, pods, pod) {
+        Awaited::Selected => None,
+        Awaited::NotSelected => Some("the pod has other labels, or another owner".to_owned()),
+        Awaited::Unknown => Some(
+            "waits for what the API server says of the pod: see logferry_kube_failing_seconds"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The configuration; and where the agent runs in a cluster, what of it counts there, and the node's pods.
+fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Vec<Pod>), Failure> {
+    let settings = load(paths)?;
+    let path = configuration::state_path(&settings.agent.state_directory);
+    let state = State::load(&path)
+        .map_err(|error| Failure::unusable(anyhow::anyhow!("{}: {error}", path.display())))?;
+    let Some(state) = state else { return Ok((settings, Vec::new())) };
+    let pods = state.pods.clone();
+    let wrong = |problems: Problems| Failure::usage(anyhow::anyhow!("{problems}"));
+    let files = crd::read(paths).map_err(wrong)?;
+    Ok((cluster::resolve_state(files, state).map_err(wrong)?, pods))
 }
 
 /// What becomes of a file that is selected: looked at and opened as the agent does.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crd::SinkTarget;
+use crd::{Settings, SinkTarget};
 use flow::SystemClock;
+use kube_watch::{Access, ClusterOptions, StartError, Timing};
 
 use super::load;
 use crate::cli::RunOptions;
+use crate::cluster::{self, Cluster};
+use crate::configuration::{Configuration, state_path};
 use crate::exit::{Failure, Outcome};
 use crate::supervise::{Signals, Supervisor};
 use crate::{allocator, place, supervise};
@@ -28,8 +31,33 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
         let has_kafka = settings.sinks.iter().any(|it| matches!(it.target, SinkTarget::Kafka(_)));
         allocator::give_back_what_is_freed(has_kafka);
         place::raise_open_files();
-        let clock = Arc::new(SystemClock);
-        let supervisor = Supervisor::start(settings, paths, clock, options.progress)?;
+        let cluster = start_cluster(options, &settings)?;
+        if let Some(cluster) = &cluster {
+            cluster::wait_known(&cluster.watched()).await;
+        }
+        let configuration = Configuration::new(paths, cluster);
+        let supervisor = Supervisor::start(configuration, Arc::new(SystemClock), options.progress)?;
         supervisor.run(signals).await
     })
+}
+
+/// Begins to watch the cluster, if there is to be one.
+fn start_cluster(options: &RunOptions, settings: &Settings) -> Result<Option<Cluster>, Failure> {
+    let access = match &options.kubeconfig {
+        Some(path) => Access::Kubeconfig(path.clone()),
+        None if options.kubernetes => Access::InCluster,
+        None => return Ok(None),
+    };
+    let watched = kube_watch::Cluster::start(ClusterOptions {
+        access,
+        node_name: place::of(&settings.agent).node,
+        state_path: state_path(&settings.agent.state_directory),
+        timing: Timing::default(),
+        clock: Arc::new(SystemClock),
+    });
+    match watched {
+        Ok(watched) => Ok(Some(Cluster::new(watched))),
+        Err(error @ StartError::Thread(_)) => Err(Failure::unusable(error)),
+        Err(error) => Err(Failure::usage(error)),
+    }
 }

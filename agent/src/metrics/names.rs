@@ -70,6 +70,13 @@ pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total
 pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
 pub(crate) const SPOOL_RELEASED_BYTES: &str = "logferry_spool_released_bytes_total";
 pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
+pub(crate) const KUBE_WATCH_OPEN: &str = "logferry_kube_watch_open";
+pub(crate) const KUBE_OBJECTS: &str = "logferry_kube_objects";
+pub(crate) const KUBE_LISTS: &str = "logferry_kube_lists_total";
+pub(crate) const KUBE_FAILURES: &str = "logferry_kube_failures_total";
+pub(crate) const KUBE_SILENT_SECONDS: &str = "logferry_kube_silent_seconds";
+pub(crate) const KUBE_FAILING_SECONDS: &str = "logferry_kube_failing_seconds";
+pub(crate) const RESOURCES_REFUSED: &str = "logferry_resources_refused";
 pub(crate) const RELOADS: &str = "logferry_config_reloads_total";
 pub(crate) const RELOAD_FAILURES: &str = "logferry_config_reload_failures_total";
 pub(crate) const CONFIG_BAD: &str = "logferry_config_bad";
@@ -86,7 +93,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 57] = [
+pub(crate) const ALL: [Metric; 64] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -201,6 +208,25 @@ pub(crate) const ALL: [Metric; 57] = [
         WATCH_OVERFLOWS,
         "",
         "times that the watch lost events, and everything was looked at instead",
+    ),
+    gauge(KUBE_WATCH_OPEN, "kind", "1 while the API server is watched for objects of the kind"),
+    gauge(KUBE_OBJECTS, "kind", "objects that the API server has: of pods those of this node"),
+    counter(
+        KUBE_LISTS,
+        "kind",
+        "times that all objects were listed: once, and again when too much was missed",
+    ),
+    counter(KUBE_FAILURES, "kind", "lists and watches of the API server that failed"),
+    gauge(KUBE_SILENT_SECONDS, "kind", "since when the API server says nothing of the kind"),
+    gauge(
+        KUBE_FAILING_SECONDS,
+        "kind",
+        "how long the API server cannot be asked; what it said last stays in force: should alert after hours",
+    ),
+    gauge(
+        RESOURCES_REFUSED,
+        "kind",
+        "resources that are left out, or in force as they were when they were good last; see the log",
     ),
     counter(RELOADS, "", "changes of the configuration put in force"),
     counter(RELOAD_FAILURES, "", "changes of the configuration that were refused"),

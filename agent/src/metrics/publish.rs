@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use flow::GapReason;
+use kube_watch::Kind;
 use metrics::{counter, gauge};
 use pipeline::meter::{Meter, TenantMeter};
 
@@ -24,7 +25,30 @@ pub(crate) fn all(status: &Status) {
     sinks(&status.meter);
     plane(&status.meter, now_ns);
     reporter(status, now_ns);
+    cluster(status, now_ns);
     agent(status);
+}
+
+/// What is known of the API server; nothing without a cluster.
+fn cluster(status: &Status, now_ns: u64) {
+    let refused = status.now().refused_resources.clone();
+    for (kind, meter) in &status.watches {
+        let labels = [("kind", kind.name())];
+        gauge!(names::KUBE_WATCH_OPEN, &labels).set(if meter.is_open() { 1.0 } else { 0.0 });
+        gauge!(names::KUBE_OBJECTS, &labels).set(meter.objects() as f64);
+        counter!(names::KUBE_LISTS, &labels).absolute(meter.lists());
+        counter!(names::KUBE_FAILURES, &labels).absolute(meter.failures());
+        if let Some(heard_ns) = meter.heard_ns() {
+            let silent_ns = now_ns.saturating_sub(heard_ns);
+            gauge!(names::KUBE_SILENT_SECONDS, &labels).set(silent_ns as f64 / 1e9);
+        }
+        let failing_ns = meter.failing_since_ns().map_or(0, |since| now_ns.saturating_sub(since));
+        gauge!(names::KUBE_FAILING_SECONDS, &labels).set(failing_ns as f64 / 1e9);
+        if *kind != Kind::Pods {
+            let count = refused.get(kind).copied().unwrap_or(0);
+            gauge!(names::RESOURCES_REFUSED, &labels).set(count as f64);
+        }
+    }
 }
 
 /// What only the running data plane knows.

@@ -1,6 +1,6 @@
 //! Unbuilt: what can be written and is not built yet. Whoever builds something takes its line out.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use crd::{LogConfigSettings, Settings, SourceSettings};
 
 use super::kafka;
@@ -11,23 +11,27 @@ pub(super) fn refuse(settings: &Settings) -> anyhow::Result<()> {
         kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
     }
     for config in &settings.log_configs {
-        for (field, is_written) in fields_of_config(config) {
-            ensure!(!is_written, "LogConfig {}: {field}: not built yet; remove it", config.name);
+        if let Some(why) = refuse_config(config) {
+            bail!("LogConfig {}: {why}", config.name);
         }
     }
     Ok(())
 }
 
-/// Fields of a LogConfig, and whether they say anything. What selects by more than names needs the Kubernetes API,
-/// and files inside of containers the container runtime.
+/// Why a LogConfig cannot be used yet, if it cannot.
+pub(crate) fn refuse_config(config: &LogConfigSettings) -> Option<String> {
+    let written = fields_of_config(config).into_iter().find(|(_, is_written)| *is_written);
+    written.map(|(field, _)| format!("{field}: not built yet; remove it"))
+}
+
+/// Fields of a LogConfig, and whether they say anything. Some of what selects by more than names needs more of the
+/// Kubernetes API, and files inside of containers the container runtime.
 fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
     let mut fields = vec![("sampling", config.sampling_one_in.is_some())];
     if let SourceSettings::Containers(it) = &config.source {
         let has_pattern = |it: &crd::Selector| it.pattern.is_some();
         fields.extend([
             ("source.containers.namespaceSelector", it.namespace_selector.is_some()),
-            ("source.containers.podSelector", it.pod_selector.is_some()),
-            ("source.containers.owner", it.owner.is_some()),
             ("source.containers.env", it.env.is_some()),
             ("source.containers.files", it.files.is_some()),
             ("source.containers.namespaces.pattern", has_pattern(&it.namespaces)),
@@ -61,8 +65,6 @@ mod tests {
         assert!(refused.starts_with("LogConfig it: sampling:"), "{refused}");
         let selections = [
             ("namespaceSelector", "{}"),
-            ("podSelector", "{}"),
-            ("owner", "{kind: Job}"),
             ("env", "{include: [{name: A}]}"),
             ("files", "{include: [/a]}"),
             ("pods", "{pattern: a}"),
@@ -80,6 +82,7 @@ mod tests {
                 "weight: 99, pinnedBytes: 0, inFlightBytes: 1MiB, openFiles: 9, limits: {recordsPerSecond: 1}",
             ),
             ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
+            ("LogConfig", "source: {containers: {podSelector: {}, owner: {kind: Job}}}"),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
         }

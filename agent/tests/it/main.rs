@@ -40,6 +40,9 @@ mod state;
 mod store;
 mod unreadable;
 
+// What a cluster says.
+mod cluster;
+
 // What people and machines ask it.
 mod audit;
 mod configuration;

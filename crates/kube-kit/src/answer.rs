@@ -56,7 +56,7 @@ pub(crate) fn watch(to: &mut TcpStream, request: &Request, shared: &Shared) -> i
         for event in &news {
             http::chunk(to, event)?;
         }
-        if news.is_empty() && control.has_bookmarks {
+        if news.is_empty() {
             let metadata = json!({"resourceVersion": now.to_string()});
             let object = json!({"kind": "x", "apiVersion": "v1", "metadata": metadata});
             http::chunk(to, &json!({"type": "BOOKMARK", "object": object}))?;

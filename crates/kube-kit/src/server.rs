@@ -19,7 +19,6 @@ pub(crate) struct Control {
     pub(crate) is_down: bool,
     /// Open watches say nothing, and stay open.
     pub(crate) is_silent: bool,
-    pub(crate) has_bookmarks: bool,
     /// How long a list takes.
     pub(crate) slow_lists: Duration,
     /// Kinds that it does not know.
@@ -57,7 +56,6 @@ impl ApiServer {
         let control = Control {
             is_down: false,
             is_silent: false,
-            has_bookmarks: true,
             slow_lists: Duration::ZERO,
             unknown: BTreeSet::new(),
             generation: 0,
@@ -111,11 +109,6 @@ impl ApiServer {
         self.change(|it| it.is_silent = is_silent);
     }
 
-    /// Sends bookmarks to idle watches, or none.
-    pub fn set_bookmarks(&self, has_bookmarks: bool) {
-        self.change(|it| it.has_bookmarks = has_bookmarks);
-    }
-
     /// Takes so long for each page of a list.
     pub fn set_slow_lists(&self, pause: Duration) {
         self.change(|it| it.slow_lists = pause);
@@ -143,12 +136,6 @@ impl ApiServer {
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The version of the last change.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.shared.store().version()
     }
 
     fn change(&self, change: impl FnOnce(&mut Control)) {

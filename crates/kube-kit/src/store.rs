@@ -28,10 +28,6 @@ pub(crate) struct Page {
 }
 
 impl Store {
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
     /// Creates or replaces an object.
     pub(crate) fn apply(&mut self, plural: &str, mut object: Value) {
         self.version += 1;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -128,11 +129,17 @@ impl Cluster {
             unsaved: Notify::new(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(options.access.client())?;
         let (stop, stopped) = oneshot::channel();
+        let (begun, begins) = sync_channel(1);
         let on_thread = Arc::clone(&shared);
         let body = move || {
             runtime.block_on(async {
+                // The client lives on the runtime that made it, and whoever starts may have another.
+                let client = match options.access.client().await {
+                    Ok(client) => client,
+                    Err(error) => return drop(begun.send(Err(error))),
+                };
+                drop(begun.send(Ok(())));
                 spawn_watches(&on_thread, &client, &options);
                 tokio::select! {
                     () = save(&on_thread, options.state_path) => {}
@@ -141,6 +148,7 @@ impl Cluster {
             });
         };
         let thread = std::thread::Builder::new().name("lf-kube".to_owned()).spawn(body)?;
+        begins.recv().map_err(io::Error::other)??;
         Ok(Cluster { shared, thread: Some(thread), stop: Some(stop) })
     }
 

@@ -4,6 +4,7 @@
 //! never is.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -40,13 +41,15 @@ pub struct Owner {
     pub name: String,
 }
 
-/// Told of pods that are new, or whose facts changed.
-type Listener = Arc<dyn Fn(&Pod) + Send + Sync>;
+/// Told when anything of any pod is new.
+type Listener = Arc<dyn Fn() + Send + Sync>;
 
 /// All pods of the node, and those that have ended of late.
 #[derive(Default)]
 pub struct Pods {
     by_uid: RwLock<HashMap<String, Arc<Pod>>>,
+    /// Raised after each change.
+    version: AtomicU64,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -60,7 +63,7 @@ impl Pods {
     /// Those known from before; whatever the API server says of one of them counts more.
     pub(crate) fn restored(pods: Vec<Pod>) -> Pods {
         let by_uid = pods.into_iter().map(|it| (it.uid.clone(), Arc::new(it))).collect();
-        Pods { by_uid: RwLock::new(by_uid), listener: Mutex::default() }
+        Pods { by_uid: RwLock::new(by_uid), ..Pods::default() }
     }
 
     /// The pod of that uid.
@@ -75,9 +78,15 @@ impl Pods {
         self.by_uid().values().map(|it| it.namespace.clone()).collect()
     }
 
-    /// Calls `listener` with each pod that is new or has changed, from now on; on the thread of the watch,
-    /// so that it must not wait for anything.
-    pub fn listen(&self, listener: impl Fn(&Pod) + Send + Sync + 'static) {
+    /// Another number whenever a pod is new or has changed.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Calls `listener`, and none from before, whenever a pod is new or has changed; on the thread of the
+    /// watch, so that it must not wait for anything.
+    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
         *self.listener() = Some(Arc::new(listener));
     }
 
@@ -102,12 +111,13 @@ impl Pods {
         }
         let pod = Arc::new(pod);
         let mut by_uid = self.by_uid.write().unwrap_or_else(PoisonError::into_inner);
-        by_uid.insert(pod.uid.clone(), Arc::clone(&pod));
+        by_uid.insert(pod.uid.clone(), pod);
         drop(by_uid);
+        self.version.fetch_add(1, Ordering::Release);
         // Not called under the lock: it may ask for others.
         let listener = self.listener().clone();
         if let Some(listener) = listener {
-            listener(&pod);
+            listener();
         }
         true
     }
@@ -307,7 +317,10 @@ mod tests {
         let (pods, mut copy) = copy();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
-        pods.listen(move |pod| hears.lock().unwrap().push(pod.labels["app"].clone()));
+        let seen = Arc::clone(&pods);
+        pods.listen(move || {
+            hears.lock().unwrap().push(seen.get("one").unwrap().labels["app"].clone())
+        });
         copy.put(pod("one", "a"));
         copy.put(pod("one", "a"));
         copy.put(pod("one", "b"));

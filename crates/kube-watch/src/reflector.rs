@@ -152,7 +152,7 @@ impl<C: Copy> Reflector<C> {
         let events = match tokio::time::timeout(ANSWER_TIMEOUT, opening).await {
             Ok(Ok(events)) => events,
             Ok(Err(kube::Error::Api(status))) if is_gone(&status) => return End::Gone,
-            Ok(Err(error)) => return failed(error.to_string()),
+            Ok(Err(error)) => return failed(text_of(&error)),
             Err(_) => return failed("no answer to a watch".to_owned()),
         };
         self.meter.open(true);
@@ -165,7 +165,7 @@ impl<C: Copy> Reflector<C> {
                 Ok(Ok(Some(event))) => event,
                 Ok(Ok(None)) => return End::Closed { was_heard },
                 Ok(Err(kube::Error::Api(status))) if is_gone(&status) => return End::Gone,
-                Ok(Err(error)) => return End::Failed { why: error.to_string(), was_heard },
+                Ok(Err(error)) => return End::Failed { why: text_of(&error), was_heard },
                 Err(_) => {
                     let seconds = self.timing.silence_max.as_secs();
                     let why = format!("a watch was silent for {seconds} s");
@@ -212,6 +212,14 @@ impl<C: Copy> Reflector<C> {
             let kind = self.kind.plural();
             tracing::warn!(kind, why, "the API server does not tell; what it said last stays true");
         }
+    }
+}
+
+/// What the server said, without how it is written in Rust.
+fn text_of(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -34,7 +34,7 @@ mod walk;
 
 pub use files::FileSelection;
 use outlet::Outlet;
-pub use pods::{NameFilter, PodPath, PodSelection};
+pub use pods::{NameFilter, PodFacts, PodPath, PodSelection};
 pub use tenants::{Denial, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
@@ -91,6 +91,14 @@ impl Selection {
         match self {
             Selection::Pods(pods) => vec![pods.root.clone()],
             Selection::Files(files) => files.roots(),
+        }
+    }
+
+    /// Which facts decide; another number when they changed.
+    fn facts_version(&self) -> u64 {
+        match self {
+            Selection::Pods(pods) => pods.facts.as_ref().map_or(0, |it| it.version()),
+            Selection::Files(_) => 0,
         }
     }
 
@@ -234,6 +242,7 @@ impl Discovery {
         }
         let asked = self.take_asks();
         self.hear(&changes, &asked);
+        self.walk(Walk::heed_facts);
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
             let end_ns = self.outlet.clock.monotonic_ns();

@@ -208,6 +208,12 @@ impl DataPlane {
         Reporter::new(self.readers.clone(), self.discovery.clone(), Arc::clone(&self.flags), shared)
     }
 
+    /// Wakes discovery, when something is known that it was not told by the file system.
+    #[must_use]
+    pub fn discovery_waker(&self) -> Unparker {
+        self.discovery.unparker.clone()
+    }
+
     /// Stops reading, ships what was read, stores the checkpoint; gives up at the deadline.
     ///
     /// Giving up loses nothing: what is not acknowledged is read again.

@@ -63,6 +63,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         listen,
         node_name: check.label("spec.nodeName", spec.node_name),
         cluster_name: check.label("spec.clusterName", spec.cluster_name),
+        pod_labels: pod_labels(spec.pod_labels.unwrap_or_default(), check),
         host_name: check.label("spec.hostName", spec.host_name),
         memory_bytes: memory,
         readers,
@@ -87,6 +88,7 @@ pub(super) fn of_defaults() -> AgentSettings {
         listen: default_listen(),
         node_name: None,
         cluster_name: None,
+        pod_labels: Vec::new(),
         host_name: None,
         memory_bytes: None,
         readers: defaults::READERS as usize,
@@ -130,6 +132,27 @@ fn spool(spec: SpoolSpec, state_directory: &Path, check: &mut Check<'_>) -> Spoo
         bytes_per_tenant_max: per_tenant.0,
         drain_bytes_per_second: drain.0,
     }
+}
+
+/// Keys of labels; those that can be none are complained about.
+fn pod_labels(mut keys: Vec<String>, check: &mut Check<'_>) -> Vec<String> {
+    let path = "spec.podLabels";
+    if keys.len() > limits::POD_LABELS_MAX {
+        let cure = format!("write at most {}", limits::POD_LABELS_MAX);
+        check.error(path, &format!("{} labels", keys.len()), &cure);
+        return Vec::new();
+    }
+    let is_allowed = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.' | '/');
+    for (index, key) in keys.iter().enumerate() {
+        let is_long = key.len() > limits::LABEL_KEY_BYTES_MAX;
+        if key.is_empty() || is_long || !key.chars().all(is_allowed) {
+            let cure = "write one such as app or app.kubernetes.io/name";
+            check.error(&format!("{path}[{index}]"), "not a label", cure);
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 fn log(spec: LogSpec) -> LogSettings {

@@ -20,6 +20,8 @@ pub struct AgentSettings {
     pub node_name: Option<String>,
     /// Name of the cluster, if written.
     pub cluster_name: Option<String>,
+    /// Labels of pods that their records bear, where an API server tells them; sorted, each there once.
+    pub pod_labels: Vec<String>,
     /// Name of the host, if written.
     pub host_name: Option<String>,
     /// All memory of the agent, in bytes; `None` if the agent is to find out how much it may have.

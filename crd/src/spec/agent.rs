@@ -24,6 +24,9 @@ pub struct AgentSpec {
     /// Name of the cluster, for the records and the identity of contexts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
+    /// Labels of pods that their records bear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_labels: Option<Vec<String>>,
     /// Name of the host, for records of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,

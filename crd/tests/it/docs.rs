@@ -25,6 +25,7 @@ const NO_DEFAULT: &[&str] = &[
     "memory",
     "nodeName",
     "clusterName",
+    "podLabels",
     "hostName",
     "tenant",
     "namespaces",

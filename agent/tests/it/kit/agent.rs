@@ -1,5 +1,6 @@
 //! Agent: the program as a process, and what it says.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -34,7 +35,12 @@ impl Agent {
     }
 
     /// Starts the agent of a bed by another command, which gets the arguments.
-    pub(crate) fn spawn_as(bed: &Bed, mut command: Command) -> Agent {
+    pub(crate) fn spawn_as(bed: &Bed, command: Command) -> Agent {
+        Agent::spawn_with(bed, command, &[])
+    }
+
+    /// Starts the agent of a bed by another command, which gets the arguments and further ones.
+    pub(crate) fn spawn_with(bed: &Bed, mut command: Command, further: &[&OsStr]) -> Agent {
         let stderr = (0..).map(|number| bed.path(format!("stderr.{number}")));
         let stderr = stderr.into_iter().find(|path| !path.try_exists().expect("ours"));
         let stderr = stderr.expect("numbers do not end");
@@ -42,6 +48,7 @@ impl Agent {
         let child = command
             .args(["run", "--file"])
             .arg(bed.config())
+            .args(further)
             .env_remove("NODE_NAME")
             .stdin(Stdio::null())
             .stdout(file(&bed.path("stdout")))

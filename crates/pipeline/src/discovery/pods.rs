@@ -2,7 +2,8 @@
 //!
 //! `ROOT/NAMESPACE_POD_UID/CONTAINER/N.log`, and `N.log.YYYYMMDD-HHMMSS` for rotated generations. `N`
 //! is the number of restarts before. Namespace and pod names hold no underscore (RFC 1123), so the
-//! first two underscores separate. Identity comes from the path alone: no API is asked.
+//! first two underscores separate. Identity comes from the path alone: no API is asked. What an API says
+//! beside it may decide whether a pod is collected ([`PodFacts`]), never whose its records are.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +15,9 @@ use globset::GlobSet;
 
 use super::{Denial, Place, Role, TenantMap, rotation};
 use crate::fs::Printable;
+
+mod facts;
+pub use facts::PodFacts;
 
 /// Names to take and names to leave.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +47,8 @@ pub struct PodSelection {
     pub pods: NameFilter,
     /// By container name.
     pub containers: NameFilter,
+    /// By what is known of the pod beside its path, if anything is asked for.
+    pub facts: Option<Arc<dyn PodFacts>>,
 }
 
 /// A pod's directory name, taken apart.
@@ -74,7 +80,7 @@ fn is_label(name: &str) -> bool {
 }
 
 impl PodSelection {
-    /// Whether the pod is taken, container apart.
+    /// Whether the pod is taken by its names, container apart.
     #[must_use]
     pub fn takes(&self, pod: &PodPath) -> bool {
         self.namespaces.takes(&pod.namespace) && self.pods.takes(&pod.pod)
@@ -87,9 +93,9 @@ impl PodSelection {
         let mut parts = rest.iter();
         match (parts.next(), parts.next(), parts.next()) {
             (None, _, _) => inner,
-            (Some(pod), None, _) if self.pod(pod).is_some() => inner,
+            (Some(pod), None, _) if self.is_selected(pod) => inner,
             (Some(pod), Some(container), None) if self.container(container).is_some() => {
-                let is_leaf = self.pod(pod).is_some();
+                let is_leaf = self.is_selected(pod);
                 Role { is_inner: false, is_leaf }
             }
             _ => Role::default(),
@@ -100,6 +106,12 @@ impl PodSelection {
     pub(super) fn denial(&self, path: &Path, tenants: &TenantMap) -> Option<Denial> {
         let pod = self.pod(path.strip_prefix(&self.root).ok()?.iter().next()?)?;
         tenants.of_namespace(&pod.namespace).err()
+    }
+
+    /// Whether the pod is taken, as far as is known now. What was taken keeps its context without that.
+    fn is_selected(&self, name: &OsStr) -> bool {
+        let selects = |pod| self.facts.as_ref().is_none_or(|it| it.selects(&pod) == Some(true));
+        self.pod(name).is_some_and(selects)
     }
 
     fn pod(&self, name: &OsStr) -> Option<PodPath> {
@@ -122,7 +134,9 @@ impl PodSelection {
         let container = self.container(parts.next()?)?;
         let restart = restart(parts.next()?)?;
         let tenant = tenants.of_namespace(&pod.namespace).ok()?;
-        Some(context(place, &pod, container, restart, &tenant, live_path))
+        let mut context = context(place, &pod, container, restart, &tenant, live_path);
+        context.attributes.extend(self.facts.iter().flat_map(|it| it.attributes(&pod)));
+        Some(context)
     }
 }
 

@@ -90,6 +90,7 @@ fn pods(root: &Path) -> Selection {
         namespaces: all.clone(),
         pods: all.clone(),
         containers: all,
+        facts: None,
     })
 }
 
@@ -474,4 +475,96 @@ fn pods_whose_tenant_may_not_use_the_sink_are_counted_and_not_read() {
     }
     assert_eq!(bed.discovery.outlet.meter.denied_pods.get(), 3);
     assert!(bed.commands.try_iter().next().is_none());
+}
+
+/// Facts that a test writes: labels by uid.
+#[derive(Debug, Default)]
+struct Labels(std::sync::Mutex<(u64, std::collections::BTreeMap<String, String>)>);
+
+impl Labels {
+    fn tell(&self, uid: &str, app: &str) {
+        let mut labels = self.0.lock().unwrap();
+        labels.0 += 1;
+        labels.1.insert(uid.to_owned(), app.to_owned());
+    }
+}
+
+impl PodFacts for Labels {
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().0
+    }
+
+    fn selects(&self, pod: &PodPath) -> Option<bool> {
+        self.0.lock().unwrap().1.get(&pod.uid).map(|app| app == "web")
+    }
+
+    fn attributes(&self, pod: &PodPath) -> Vec<flow::Attribute> {
+        let app = self.0.lock().unwrap().1.get(&pod.uid).cloned();
+        app.into_iter().map(|app| flow::Attribute::text("k8s.pod.label.app", app)).collect()
+    }
+}
+
+/// A bed whose pods are selected by facts.
+fn bed_with_facts(with_watch: bool) -> (Arc<Labels>, Bed) {
+    let labels = Arc::new(Labels::default());
+    let facts = Arc::clone(&labels);
+    let selection = move |root: &Path| {
+        let Selection::Pods(it) = pods(root) else { unreachable!() };
+        Selection::Pods(PodSelection { facts: Some(facts), ..it })
+    };
+    (labels, bed(selection, with_watch))
+}
+
+fn write_log(bed: &Bed, pod: &str) {
+    let container = bed.root.path().join(pod).join("app");
+    fs::create_dir_all(&container).unwrap();
+    fs::write(container.join("0.log"), "one\n").unwrap();
+}
+
+#[test]
+fn a_pod_waits_for_its_facts_and_is_found_as_soon_as_they_are_there() {
+    for with_watch in [false, true] {
+        let (labels, mut bed) = bed_with_facts(with_watch);
+        write_log(&bed, "shop_web-0_1");
+        write_log(&bed, "shop_db-0_2");
+        bed.discovery.tick();
+        assert!(heard(&bed).is_empty(), "nobody knows whether they are selected");
+        labels.tell("2", "db");
+        bed.discovery.tick();
+        assert!(heard(&bed).is_empty(), "it is not selected");
+        labels.tell("1", "web");
+        bed.discovery.tick();
+        let looks: Vec<Command> = bed.commands.try_iter().collect();
+        let [Command::Look { spec, files, .. }] = &looks[..] else { panic!("{looks:?}") };
+        assert_eq!((files.len(), spec.options.start_at), (1, StartAt::Beginning));
+        let app = spec.context.attributes.iter().find(|it| it.key == "k8s.pod.label.app");
+        assert_eq!(app.map(|it| it.value.to_string()), Some("web".to_owned()));
+    }
+}
+
+#[test]
+fn a_name_used_again_is_not_selected_by_what_the_first_pod_was() {
+    let (labels, mut bed) = bed_with_facts(false);
+    write_log(&bed, "shop_web-0_1");
+    labels.tell("1", "web");
+    bed.discovery.tick();
+    assert_eq!(heard(&bed).len(), 1);
+    write_log(&bed, "shop_web-0_2");
+    bed.discovery.tick();
+    assert!(heard(&bed).is_empty(), "of this pod nothing is known yet");
+    labels.tell("2", "db");
+    bed.discovery.tick();
+    assert!(heard(&bed).is_empty());
+}
+
+#[test]
+fn a_pod_that_is_no_longer_selected_is_let_go() {
+    let (labels, mut bed) = bed_with_facts(false);
+    write_log(&bed, "shop_web-0_1");
+    labels.tell("1", "web");
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["0.log"]]);
+    labels.tell("1", "db");
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [Vec::<String>::new()], "its reader hears that no file is left for it");
 }

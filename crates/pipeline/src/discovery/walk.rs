@@ -29,6 +29,8 @@ pub(super) struct Walk {
     folders: HashMap<PathBuf, Folder>,
     /// Directories of whose changes nothing tells.
     polled: BTreeMap<PathBuf, Why>,
+    /// Version of the facts that were heeded last.
+    facts: u64,
 }
 
 /// Why a directory is looked at every scan.
@@ -77,6 +79,17 @@ impl Walk {
     pub(super) fn sweep(&mut self, around: &mut Around<'_>, files: bool) {
         for root in around.rule.selection.roots() {
             self.visit(around, &root, Effort { files, below: true });
+        }
+    }
+
+    /// Looks at the roots again if what is known of pods changed: for who is selected now, or no longer.
+    pub(super) fn heed_facts(&mut self, around: &mut Around<'_>) {
+        let facts = around.rule.selection.facts_version();
+        if std::mem::replace(&mut self.facts, facts) == facts {
+            return;
+        }
+        for root in around.rule.selection.roots() {
+            self.visit(around, &root, Effort { files: true, below: false });
         }
     }
 

@@ -1,0 +1,283 @@
+//! Cluster: the resources that the API server has, as a part of the configuration.
+//!
+//! One that is broken is left out, or stays as it was when it was good last; nothing else suffers. Of
+//! LogConfigs only those count whose namespace has pods on this node: a cluster may have thousands.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crd::{
+    Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, ResourceName, Settings,
+};
+use kube_watch::{Kind, Resource, ResourceKey, State};
+
+use crate::plan;
+
+/// Changes are gathered until there was none for so long …
+const GATHER_QUIET: Duration = Duration::from_millis(200);
+/// … or so many times: what is in force is never older than a second.
+const GATHER_TIMES: usize = 5;
+/// How long a start waits for the API server to say what there is, if nobody knows.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// Most resources that are complained about by name: who makes more is not to fill the agent's log.
+const SAID_MAX: usize = 1000;
+
+/// What the API server has, and what of it is in force.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    watched: Arc<kube_watch::Cluster>,
+    admitted: Admitted,
+}
+
+/// What became of resources.
+#[derive(Debug, Default)]
+struct Admitted {
+    /// What was in force last.
+    good: BTreeMap<ResourceKey, Arc<str>>,
+    /// What is not in force as it is written, and why.
+    refused: BTreeMap<ResourceKey, String>,
+}
+
+impl Cluster {
+    /// Begins with what was in force when the state was written.
+    pub(crate) fn new(watched: kube_watch::Cluster) -> Cluster {
+        let good = watched.fallbacks().into_iter().map(|it| (it.key, it.text)).collect();
+        let admitted = Admitted { good, refused: BTreeMap::new() };
+        Cluster { watched: Arc::new(watched), admitted }
+    }
+
+    /// The watches.
+    pub(crate) fn watched(&self) -> Arc<kube_watch::Cluster> {
+        Arc::clone(&self.watched)
+    }
+
+    /// Resources that are not in force as they are written, and why.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&ResourceKey, &str)> {
+        self.admitted.refused.iter().map(|(key, why)| (key, why.as_str()))
+    }
+
+    /// Settings of `files` and of what the API server has.
+    ///
+    /// # Errors
+    /// Every problem of the files.
+    pub(crate) fn resolve(&mut self, files: Vec<ConfigFile>) -> Result<Settings, Problems> {
+        let Some(resources) = self.watched.resources() else { return crd::resolve(files) };
+        let namespaces = self.watched.pods().namespaces();
+        let (settings, fallbacks) = self.admitted.resolve(files, resources, &namespaces)?;
+        if fallbacks != self.watched.fallbacks() {
+            self.watched.keep_fallbacks(fallbacks);
+        }
+        Ok(settings)
+    }
+}
+
+/// Waits until what the API server has is known, but not for long.
+pub(crate) async fn wait_known(watched: &kube_watch::Cluster) {
+    if watched.resources().is_none()
+        && tokio::time::timeout(FIRST_WAIT, watched.changed()).await.is_err()
+    {
+        tracing::warn!(
+            "the API server does not answer, and nothing is known from before: only files count"
+        );
+    }
+}
+
+/// Waits for changes, and until they are over; for ever without a cluster.
+pub(crate) async fn wait_changed(watched: Option<Arc<kube_watch::Cluster>>) {
+    let Some(watched) = watched else { return std::future::pending().await };
+    watched.changed().await;
+    for _ in 0..GATHER_TIMES {
+        if tokio::time::timeout(GATHER_QUIET, watched.changed()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Settings of `files` and of a cluster's state on disk, as an agent that starts now would have them.
+///
+/// # Errors
+/// Every problem of the files.
+pub(crate) fn resolve_state(files: Vec<ConfigFile>, state: State) -> Result<Settings, Problems> {
+    let namespaces = state.pods.iter().map(|it| it.namespace.clone()).collect();
+    let good = state.fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
+    let mut admitted = Admitted { good, refused: BTreeMap::new() };
+    Ok(admitted.resolve(files, state.resources, &namespaces)?.0)
+}
+
+impl Admitted {
+    /// Returns the settings, and the older versions that are in force.
+    fn resolve(
+        &mut self,
+        files: Vec<ConfigFile>,
+        mut resources: Vec<Resource>,
+        namespaces: &HashSet<String>,
+    ) -> Result<(Settings, Vec<Resource>), Problems> {
+        let is_here = |it: &Resource| {
+            it.key.kind != Kind::LogConfigs
+                || it.key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
+        };
+        resources.retain(is_here);
+        let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
+        let Admission { mut settings, outcomes } = crd::admit(files, &candidates)?;
+        let mut good = BTreeMap::new();
+        let mut refused = BTreeMap::new();
+        let mut fallbacks = Vec::new();
+        for ((resource, candidate), outcome) in resources.into_iter().zip(candidates).zip(outcomes)
+        {
+            let key = resource.key;
+            if let Some(version) = outcome.version {
+                let text = Arc::clone(&candidate.versions[version]);
+                if version > 0 {
+                    fallbacks.push(Resource { key: key.clone(), text: Arc::clone(&text) });
+                }
+                good.insert(key.clone(), text);
+            }
+            if !outcome.problems.is_empty() {
+                let what_counts = match outcome.version {
+                    Some(_) => "the last good version stays in force",
+                    None => "left out",
+                };
+                refused.insert(key, format!("{}; {what_counts}", text_of(&outcome.problems)));
+            }
+        }
+        // What no agent can do yet is no reason to refuse all the others either.
+        settings.log_configs.retain(|config| {
+            let (key, Some(why)) = (key_of(config), plan::refuse_config(config)) else {
+                return true;
+            };
+            // One of the files is refused with them.
+            let is_of_cluster = good.remove(&key).is_some();
+            if is_of_cluster {
+                refused.insert(key, format!("{why}; left out"));
+            }
+            !is_of_cluster
+        });
+        self.say(&refused);
+        (self.good, self.refused) = (good, refused);
+        Ok((settings, fallbacks))
+    }
+
+    fn candidate(&self, resource: &Resource) -> Candidate {
+        let mut versions = vec![Arc::clone(&resource.text)];
+        versions.extend(self.good.get(&resource.key).filter(|it| **it != resource.text).cloned());
+        Candidate { path: PathBuf::from(resource.key.to_string()), versions }
+    }
+
+    /// Says what is new.
+    fn say(&self, refused: &BTreeMap<ResourceKey, String>) {
+        let news = refused.iter().filter(|(key, why)| self.refused.get(key) != Some(why));
+        for (key, why) in news.take(SAID_MAX) {
+            tracing::warn!(resource = %key, why, "refused");
+        }
+        for key in self.refused.keys().filter(|it| !refused.contains_key(it)).take(SAID_MAX) {
+            tracing::info!(resource = %key, "no longer refused");
+        }
+    }
+}
+
+/// Which resource a LogConfig would be, if it is one of the cluster.
+fn key_of(config: &LogConfigSettings) -> ResourceKey {
+    let ResourceName { namespace, name } = config.name.clone();
+    let kind = if namespace.is_some() { Kind::LogConfigs } else { Kind::ClusterLogConfigs };
+    ResourceKey { kind, namespace, name }
+}
+
+/// What is wrong; where is plain, as a resource is one line.
+fn text_of(problems: &[Problem]) -> String {
+    let text = |it: &Problem| {
+        let parts = [&it.path, &it.what, &it.why].into_iter().filter(|it| !it.is_empty());
+        let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
+        if it.cure.is_empty() { text } else { format!("{text} ({})", it.cure) }
+    };
+    problems.iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent() -> Vec<ConfigFile> {
+        let text = "apiVersion: logferry.dev/v1alpha1\nkind: Agent\nmetadata: {name: agent}\n";
+        vec![ConfigFile { path: "agent.yaml".into(), bytes: Ok(text.into()) }]
+    }
+
+    fn resource(kind: Kind, namespace: Option<&str>, name: &str, spec: &str) -> Resource {
+        let place = namespace.map_or_else(String::new, |it| format!(r#", "namespace": "{it}""#));
+        let text = format!(
+            r#"{{"apiVersion": "logferry.dev/v1alpha1", "kind": "{}", "metadata": {{"name": "{name}"{place}}}, "spec": {spec}}}"#,
+            kind.name()
+        );
+        let key =
+            ResourceKey { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() };
+        Resource { key, text: text.into() }
+    }
+
+    fn sink() -> Resource {
+        resource(Kind::LogSinks, None, "default", r#"{"stdout": {}}"#)
+    }
+
+    fn config(namespace: &str, spec: &str) -> Resource {
+        resource(Kind::LogConfigs, Some(namespace), "web", spec)
+    }
+
+    const GOOD: &str = r#"{"source": {"containers": {}}}"#;
+
+    fn names(settings: &Settings) -> Vec<String> {
+        settings.log_configs.iter().map(|it| it.name.to_string()).collect()
+    }
+
+    #[test]
+    fn only_log_configs_of_namespaces_with_pods_here_count() {
+        let all = vec![sink(), config("here", GOOD), config("elsewhere", GOOD)];
+        let namespaces = HashSet::from(["here".to_owned()]);
+        let mut admitted = Admitted::default();
+        let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
+        assert_eq!(names(&settings), ["here/web"]);
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_left_out_alone() {
+        let namespaces = HashSet::from(["here".to_owned(), "there".to_owned()]);
+        let spec = r#"{"source": {"containers": {}}, "sampling": {"oneIn": 9}}"#;
+        let all = vec![sink(), config("here", spec), config("there", GOOD)];
+        let mut admitted = Admitted::default();
+        let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
+        assert_eq!(names(&settings), ["there/web"]);
+        assert!(admitted.refused.values().all(|it| it.contains("sampling: not built yet")));
+        assert_eq!(admitted.refused.len(), 1);
+    }
+
+    #[test]
+    fn what_was_good_last_stays_in_force_and_is_kept() {
+        let namespaces = HashSet::from(["here".to_owned()]);
+        let mut admitted = Admitted::default();
+        let good = vec![sink(), config("here", GOOD)];
+        let (_, fallbacks) = admitted.resolve(agent(), good, &namespaces).unwrap();
+        assert!(fallbacks.is_empty());
+        let bad = vec![sink(), config("here", r#"{"sinc": 1}"#)];
+        for _ in 0..2 {
+            let (settings, fallbacks) =
+                admitted.resolve(agent(), bad.clone(), &namespaces).unwrap();
+            assert_eq!(names(&settings), ["here/web"]);
+            assert_eq!(fallbacks, [config("here", GOOD)]);
+        }
+        let why = admitted.refused.values().next().unwrap();
+        assert!(why.contains("unknown field `sinc`") && why.contains("last good"), "{why}");
+        // The next life begins with it.
+        let pod = kube_watch::Pod {
+            uid: "1".to_owned(),
+            namespace: "here".to_owned(),
+            name: "web-0".to_owned(),
+            labels: BTreeMap::new(),
+            owner: None,
+        };
+        let state =
+            State { resources: bad, fallbacks: vec![config("here", GOOD)], pods: vec![pod] };
+        assert_eq!(names(&resolve_state(agent(), state).unwrap()), ["here/web"]);
+        // A resource that is removed has no last good version any more.
+        let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()], &namespaces).unwrap();
+        assert!(names(&settings).is_empty() && fallbacks.is_empty() && admitted.refused.is_empty());
+    }
+}

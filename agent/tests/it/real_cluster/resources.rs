@@ -1,0 +1,108 @@
+//! Resources of a real API server: what a fake one cannot show, such as TLS, tokens, rights and real watches.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::Command;
+
+use node_kit::ApiServer;
+
+use crate::kit::{Agent, Bed, LOGFERRY, Run, append, wait_until};
+
+/// What the agent asks for, and no more.
+const RIGHTS: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: agent}
+rules:
+- {apiGroups: [''], resources: [pods], verbs: [list, watch]}
+- apiGroups: [logferry.dev]
+  resources: [logconfigs, clusterlogconfigs, logsinks, logtenants]
+  verbs: [list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: agent}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: agent}
+subjects: [{kind: ServiceAccount, name: agent, namespace: default}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: agent}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, labels: {app: web}}
+spec: {nodeName: node-1, containers: [{name: app, image: any}]}
+";
+
+/// A LogConfig of the cluster that selects by labels, and its sink.
+fn resources(bed: &Bed, app: &str) -> String {
+    let (queue, root) = (bed.queue().display().to_string(), bed.path("pods").display().to_string());
+    format!(
+        "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {{name: default}}
+spec: {{queue: {{path: {queue}}}}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: ClusterLogConfig
+metadata: {{name: web}}
+spec: {{source: {{containers: {{root: {root}, podSelector: {{matchLabels: {{app: {app}}}}}}}}}}}
+"
+    )
+}
+
+#[test]
+fn resources_and_labels_come_from_a_real_api_server_and_outlive_it() {
+    let server = ApiServer::start().unwrap();
+    let admin = server.admin();
+    let definitions = Run::of(&["crds"]).stdout;
+    admin.apply(&definitions).unwrap();
+    admin.apply(RIGHTS).unwrap();
+    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
+    let bed = Bed::new();
+    bed.configure(&[&bed.agent("  nodeName: node-1\n  podLabels: [app]\n")]);
+    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    let write =
+        |body: &str| append(&log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+    write("one");
+    let account = server.service_account("default", "agent").unwrap();
+    let further = [OsStr::new("--kubeconfig"), account.kubeconfig().as_os_str()];
+    let start = || {
+        let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
+        agent.wait_ready();
+        agent
+    };
+    let agent = start();
+    wait_until("all watches", || agent.metric("logferry_kube_watch_open"), |it| *it == 5.0);
+    // Of a kind that was just defined, a server may say at first that it is not ready.
+    assert_eq!(agent.metric("logferry_kube_failing_seconds"), 0.0, "{}", agent.stderr());
+    admin.apply(&resources(&bed, "web")).unwrap();
+    wait_until("the queue", || bed.queue().is_dir(), |it| *it);
+    assert_eq!(bed.wait_for_records(1)[0]["k8s.pod.label.app"], "web");
+    // The server dies, also while the agent starts; what it said last is in force.
+    wait_until(
+        "the state",
+        || fs::read_to_string(bed.path("state/cluster.json")).unwrap_or_default(),
+        |it| it.contains("podSelector"),
+    );
+    server.kill().unwrap();
+    write("two");
+    bed.wait_for_records(2);
+    agent.stop();
+    let agent = start();
+    write("three");
+    bed.wait_for_records(3);
+    // It comes back, and is heard again: the pod is no longer selected.
+    server.start_again().unwrap();
+    admin.apply(&resources(&bed, "other")).unwrap();
+    let reloads = || agent.metric("logferry_config_reloads_total");
+    wait_until("the change", reloads, |it| *it == 1.0);
+    write("unwanted");
+    admin.kubectl(&["label", "pod", "web-0", "app=other", "--overwrite"]).unwrap();
+    let bodies = ["one", "two", "three", "unwanted"];
+    bed.wait_for_bodies(&bodies);
+    agent.stop();
+    bed.assert_audit_clean();
+}
