@@ -130,7 +130,7 @@ def check_rights(place, objects):
     """Nothing is written, no Secret is read, no right is of everything."""
     for role in (it for it in objects if it["kind"] in {"ClusterRole", "Role"}):
         for rule in role["rules"]:
-            if not set(rule["verbs"]) <= {"get", "list", "watch"}:
+            if not set(rule["verbs"]) <= {"list", "watch"}:
                 problem(place, f"{role['metadata']['name']} may {rule['verbs']}")
             if {"*", "secrets"} & {*rule["resources"], *rule["apiGroups"]}:
                 problem(place, f"{role['metadata']['name']} may read {rule['resources']}")
