@@ -2,7 +2,8 @@
 # Runs all tests of the workspace, and ends with cargo's result lines, each with its total.
 #
 # Tests of a real node (`real_node::`) are left out where no container can run, those of a real cluster
-# (`real_cluster::`) also where Kubernetes is not built. They are named at the end, and counted as skipped.
+# (`real_cluster::`) also where Kubernetes is not built, and those by a kube-apiserver's own code (`crdcheck::`) where
+# that is not built. They are named at the end, and counted as skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,7 @@ if ! why=$(scripts/node.sh); then
 elif ! why=$(scripts/kubernetes.sh --check); then
     leave_out real_cluster:: "$why"
 fi
+[[ -x .cache/crdcheck ]] || leave_out crdcheck:: "scripts/crdcheck.sh could not build it"
 "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- "${skip[@]}" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 echo

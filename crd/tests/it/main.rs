@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crd::{ConfigFile, Problems, Settings, resolve};
 
+mod crdcheck;
+mod definitions;
 mod docs;
 mod examples;
 mod golden;
 mod hostile;
 mod loading;
 mod reach;
-mod resources;
 
 /// The settings of one file that holds `text`.
 fn resolve_text(text: &str) -> Result<Settings, Problems> {
