@@ -10,10 +10,10 @@ if [ "$SIM_SEED" = random ]; then
 fi
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 start=$SECONDS
-"${CARGO:-cargo}" test --release --locked --package logferry-sim --no-fail-fast
+"${CARGO:-cargo}" test --profile sim --locked --package logferry-sim --no-fail-fast
 status=$?
 export WORLDS=${WORLDS:-100000}
-"${CARGO:-cargo}" test --release --locked --package logferry --bin logferry -- worlds || status=1
+"${CARGO:-cargo}" test --profile sim --locked --package logferry --bin logferry -- worlds || status=1
 kinds=11
 echo
 echo "Simulated: $((kinds * SIM_CASES + (SIM_CASES + 3) / 4)) schedules and $WORLDS worlds of tenants, seed $SIM_SEED, commit $commit, $((SECONDS - start)) s;" \
