@@ -169,7 +169,8 @@ fn a2_generations_that_came_and_went_while_the_agent_stood_still_are_declared() 
 fn a2_a_closed_file_that_was_written_to_and_rotated_away_is_declared() {
     let bed = Bed::new();
     let pods = containers("pods", "", "");
-    let others = files("files", "*.log", "");
+    // Of the same tenant: another's would not cost it its own.
+    let others = files("files", "*.log", "  tenant: shop\n");
     bed.configure(&[&bed.agent("  openFilesMax: 16\n"), &queue_sink(""), &pods, &others]);
     (0..40).for_each(|number| append(&bed.log(format!("{number}.log")), b"other\n"));
     let agent = Agent::start(&bed);
