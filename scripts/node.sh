@@ -21,3 +21,13 @@ trap 'umount "$work/all" 2>/dev/null; rm -rf "$work"' EXIT
 mkdir "$work"/{lower,upper,work,all}
 mount -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/work" test "$work/all" 2>/dev/null \
     || cannot "overlayfs cannot be mounted in ${TMPDIR:-/tmp}"
+
+# The same of control groups, of namespaces, and of the pods' network.
+for groups in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+    [[ -d $groups ]] || continue
+    { mkdir "$groups/logferry-probe-$$" && rmdir "$groups/logferry-probe-$$"; } 2>/dev/null \
+        || cannot "control groups cannot be made in $groups"
+    break
+done
+unshare --mount --pid --net --uts --ipc --fork ip link add lf-probe type veth peer name lf-prober 2>/dev/null \
+    || cannot "namespaces with a network of their own cannot be made"
