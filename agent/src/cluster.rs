@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
 /// What became of resources.
 #[derive(Debug, Default)]
 struct Admitted {
+    /// Which these are, of those that count here.
+    resources: Vec<Resource>,
     /// What was in force last.
     good: BTreeMap<ResourceKey, Arc<str>>,
     /// What is not in force as it is written, and why.
@@ -44,7 +46,7 @@ impl Cluster {
     /// Begins with what was in force when the state was written.
     pub(crate) fn new(watched: kube_watch::Cluster) -> Cluster {
         let good = watched.fallbacks().into_iter().map(|it| (it.key, it.text)).collect();
-        let admitted = Admitted { good, refused: BTreeMap::new() };
+        let admitted = Admitted { good, ..Admitted::default() };
         Cluster { watched: Arc::new(watched), admitted }
     }
 
@@ -56,6 +58,13 @@ impl Cluster {
     /// Resources that are not in force as they are written, and why.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&ResourceKey, &str)> {
         self.admitted.refused.iter().map(|(key, why)| (key, why.as_str()))
+    }
+
+    /// Whether the resources that count here are others than those of the last settings. A pod that comes or goes
+    /// changes them only if it is the first or the last one of its namespace.
+    pub(crate) fn has_news(&self) -> bool {
+        let resources = self.watched.resources().unwrap_or_default();
+        here(resources, &self.watched.pods().namespaces()) != self.admitted.resources
     }
 
     /// Settings of `files` and of what the API server has.
@@ -102,7 +111,7 @@ pub(crate) async fn wait_changed(watched: Option<Arc<kube_watch::Cluster>>) {
 pub(crate) fn resolve_state(files: Vec<ConfigFile>, state: State) -> Result<Settings, Problems> {
     let namespaces = state.pods.iter().map(|it| it.namespace.clone()).collect();
     let good = state.fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
-    let mut admitted = Admitted { good, refused: BTreeMap::new() };
+    let mut admitted = Admitted { good, ..Admitted::default() };
     Ok(admitted.resolve(files, state.resources, &namespaces)?.0)
 }
 
@@ -111,14 +120,11 @@ impl Admitted {
     fn resolve(
         &mut self,
         files: Vec<ConfigFile>,
-        mut resources: Vec<Resource>,
+        resources: Vec<Resource>,
         namespaces: &HashSet<String>,
     ) -> Result<(Settings, Vec<Resource>), Problems> {
-        let is_here = |it: &Resource| {
-            it.key.kind != Kind::LogConfigs
-                || it.key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
-        };
-        resources.retain(is_here);
+        let resources = here(resources, namespaces);
+        self.resources.clone_from(&resources);
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
         let Admission { mut settings, outcomes } = crd::admit(files, &candidates)?;
         let mut good = BTreeMap::new();
@@ -175,6 +181,15 @@ impl Admitted {
             tracing::info!(resource = %key, "no longer refused");
         }
     }
+}
+
+/// Those that count on a node with pods of these namespaces.
+fn here(mut resources: Vec<Resource>, namespaces: &HashSet<String>) -> Vec<Resource> {
+    resources.retain(|it| {
+        it.key.kind != Kind::LogConfigs
+            || it.key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
+    });
+    resources
 }
 
 /// Which resource a LogConfig would be, if it is one of the cluster.
@@ -235,6 +250,18 @@ mod tests {
         let mut admitted = Admitted::default();
         let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
         assert_eq!(names(&settings), ["here/web"]);
+    }
+
+    #[test]
+    fn only_the_first_pod_of_a_namespace_makes_a_difference() {
+        let all = vec![sink(), config("here", GOOD), config("there", GOOD)];
+        let mut namespaces = HashSet::from(["here".to_owned()]);
+        let mut admitted = Admitted::default();
+        admitted.resolve(agent(), all.clone(), &namespaces).unwrap();
+        namespaces.insert("without-any".to_owned());
+        assert_eq!(here(all.clone(), &namespaces), admitted.resources);
+        namespaces.insert("there".to_owned());
+        assert_ne!(here(all, &namespaces), admitted.resources);
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Supervisor {
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => self.reload_now(),
                 () = &mut changed => {
-                    self.reload();
+                    self.reload_if_cluster_changed();
                     changed.set(cluster::wait_changed(watched.clone()));
                 }
                 _ = looks.tick() => {

@@ -19,7 +19,7 @@ mod payload_kit;
 pub mod queue;
 #[cfg(test)]
 mod section_kit;
-mod small_file;
+pub mod small_file;
 pub mod spool;
 pub mod stdout;
 mod sync;

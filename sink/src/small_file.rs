@@ -10,7 +10,7 @@ use crate::queue::Disk;
 ///
 /// # Errors
 /// As `open` and `read`.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// As `open`, `write`, `fsync` and `rename`; the old one is there then, or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8], disk: &dyn Disk) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], disk: &dyn Disk) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let file = File::create(&temporary)?;
     disk.write(&file, 0, bytes, &[])?;

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use crd::Settings;
+use sink::queue::SystemDisk;
+use sink::small_file;
 use sink::spool::survey;
 
 /// The file in the state directory with the folders of spools.
@@ -84,13 +85,9 @@ pub(super) fn remember(settings: &Settings, undrained: &[Undrained]) -> anyhow::
         return Ok(());
     }
     let path = state.join(FOLDERS_NAME);
-    let store = || -> io::Result<()> {
-        std::fs::create_dir_all(state)?;
-        let temporary = path.with_extension("new");
-        std::fs::write(&temporary, serde_json::to_vec(&folders)?)?;
-        std::fs::rename(&temporary, &path)
-    };
-    store().with_context(|| path.display().to_string())
+    std::fs::create_dir_all(state)
+        .and_then(|()| small_file::replace(&path, &serde_json::to_vec(&folders)?, &SystemDisk))
+        .with_context(|| path.display().to_string())
 }
 
 /// Nothing, if that is not known.

@@ -3,6 +3,7 @@
 use crd::Settings;
 
 use super::{CredentialWatch, Fingerprint, RESTART_FIRST, Supervisor};
+use crate::cluster::Cluster;
 use crate::plan;
 
 impl Supervisor {
@@ -28,8 +29,16 @@ impl Supervisor {
         self.reload();
     }
 
+    /// Loads the configuration again if the cluster's resources are others, or could not be put in force before.
+    pub(super) fn reload_if_cluster_changed(&mut self) {
+        let has_news = self.configuration.cluster().is_some_and(Cluster::has_news);
+        if has_news || self.status.now().config_problem.is_some() {
+            self.reload();
+        }
+    }
+
     /// Loads the configuration, and puts it in force if it says anything else.
-    pub(super) fn reload(&mut self) {
+    fn reload(&mut self) {
         let settings = match self.configuration.load() {
             Ok(settings) => settings,
             Err(problems) => {

@@ -2,7 +2,6 @@
 
 mod bed;
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,10 +16,7 @@ fn a_resource_that_is_created_delivers_and_one_that_is_removed_stops() {
     append(&bed.log(&POD), line("before").as_bytes());
     let mut agent = bed.start();
     bed.api.apply("logsinks", bed.sink());
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    bed.collect("web");
     bed.wait_for_bodies(&["before"]);
     append(&bed.log(&POD), line("after").as_bytes());
     bed.wait_for_bodies(&["before", "after"]);
@@ -32,10 +28,7 @@ fn a_resource_that_is_created_delivers_and_one_that_is_removed_stops() {
     sleep_ms(1500);
     bed.wait_for_bodies(&["before", "after"]);
     // What is selected again goes on where it was.
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    bed.collect("web");
     bed.wait_for_bodies(&["before", "after", "unwanted"]);
     agent.assert_running();
     agent.stop();
@@ -51,10 +44,7 @@ fn a_change_is_in_force_within_a_second() {
     let reloads = || agent.metric("logferry_config_reloads_total");
     append(&bed.log(&POD), line("one").as_bytes());
     let begin_ns = crate::kit::now_ns();
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    bed.collect("web");
     wait_until("in force", reloads, |it| *it == 1.0);
     let took_ms = (crate::kit::now_ns() - begin_ns) / 1_000_000;
     eprintln!("in force after {took_ms} ms: {}", bed.said_of_reload(&agent));
@@ -72,10 +62,7 @@ fn a_broken_resource_is_said_and_harms_no_other() {
     bed.api.apply("logconfigs", log_config("broken", json!({"containrs": {}})));
     let files = json!({"files": {"include": ["/etc/*"]}});
     bed.api.apply("logconfigs", log_config("thief", files));
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    bed.collect("web");
     append(&bed.log(&POD), line("one").as_bytes());
     let agent = bed.start();
     bed.wait_for_bodies(&["one"]);
@@ -87,11 +74,7 @@ fn a_broken_resource_is_said_and_harms_no_other() {
     wait_until("refused", || agent.metric("logferry_resources_refused"), |it| *it == 3.0);
     append(&bed.log(&POD), line("two").as_bytes());
     bed.wait_for_bodies(&["one", "two"]);
-    wait_until(
-        "kept",
-        || fs::read_to_string(bed.state()).unwrap_or_default(),
-        |it| it.contains("rot\\"),
-    );
+    bed.wait_state("rot\\");
     agent.stop();
     let agent = bed.start();
     append(&bed.log(&POD), line("three").as_bytes());
@@ -105,21 +88,11 @@ fn a_broken_resource_is_said_and_harms_no_other() {
 
 #[test]
 fn without_an_api_server_what_it_said_last_is_in_force() {
-    let bed = ClusterBed::new();
-    bed.add_pod(&POD, json!({}));
-    bed.api.apply("logsinks", bed.sink());
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    let bed = ClusterBed::with_web();
     append(&bed.log(&POD), line("one").as_bytes());
     let agent = bed.start();
     bed.wait_for_bodies(&["one"]);
-    wait_until(
-        "the state",
-        || fs::read_to_string(bed.state()).unwrap_or_default(),
-        |it| it.contains("web-0"),
-    );
+    bed.wait_state("web-0");
     agent.stop();
     bed.api.set_down(true);
     append(&bed.log(&POD), line("two").as_bytes());
@@ -134,13 +107,7 @@ fn without_an_api_server_what_it_said_last_is_in_force() {
 
 #[test]
 fn without_an_api_server_and_without_a_state_the_agent_waits_for_it() {
-    let bed = ClusterBed::new();
-    bed.add_pod(&POD, json!({}));
-    bed.api.apply("logsinks", bed.sink());
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("web", json!({"containers": {"root": bed.root()}})),
-    );
+    let bed = ClusterBed::with_web();
     append(&bed.log(&POD), line("one").as_bytes());
     bed.api.set_down(true);
     let agent = bed.start();
@@ -159,8 +126,7 @@ fn ten_thousand_resources_at_once_make_one_change_within_the_memory() {
     }
     bed.api.apply("logsinks", bed.sink());
     let agent = bed.start();
-    let source = json!({"containers": {"root": bed.root()}});
-    bed.api.apply("clusterlogconfigs", cluster_config("web", source));
+    bed.collect("web");
     append(&bed.log(&POD), line("one").as_bytes());
     bed.wait_for_bodies(&["one"]);
     let reloads = agent.metric("logferry_config_reloads_total");
@@ -226,10 +192,7 @@ fn a_name_used_again_never_has_the_labels_of_the_pod_before() {
     let bed = ClusterBed::new();
     bed.configure(&[&bed.agent("  nodeName: node-1\n  podLabels: [app]\n")]);
     bed.api.apply("logsinks", bed.sink());
-    bed.api.apply(
-        "clusterlogconfigs",
-        cluster_config("all", json!({"containers": {"root": bed.root()}})),
-    );
+    bed.collect("all");
     bed.add_pod(&POD, json!({"labels": {"app": "old"}}));
     append(&bed.log(&POD), line("old").as_bytes());
     let agent = bed.start();
@@ -264,11 +227,7 @@ fn explain_says_that_a_pod_waits_for_the_api_server() {
     }
     let agent = bed.start();
     bed.wait_for_bodies(&["web-0"]);
-    wait_until(
-        "the state",
-        || fs::read_to_string(bed.state()).unwrap_or_default(),
-        |it| it.contains("web-0"),
-    );
+    bed.wait_state("web-0");
     let explain = |pod: &PodName| {
         let (config, path) = (bed.config(), bed.log(pod));
         Run::of(&["explain", "-f", config.to_str().unwrap(), path.to_str().unwrap()])

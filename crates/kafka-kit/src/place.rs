@@ -1,14 +1,10 @@
-//! Place: a loopback address that no other cluster has, and a port on it for everything.
-//!
-//! Ports that are free now may be taken before a broker binds them, or while it is down. So nothing is
-//! searched for: all of 127.0.0.0/8 is local, and a process has an address to itself by its number.
+//! Place: the address of a cluster, and a port on it for everything.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
-use std::process;
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use test_kit::Places;
 
 use crate::listener::Listener;
 
@@ -18,19 +14,14 @@ pub(crate) const BROKERS_MAX: u32 = 7;
 const BROKER_PORTS: u16 = 16;
 /// Ports of one cluster.
 const CLUSTER_PORTS: u16 = 128;
-/// The first port. Below those that Linux gives to outgoing connections (from 32768).
-const FIRST_PORT: u16 = 20_000;
 /// Clusters that one process can make in its life: their ports end at 32,032.
 const CLUSTERS_MAX: u16 = 94;
 
-static NEXT: AtomicU16 = AtomicU16::new(0);
+static PLACES: Places = Places::new(64, CLUSTER_PORTS, CLUSTERS_MAX);
 
 /// An address and a range of ports.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    address: Ipv4Addr,
-    first_port: u16,
-}
+pub(crate) struct Place(test_kit::Place);
 
 impl Place {
     /// The next place of this process.
@@ -39,15 +30,7 @@ impl Place {
     ///
     /// If it had too many.
     pub(crate) fn new() -> Result<Place> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        ensure!(
-            number < CLUSTERS_MAX,
-            "a process can make {CLUSTERS_MAX} clusters; this is one more"
-        );
-        // Linux has at most 2^22 processes. The second byte begins at 64, away from 127.0.0.1.
-        let [_, high, middle, low] = process::id().to_be_bytes();
-        let address = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
-        Ok(Place { address, first_port: FIRST_PORT + number * CLUSTER_PORTS })
+        PLACES.take().map(Place).context("clusters of Kafka")
     }
 
     /// The place whose first broker listens in plain text at `plain`.
@@ -60,12 +43,12 @@ impl Place {
         let first_port = plain.port().checked_sub(BROKER_PORTS + Listener::Plain as u16);
         let first_port = first_port.filter(|it| it.checked_add(CLUSTER_PORTS).is_some());
         let first_port = first_port.with_context(|| format!("{plain}: too low or too high"))?;
-        Ok(Place { address: *plain.ip(), first_port })
+        Ok(Place(test_kit::Place { address: *plain.ip(), first_port }))
     }
 
     /// The address of all brokers.
     pub(crate) fn address(&self) -> Ipv4Addr {
-        self.address
+        self.0.address
     }
 
     /// Where a broker listens.
@@ -84,12 +67,12 @@ impl Place {
     fn port(&self, node: u32, index: u16) -> SocketAddrV4 {
         assert!((1..=BROKERS_MAX).contains(&node), "there is no broker {node}");
         let node = u16::try_from(node).expect("at most BROKERS_MAX");
-        SocketAddrV4::new(self.address, self.first_port + node * BROKER_PORTS + index)
+        SocketAddrV4::new(self.0.address, self.0.first_port + node * BROKER_PORTS + index)
     }
 }
 
 impl Display for Place {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}-{}", self.address, self.first_port)
+        write!(formatter, "{}-{}", self.0.address, self.0.first_port)
     }
 }

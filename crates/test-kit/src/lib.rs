@@ -1,4 +1,4 @@
-//! What the kits of tests share: processes that end with ours, deadlines, and certificates.
+//! What the kits of tests share: processes that end with ours, deadlines, certificates, and addresses.
 //!
 //! Not shipped.
 
@@ -7,7 +7,9 @@
 mod certificate;
 mod child;
 mod deadline;
+mod place;
 
 pub use certificate::{Authority, Identity, Validity};
 pub use child::start;
 pub use deadline::{Deadline, wait_until, when};
+pub use place::{Place, Places};

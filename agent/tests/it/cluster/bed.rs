@@ -89,6 +89,27 @@ impl ClusterBed {
         json!({"metadata": {"name": "default"}, "spec": {"queue": {"path": path}}})
     }
 
+    /// A cluster with that pod, a LogSink, and `web`, which collects all that is below the root.
+    pub(super) fn with_web() -> ClusterBed {
+        let bed = ClusterBed::new();
+        bed.add_pod(&POD, json!({}));
+        bed.api.apply("logsinks", bed.sink());
+        bed.collect("web");
+        bed
+    }
+
+    /// A ClusterLogConfig of that name which collects all that is below the root.
+    pub(super) fn collect(&self, name: &str) {
+        let source = json!({"containers": {"root": self.root()}});
+        self.api.apply("clusterlogconfigs", cluster_config(name, source));
+    }
+
+    /// Waits until the state on disk says this.
+    pub(super) fn wait_state(&self, says: &str) {
+        let state = || fs::read_to_string(self.state()).unwrap_or_default();
+        wait_until("the state", state, |it| it.contains(says));
+    }
+
     /// The scheduler gives the pod to this node, and the kubelet makes its directory.
     pub(super) fn add_pod(&self, pod: &PodName, metadata: Value) {
         self.tell_pod(pod, metadata);
