@@ -22,7 +22,9 @@ impl Following {
     /// Starts it on what `place` names.
     pub(crate) fn start(bed: &Bed, place: impl IntoIterator<Item: AsRef<OsStr>>) -> Following {
         let out = bed.path("followed");
-        let child = Command::new(LOGFERRY)
+        // A shell starts what it puts into the background with Ctrl-C ignored, and that is inherited.
+        let child = Command::new("env")
+            .args(["--default-signal=INT", LOGFERRY])
             .args(["tail", "--follow", "-n", "2", "--output", "json"])
             .args(place)
             .stdin(Stdio::null())
