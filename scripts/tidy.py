@@ -15,13 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Which of our crates a crate may depend on; ARCHITECTURE.md has the reasons.
 ARROWS = {
-    "logferry": {"logferry-crd", "logferry-flow", "logferry-kube-watch", "logferry-pipeline", "logferry-sink"},
+    "logferry": {"logferry-aliyun", "logferry-crd", "logferry-flow", "logferry-kube-watch", "logferry-pipeline", "logferry-sink"},
     "logferry-flow": set(),
     "logferry-pipeline": {"logferry-flow"},
     "logferry-sim": {"logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
+    "logferry-aliyun": {"logferry-crd"},
     "logferry-test-kit": set(),
     "logferry-kafka-kit": {"logferry-test-kit"},
     "logferry-node-kit": {"logferry-test-kit"},

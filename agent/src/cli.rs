@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Spool(SpoolOptions),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crds,
+    /// Print AliyunLogConfig and ClusterAliyunPipelineConfig objects as LogConfigs, and what of them is not done
+    Convert(ConvertOptions),
     /// Print the version
     Version(VersionOptions),
 }
@@ -61,6 +63,16 @@ pub(crate) struct RunOptions {
     /// Print a line of progress to standard error every second
     #[arg(long)]
     pub(crate) progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertOptions {
+    /// Objects as Kubernetes has them: a YAML file, or a directory of them; may be given more than once
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Let an AliyunLogConfig collect from all namespaces, as Alibaba's agent does: as a ClusterLogConfig
+    #[arg(long)]
+    pub(crate) cluster: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod convert;
 pub(crate) mod crds;
 pub(crate) mod explain;
 mod print;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => command::explain::run(&options),
         Command::Spool(options) => command::spool::run(&options),
         Command::Crds => command::crds::run(),
+        Command::Convert(options) => command::convert::run(&options),
         Command::Version(options) => command::version::run(&options),
     };
     match outcome {

@@ -25,6 +25,7 @@ mod schema;
 mod settings;
 pub mod spec;
 mod units;
+mod values;
 mod yaml;
 
 pub use admit::{Admission, Candidate, Outcome, admit};
@@ -48,3 +49,4 @@ pub use spec::{
     StreamName, TextEncoding,
 };
 pub use units::{ByteSize, ParseUnitError, Period};
+pub use values::{read_values, write_value};

@@ -13,7 +13,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::spec::{API_VERSION, Kind, LogConfigSpec, LogSinkSpec, LogTenantSpec, OF_HOST, Status};
-use crate::yaml;
+use crate::values::write_value;
 
 /// A kind that is a custom resource; the agent itself is none, but configured by a file.
 struct Custom {
@@ -60,10 +60,7 @@ const CUSTOM: [Custom; 4] = [
 pub fn custom_resource_definitions() -> impl Iterator<Item = (Kind, String)> {
     CUSTOM.iter().map(|custom| {
         let definition = definition(custom, restrict(custom.kind, (custom.shape)()));
-        // JSON is YAML; reading it makes it ours to write.
-        let documents = yaml::documents(&definition.to_string());
-        let written = documents.iter().filter_map(|it| it.root.as_ref()).map(yaml::write);
-        (custom.kind, written.collect())
+        (custom.kind, write_value(&definition))
     })
 }
 

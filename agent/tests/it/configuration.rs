@@ -199,3 +199,28 @@ fn version_tells_the_formats() {
     let run = Run::of(&["version"]);
     assert_eq!(run.stdout, format!("logferry {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn convert_prints_what_objects_of_alibaba_come_to_and_refuses_what_would_do_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/aliyun/tests/objects");
+    let object = |name: &str| objects.join(name).to_str().unwrap().to_owned();
+    let ingress = object("6-nginx-ingress.yaml");
+    let run = Run::of(&["convert", "-f", &ingress]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.contains("# spec.productCode: not applicable"), "{}", run.stdout);
+    let sink = "{apiVersion: logferry.dev/v1alpha1, kind: LogSink, metadata: {name: default}, spec: {blackhole: {}}}\n";
+    let config = dir.path().join("converted.yaml");
+    fs::write(&config, format!("{sink}{}", run.stdout)).unwrap();
+    let check = Run::of(&["check", "-f", config.to_str().unwrap()]);
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let refused =
+        Run::of(&["convert", "-f", &ingress, "-f", &object("refused-contradictory.yaml")]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("shop/contradictory: refused"), "{}", refused.stderr);
+    assert!(refused.stdout.starts_with(&run.stdout), "{}", refused.stdout);
+    let twice =
+        Run::of(&["convert", "-f", &ingress, "-f", &object("../objects/6-nginx-ingress.yaml")]);
+    assert!(twice.stdout.contains("rename one"), "{}", twice.stdout);
+    assert_eq!(Run::of(&["convert", "-f", config.to_str().unwrap()]).code, Some(2));
+}

@@ -61,7 +61,7 @@ pub(crate) fn read(files: Vec<ConfigFile>, report: &mut Report) -> Resources {
     resources
 }
 
-fn problem(path: &Path, mark: Mark, why: &str, cure: &str) -> Problem {
+pub(crate) fn problem(path: &Path, mark: Mark, why: &str, cure: &str) -> Problem {
     let file = PathBuf::from(path);
     Problem {
         severity: Severity::Error,
@@ -75,7 +75,7 @@ fn problem(path: &Path, mark: Mark, why: &str, cure: &str) -> Problem {
 }
 
 /// A file's text, if it was read, is small enough and is UTF-8.
-fn text(path: &Path, bytes: std::io::Result<Vec<u8>>) -> Result<String, Box<Problem>> {
+pub(crate) fn text(path: &Path, bytes: std::io::Result<Vec<u8>>) -> Result<String, Box<Problem>> {
     let whole = Mark { line: 0, column: 0 };
     let bytes = bytes.map_err(|error| {
         problem(
