@@ -36,6 +36,8 @@ WRONG_VALUES = (
     {"secrets": ["../kafka"]},
     {"secrets": [{"name": "kafka", "namespace": "bank"}]},
     {"logs": {"pods": "var/log/pods"}},
+    {"containerFiles": {"socket": "containerd.sock"}},
+    {"containerFiles": {"storage": "/var/lib/containerd"}},
     {"state": {"path": "/var/lib:x"}},
     {"metrics": {"port": 80}},
     {"config": {"sinks": {"a b": {}}}},
@@ -119,6 +121,11 @@ def check_pod(place, objects):
     }
     mounts = {it["name"]: it for it in container["volumeMounts"]}
     writable = {name for name, it in mounts.items() if not it.get("readOnly")}
+    # Mounts that come and go on the host are neither missed nor held.
+    of_runtime = [it for name, it in mounts.items() if name in {"runtime", "volumes"} or name.startswith("storage-")]
+    promises["the runtime's mounts follow the host's"] = all(
+        it.get("mountPropagation") == "HostToContainer" for it in of_runtime
+    )
     promises["only the state is written"] = writable == {"state"}
     promises["every volume is mounted"] = {it["name"] for it in pod["volumes"]} == set(mounts)
     for promise, holds in promises.items():

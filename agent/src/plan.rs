@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{
-    AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
-    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
-    TextEncoding,
+    AgentSettings, CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget,
+    SourceSettings, TenantSettings, TextEncoding,
 };
+use cri_watch::Containers;
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use kube_watch::Pods;
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
-use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
 use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
@@ -33,8 +32,10 @@ use crate::memory_plan::MemoryPlan;
 use crate::place;
 
 mod credentials;
+mod inside;
 mod kafka;
 mod limits;
+mod multiline;
 mod owed;
 mod pods;
 mod spool;
@@ -43,6 +44,7 @@ mod unbuilt;
 mod worlds;
 
 pub(crate) use credentials::Credentials;
+pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 pub(crate) use pods::{Awaited, awaits};
@@ -77,11 +79,13 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
     MemoryPlan::of(settings)
 }
 
-/// Opens the sinks and resolves everything else. `watched` is what an API server says of pods.
+/// Opens the sinks and resolves everything else. `watched` is what an API server says of pods, `containers` what a runtime
+/// says of containers.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
     watched: Option<&Arc<Pods>>,
+    containers: Option<&Arc<Containers>>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
@@ -126,8 +130,9 @@ pub(crate) fn resolve(
         rules: settings
             .log_configs
             .iter()
-            .map(|it| rule(it, settings, &absent, watched))
-            .collect::<Result<_, _>>()?,
+            .map(|it| Ok(inside::rules(it, rule(it, settings, &absent, watched)?, containers)))
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .concat(),
         place: place::of(agent),
         sinks,
         readers: agent.readers,
@@ -203,7 +208,7 @@ fn rule(
         },
         line_bytes_max: u32::try_from(config.line.bytes_max).unwrap_or(u32::MAX),
         flush_timeout_ns: nanoseconds(config.line.flush_timeout),
-        multiline: config.multiline.as_ref().map(multiline),
+        multiline: config.multiline.as_ref().map(multiline::of),
         late_writes_ns: nanoseconds(config.late_writes),
         skip,
         linger_ns: nanoseconds(linger),
@@ -238,24 +243,6 @@ pub(crate) fn reach(config: &LogConfigSettings) -> anyhow::Result<Reach> {
             Reach::own_trees(selection.roots(), it.follow_links_into.clone())
         }
     })
-}
-
-fn multiline(settings: &MultilineSettings) -> Multiline {
-    let pattern = |it: &crd::Pattern| multiline::Pattern::new(it.regex().clone());
-    let rule = match &settings.rule {
-        MultilineRule::Begin(it) => multiline::Rule::Begin(pattern(it)),
-        MultilineRule::Continue(it) => multiline::Rule::Continue(pattern(it)),
-        MultilineRule::End(it) => multiline::Rule::End(pattern(it)),
-        MultilineRule::Preset(MultilinePreset::Java) => multiline::Rule::Java,
-        MultilineRule::Preset(MultilinePreset::Python) => multiline::Rule::Python,
-        MultilineRule::Preset(MultilinePreset::Go) => multiline::Rule::Go,
-    };
-    Multiline {
-        rule,
-        timeout_ns: nanoseconds(settings.timeout),
-        lines_max: settings.lines_max,
-        bytes_max: u32::try_from(settings.bytes_max).unwrap_or(u32::MAX),
-    }
 }
 
 /// What sinks have open on the disk.

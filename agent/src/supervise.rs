@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{LogFormat, LogLevel, LogSettings, Settings};
+use cri_watch::ContainerWatch;
 use flow::Clock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
@@ -28,6 +29,7 @@ use crate::status::Status;
 use crate::{plan, web};
 
 mod absent;
+mod containers;
 mod credentials;
 mod last_resort;
 mod progress;
@@ -82,6 +84,8 @@ pub(crate) struct Supervisor {
     seen_fingerprint: Option<Fingerprint>,
     credentials: CredentialWatch,
     absent: AbsentSinks,
+    /// Asks the container runtime, as long as somebody wants files inside of containers.
+    containers: Option<ContainerWatch>,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -123,6 +127,7 @@ impl Supervisor {
             seen_fingerprint: None,
             credentials,
             absent: AbsentSinks::none(),
+            containers: None,
             status: Arc::new(Status::new(clock, meter, watches)),
             world,
             prometheus,
@@ -195,12 +200,19 @@ impl Supervisor {
     fn start_plane(&mut self) -> anyhow::Result<()> {
         let pods = self.configuration.cluster().map(|it| it.watched().pods());
         let credentials = self.credentials.in_force();
+        self.containers = containers::keep(self.containers.take(), &self.settings)?;
+        let containers = self.containers.as_ref().map(ContainerWatch::containers);
+        let clock = &self.world.clock;
         let resolved =
-            plan::resolve(&self.settings, credentials, pods.as_ref(), &self.world.clock)?;
+            plan::resolve(&self.settings, credentials, pods.as_ref(), containers.as_ref(), clock)?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
         if let Some(pods) = pods {
             let discovery = plane.discovery_waker();
             pods.listen(move || discovery.unpark());
+        }
+        if let Some(containers) = containers {
+            let discovery = plane.discovery_waker();
+            containers.listen(move || discovery.unpark());
         }
         for damage in &plane.damage {
             tracing::error!(%damage, "checkpoint");

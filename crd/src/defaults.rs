@@ -11,6 +11,8 @@ use crate::units::{ByteSize, Period};
 pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
 /// `secretsDirectory`: beside the configuration, where the Helm chart mounts Secrets.
 pub const SECRETS_DIRECTORY: &str = "/etc/logferry/secrets";
+/// `containerRuntime.kubeletDirectory`: the kubelet's own default (`--root-dir`).
+pub const KUBELET_DIRECTORY: &str = "/var/lib/kubelet";
 /// `listen`: loopback only, since metrics tell about tenants.
 pub const LISTEN: &str = "127.0.0.1:9180";
 /// Data in flight where `memory` is not written and nothing else limits it: room for a dozen tenants' reserves,

@@ -9,8 +9,13 @@ mod sink;
 
 use serde::Serialize;
 
-use crate::settings::{AgentSettings, RateSettings, Settings, SpoolSettings};
-use crate::spec::{API_VERSION, AgentSpec, Kind, LogSpec, Metadata, RateSpec, Resource, SpoolSpec};
+use crate::settings::{
+    AgentSettings, ContainerRuntimeSettings, RateSettings, Settings, SpoolSettings,
+};
+use crate::spec::{
+    API_VERSION, AgentSpec, ContainerRuntimeSpec, Kind, LogSpec, Metadata, RateSpec, Resource,
+    SpoolSpec,
+};
 use crate::units::{ByteSize, Period};
 use crate::yaml;
 
@@ -87,7 +92,15 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
         pinned_bytes_max: Some(ByteSize(agent.pinned_bytes_max)),
         limits: agent.limits.is_limited().then(|| rate(&agent.limits)),
         spool: agent.spool.as_ref().map(spool),
+        container_runtime: Some(container_runtime(&agent.container_runtime)),
         log: Some(LogSpec { level: Some(agent.log.level), format: Some(agent.log.format) }),
+    }
+}
+
+fn container_runtime(runtime: &ContainerRuntimeSettings) -> ContainerRuntimeSpec {
+    ContainerRuntimeSpec {
+        socket: runtime.socket.as_ref().map(|it| it.to_string_lossy().into_owned()),
+        kubelet_directory: Some(runtime.kubelet_directory.to_string_lossy().into_owned()),
     }
 }
 

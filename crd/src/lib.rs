@@ -37,12 +37,12 @@ pub use resolve::resolve;
 pub use schema::custom_resource_definitions;
 pub use settings::{
     AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainerFilesSettings,
-    ContainersSettings, EnvSelector, EnvVariable, FileSinkSettings, FilesSettings, KafkaSettings,
-    LabelRequirement, LabelRule, LabelSelector, LineSettings, LogConfigLimitsSettings,
-    LogConfigSettings, LogSettings, MemorySettings, MultilineRule, MultilineSettings,
-    OwnerSettings, QueueSettings, RateSettings, ResourceName, RetrySettings, SaslSettings,
-    SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings, SpoolSettings,
-    TenantLimitsSettings, TenantSettings, TlsIdentity, TlsSettings, UserName,
+    ContainerRuntimeSettings, ContainersSettings, EnvSelector, EnvVariable, FileSinkSettings,
+    FilesSettings, KafkaSettings, LabelRequirement, LabelRule, LabelSelector, LineSettings,
+    LogConfigLimitsSettings, LogConfigSettings, LogSettings, MemorySettings, MultilineRule,
+    MultilineSettings, OwnerSettings, QueueSettings, RateSettings, ResourceName, RetrySettings,
+    SaslSettings, SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings,
+    SpoolSettings, TenantLimitsSettings, TenantSettings, TlsIdentity, TlsSettings, UserName,
 };
 pub use spec::{
     Delivery, Encoding, Format, Kind, LabelOperator, LogFormat, LogLevel, MultilinePreset, StartAt,

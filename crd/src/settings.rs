@@ -14,7 +14,7 @@ mod sink;
 use std::fmt;
 
 pub use access::{SaslSettings, SecretSource, TlsIdentity, TlsSettings, UserName};
-pub use agent::{AgentSettings, LogSettings, SpoolSettings};
+pub use agent::{AgentSettings, ContainerRuntimeSettings, LogSettings, SpoolSettings};
 pub use labels::{LabelRequirement, LabelRule, LabelSelector};
 pub use log_config::{
     ContainerFilesSettings, ContainersSettings, EnvSelector, EnvVariable, FilesSettings,

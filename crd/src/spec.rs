@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-pub use agent::{AgentSpec, LogFormat, LogLevel, LogSpec, SpoolSpec};
+pub use agent::{AgentSpec, ContainerRuntimeSpec, LogFormat, LogLevel, LogSpec, SpoolSpec};
 pub use labels::{LabelExpressionSpec, LabelOperator, LabelSelectorSpec};
 pub use log_config::{
     ContainerFilesSpec, ContainersSpec, EnvSelectorSpec, EnvSpec, FilesSpec, Format, LineSpec,

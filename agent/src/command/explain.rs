@@ -137,6 +137,11 @@ fn verdict(
         (SourceSettings::Files(_), Subject::Pod { .. }) => {
             (false, "it selects files of the host, not pods".to_owned())
         }
+        (SourceSettings::Containers(it), _) if !it.stdout && !it.stderr => {
+            let files = it.files.as_ref().map(|it| it.include.patterns().join(", "));
+            let files = files.unwrap_or_default();
+            (false, format!("it selects files inside of containers, {files}, not what they print"))
+        }
         (SourceSettings::Containers(it), Subject::Path(path)) => match container_of(&it.root, path)
         {
             None => (

@@ -25,7 +25,7 @@ pub(crate) fn refuse_config(config: &LogConfigSettings) -> Option<String> {
 }
 
 /// Fields of a LogConfig, and whether they say anything. Some of what selects by more than names needs more of the
-/// Kubernetes API, and files inside of containers the container runtime.
+/// Kubernetes API.
 fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
     let mut fields = vec![("sampling", config.sampling_one_in.is_some())];
     if let SourceSettings::Containers(it) = &config.source {
@@ -33,7 +33,6 @@ fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
         fields.extend([
             ("source.containers.namespaceSelector", it.namespace_selector.is_some()),
             ("source.containers.env", it.env.is_some()),
-            ("source.containers.files", it.files.is_some()),
             ("source.containers.namespaces.pattern", has_pattern(&it.namespaces)),
             ("source.containers.pods.pattern", has_pattern(&it.pods)),
             ("source.containers.containers.pattern", has_pattern(&it.containers)),
@@ -66,7 +65,6 @@ mod tests {
         let selections = [
             ("namespaceSelector", "{}"),
             ("env", "{include: [{name: A}]}"),
-            ("files", "{include: [/a]}"),
             ("pods", "{pattern: a}"),
         ];
         for (field, value) in selections {
@@ -83,6 +81,7 @@ mod tests {
             ),
             ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
             ("LogConfig", "source: {containers: {podSelector: {}, owner: {kind: Job}}}"),
+            ("LogConfig", "source: {containers: {files: {include: [/a]}}}"),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
         }

@@ -13,6 +13,7 @@
 //!   missing, though what it has in its hands at that moment may be.
 
 mod content;
+mod files;
 mod lives;
 mod rotation;
 

@@ -75,6 +75,12 @@ impl Containerd {
         self.path("state")
     }
 
+    /// The kubelet's directory, which has the volumes of pods.
+    #[must_use]
+    pub fn kubelet_folder(&self) -> PathBuf {
+        self.path("kubelet")
+    }
+
     /// What it printed since it was last started.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::{Archive, Kind};
 
-/// Name of the image that every node has: busybox, with all its commands in `/bin`. Its own program sleeps, so that
+/// Name of the image that every node has: busybox, with all its commands in `/bin`, a file `/var/log/image.log`, and a link
+/// `/log` to `/linked`, which is not there. Its own program sleeps, so that
 /// it serves as the pause image of sandboxes, too.
 pub const IMAGE: &str = "test.logferry.dev/busybox:1";
 /// Debian's busybox (package busybox-static), which needs no library.
@@ -52,6 +53,10 @@ impl Image {
         let output = output.context("/bin/busybox (Debian package busybox-static)")?;
         ensure!(output.status.success(), "busybox --list: {}", output.status);
         let commands = String::from_utf8(output.stdout)?;
+        // A log and a link of the image's own, for who looks into its layers.
+        image.layer.add("var/log/", Kind::Directory(0o755));
+        image.layer.add("var/log/image.log", Kind::File(b"of the image\n"));
+        image.layer.add("log", Kind::Link("/linked"));
         for command in commands.lines().filter(|it| *it != "busybox") {
             image.layer.add(&format!("bin/{command}"), Kind::Link("busybox"));
         }

@@ -22,6 +22,7 @@ use crate::watch::{Changes, Watch};
 
 mod files;
 mod folder;
+mod inside;
 mod look;
 mod missed;
 mod outlet;
@@ -33,6 +34,7 @@ mod timetable;
 mod walk;
 
 pub use files::FileSelection;
+pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{NameFilter, PodFacts, PodPath, PodSelection};
 pub use tenants::{Denial, TenantMap};
@@ -47,6 +49,8 @@ pub enum Selection {
     Pods(PodSelection),
     /// Files of the host.
     Files(FileSelection),
+    /// Files inside of containers.
+    Inside(InsideSelection),
 }
 
 /// A resolved LogConfig.
@@ -82,6 +86,8 @@ impl Rule {
         match &self.selection {
             Selection::Pods(pods) => pods.denial(path, &self.tenants),
             Selection::Files(_) => self.tenants.of_files().err(),
+            // Their roots are none.
+            Selection::Inside(_) => None,
         }
     }
 }
@@ -91,6 +97,16 @@ impl Selection {
         match self {
             Selection::Pods(pods) => vec![pods.root.clone()],
             Selection::Files(files) => files.roots(),
+            Selection::Inside(inside) => inside.roots(),
+        }
+    }
+
+    /// Whether looking begins there.
+    fn is_root(&self, directory: &Path) -> bool {
+        match self {
+            Selection::Pods(pods) => pods.root == directory,
+            Selection::Files(files) => files.roots().iter().any(|it| it == directory),
+            Selection::Inside(inside) => inside.is_root(directory),
         }
     }
 
@@ -99,6 +115,7 @@ impl Selection {
         match self {
             Selection::Pods(pods) => pods.facts.as_ref().map_or(0, |it| it.version()),
             Selection::Files(_) => 0,
+            Selection::Inside(inside) => inside.version(),
         }
     }
 
@@ -106,6 +123,7 @@ impl Selection {
         match self {
             Selection::Pods(_) => false,
             Selection::Files(files) => files.takes_any_depth(),
+            Selection::Inside(inside) => inside.files.takes_any_depth(),
         }
     }
 
@@ -113,6 +131,7 @@ impl Selection {
         match self {
             Selection::Pods(pods) => pods.role(directory),
             Selection::Files(files) => files.role(directory),
+            Selection::Inside(inside) => inside.role(directory),
         }
     }
 
@@ -121,6 +140,7 @@ impl Selection {
         match self {
             Selection::Pods(pods) => pods::chain(name).filter(|_| pods.role(directory).is_leaf),
             Selection::Files(files) => files.chain(directory, name),
+            Selection::Inside(inside) => inside.chain(directory, name),
         }
     }
 
@@ -128,6 +148,7 @@ impl Selection {
         match self {
             Selection::Pods(pods) => pods.context(place, tenants, live_path),
             Selection::Files(files) => files.context(place, tenants, live_path),
+            Selection::Inside(inside) => inside.context(place, tenants, live_path),
         }
     }
 }

@@ -12,12 +12,16 @@ use std::path::Path;
 mod beneath;
 mod gzip;
 mod host;
+mod inside;
 mod printable;
 mod reach;
+mod tree;
 pub use gzip::{Defect, GZIP_SUFFIX, GzipFile, Inflaters};
 pub use host::HostFs;
+pub use inside::{InsideFs, Trees};
 pub use printable::Printable;
 pub use reach::{Reach, Refusal};
+pub use tree::{Access, ContainerTree, TreeMount};
 
 /// What kind of thing a path leads to. Only regular files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::rate;
 use crate::report::Check;
-use crate::settings::{AgentSettings, LogSettings, SpoolSettings};
-use crate::spec::{AgentSpec, LogSpec, SpoolSpec};
+use crate::settings::{AgentSettings, ContainerRuntimeSettings, LogSettings, SpoolSettings};
+use crate::spec::{AgentSpec, ContainerRuntimeSpec, LogSpec, SpoolSpec};
 use crate::{defaults, limits};
 
 pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
@@ -76,6 +76,7 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
         pinned_bytes_max: pinned_bytes_max.0,
         limits: rate::resolve("spec.limits", &spec.limits.unwrap_or_default(), check),
         spool,
+        container_runtime: container_runtime(spec.container_runtime.unwrap_or_default(), check),
         log: log(spec.log.unwrap_or_default()),
     }
 }
@@ -101,7 +102,23 @@ pub(super) fn of_defaults() -> AgentSettings {
         pinned_bytes_max: defaults::PINNED_BYTES_MAX.0,
         limits: rate::unlimited(),
         spool: None,
+        container_runtime: ContainerRuntimeSettings {
+            socket: None,
+            kubelet_directory: PathBuf::from(defaults::KUBELET_DIRECTORY),
+        },
         log: log(LogSpec::default()),
+    }
+}
+
+fn container_runtime(
+    spec: ContainerRuntimeSpec,
+    check: &mut Check<'_>,
+) -> ContainerRuntimeSettings {
+    let directory =
+        check.absolute("spec.containerRuntime.kubeletDirectory", spec.kubelet_directory);
+    ContainerRuntimeSettings {
+        socket: check.absolute("spec.containerRuntime.socket", spec.socket),
+        kubelet_directory: directory.unwrap_or_else(|| defaults::KUBELET_DIRECTORY.into()),
     }
 }
 

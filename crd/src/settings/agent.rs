@@ -46,8 +46,19 @@ pub struct AgentSettings {
     pub limits: RateSettings,
     /// Where what would be lost is kept until its sink takes it; `None` for nowhere.
     pub spool: Option<SpoolSettings>,
+    /// What says which containers there are, for files inside of them.
+    pub container_runtime: ContainerRuntimeSettings,
     /// The agent's own log.
     pub log: LogSettings,
+}
+
+/// What says which containers there are, for files inside of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRuntimeSettings {
+    /// Its socket, absolute; `None` for the first that is there of those that runtimes have.
+    pub socket: Option<PathBuf>,
+    /// The kubelet's directory, which has the pods' volumes; absolute.
+    pub kubelet_directory: PathBuf,
 }
 
 /// Where what would be lost is kept until its sink takes it.

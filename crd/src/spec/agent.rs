@@ -63,9 +63,24 @@ pub struct AgentSpec {
     /// Where what would be lost is kept until its sink takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<SpoolSpec>,
+    /// What says which containers there are, for files inside of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_runtime: Option<ContainerRuntimeSpec>,
     /// The agent's own log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,
+}
+
+/// What says which containers there are, for files inside of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerRuntimeSpec {
+    /// Its socket; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// The kubelet's directory, which has the pods' volumes; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubelet_directory: Option<String>,
 }
 
 /// Where what would be lost is kept until its sink takes it.

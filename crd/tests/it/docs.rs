@@ -26,6 +26,7 @@ const NO_DEFAULT: &[&str] = &[
     "nodeName",
     "clusterName",
     "podLabels",
+    "containerRuntime.socket",
     "hostName",
     "tenant",
     "namespaces",

@@ -172,6 +172,16 @@ fn context(
         container.as_bytes(),
         restart_text.as_bytes(),
     ]);
+    let mut attributes = of_container(place, pod, container);
+    attributes.extend([
+        Attribute::int(key::K8S_CONTAINER_RESTART_COUNT, i64::from(restart)),
+        Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()),
+    ]);
+    Context { id, tenant: Arc::clone(tenant), attributes }
+}
+
+/// Where a container is, and what it is called: of its output, and of its files.
+pub(super) fn of_container(place: &Place, pod: &PodPath, container: &str) -> Vec<Attribute> {
     let mut attributes = Vec::with_capacity(8);
     if !place.cluster.is_empty() {
         attributes.push(Attribute::text(key::K8S_CLUSTER_NAME, &*place.cluster));
@@ -184,10 +194,8 @@ fn context(
         Attribute::text(key::K8S_POD_NAME, &*pod.pod),
         Attribute::text(key::K8S_POD_UID, &*pod.uid),
         Attribute::text(key::K8S_CONTAINER_NAME, container),
-        Attribute::int(key::K8S_CONTAINER_RESTART_COUNT, i64::from(restart)),
-        Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()),
     ]);
-    Context { id, tenant: Arc::clone(tenant), attributes }
+    attributes
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use flow::ContextId;
 
-use super::Rule;
 use super::folder::{Chain, Folder, join};
 use super::look::{SMALL_MAX, list, look};
 use super::outlet::Outlet;
+use super::{Rule, Selection};
 use crate::fs::{FileKind, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
 use crate::reader::{ChainFiles, Command};
 
@@ -31,6 +31,8 @@ pub(super) struct Walk {
     polled: BTreeMap<PathBuf, Why>,
     /// Version of the facts that were heeded last.
     facts: u64,
+    /// Containers that are selected by their files, and not read since their tenant may not.
+    denied_inside: usize,
 }
 
 /// Why a directory is looked at every scan.
@@ -77,6 +79,7 @@ pub(super) struct Stale {
 impl Walk {
     /// Looks at everything.
     pub(super) fn sweep(&mut self, around: &mut Around<'_>, files: bool) {
+        self.renew(around);
         for root in around.rule.selection.roots() {
             self.visit(around, &root, Effort { files, below: true });
         }
@@ -88,13 +91,42 @@ impl Walk {
         if std::mem::replace(&mut self.facts, facts) == facts {
             return;
         }
+        if let Selection::Inside(_) = &around.rule.selection {
+            return self.renew(around);
+        }
         for root in around.rule.selection.roots() {
             self.visit(around, &root, Effort { files: true, below: false });
         }
     }
 
+    /// Asks again where looking begins, if that comes and goes; looks at what is new, and once more at what goes.
+    fn renew(&mut self, around: &mut Around<'_>) {
+        let rule = around.rule;
+        let Selection::Inside(inside) = &rule.selection else { return };
+        let renewal = inside.renew(&rule.tenants);
+        for (path, error) in &renewal.refused {
+            around.outlet.refusals.failed(path, error);
+        }
+        for (path, denial) in &renewal.denied {
+            around.outlet.denied(rule, path, denial);
+        }
+        self.denied_inside = renewal.denied.len();
+        for root in renewal.fresh.iter().chain(&renewal.leaving) {
+            self.visit(around, root, Effort { files: true, below: true });
+        }
+        for root in &renewal.leaving {
+            self.forget(around, root);
+        }
+        inside.retire();
+    }
+
     /// Looks at the directories that nothing tells about.
     pub(super) fn poll(&mut self, around: &mut Around<'_>) {
+        if let Selection::Inside(inside) = &around.rule.selection
+            && inside.is_unsettled()
+        {
+            self.renew(around);
+        }
         let polled: Vec<PathBuf> = self.polled.keys().cloned().collect();
         for directory in polled {
             self.visit(around, &directory, Effort { files: true, below: false });
@@ -111,9 +143,9 @@ impl Walk {
         self.polled.values().filter(|it| **it == Why::Unwatched).count()
     }
 
-    /// How many pods are selected, and not read since their tenant may not.
+    /// How many pods are selected, and not read since their tenant may not; of files inside of them, containers.
     pub(super) fn denied(&self) -> usize {
-        self.folders.values().map(|it| it.denied).sum()
+        self.folders.values().map(|it| it.denied).sum::<usize>() + self.denied_inside
     }
 
     /// `path` appeared, is gone, or is another thing now.
@@ -308,7 +340,7 @@ impl Walk {
         use io::ErrorKind::{NotADirectory, NotFound};
         if matches!(error.kind(), NotFound | NotADirectory) {
             self.forget(around, directory);
-            if around.rule.selection.roots().iter().any(|it| it == directory) {
+            if around.rule.selection.is_root(directory) {
                 self.polled.insert(directory.to_path_buf(), Why::Missing);
             }
             return;
@@ -345,7 +377,10 @@ fn follow(around: &mut Around<'_>, directory: &Path, folder: &mut Folder, stat: 
         folder.id = Some(stat.id);
         folder.modified_ns = None;
     }
-    if !folder.is_watched && (is_new || around.outlet.is_retry) && around.outlet.watch(directory) {
+    // A link of a container leads elsewhere for who watches: what is behind it is looked at every scan.
+    let is_astray = stat.is_linked && matches!(around.rule.selection, Selection::Inside(_));
+    let is_due = !folder.is_watched && !is_astray && (is_new || around.outlet.is_retry);
+    if is_due && around.outlet.watch(directory) {
         folder.is_watched = true;
         folder.modified_ns = None;
     }

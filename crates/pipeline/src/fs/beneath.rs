@@ -24,14 +24,14 @@ use rustix::io::Errno;
 use super::{Reach, Refusal};
 
 /// A root is only walked from, never read.
-const ROOT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const ROOT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// A component that is only walked through, or looked at; a link is not followed but opened itself.
-const STEP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const STEP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// No way up, no links, none of the links of `/proc` that lead anywhere.
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 /// Links that lead to links: as many as the kernel follows (`MAXSYMLINKS`, path_resolution(7)).
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 /// Opens beneath the roots of a reach.
 #[derive(Debug, Default)]
@@ -129,15 +129,7 @@ impl Beneath {
     /// `flags` ask for the link itself.
     fn open_linkless(&self, root: &Path, rest: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let root_fd = self.root(root, rest.as_os_str().is_empty())?;
-        let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-        if !self.is_walking.load(Ordering::Relaxed) {
-            match openat2(&root_fd, rest, flags, Mode::empty(), RESOLVE) {
-                // A sandbox says EPERM; files opened like this do not.
-                Err(Errno::NOSYS | Errno::PERM) => self.begin_walking(),
-                other => return other,
-            }
-        }
-        walk(&root_fd, rest, flags)
+        open_linkless(&root_fd, rest, flags, &self.is_walking)
     }
 
     fn root(&self, root: &Path, is_anew: bool) -> Result<Arc<OwnedFd>, Errno> {
@@ -150,14 +142,32 @@ impl Beneath {
         roots.insert(root.to_path_buf(), Arc::clone(&fd));
         Ok(fd)
     }
+}
 
-    fn begin_walking(&self) {
-        static SAID: Once = Once::new();
-        self.is_walking.store(true, Ordering::Relaxed);
-        SAID.call_once(|| {
-            tracing::warn!("no openat2 here (Linux 5.6 has it); log files are opened step by step");
-        });
+/// Opens `rest` from `root`, as [`Beneath::open_linkless`]. A kernel without `openat2` is remembered in `is_walking`.
+pub(super) fn open_linkless(
+    root: &OwnedFd,
+    rest: &Path,
+    flags: OFlags,
+    is_walking: &AtomicBool,
+) -> Result<OwnedFd, Errno> {
+    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+    if !is_walking.load(Ordering::Relaxed) {
+        match openat2(root, rest, flags, Mode::empty(), RESOLVE) {
+            // A sandbox says EPERM; files opened like this do not.
+            Err(Errno::NOSYS | Errno::PERM) => begin_walking(is_walking),
+            other => return other,
+        }
     }
+    walk(root, rest, flags)
+}
+
+fn begin_walking(is_walking: &AtomicBool) {
+    static SAID: Once = Once::new();
+    is_walking.store(true, Ordering::Relaxed);
+    SAID.call_once(|| {
+        tracing::warn!("no openat2 here (Linux 5.6 has it); log files are opened step by step");
+    });
 }
 
 /// As `openat2` with [`RESOLVE`], with two system calls for each component.

@@ -31,8 +31,8 @@ struct HostFile {
 
 /// To look at something without opening it.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
-const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const READ: OFlags =
+pub(super) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 impl HostFs {
@@ -59,14 +59,7 @@ impl HostFs {
 
 impl Fs for HostFs {
     fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
-        for entry in Dir::new(self.beneath.open(dir, LIST)?)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                each(OsStr::from_bytes(name));
-            }
-        }
-        Ok(())
+        list(self.beneath.open(dir, LIST)?, each)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -85,20 +78,38 @@ impl Fs for HostFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
         // To open a device may already do something, so the first look does not open.
         let found = self.beneath.open(path, LOOK)?;
-        refuse_irregular(&found)?;
-        let way = format!("/proc/self/fd/{}", found.as_raw_fd());
-        // This opens what was looked at, wherever its name may lead by now.
-        let fd = match rustix::fs::open(&*way, READ, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(error) if rustix::fs::readlink(&*way, Vec::new()).is_ok() => {
-                return Err(error.into());
-            }
-            // There is no /proc. What has the name now may be something else: it is looked at again.
-            Err(_) => self.beneath.open(path, READ)?,
-        };
-        refuse_irregular(&fd)?;
-        Ok(Box::new(HostFile { fd }))
+        open_found(&found, || self.beneath.open(path, READ))
     }
+}
+
+/// Calls `each` with the name of every entry of an open directory but `.` and `..`.
+pub(super) fn list(directory: OwnedFd, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(OsStr::from_bytes(name));
+        }
+    }
+    Ok(())
+}
+
+/// Opens for reading what was looked at, if it is a regular file; `again` opens its path, where there is no other way.
+pub(super) fn open_found(
+    found: &OwnedFd,
+    again: impl FnOnce() -> io::Result<OwnedFd>,
+) -> io::Result<Box<dyn LogFile>> {
+    refuse_irregular(found)?;
+    let way = format!("/proc/self/fd/{}", found.as_raw_fd());
+    // This opens what was looked at, wherever its name may lead by now.
+    let fd = match rustix::fs::open(&*way, READ, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(error) if rustix::fs::readlink(&*way, Vec::new()).is_ok() => return Err(error.into()),
+        // There is no /proc. What has the name now may be something else: it is looked at again.
+        Err(_) => again()?,
+    };
+    refuse_irregular(&fd)?;
+    Ok(Box::new(HostFile { fd }))
 }
 
 fn refuse_irregular(fd: &OwnedFd) -> io::Result<()> {
@@ -108,7 +119,7 @@ fn refuse_irregular(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
+pub(super) fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
     Ok(convert(&rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, WANTED)?))
 }
 

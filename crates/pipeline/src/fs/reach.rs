@@ -63,6 +63,13 @@ pub enum Refusal {
         Printable(.0)
     )]
     Link(PathBuf),
+    /// A mount of a container that its LogConfig may not read.
+    #[error(
+        "lies in what is mounted at {}, which is the host's or holds no logs; a ClusterLogConfig may read folders of the \
+         host that followLinksInto names",
+        Printable(.0)
+    )]
+    Mount(PathBuf),
     /// Not below a root.
     #[error("not below a folder that its LogConfig names")]
     Outside,
