@@ -154,7 +154,7 @@ fn entry(number: u64) -> Entry {
     let position =
         Position { generation: number, offset: 10, head: Head::of(b"first line"), place };
     let generations = vec![position; usize::try_from(number % 3).unwrap_or(0)];
-    let known = Known { epoch: 1, cursor: number, is_new: false, generations };
+    let known = Known { cursor: number, is_new: false, generations, ..Known::new(1) };
     let context = ContextId(u128::from(number));
     Entry { context, known, updated_unix_seconds: 1_800_000_000 }
 }

@@ -159,7 +159,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
     let epoch = u32::from_le_bytes(take(body)?);
     let cursor = u64::from_le_bytes(take(body)?);
     let updated_unix_seconds = i64::from_le_bytes(take(body)?);
-    let is_new = take(body)? != [0];
+    let [marks] = take(body)?;
     let count = u32::from_le_bytes(take(body)?);
     let mut generations = Vec::new();
     for _ in 0..count {
@@ -173,7 +173,13 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
     }
     Some(Entry {
         context,
-        known: Known { epoch, cursor, is_new, generations },
+        known: Known {
+            epoch,
+            cursor,
+            is_new: marks & 1 != 0,
+            generations,
+            is_newest_settled: marks & 2 != 0,
+        },
         updated_unix_seconds,
     })
 }

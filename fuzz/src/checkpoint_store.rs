@@ -129,6 +129,6 @@ fn changed(input: &mut Input<'_>) -> (u128, Known) {
         place: Place::of(b"last line"),
     };
     let generations = (0..number % 4).map(position).collect();
-    let known = Known { epoch: 1, cursor: number, is_new: number == 0, generations };
+    let known = Known { cursor: number, is_new: number == 0, generations, ..Known::new(1) };
     (u128::from(number % 6), known)
 }

@@ -25,6 +25,8 @@ pub struct Reached {
     pub cursor: u64,
     /// Where.
     pub position: Position,
+    /// That section is a gap of unknown size: the generation is gone.
+    pub is_gone: bool,
 }
 
 impl PersistedSpan {
@@ -36,7 +38,12 @@ impl PersistedSpan {
         positions: &[Position],
         is_inner: bool,
     ) {
-        let reached = positions.iter().map(|it| Reached { cursor: span.end, position: *it });
+        let is_gone = span.is_empty();
+        let reached = |position: &Position| {
+            let (cursor, position) = (span.end, *position);
+            Reached { cursor, position, is_gone }
+        };
+        let reached = positions.iter().map(reached);
         match spans.last_mut() {
             // Behind the last place where a restart can go on begins another.
             Some(last)
@@ -74,7 +81,7 @@ mod tests {
     }
 
     fn reached(cursor: u64, generation: u64, offset: u64) -> Reached {
-        Reached { cursor, position: at(generation, offset) }
+        Reached { cursor, position: at(generation, offset), is_gone: false }
     }
 
     #[test]
@@ -115,5 +122,18 @@ mod tests {
         let got: Vec<_> = spans.iter().map(|it| (it.span, it.is_inner)).collect();
         assert_eq!(got, [(Span::new(0, 10), false), (Span::new(10, 30), false)]);
         assert_eq!(spans[1].positions, [reached(30, 1, 30)]);
+    }
+
+    #[test]
+    fn a_gap_of_unknown_size_says_that_its_generation_is_gone_until_more_is_read_of_it() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, positions: &[Position]| {
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), positions, false);
+            spans[0].positions.clone()
+        };
+        add(0, 10, &[at(1, 10)]);
+        let gone = add(10, 10, &[at(1, 10)]);
+        assert_eq!(gone, [Reached { is_gone: true, ..reached(10, 1, 10) }]);
+        assert_eq!(add(10, 20, &[at(1, 20)]), [reached(20, 1, 20)]);
     }
 }

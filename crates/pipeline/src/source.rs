@@ -26,6 +26,7 @@ mod hold;
 mod holes;
 mod identity;
 mod look;
+mod missing;
 mod read;
 mod reconcile;
 mod rest;
@@ -36,6 +37,7 @@ pub use carrier::Carrier;
 pub use generation::Generation;
 pub use identity::generation_key;
 pub use look::Look;
+pub use missing::{Missing, MissingOf};
 pub use read::ReadOutcome;
 pub use rest::Resting;
 pub use resume::Known;
@@ -221,6 +223,7 @@ impl Source {
     /// A source that goes on from `known`.
     #[must_use]
     pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<TenantMeter>, known: &Known) -> Source {
+        let newest = known.generations.last().map(|it| it.generation);
         Source {
             id,
             spec,
@@ -230,7 +233,7 @@ impl Source {
             is_first: known.is_new,
             generations: Vec::new(),
             orphans: known.generations.clone(),
-            newest_before: known.generations.last().map(|it| it.generation),
+            newest_before: newest.filter(|_| !known.is_newest_settled),
             vanished: None,
             gone_since_ns: None,
             continued: Streams::default(),
@@ -264,21 +267,9 @@ impl Source {
         span
     }
 
-    /// The span of a gap of `bytes`, and where the chain stands after it.
-    pub fn gap(&mut self, bytes: u64) -> (Span, Vec<Position>) {
-        let of_gap = self.generations.get(self.current);
-        // A restart must know that what the inode of a cut generation holds now is another one.
-        let is_lost = of_gap.is_some_and(|it| matches!(it.carrier, Carrier::Lost(_)));
-        let incarnation = of_gap.filter(|_| is_lost).map(|it| it.incarnation + 1);
-        let next = self
-            .generations
-            .iter()
-            .skip(self.current + 1)
-            .find(|it| Some(it.incarnation) == incarnation);
-        let positions = of_gap.into_iter().chain(next).map(Generation::position).collect();
-        // What comes next does not belong to what came before the gap.
-        self.states = Streams::default();
-        (self.advance(bytes), positions)
+    /// The chain is gone and was read to its end: where its end is.
+    pub fn end(&mut self) -> Span {
+        self.advance(0)
     }
 
     /// What to remember when the source is closed while the data plane lives on.
@@ -289,6 +280,8 @@ impl Source {
             cursor: self.cursor,
             is_new: self.is_first,
             generations: self.positions(),
+            // Of those that have no file, all was read or declared.
+            is_newest_settled: self.generations.is_empty() && self.vanished.is_none(),
         }
     }
 
@@ -350,15 +343,6 @@ impl Source {
             generations: generations.collect(),
         }
     }
-}
-
-/// A declared gap, before it has cursors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Missing {
-    /// Why.
-    pub reason: GapReason,
-    /// How many bytes.
-    pub bytes: u64,
 }
 
 #[cfg(test)]

@@ -268,9 +268,11 @@ impl Tracker {
         }
         // An empty span only carried the end, or a gap whose size nobody can know.
         if acked.span.is_empty() {
-            if acked.gap.is_none() {
-                self.change(acked.source, |tracked| tracked.end(acked.source));
-            }
+            self.change(acked.source, |tracked| match (acked.gap, acked.positions.first()) {
+                (None, _) => tracked.end(acked.source),
+                (Some(_), Some(gone)) => tracked.settle(acked.span.begin, gone.generation),
+                (Some(_), None) => {}
+            });
             return;
         }
         count(meter, &acked);

@@ -2,8 +2,8 @@
 //!
 //! Spans must tile. Each byte that a file ever held is delivered at most once, in order, and at least
 //! once unless it was gone before it could be read. Of what was gone, as much must be declared as the
-//! agent was told of, and not more than there was; a gap of unknown size only where a file is gone or cut
-//! that was closed, or read last before a start. The records must be those of the [`Model`].
+//! agent was told of, and not more than there was; a gap of unknown size once, and only of a file that is
+//! gone. The records must be those of the [`Model`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -127,14 +127,6 @@ fn is_sample(got: &[Whole], want: &[Whole], left_out: usize) -> Result<(), Strin
     }
 }
 
-/// What a life of the source's was begun with.
-#[derive(Debug, Default)]
-struct Start {
-    source: u32,
-    /// The file that was read last before, unless a gap has said already that it is gone.
-    newest: Option<usize>,
-}
-
 #[derive(Debug)]
 struct Check {
     files: Vec<File>,
@@ -143,10 +135,8 @@ struct Check {
     read: Read,
     /// By file: bytes declared missing.
     declared: Vec<u64>,
-    start: Start,
-    /// The youngest file that something was read of, by the generations met so far.
-    newest: Option<usize>,
-    met: HashSet<u64>,
+    /// Generations of which a gap of unknown size has said that they are gone, and which were not read since.
+    gone: HashSet<u64>,
     cursor: u64,
     runs: Vec<Run>,
     /// What a limit passed over.
@@ -165,9 +155,7 @@ impl Check {
             by_key: keys.collect(),
             read: order::nothing_read(world),
             declared: vec![0; files.len()],
-            start: Start::default(),
-            newest: None,
-            met: HashSet::new(),
+            gone: HashSet::new(),
             files,
             cursor: 0,
             runs: Vec::new(),
@@ -179,16 +167,11 @@ impl Check {
 
     /// The next delivery, by cursor.
     fn take(&mut self, delivery: &Delivery) -> Result<(), String> {
-        if delivery.source != self.start.source {
-            self.start = Start { source: delivery.source, newest: self.newest };
-        }
         if delivery.span.is_empty() {
             return self.unsized_gap(delivery);
         }
         for position in &delivery.positions {
-            if self.met.insert(position.generation) {
-                self.newest = self.by_key.get(&position.generation).copied();
-            }
+            self.gone.remove(&position.generation);
         }
         if delivery.span.begin != self.cursor {
             return Err(format!("begins at {}, not at {}", delivery.span.begin, self.cursor));
@@ -252,22 +235,20 @@ impl Check {
     }
 
     /// Something is missing, and nobody knows how much: of the file that was read last before the start,
-    /// or of one that was closed and written to.
+    /// or of one that was closed when the watch said that it was written to, whether it was or not.
     fn unsized_gap(&mut self, delivery: &Delivery) -> Result<(), String> {
-        let is_gone = |number: &usize| {
-            let file = &self.files[*number];
-            // What it held before it was cut may be what was read last.
-            let is_cut = file.life_at(delivery.at_ns) > 0;
-            is_cut || file.lost.is_some_and(|lost| lost.at_ns() <= delivery.at_ns)
+        let [position, ..] = delivery.positions[..] else {
+            return Err("a gap of unknown size, of no generation".into());
         };
-        if self.start.newest.take_if(|it| is_gone(it)).is_some() {
-            return Ok(());
+        let number = *self.by_key.get(&position.generation).ok_or("a generation of no file")?;
+        let file = &self.files[number];
+        if file.lost.is_none_or(|lost| lost.at_ns() > delivery.at_ns) {
+            return Err(format!("a gap of unknown size of file {number}, which is there"));
         }
-        let own = delivery.positions.first().and_then(|it| self.by_key.get(&it.generation));
-        if own.is_some_and(is_gone) {
-            return Ok(());
+        if !self.gone.insert(position.generation) {
+            return Err(format!("a gap of unknown size of file {number}, once more"));
         }
-        Err("a gap of unknown size, and all that was known to be there is".into())
+        Ok(())
     }
 
     /// A limit let it go: it was there, and its place is known to the byte.

@@ -63,14 +63,10 @@ fn pieces(deliveries: &[Delivery]) -> Result<Vec<Delivered>, String> {
         }
         cursor = delivery.span.end;
         if let Some(reason) = delivery.gap {
-            // Nothing was lost, so that a gap of unknown size is a false alarm; see docs/PROOF.md.
-            if delivery.span.is_empty() {
-                continue;
-            }
             // What was cut before it was read, or whose length was told after the cut, may be declared
             // although its copy has it: that the one was made of the other, or ends earlier, nobody can
             // tell.
-            if reason != GapReason::Truncated {
+            if reason != GapReason::Truncated || delivery.span.is_empty() {
                 return Err(format!("{reason}, and nothing was lost: {delivery:?}"));
             }
             continue;

@@ -15,6 +15,10 @@ pub const VERSION: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 28;
 /// Length of a frame's header, in bytes.
 const FRAME_HEADER_BYTES: usize = 24;
+/// Mark of a context of which nothing was ever delivered.
+const NEW: u8 = 1;
+/// Mark of one whose newest generation is not missed if it is gone.
+const NEWEST_SETTLED: u8 = 2;
 /// Bytes of an entry with one generation, and some more.
 const ENTRY_BYTES: usize = 80;
 /// How much of a snapshot is written at once, in bytes.
@@ -169,7 +173,8 @@ fn write_entry((context, known, updated_unix_seconds): Parts<'_>, out: &mut Vec<
     out.extend_from_slice(&known.epoch.to_le_bytes());
     out.extend_from_slice(&known.cursor.to_le_bytes());
     out.extend_from_slice(&updated_unix_seconds.to_le_bytes());
-    out.push(u8::from(known.is_new));
+    let settled = if known.is_newest_settled { NEWEST_SETTLED } else { 0 };
+    out.push(settled | if known.is_new { NEW } else { 0 });
     out.extend_from_slice(&count(known.generations.len()).to_le_bytes());
     for position in &known.generations {
         out.extend_from_slice(&position.generation.to_le_bytes());
@@ -186,7 +191,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
     let epoch = reader.u32()?;
     let cursor = reader.u64()?;
     let updated_unix_seconds = i64::from_le_bytes(reader.take()?);
-    let [is_new] = reader.take()?;
+    let [marks] = reader.take()?;
     let generations_count = reader.u32()?;
     let mut generations = Vec::new();
     for _ in 0..generations_count {
@@ -196,7 +201,8 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
         let place = Place { len, hash: reader.u32()? };
         generations.push(Position { generation, offset, head, place });
     }
-    let known = Known { epoch, cursor, is_new: is_new != 0, generations };
+    let (is_new, is_newest_settled) = (marks & NEW != 0, marks & NEWEST_SETTLED != 0);
+    let known = Known { epoch, cursor, is_new, generations, is_newest_settled };
     Some(Entry { context, known, updated_unix_seconds })
 }
 

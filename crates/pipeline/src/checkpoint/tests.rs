@@ -9,7 +9,13 @@ fn entry(number: u128, cursor: u64) -> Entry {
     let head = Head::of(b"first line");
     let place = Place::of(b"last line");
     let generations = vec![Position { generation: 5, offset: cursor, head, place }];
-    let known = Known { epoch: 3, cursor, is_new: cursor == 0, generations };
+    let known = Known {
+        cursor,
+        is_new: cursor == 0,
+        generations,
+        is_newest_settled: cursor % 2 == 1,
+        ..Known::new(3)
+    };
     Entry { context: ContextId(number), known, updated_unix_seconds: NOW }
 }
 

@@ -169,7 +169,7 @@ impl Reader {
 
     pub(super) fn declare(&mut self, lane: LaneIndex, index: SourceIndex, missing: Missing) {
         let Some(slot) = &mut self.slots[index] else { return };
-        let (span, positions) = slot.source.gap(missing.bytes);
+        let (span, positions) = slot.source.gap(&missing);
         self.push(lane, index, Piece::gap(span, positions, missing.reason), None);
     }
 
@@ -177,7 +177,7 @@ impl Reader {
     fn end(&mut self, lane: LaneIndex, index: SourceIndex) {
         self.tell_forgotten(index);
         let Some(slot) = &mut self.slots[index] else { return };
-        let (span, _) = slot.source.gap(0);
+        let span = slot.source.end();
         let has_end = !slot.source.is_first;
         // Before the end is on its way, so that the tracker hears of it before its ack.
         let (source, cursor) = (slot.source.id, slot.source.cursor);

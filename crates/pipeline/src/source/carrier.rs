@@ -95,7 +95,7 @@ pub(super) fn lost(generation: &mut Generation, since_ns: u64, now_ns: u64) -> T
     if bytes == 0 || is_mutant("truncation_not_declared") {
         return Turn::Done;
     }
-    Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes }))
+    Turn::Act(Look::Gap(Missing::new(GapReason::Truncated, bytes)))
 }
 
 /// A copy was read to its end; what to do if that is not the end of what it is a copy of.
@@ -115,7 +115,7 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
         if is_packed {
             generation.file = None;
         }
-        let missing = Missing { reason: GapReason::Truncated, bytes };
+        let missing = Missing::new(GapReason::Truncated, bytes);
         return (bytes > 0).then_some(Turn::Act(Look::Gap(missing)));
     };
     let since_ns = *generation.defect_since_ns.get_or_insert(now_ns);
@@ -128,5 +128,5 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
     generation.done_since_ns.get_or_insert(now_ns);
     generation.file = None;
     // How much is missing, nobody can know.
-    Some(Turn::Act(Look::Gap(Missing { reason: GapReason::Unreadable, bytes: 0 })))
+    Some(Turn::Act(Look::Gap(Missing::new(GapReason::Unreadable, 0))))
 }

@@ -44,7 +44,8 @@ pub(super) enum NewFile {
 }
 
 impl Source {
-    /// Finds out what a file is that no generation has; `own` is it, if it is open.
+    /// Finds out what a file is that no generation has; `own` is it, if it is open. Who looks into it sees
+    /// how long it is by now, and `file` says so afterwards.
     ///
     /// # Errors
     /// If it or the live file cannot be read, or has another name by now; `WouldBlock` if the live file
@@ -52,7 +53,7 @@ impl Source {
     pub(super) fn classify(
         &mut self,
         fs: &dyn Fs,
-        file: &SeenFile,
+        file: &mut SeenFile,
         own: Option<&dyn LogFile>,
         files: &[SeenFile],
         now_ns: u64,
@@ -72,6 +73,7 @@ impl Source {
         if is_packed {
             return self.classify_packed(file, opened, files);
         }
+        file.stat.size = file.stat.size.max(opened.stat()?.size);
         let head = head_of(opened)?;
         for (index, it) in self.generations.iter().enumerate() {
             let is_lost = matches!(it.carrier, Carrier::Lost(_));
@@ -289,9 +291,9 @@ impl Source {
         files.sort_by(|one, other| rotation::by_age(&one.path, &other.path));
         let stat = self.generations[index].open(fs)?.stat()?;
         let mut wanted = self.generations.remove(index);
-        let file = SeenFile { path: wanted.path.clone(), stat };
+        let mut file = SeenFile { path: wanted.path.clone(), stat };
         let live = self.live(&files);
-        let what = match self.classify(fs, &file, wanted.file.as_deref(), &files, now_ns) {
+        let what = match self.classify(fs, &mut file, wanted.file.as_deref(), &files, now_ns) {
             Ok(what) => what,
             Err(error) => {
                 self.generations.insert(index.min(self.generations.len()), wanted);

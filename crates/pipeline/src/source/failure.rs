@@ -83,5 +83,5 @@ pub(super) fn given_up(generation: &mut Generation, reason: GapReason, now_ns: u
     }
     let path = Printable(&generation.path);
     tracing::warn!(%path, bytes, %reason, "gone before it was read");
-    Look::Gap(Missing { reason, bytes })
+    Look::Gap(Missing::new(reason, bytes))
 }

@@ -1,6 +1,6 @@
 //! Hold: the removed files that a source holds open, and the bytes that the next rotation takes.
 
-use flow::GapReason;
+use flow::{GapReason, is_mutant};
 
 use super::{Carrier, Generation, Missing, SeenFile, Source, generation_key};
 use crate::fs::{FileId, Fs, LogFile};
@@ -54,9 +54,10 @@ impl Source {
         }
     }
 
-    /// Notes that the live file was written to.
+    /// Notes that the live file was written to. Of one that was given up, that is said already.
     pub fn note_written(&mut self) {
-        if let Some(live) = self.generations.last_mut() {
+        let is_open = |it: &&mut Generation| !it.is_given_up() || is_mutant("given_up_twice");
+        if let Some(live) = self.generations.last_mut().filter(is_open) {
             live.has_news = true;
         }
     }
@@ -165,7 +166,7 @@ impl Source {
             if is_cut { generation.unread_bytes() + size } else { size - generation.offset };
         generation.give_up(size);
         self.current = index;
-        (bytes > 0).then_some(Missing { reason: GapReason::PinnedBudget, bytes })
+        (bytes > 0).then_some(Missing::new(GapReason::PinnedBudget, bytes))
     }
 }
 
@@ -181,5 +182,9 @@ impl Generation {
         self.file = None;
         self.skip_to(self.offset.max(size));
         self.done_since_ns = Some(0);
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.is_gone && self.file.is_none() && self.done_since_ns == Some(0)
     }
 }

@@ -148,7 +148,7 @@ impl Source {
             Nuls::Hole(end) => {
                 let bytes = generation.skip_hole(end);
                 self.continued = Streams::default();
-                Turn::Act(Look::Gap(Missing { reason: GapReason::SparseHole, bytes }))
+                Turn::Act(Look::Gap(Missing::new(GapReason::SparseHole, bytes)))
             }
         }))
     }

@@ -9,7 +9,7 @@ use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
 use super::classify::Proof;
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
-use super::{Carrier, Missing, Source, Vanished};
+use super::{Carrier, Missing, MissingOf, Source, Vanished};
 use crate::frame::Tail;
 use crate::fs::{Defect, Fs, Printable};
 
@@ -58,8 +58,8 @@ impl Source {
             if generation.missed_before > 0 {
                 generation.missed_before -= 1;
                 // How long it was, nobody knows.
-                let missing = Missing { reason: GapReason::RotatedBeforeRead, bytes: 0 };
-                return Look::Gap(missing);
+                let (reason, of) = (GapReason::RotatedBeforeRead, MissingOf::Unseen);
+                return Look::Gap(Missing { reason, bytes: 0, of });
             }
             match self.look_at(fs, index, is_followed, now_ns) {
                 Ok(Turn::Act(look)) => return look,
@@ -90,17 +90,18 @@ impl Source {
     /// file does not turn up.
     fn look_for_vanished(&mut self, now_ns: u64) -> Option<Turn> {
         let Vanished { generation, reason, since_ns } = self.vanished?;
-        if self.orphans.iter().all(|it| it.generation != generation) {
+        let Some(position) = self.orphans.iter().find(|it| it.generation == generation) else {
             self.vanished = None;
             return None;
-        }
+        };
         if now_ns < since_ns + COPY_NS {
             return Some(Turn::Later(since_ns + COPY_NS));
         }
+        // How much it was, nobody can know.
+        let missing = Missing { reason, bytes: 0, of: MissingOf::Gone(*position) };
         self.vanished = None;
         tracing::warn!(context = %self.spec.context, %reason, "gone while no agent ran");
-        // How much it was, nobody can know.
-        Some(Turn::Act(Look::Gap(Missing { reason, bytes: 0 })))
+        Some(Turn::Act(Look::Gap(missing)))
     }
 
     /// Whether a later generation has bytes. Asked before the last look at the earlier one, so that
@@ -312,7 +313,7 @@ impl Source {
         let bytes = generation.size - size;
         generation.size = size;
         generation.tail = None;
-        Ok(Turn::Act(Look::Gap(Missing { reason: GapReason::Truncated, bytes })))
+        Ok(Turn::Act(Look::Gap(Missing::new(GapReason::Truncated, bytes))))
     }
 
     /// Until when a generation that is done is looked at again, if it must be.

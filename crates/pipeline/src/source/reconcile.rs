@@ -94,7 +94,7 @@ impl Source {
         (start_at, is_first): (StartAt, bool),
         now_ns: u64,
     ) {
-        let file = &files[place];
+        let file = &mut files[place].clone();
         if self.is_packed_unproven(file, files) || self.is_known_copy(fs, file, files, now_ns) {
             return;
         }
@@ -153,8 +153,7 @@ impl Source {
         if self.orphans.is_empty() || is_packed(&file.path) || is_lazy {
             return None;
         }
-        (0..INCARNATIONS_MAX).rev().find_map(|incarnation| {
-            let key = generation_key(file.stat.id, incarnation);
+        keys_of(file).rev().find_map(|(incarnation, key)| {
             let at = self.orphans.iter().position(|it| it.generation == key)?;
             Some((incarnation, self.orphans.remove(at)))
         })
@@ -171,7 +170,10 @@ impl Source {
     /// was not read of it is missing, and whatever came between it and the oldest file.
     fn expect_newest(&mut self, files: &[SeenFile], now_ns: u64) {
         let Some(newest) = self.newest_before else { return };
-        if self.orphans.iter().any(|it| it.generation == newest) {
+        // What the file held before it was cut is as it is; what it holds now is read.
+        let is_of = |file: &SeenFile| keys_of(file).any(|(_, key)| key == newest);
+        let is_cut = !is_mutant("cut_taken_for_gone") && files.iter().any(is_of);
+        if !is_cut && self.orphans.iter().any(|it| it.generation == newest) {
             let is_rotated = files.len() > 1;
             let reason =
                 if is_rotated { GapReason::RotatedBeforeRead } else { GapReason::RemovedUnread };
@@ -252,4 +254,10 @@ impl Source {
             !is_finished
         });
     }
+}
+
+/// The keys that an inode's content may have, by incarnation.
+fn keys_of(file: &SeenFile) -> impl DoubleEndedIterator<Item = (u32, u64)> {
+    let id = file.stat.id;
+    (0..INCARNATIONS_MAX).map(move |it| (it, generation_key(id, it)))
 }

@@ -94,6 +94,8 @@ impl Source {
             cursor: resting.cursor,
             is_new: resting.is_first,
             generations: resting.orphans.into_vec(),
+            // What was missed was declared before it went to rest.
+            is_newest_settled: true,
         };
         let named = spec.context.text(attribute::LOG_FILE_PATH).unwrap_or_default();
         let live_path = files.last().map_or_else(|| PathBuf::from(named), |it| it.path.clone());

@@ -11,15 +11,19 @@ pub struct Known {
     pub cursor: u64,
     /// Nothing was ever delivered of it.
     pub is_new: bool,
-    /// How far each generation was read.
+    /// How far each generation was read, in the order in which they were first read of.
     pub generations: Vec<Position>,
+    /// The last of them is not missed if it is gone: a gap of unknown size has said so already, or it was
+    /// read to its end.
+    pub is_newest_settled: bool,
 }
 
 impl Known {
     /// A context never seen before; `epoch` must be larger than any it may have had.
     #[must_use]
     pub fn new(epoch: u32) -> Known {
-        Known { epoch, cursor: 0, is_new: true, generations: Vec::new() }
+        let generations = Vec::new();
+        Known { epoch, cursor: 0, is_new: true, generations, is_newest_settled: false }
     }
 
     /// Goes on over what the queue already holds.
@@ -45,7 +49,7 @@ impl Known {
             (_, Some(epoch)) => {
                 let first = persisted.iter().filter(|it| it.epoch == epoch).map(|it| it.span.begin);
                 let cursor = first.min().filter(|_| !from_begin).unwrap_or(0);
-                Known { epoch, cursor, is_new: false, generations: Vec::new() }
+                Known { cursor, is_new: false, ..Known::new(epoch) }
             }
         };
         let mut spans: Vec<&PersistedSpan> =
@@ -61,23 +65,36 @@ impl Known {
             if persisted.is_inner && !is_mutant("inner_part_resumed_behind") {
                 continue;
             }
-            if persisted.span.end > known.cursor {
-                let checkpoint = std::mem::replace(&mut known.cursor, persisted.span.end);
+            let checkpoint = known.cursor;
+            if persisted.span.end > checkpoint {
+                known.cursor = persisted.span.end;
                 known.is_new = false;
                 if is_mutant("read_back_without_positions") {
                     continue;
                 }
-                // The checkpoint knows more of what it covers: which generations are done with.
-                let is_all = is_mutant("done_generations_read_back");
-                let news = persisted.positions.iter().filter(|it| it.cursor > checkpoint || is_all);
-                news.for_each(|it| known.move_to(it.position));
             }
+            // The checkpoint knows more of what it covers: which generations are done with.
+            let is_all = is_mutant("done_generations_read_back");
+            let news = persisted.positions.iter().filter(|it| it.cursor > checkpoint || is_all);
+            news.for_each(|it| known.move_to(it.position));
+            let gone =
+                persisted.positions.iter().filter(|it| it.is_gone && it.cursor >= checkpoint);
+            gone.for_each(|it| known.settle(it.position.generation));
         }
         Some(known)
     }
 
+    /// A gap of unknown size says that a generation is gone.
+    pub(crate) fn settle(&mut self, key: u64) {
+        let is_newest = self.generations.last().is_some_and(|it| it.generation == key);
+        self.is_newest_settled |= is_newest && !is_mutant("unsized_gap_forgotten");
+    }
+
     /// Notes how far a generation was read.
     pub(crate) fn move_to(&mut self, position: Position) {
+        let newest = self.generations.last().map(|it| it.generation);
+        let is_known = self.generations.iter().any(|it| it.generation == position.generation);
+        self.is_newest_settled &= is_known && newest != Some(position.generation);
         let known = self.generations.iter_mut().find(|it| it.generation == position.generation);
         match known {
             Some(known) if position.head.is_empty() => {
@@ -103,7 +120,7 @@ mod tests {
 
     fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
         let position = Position { generation, offset, ..Position::default() };
-        let positions = vec![Reached { cursor: end, position }];
+        let positions = vec![Reached { cursor: end, position, is_gone: begin == end }];
         PersistedSpan { epoch, span: Span::new(begin, end), positions, is_inner: false }
     }
 
@@ -115,7 +132,7 @@ mod tests {
     fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {
         let head = Head::of(b"head");
         let generations = vec![Position { generation: 1, offset, head, ..Position::default() }];
-        Some(Known { epoch, cursor, is_new: false, generations })
+        Some(Known { cursor, is_new: false, generations, ..Known::new(epoch) })
     }
 
     #[test]
@@ -161,6 +178,24 @@ mod tests {
         let generations: Vec<(u64, u64)> =
             known.generations.iter().map(|it| (it.generation, it.offset)).collect();
         assert_eq!(generations, [(1, 20), (2, 10)]);
+    }
+
+    #[test]
+    fn a_gap_of_unknown_size_settles_the_generation_that_was_read_last() {
+        // The checkpoint ends where the gap is, before it or behind it.
+        for cursor in [0, 10] {
+            let queue = queue_of(&[(10, 1, 10), (10, 1, 10)]);
+            let known = Known::resume(checkpoint(5, cursor, cursor), &queue, false).unwrap();
+            assert!(known.is_newest_settled, "checkpoint at {cursor}");
+            let queue = queue_of(&[(10, 1, 10), (10, 1, 10), (20, 2, 10)]);
+            let known = Known::resume(checkpoint(5, cursor, cursor), &queue, false).unwrap();
+            assert!(!known.is_newest_settled, "something newer was read");
+        }
+        let settled = checkpoint(5, 10, 10).map(|it| Known { is_newest_settled: true, ..it });
+        let known = Known::resume(settled.clone(), &[], false).unwrap();
+        assert!(known.is_newest_settled, "the checkpoint says so");
+        let known = Known::resume(settled, &queue_of(&[(10, 1, 10), (20, 1, 20)]), false).unwrap();
+        assert!(!known.is_newest_settled, "it turned up and was read");
     }
 
     #[test]

@@ -196,7 +196,7 @@ fn c13_what_was_written_since_a_released_file_was_cut_is_missing_as_a_whole() {
     (&writer).write_all(b"other than before\n").unwrap();
     let generation = bed.source.generations[0].key;
     let missing = bed.source.release(&everything(), generation).unwrap();
-    assert_eq!(missing, Missing { reason: GapReason::PinnedBudget, bytes: 18 });
+    assert_eq!(missing, Missing::new(GapReason::PinnedBudget, 18));
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn c13_a_released_file_is_a_gap_of_exactly_what_was_unread() {
     let pins = bed.source.pins(5);
     assert_eq!(pins.iter().map(|it| (it.bytes, it.is_read)).collect::<Vec<_>>(), [(11, false)]);
     let missing = bed.source.release(&everything(), pins[0].generation).unwrap();
-    assert_eq!(missing, Missing { reason: GapReason::PinnedBudget, bytes: 7 });
-    let (span, positions) = bed.source.gap(missing.bytes);
+    assert_eq!(missing, Missing::new(GapReason::PinnedBudget, 7));
+    let (span, positions) = bed.source.gap(&missing);
     assert_eq!((span, positions[0].offset), (Span::new(4, 11), 11));
     bed.delivered.push((span, Vec::new()));
     assert_eq!(bed.run(), ["new"]);

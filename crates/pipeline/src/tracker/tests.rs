@@ -58,7 +58,22 @@ impl Bed {
         self.ack_part(source, begin, end, false);
     }
 
+    /// A gap of unknown size at that cursor is acknowledged.
+    fn ack_gap(&self, source: u32, at: u64) {
+        self.ack_with(source, (at, at), false, Some(flow::GapReason::RotatedBeforeRead));
+    }
+
     fn ack_part(&self, source: u32, begin: u64, end: u64, is_inner: bool) {
+        self.ack_with(source, (begin, end), is_inner, None);
+    }
+
+    fn ack_with(
+        &self,
+        source: u32,
+        (begin, end): (u64, u64),
+        is_inner: bool,
+        gap: Option<flow::GapReason>,
+    ) {
         let position = Position { generation: 5, offset: end, ..Position::default() };
         let acked = Acked {
             source: SourceId(source),
@@ -66,7 +81,7 @@ impl Bed {
             positions: if is_inner { Vec::new() } else { vec![position] },
             records: 1,
             filtered_bytes: 0,
-            gap: None,
+            gap,
             is_inner,
             seen_ns: 0,
         };
@@ -100,6 +115,22 @@ fn a_hole_is_never_stored_as_delivered() {
     bed.ack(0, 10, 20);
     bed.tracker.store_now();
     assert_eq!(bed.stored(), None);
+}
+
+#[test]
+fn a_gap_of_unknown_size_is_stored_once_nothing_is_missing_before_it() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack_gap(0, 10);
+    bed.tracker.store_now();
+    assert!(!bed.tracker.contexts[&CONTEXT].known.is_newest_settled);
+    bed.ack(0, 0, 10);
+    bed.tracker.store_now();
+    assert!(bed.tracker.store.known(CONTEXT).unwrap().is_newest_settled);
+    bed.ack_gap(0, 10);
+    bed.ack(0, 10, 20);
+    bed.tracker.store_now();
+    assert!(!bed.stored().unwrap().is_newest_settled, "it turned up and was read");
 }
 
 #[test]

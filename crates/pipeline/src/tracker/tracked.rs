@@ -14,6 +14,8 @@ pub(super) struct Tracked {
     /// Acknowledged, and not in the prefix yet.
     early: BTreeMap<u64, Early>,
     forget: Vec<(u64, u64)>,
+    /// Generations that gaps of unknown size are of, and the cursors of these.
+    gone: Vec<(u64, u64)>,
     pub(super) is_dirty: bool,
     /// Sources of it that ended.
     pub(super) closing: Vec<Closing>,
@@ -43,6 +45,7 @@ impl Tracked {
             known,
             early: BTreeMap::new(),
             forget: Vec::new(),
+            gone: Vec::new(),
             is_dirty,
             closing: Vec::new(),
             is_open: true,
@@ -69,6 +72,25 @@ impl Tracked {
         self.is_dirty = true;
     }
 
+    /// A gap of unknown size at that cursor is acknowledged: a generation is gone.
+    pub(super) fn settle(&mut self, cursor: u64, key: u64) {
+        self.gone.push((cursor, key));
+        self.settle_reached();
+    }
+
+    /// Takes note of those gaps that nothing is missing before. Of one that came behind what follows it, nothing
+    /// is known for sure any more.
+    fn settle_reached(&mut self) {
+        let known = &mut self.known;
+        self.gone.retain(|(at, key)| {
+            if *at == known.cursor {
+                known.settle(*key);
+                self.is_dirty = true;
+            }
+            *at > known.cursor
+        });
+    }
+
     /// A generation is done with, once everything before `cursor` is acknowledged.
     pub(super) fn forget(&mut self, cursor: u64, key: u64) {
         self.forget.push((cursor, key));
@@ -90,6 +112,7 @@ impl Tracked {
         {
             self.advance(early.end, &early.positions);
         }
+        self.settle_reached();
         self.forget_reached();
     }
 
@@ -106,6 +129,7 @@ impl Tracked {
     }
 
     fn advance(&mut self, end: u64, positions: &[Position]) {
+        self.settle_reached();
         let known = &mut self.known;
         known.cursor = end;
         known.is_new = false;
@@ -140,7 +164,7 @@ impl Tracked {
 
     /// Whether nothing is to be remembered beside what the store has, once that has it.
     pub(super) fn is_at_rest(&self) -> bool {
-        let is_waiting = !self.early.is_empty() || !self.forget.is_empty();
+        let is_waiting = !(self.early.is_empty() && self.forget.is_empty() && self.gone.is_empty());
         !self.is_dirty && !is_waiting && (self.closing.is_empty() || self.is_finished())
     }
 

@@ -87,7 +87,7 @@ impl SourceBed {
                 (delivery.span, delivery.positions) = (outcome.span, outcome.positions);
             }
             Look::Gap(missing) => {
-                (delivery.span, delivery.positions) = source.gap(missing.bytes);
+                (delivery.span, delivery.positions) = source.gap(&missing);
                 delivery.gap = Some(missing.reason);
             }
             Look::Wait(_) => return,

@@ -30,6 +30,7 @@ use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
 
 use crate::bed::{CHUNK_BYTES, options};
 
+mod liveness;
 mod oracle;
 mod plan;
 mod queue;

@@ -432,6 +432,75 @@ fn a_file_of_which_nothing_was_read_is_not_found_again_by_its_first_byte() {
 }
 
 #[test]
+fn what_is_gone_at_a_start_is_declared_once_however_often_the_agent_starts() {
+    let start = [NodeStep::Kill(0), ROUND, NodeStep::Wait(LATE_NS), ROUND, ROUND];
+    let mut steps = vec![world(0, line()), ROUND, world(0, Step::Rotate), world(0, Step::Reopen)];
+    steps.extend([ROUND, ROUND, world(0, line()), ROUND, NodeStep::Wait(LATE_NS), ROUND]);
+    steps.extend([NodeStep::Kill(0), world(0, Step::Recreate)]);
+    for _ in 0..3 {
+        steps.extend(start.clone());
+    }
+    check_node(Format::Plain, 2, &steps);
+}
+
+#[test]
+fn what_a_file_held_before_it_was_cut_is_not_missed_at_the_next_start() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Look,
+        Step::Truncate,
+        line(),
+        Step::Scan,
+        Step::Work(5),
+        Step::Wait(LATE_NS),
+        Step::Work(5),
+        Step::Kill(0),
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn what_is_heard_of_a_file_that_was_given_up_is_no_other_gap() {
+    let steps = [
+        world(1, Step::Reopen),
+        NodeStep::Tick(Stage::Discovery, 1),
+        world(1, Step::Unlink),
+        ROUND,
+        ROUND,
+        NodeStep::Wait(1_000_000_000),
+        ROUND,
+        NodeStep::Hear(1),
+        NodeStep::Tick(Stage::Reader, 5),
+        ROUND,
+        ROUND,
+    ];
+    check_node(Format::Plain, 0, &steps);
+}
+
+#[test]
+fn what_was_seen_of_a_file_that_may_not_be_kept_open_is_declared() {
+    for cut in 0..40 {
+        let steps = [
+            line(),
+            Step::Scan,
+            Step::Rotate,
+            Step::Reopen,
+            Step::Rotate,
+            Step::DeleteOldest,
+            Step::Reopen,
+            Step::AppendLate(vec![LINE], 0),
+            Step::Scan,
+            Step::AppendLate(vec![LINE; 3], cut),
+            Step::Work(5),
+            Step::DeleteOldest,
+        ];
+        check_reader(Format::Plain, 0, &steps);
+        check_reader(Format::Cri, 0, &steps);
+    }
+}
+
+#[test]
 fn what_is_stored_after_a_new_checkpoint_failed_at_its_name_is_found() {
     let entry = |cursor| Entry::new(ContextId(1), Known { cursor, ..Known::new(1) });
     // A new file is made, written twice, synced, renamed, and then its name is synced.

@@ -122,7 +122,7 @@ impl Bed {
                     bodies.extend(self.read(tail, bridge));
                 }
                 Look::Gap(missing) => {
-                    let (span, positions) = self.source.gap(missing.bytes);
+                    let (span, positions) = self.source.gap(&missing);
                     positions.into_iter().for_each(|it| self.known.move_to(it));
                     bodies.push(format!("gap {} {}", missing.reason, missing.bytes));
                     self.delivered.push((span, Vec::new()));

@@ -123,10 +123,11 @@ impl Node {
         Ok(())
     }
 
-    /// I7: once nothing fails any more, everything is delivered; and then I1 to I3: all of it, once, in
+    /// I7: once nothing fails any more, everything is delivered, and soon; and then I1 to I3: all of it, once, in
     /// order.
     pub(crate) fn verdict(&mut self, truth: &Truth) -> Result<(), String> {
         self.lift_faults();
+        self.catch_up()?;
         let files: usize = self.worlds.iter().map(|it| it.files().len()).sum();
         for _ in 0..files + 6 {
             self.rest()?;
@@ -214,14 +215,7 @@ impl Node {
     pub(crate) fn rest(&mut self) -> Result<(), String> {
         self.tick(Stage::Discovery);
         for round in 0.. {
-            if let Some(plane) = &self.plane {
-                self.queues.iter().for_each(|it| it.settle_all(&plane.acks));
-            }
-            let mut is_busy = false;
-            for stage in STAGES {
-                is_busy |= self.tick(stage);
-            }
-            self.look()?;
+            let is_busy = self.round()?;
             let is_empty =
                 self.plane.as_ref().is_some_and(|it| it.shippers.iter().all(Shipper::is_empty));
             // A lane of Kafka's may send one thing after the other, and sleep in between.

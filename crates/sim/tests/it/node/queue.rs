@@ -173,6 +173,14 @@ impl Queue {
         }
     }
 
+    /// Longest pause before what was refused, or never answered, is sent again.
+    pub(super) fn pause_max_ns(&self) -> u64 {
+        match self {
+            Queue::Embedded(_) => 0,
+            Queue::Kafka(_) => 1_000_000_000,
+        }
+    }
+
     /// Until when is waited for what is on its way at the end: brokers have answered what they ever will.
     pub(super) fn patience_ns(&self, now_ns: u64) -> u64 {
         match self {
