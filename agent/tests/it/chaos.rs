@@ -1,7 +1,7 @@
 //! Chaos: the real agent, real files and real disks under random schedules.
 //!
-//! Files are written, rotated in all the ways there are, compressed, removed and cut; the agent is killed,
-//! stopped and configured anew, has few descriptors and little memory; disks are full and lose their power.
+//! Files, containers' logs and links are written, rotated in all the ways there are, compressed, removed and
+//! cut; the agent is killed, stopped and configured anew, has few descriptors and little memory; disks are full and lose their power.
 //! Afterwards the queues alone must hold every line once and in order, and declare what was destroyed
 //! after the agent had seen it; see docs/PROOF.md for the exact rule.
 //!
@@ -18,6 +18,7 @@ use crate::kit::{now_ns, sleep_ms, wait_for};
 mod broker;
 mod cage;
 mod check;
+mod destroy;
 mod dice;
 mod disk;
 mod node;
@@ -32,10 +33,10 @@ pub(crate) use cage::Cage;
 use check::Outcome;
 use schedule::Schedule;
 
-/// Schedules of an ordinary test run: half a minute.
-const SCHEDULES: u64 = 60;
+/// Schedules of an ordinary test run: less than two minutes on two cores.
+const SCHEDULES: u64 = 300;
 /// Schedules at the same time: more than cores, since they wait most of their time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 
 /// What was done in all schedules, for the last line.
 #[derive(Debug, Default)]
@@ -55,6 +56,10 @@ struct Totals {
     owed: AtomicU64,
     gaps: AtomicU64,
     gaps_without_length: AtomicU64,
+    /// Holes that were declared.
+    holes: AtomicU64,
+    /// Files that were seen and closed unread, and then removed.
+    closed: AtomicU64,
     again: AtomicU64,
     limited: AtomicU64,
     /// Schedules whose queue is Kafka.
@@ -69,6 +74,7 @@ impl Totals {
         add(&self.gaps, outcome.gaps);
         add(&self.gaps_without_length, outcome.unsized_gaps);
         add(&self.again, outcome.again);
+        add(&self.holes, outcome.holes);
     }
 }
 

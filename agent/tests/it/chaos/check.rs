@@ -12,6 +12,9 @@ use super::stream::{Stream, parse};
 use super::truth::{Content, Life};
 use crate::kit::body;
 
+/// Reason of a gap that nobody wrote.
+const HOLE: &str = "sparse_hole";
+
 /// What became of a stream.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Outcome {
@@ -25,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) gaps: u64,
     /// Declared gaps of unknown length.
     pub(super) unsized_gaps: u64,
+    /// Declared holes.
+    pub(super) holes: u64,
 }
 
 /// A stream being compared.
@@ -54,7 +59,7 @@ pub(super) fn compare(
 ) -> Result<Outcome, String> {
     let mut places: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
     for (index, content) in stream.truth.iter().enumerate() {
-        for (at, line) in content.lines.iter().enumerate() {
+        for (at, line) in content.lines.iter().enumerate().filter(|(_, line)| !line.is_hole) {
             places.entry(&line.text).or_default().push((index, at));
         }
     }
@@ -73,6 +78,7 @@ pub(super) fn compare(
     let told = |at: usize, why: String| format!("{}, record {at}: {why}", stream.live.display());
     for (at, record) in records.iter().enumerate() {
         let bytes = match gap_of(record) {
+            Some((HOLE, bytes)) => check.hole(at, bytes).map_err(|why| told(at, why))?,
             Some((_, bytes)) => bytes,
             None => check.line(at, &body(record)).map_err(|why| told(at, why))?,
         };
@@ -80,7 +86,9 @@ pub(super) fn compare(
     }
     check.told.clone_from(&check.read);
     for (at, record) in records.iter().enumerate() {
-        if let Some((reason, bytes)) = gap_of(record) {
+        if let Some((reason, bytes)) = gap_of(record)
+            && reason != HOLE
+        {
             check.gap(at, reason, bytes).map_err(|why| told(at, why))?;
         }
     }
@@ -130,6 +138,21 @@ impl Check<'_> {
         self.read[content] = line.end;
         self.last[content] = Some(at);
         Ok(line.end - line.begin)
+    }
+
+    /// A hole was declared; returns its length.
+    fn hole(&mut self, at: usize, bytes: u64) -> Result<u64, String> {
+        let is_next = |content: &usize| {
+            let mut lines = self.truth(*content).lines.iter();
+            let line = lines.find(|line| line.begin == self.read[*content]);
+            line.is_some_and(|line| line.is_hole && line.end - line.begin == bytes)
+        };
+        let content = (0..self.read.len()).find(is_next);
+        let content = content.ok_or_else(|| format!("a hole of {bytes} bytes, which is not"))?;
+        self.read[content] += bytes;
+        self.last[content] = Some(at);
+        self.outcome.holes += 1;
+        Ok(bytes)
     }
 
     /// Where a content stands among those that were begun by the writer.
@@ -228,7 +251,16 @@ impl Check<'_> {
         for (index, content) in self.stream.truth.iter().enumerate() {
             let is_owed = life.is_some() && content.owed.life == life;
             let owed_bytes = if is_owed { content.owed.bytes } else { 0 };
+            if self.told[index] < owed_bytes && content.kept_bytes() < owed_bytes {
+                return Err(format!(
+                    "seen, gone and not declared: {owed_bytes} bytes of content {index}, read up to {}, declared up to {}",
+                    self.read[index], self.told[index]
+                ));
+            }
             for line in &content.lines {
+                if line.is_hole && self.read[index] >= line.end {
+                    continue;
+                }
                 if self.delivered.contains(line.text.as_str()) {
                     continue;
                 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::broker::Topics;
 use super::cage::Cage;
 use super::disk::Disk;
-use super::plan::{Kind, Plan};
+use super::plan::{Form, Kind, Plan};
 use super::stream::TENANTS;
 use super::truth::Life;
 use crate::kit::{Agent, Bed, LOGFERRY, Run, files, get, resource, sleep_ms};
@@ -43,7 +43,9 @@ impl Node {
         let disk = Disk::new(bed.path("disk"));
         let logs = (plan.kind == Kind::Dark).then(|| Disk::new(bed.path("logs")));
         fs::create_dir(bed.path("elsewhere")).expect("is new");
-        fs::create_dir(bed.log("old")).expect("is new");
+        for folder in ["old", "pods"] {
+            fs::create_dir(bed.log(folder)).expect("is new");
+        }
         let cage = plan.memory_bytes.and_then(Cage::new);
         let topics = plan.has_kafka.then(|| Topics::new(seed, &TENANTS));
         let mut node =
@@ -70,17 +72,34 @@ impl Node {
             let sink =
                 format!("{place}  retry: {{max: 100ms}}\n  batch: {{linger: {linger_ms}ms}}\n");
             documents.push(resource("LogSink", tenant, &sink));
-            let rule = format!(
-                "  tenant: {tenant}
-  sink: {tenant}
-  line: {{flushTimeout: {}}}
-  rotation: {{lateWrites: {}ms}}
-",
-                // What a power cut leaves of a line is given up after that.
-                if self.plan.kind == Kind::Dark { "1s" } else { "5m" },
-                self.plan.late_writes_ms
-            );
-            documents.push(files(tenant, &format!("{tenant}-*.log"), &rule));
+            let late_writes_ms = self.plan.late_writes_ms;
+            let rule = |flush_timeout: &str| {
+                format!(
+                    "  sink: {tenant}
+  line: {{flushTimeout: {flush_timeout}}}
+  rotation: {{lateWrites: {late_writes_ms}ms}}
+"
+                )
+            };
+            // What a power cut leaves of a line is given up after that, and what stands behind a hole read.
+            let whole = rule(if self.plan.kind == Kind::Dark { "1s" } else { "5m" });
+            let owner = format!("  tenant: {tenant}\n");
+            documents.push(files(tenant, &format!("{tenant}-*.log"), &(owner.clone() + &whole)));
+            if self.plan.forms.contains(&Form::Holed) {
+                let glob = format!("{tenant}_holed-*.log");
+                documents.push(files(&format!("{tenant}-holed"), &glob, &(owner + &rule("500ms"))));
+            }
+            if self.plan.forms.contains(&Form::Container) {
+                let source = format!(
+                    "  source:
+    containers:
+      root: '{{dir}}/logs/pods'
+      namespaces: {{include: [{tenant}]}}
+"
+                );
+                let name = format!("{tenant}-pods");
+                documents.push(resource("LogConfig", &name, &(source + &whole)));
+            }
         }
         let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
         self.bed.configure(&documents);
@@ -153,12 +172,20 @@ impl Node {
         self.disk.mount_again();
     }
 
+    /// Whether the agent has the file open.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        let Some(agent) = &self.agent else { return false };
+        let open = fs::read_dir(format!("/proc/{}/fd", agent.pid())).into_iter().flatten();
+        let Ok(path) = path.canonicalize() else { return false };
+        open.flatten().any(|it| fs::read_link(it.path()).is_ok_and(|it| it == path))
+    }
+
     /// How many bytes of the file the agent says that it has seen, if it has read its beginning.
-    pub(super) fn seen(&self, live: &Path, path: &Path) -> Option<u64> {
+    pub(super) fn seen(&self, context: &str, path: &Path) -> Option<u64> {
         self.agent.as_ref()?;
         let (_, text) = get(self.bed.listen, "/debug/sources")?;
         let sources: Vec<Value> = serde_json::from_str(&text).ok()?;
-        let is_it = |it: &&Value| it["context"].as_str() == live.to_str();
+        let is_it = |it: &&Value| it["context"].as_str() == Some(context);
         let source = sources.iter().find(is_it)?;
         let is_file = |it: &&Value| it["path"].as_str() == path.to_str() && it["gone"] == false;
         let file = source["generations"].as_array()?.iter().find(is_file)?;
@@ -202,7 +229,8 @@ impl Node {
                 let path = record["log.file.path"].as_str().expect("of a file").to_owned();
                 // A topic has one tenant's logs alone, and its records do not name it.
                 let is_own = self.topics.is_some() || record["tenant"] == tenant;
-                let name = path.rsplit('/').next().expect("one part at least");
+                let name = Path::new(&path).strip_prefix(self.bed.path("logs")).expect("a log");
+                let name = name.strip_prefix("pods").unwrap_or(name).to_string_lossy();
                 let is_own = is_own && name.starts_with(tenant);
                 assert!(is_own, "in the queue of another: {record}");
                 records.entry(path).or_default().push(record);

@@ -13,6 +13,19 @@ pub(super) enum Kind {
     Dark,
 }
 
+/// What the files of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Plain lines.
+    Plain,
+    /// A container's log in the kubelet's layout: CRI lines, some of them in two parts, and the kubelet's rotation.
+    Container,
+    /// Links to files that are elsewhere; rotation renames the links.
+    Linked,
+    /// Plain lines, between which the writer makes the file longer without writing.
+    Holed,
+}
+
 /// What was chosen for one schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -28,6 +41,8 @@ pub(super) struct Plan {
     /// Most memory of the agent's process; none for as much as there is.
     pub(super) memory_bytes: Option<u64>,
     pub(super) steps: u64,
+    /// What the files of each stream that is rotated are.
+    pub(super) forms: [Form; STREAMS],
     /// The queue is Kafka, and not the embedded one.
     pub(super) has_kafka: bool,
 }
@@ -42,12 +57,24 @@ const MEMORY_BYTES: u64 = 32 << 20;
 /// One of so many schedules has Kafka, unless `CHAOS_KAFKA` says something else. No multiple of 3, so that all
 /// kinds have their turn.
 const KAFKA_EVERY: u64 = 20;
+/// What the dice for forms begin with beside the seed, so that they decide of nothing else.
+const FORM_DICE: u64 = 0x5eed_f02e;
 
 impl Plan {
     pub(super) fn of(seed: u64, dice: &mut Dice) -> Plan {
         let kind = [Kind::Keeping, Kind::Losing, Kind::Dark][(seed % 3) as usize];
         let is_losing = kind == Kind::Losing;
-        let is_crowded = dice.one_in(4);
+        // What is removed is closed before where descriptors are scarce.
+        let is_crowded = dice.one_in(if is_losing { 2 } else { 4 });
+        let mut form_dice = Dice(seed ^ FORM_DICE);
+        // What a power cut leaves is compared with lines as they are.
+        let mut form = || match form_dice.roll(8) {
+            _ if kind == Kind::Dark => Form::Plain,
+            0 | 1 => Form::Container,
+            2 => Form::Linked,
+            3 => Form::Holed,
+            _ => Form::Plain,
+        };
         Plan {
             kind,
             late_writes_ms: if dice.one_in(2) { 5000 } else { 400 },
@@ -56,6 +83,7 @@ impl Plan {
             descriptors: 300 + dice.roll(1000),
             memory_bytes: dice.one_in(3).then_some(MEMORY_BYTES),
             steps: 10 + dice.roll(30),
+            forms: std::array::from_fn(|_| form()),
             has_kafka: match std::env::var("CHAOS_KAFKA").as_deref() {
                 Ok("all") => true,
                 Ok("none") => false,

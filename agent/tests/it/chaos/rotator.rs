@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::dice::Dice;
+use super::plan::Form;
 use super::stream::{Rotated, Stream};
 
 /// Second since 1970 that the first rotated file is named after: 2026-01-02T03:04:05Z.
@@ -38,6 +40,29 @@ impl Stream {
         }
         self.rotate();
         self.reopen();
+    }
+
+    /// The runtime could not make the new file: the kubelet gives the old one its name back.
+    pub(super) fn rename_back(&mut self) {
+        let is_newest = |it: &Rotated| it.content == self.into && !it.is_packed && !it.is_copy;
+        if self.named.is_none() && self.rotated.first().is_some_and(is_newest) {
+            let newest = self.rotated.remove(0);
+            fs::rename(newest.path, &self.live).expect("is there");
+            self.named = Some(newest.content);
+        }
+    }
+
+    /// The live link leads to another file from now on; its writer goes on in the old one until it reopens.
+    pub(super) fn lead_elsewhere(&mut self) {
+        let Some(content) = self.named else { return self.reopen() };
+        let (target, link) = (self.new_target(), with(&self.live, ".new"));
+        File::create(&target).expect("ours");
+        symlink(&target, &link).expect("is free");
+        fs::rename(link, &self.live).expect("ours");
+        self.lose(content, false);
+        let next = self.begin();
+        self.named = Some(next);
+        self.note_file(&target, next);
     }
 
     /// Copies the live file and cuts it; `between` is done after the copy, and what it writes is lost.
@@ -75,6 +100,10 @@ impl Stream {
 
     fn compress_one(&mut self, index: usize) {
         let Rotated { path, content, is_packed, is_copy } = self.rotated[index].clone();
+        // NULs of a hole are bytes to who compresses it.
+        if self.form == Form::Holed {
+            return;
+        }
         // A copy that is compressed before the cut of its original was noticed is read again; see
         // docs/PROOF.md.
         if is_packed || is_copy || !self.is_left(content) {

@@ -6,33 +6,28 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 
 use super::check::compare;
+use super::destroy::LOOKS;
 use super::dice::Dice;
 use super::node::Node;
-use super::plan::{Kind, Plan, STREAMS};
+use super::plan::{Form, Kind, Plan, STREAMS};
 use super::stream::{Stream, TENANTS};
-use super::truth::Owed;
-use super::{Totals, count, now_ns, sleep_ms, wait_for};
+use super::{Totals, count, sleep_ms, wait_for};
 use crate::kit::{body, wait_until};
-
-/// How often the agent is asked what it has seen, before a file is destroyed.
-const LOOKS: u32 = 10;
-/// Pause in between, in milliseconds.
-const LOOK_MS: u64 = 15;
 
 /// How long a compressed file has its first name at least; see docs/PROOF.md.
 const NAMED_MS: u64 = 20;
 
 /// A schedule being run.
 pub(super) struct Schedule<'a> {
-    totals: &'a Totals,
-    node: Node,
-    dice: Dice,
+    pub(super) totals: &'a Totals,
+    pub(super) node: Node,
+    pub(super) dice: Dice,
     /// Those that are rotated, then the crowd.
-    streams: Vec<Stream>,
+    pub(super) streams: Vec<Stream>,
     /// Nothing disturbs the agent any more: what it has seen it still knows.
-    is_calm: bool,
+    pub(super) is_calm: bool,
     /// What was done, for who has to find out.
-    story: Vec<String>,
+    pub(super) story: Vec<String>,
 }
 
 impl Schedule<'_> {
@@ -46,11 +41,14 @@ impl Schedule<'_> {
         let node = Node::new(seed, plan);
         let stream = |number| {
             let is_dated = number < STREAMS && dice.one_in(3);
-            let mut stream = Stream::new(&node.bed, number, is_dated, late_writes_ns);
-            stream.writes_parts = node.plan.kind != Kind::Dark;
+            let form = node.plan.forms.get(number).copied().unwrap_or(Form::Plain);
+            let mut stream = Stream::new(&node.bed, number, form, late_writes_ns);
+            stream.writes_parts &= node.plan.kind != Kind::Dark;
             stream.is_copied = node.plan.kind != Kind::Dark && dice.one_in(3);
+            // The kubelet does not copy, and a copy may have no holes.
+            stream.is_copied &= matches!(form, Form::Plain | Form::Linked);
             // Copies keep their names; see docs/PROOF.md.
-            stream.is_dated |= stream.is_copied;
+            stream.is_dated |= is_dated || stream.is_copied;
             stream
         };
         let streams = (0..count).map(stream).collect();
@@ -111,6 +109,9 @@ impl Schedule<'_> {
         match self.dice.roll(40) {
             0..14 => {
                 self.streams[number].write(&mut self.dice, 60);
+                if self.streams[number].form == Form::Holed {
+                    self.streams[number].dig(&mut self.dice);
+                }
                 self.crowd_writes();
                 "writes"
             }
@@ -170,15 +171,6 @@ impl Schedule<'_> {
         }
     }
 
-    /// All of the crowd are active, and what is not is closed.
-    fn close_by_crowd(&mut self) {
-        for stream in &mut self.streams[STREAMS..] {
-            stream.write(&mut self.dice, 1);
-            stream.finish_line();
-        }
-        sleep_ms(2 * self.node.plan.linger_ms);
-    }
-
     /// Something that is done to the files of a stream.
     fn rotate(&mut self, number: usize) -> &'static str {
         let kind = self.node.plan.kind;
@@ -190,6 +182,10 @@ impl Schedule<'_> {
             0..5 if stream.is_copied => {
                 stream.copy_and_cut(|_| ());
                 "is copied and cut"
+            }
+            0 if stream.form == Form::Container => {
+                stream.rename_back();
+                "has its name back"
             }
             0 | 1 => {
                 stream.rotate();
@@ -222,91 +218,6 @@ impl Schedule<'_> {
                 sleep_ms(NAMED_MS);
                 "is compressed late"
             }
-        }
-    }
-
-    /// Something that destroys files of a stream, or parts of them.
-    fn destroy(&mut self, number: usize) -> &'static str {
-        count(&self.totals.destroyed);
-        let live = self.streams[number].live.clone();
-        let elsewhere = format!("{number}-{}", self.story.len());
-        let (near, far) = (
-            self.node.bed.log("old").join(&elsewhere),
-            self.node.bed.path("elsewhere").join(&elsewhere),
-        );
-        if self.dice.one_in(2) {
-            // In part, so that it is seen and cannot be read yet.
-            self.streams[number].write(&mut self.dice, 5);
-        }
-        if let Some(content) = self.streams[number].named {
-            self.note_seen(number, &live, content);
-        }
-        if self.is_calm && self.node.plan.is_crowded() && self.dice.one_in(2) {
-            // With a line that is begun, and closed since others were active: it cannot be read any more.
-            self.close_by_crowd();
-            self.streams[number].remove_live();
-            return "is closed, and removed";
-        }
-        let (stream, dice) = (&mut self.streams[number], &mut self.dice);
-        // A copy that lacks some of the first KiB is not known again after a restart.
-        let is_long = stream.named.is_some_and(|it| stream.truth[it].bytes >= 1024);
-        match dice.roll(8) {
-            0..2 if !stream.rotated.is_empty() => {
-                let index = dice.index(stream.rotated.len());
-                let file = stream.rotated[index].clone();
-                self.note_seen(number, &file.path, file.content);
-                self.streams[number].remove_rotated(index);
-                "loses a rotated file"
-            }
-            2 => {
-                stream.move_away(&near);
-                "is moved away"
-            }
-            3 => {
-                stream.move_across(&far);
-                "is moved to another disk"
-            }
-            4 if stream.is_copied && is_long => {
-                stream.copy_and_cut(|stream| stream.write(dice, 5));
-                "is copied, written to and cut"
-            }
-            4..7 => {
-                stream.cut();
-                "is cut"
-            }
-            _ => {
-                stream.remove_live();
-                if dice.one_in(2) {
-                    stream.write(dice, 5);
-                    sleep_ms(dice.roll(350));
-                    stream.write(dice, 5);
-                }
-                "is removed"
-            }
-        }
-    }
-
-    /// Before a file is destroyed: what the agent has seen of it, it owes.
-    fn note_seen(&mut self, number: usize, path: &std::path::Path, content: usize) {
-        let now_ns = now_ns();
-        let stream = &mut self.streams[number];
-        let is_live = stream.named == Some(content);
-        let truth = &mut stream.truth[content];
-        // In another life it may have read the beginning, and have to look at it again.
-        if stream.life.is_none() || truth.known_in != stream.life {
-            return;
-        }
-        let has_seen = |_| {
-            let is_all = self.node.seen(&stream.live, path) == Some(truth.bytes);
-            sleep_ms(if is_all { 0 } else { LOOK_MS });
-            is_all
-        };
-        if (0..LOOKS).any(has_seen) {
-            count(&self.totals.seen);
-            // One of many open files may be closed, and then nobody hears of late writes.
-            let is_followed = is_live && !self.node.plan.is_crowded();
-            let followed_until_ns = if is_followed { now_ns + stream.late_writes_ns } else { 0 };
-            truth.owed = Owed { bytes: truth.bytes, life: stream.life, followed_until_ns };
         }
     }
 
@@ -409,6 +320,7 @@ impl Schedule<'_> {
 fn kept_lines(stream: &Stream) -> impl Iterator<Item = &str> {
     stream.truth.iter().flat_map(|content| {
         let kept = content.kept_bytes();
-        content.lines.iter().filter(move |line| line.end <= kept).map(|line| line.text.as_str())
+        let lines = content.lines.iter().filter(|line| !line.is_hole);
+        lines.filter(move |line| line.end <= kept).map(|line| line.text.as_str())
     })
 }

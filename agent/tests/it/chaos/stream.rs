@@ -2,25 +2,32 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::dice::Dice;
+use super::plan::Form;
 use super::truth::{Content, Life};
 use crate::kit::{Bed, now_ns};
 
 /// Who writes: each tenant has a sink of its own.
 pub(super) const TENANTS: [&str; 2] = ["alpha", "beta"];
 
+/// Least bytes of a hole: several blocks.
+const HOLE_BYTES: u64 = 16 << 10;
+
 /// One writer and its files.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) tenant: &'static str,
     number: usize,
+    pub(super) form: Form,
     pub(super) live: PathBuf,
+    /// What the agent calls it.
+    pub(super) context: String,
     /// What the writer writes to, whatever it is called now; none while there is no power.
     pub(super) file: Option<File>,
     /// … and the content that it makes.
@@ -61,20 +68,31 @@ pub(super) struct Rotated {
 }
 
 impl Stream {
-    pub(super) fn new(bed: &Bed, number: usize, is_dated: bool, late_writes_ns: u64) -> Stream {
+    pub(super) fn new(bed: &Bed, number: usize, form: Form, late_writes_ns: u64) -> Stream {
         let tenant = TENANTS[number % TENANTS.len()];
-        let live = bed.log(format!("{tenant}-{number}.log"));
+        let live = bed.log(match form {
+            Form::Container => format!("pods/{tenant}_pod-{number}_uid-{number}/app/0.log"),
+            Form::Holed => format!("{tenant}_holed-{number}.log"),
+            Form::Plain | Form::Linked => format!("{tenant}-{number}.log"),
+        });
+        fs::create_dir_all(live.parent().expect("is in a folder")).expect("ours");
+        let context = match form {
+            Form::Container => format!("{tenant}/pod-{number}/app/0"),
+            _ => live.to_string_lossy().into_owned(),
+        };
         let mut stream = Stream {
             tenant,
             number,
+            form,
             live,
+            context,
             file: None,
             into: 0,
             named: None,
             rotated: Vec::new(),
-            is_dated,
+            is_dated: form == Form::Container,
             is_copied: false,
-            writes_parts: true,
+            writes_parts: form != Form::Holed,
             rotations: 0,
             lines: 0,
             rest: String::new(),
@@ -92,6 +110,10 @@ impl Stream {
     pub(super) fn reopen(&mut self) {
         // A line is not torn over two files.
         self.finish_line();
+        if self.named.is_none() && self.form == Form::Linked {
+            let target = self.new_target();
+            symlink(target, &self.live).expect("is free");
+        }
         self.file = Some(appending(&self.live));
         self.into = match self.named {
             Some(content) => content,
@@ -99,6 +121,13 @@ impl Stream {
         };
         self.named = Some(self.into);
         self.note_file(&self.live.clone(), self.into);
+    }
+
+    /// A file for a link, which is not there yet.
+    pub(super) fn new_target(&self) -> PathBuf {
+        let folder = self.live.with_file_name("targets");
+        fs::create_dir_all(&folder).expect("ours");
+        folder.join(format!("{}-{}", self.number, self.truth.len()))
     }
 
     /// This file has that content.
@@ -122,12 +151,33 @@ impl Stream {
             let filler_min = if self.is_copied { 64 } else { 0 };
             let filler = "x".repeat(filler_min + dice.index(300));
             let line = line(self.tenant, self.number, self.lines, &filler);
-            writeln!(text, "{line}").expect("memory");
-            content.add(self.lines, &line);
+            let begin = text.len();
+            match self.form {
+                Form::Container => in_cri(&line, dice, &mut text),
+                _ => writeln!(text, "{line}").expect("memory"),
+            }
+            content.add(self.lines, &line, (text.len() - begin) as u64);
         }
         let cut = if self.writes_parts && dice.one_in(3) { dice.index(20) } else { 0 };
         self.rest = text.split_off(text.len() - cut.min(text.len()));
         self.put(&text);
+    }
+
+    /// A line of which the end is to come: it is seen, and cannot be read.
+    pub(super) fn begin_line(&mut self, dice: &mut Dice) {
+        while self.writes_parts && self.rest.is_empty() {
+            self.write(dice, 1);
+        }
+    }
+
+    /// Makes the file longer, and goes on behind that.
+    pub(super) fn dig(&mut self, dice: &mut Dice) {
+        let Some(file) = &self.file else { return };
+        let content = &mut self.truth[self.into];
+        // Beside what the file system has to fill with NULs, some blocks that it has not.
+        content.add_hole(HOLE_BYTES + dice.roll(HOLE_BYTES));
+        file.set_len(content.bytes).expect("the disk of the logs is well");
+        self.write(dice, 2);
     }
 
     pub(super) fn finish_line(&mut self) {
@@ -172,6 +222,17 @@ impl Stream {
         File::open(folder).and_then(|it| it.sync_all()).expect("the disk of the logs is well");
         self.synced = Some((self.into, self.truth[self.into].bytes));
     }
+}
+
+/// A line as a runtime writes it, in two parts at times.
+fn in_cri(line: &str, dice: &mut Dice, text: &mut String) {
+    const TIME: &str = "2026-01-02T03:04:05.678901234Z";
+    let name = if dice.one_in(3) { "stderr" } else { "stdout" };
+    let (first, last) = line.split_at(if dice.one_in(4) { dice.index(line.len()) } else { 0 });
+    if !first.is_empty() {
+        writeln!(text, "{TIME} {name} P {first}").expect("memory");
+    }
+    writeln!(text, "{TIME} {name} F {last}").expect("memory");
 }
 
 /// Inode and time of birth: what a file is, also after a power cut.

@@ -44,6 +44,8 @@ pub(super) struct Line {
     pub(super) text: String,
     /// It is not as it was meant: its end is missing, or it goes on from one whose end is.
     pub(super) is_torn: bool,
+    /// It is none: bytes that nobody wrote.
+    pub(super) is_hole: bool,
 }
 
 /// One life of the data plane: the process, and how often its plane was started again.
@@ -72,8 +74,8 @@ impl Content {
         if self.is_there { self.bytes } else { self.copied }
     }
 
-    /// Another line is begun.
-    pub(super) fn add(&mut self, number: u64, text: &str) {
+    /// Another line is begun, which takes so many bytes in its file.
+    pub(super) fn add(&mut self, number: u64, text: &str, bytes: u64) {
         // What a power cut left of a line is the beginning of the next one.
         let is_open =
             |last: &mut Line| last.is_torn && last.end == last.begin + last.text.len() as u64;
@@ -82,9 +84,17 @@ impl Content {
             (begin, before) = (torn.begin, torn.text + &before);
         }
         let is_torn = !before.is_empty();
+        let end = begin + before.len() as u64 + bytes;
         let text = before + text;
-        let end = begin + text.len() as u64 + 1;
-        self.lines.push(Line { number, begin, end, text, is_torn });
+        self.lines.push(Line { number, begin, end, text, is_torn, is_hole: false });
+    }
+
+    /// The file was made longer, and nothing written.
+    pub(super) fn add_hole(&mut self, bytes: u64) {
+        let (begin, text) = (self.bytes, String::new());
+        self.bytes += bytes;
+        let end = self.bytes;
+        self.lines.push(Line { number: 0, begin, end, text, is_torn: false, is_hole: true });
     }
 
     /// A power cut left so many bytes that nobody wrote.
@@ -92,7 +102,8 @@ impl Content {
         if bytes > 0 {
             let begin = self.lines.last().map_or(0, |last| last.end);
             let text = "\0".repeat(usize::try_from(bytes).expect("less than a block"));
-            self.lines.push(Line { number: 0, begin, end: begin + bytes, text, is_torn: true });
+            let end = begin + bytes;
+            self.lines.push(Line { number: 0, begin, end, text, is_torn: true, is_hole: false });
         }
     }
 
@@ -114,7 +125,8 @@ impl Content {
         if let Some(last) = self.lines.last_mut()
             && last.end > bytes
         {
-            last.text.truncate(usize::try_from(bytes - last.begin).expect("small"));
+            let left = usize::try_from(bytes - last.begin).expect("small");
+            last.text.truncate(left);
             (last.end, last.is_torn) = (bytes, true);
         }
     }
