@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crd::{
     Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, ResourceName, Settings,
+    SourceSettings,
 };
 use kube_watch::{Kind, Resource, ResourceKey, State};
 
-use crate::plan;
+use crate::plan::{self, Watched};
 
 /// Changes are gathered until there was none for so long …
 const GATHER_QUIET: Duration = Duration::from_millis(200);
@@ -55,6 +56,11 @@ impl Cluster {
         Arc::clone(&self.watched)
     }
 
+    /// What is known of pods and namespaces.
+    pub(crate) fn facts(&self) -> Watched {
+        Watched { pods: self.watched.pods(), namespaces: self.watched.namespaces() }
+    }
+
     /// Resources that are not in force as they are written, and why.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&ResourceKey, &str)> {
         self.admitted.refused.iter().map(|(key, why)| (key, why.as_str()))
@@ -75,6 +81,7 @@ impl Cluster {
         let Some(resources) = self.watched.resources() else { return crd::resolve(files) };
         let namespaces = self.watched.pods().namespaces();
         let (settings, fallbacks) = self.admitted.resolve(files, resources, &namespaces)?;
+        self.watched.ask_namespaces(asks_namespaces(&settings));
         if fallbacks != self.watched.fallbacks() {
             self.watched.keep_fallbacks(fallbacks);
         }
@@ -192,6 +199,14 @@ fn here(mut resources: Vec<Resource>, namespaces: &HashSet<String>) -> Vec<Resou
     resources
 }
 
+/// Whether anything is selected by labels of namespaces.
+fn asks_namespaces(settings: &Settings) -> bool {
+    settings.log_configs.iter().any(|it| match &it.source {
+        SourceSettings::Containers(it) => it.namespace_selector.is_some(),
+        SourceSettings::Files(_) => false,
+    })
+}
+
 /// Which resource a LogConfig would be, if it is one of the cluster.
 fn key_of(config: &LogConfigSettings) -> ResourceKey {
     let ResourceName { namespace, name } = config.name.clone();
@@ -267,12 +282,12 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_left_out_alone() {
         let namespaces = HashSet::from(["here".to_owned(), "there".to_owned()]);
-        let spec = r#"{"source": {"containers": {}}, "sampling": {"oneIn": 9}}"#;
+        let spec = r#"{"source": {"containers": {"files": {"include": ["/a"]}}}}"#;
         let all = vec![sink(), config("here", spec), config("there", GOOD)];
         let mut admitted = Admitted::default();
         let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
         assert_eq!(names(&settings), ["there/web"]);
-        assert!(admitted.refused.values().all(|it| it.contains("sampling: not built yet")));
+        assert!(admitted.refused.values().all(|it| it.contains("files: not built yet")));
         assert_eq!(admitted.refused.len(), 1);
     }
 
@@ -299,9 +314,10 @@ mod tests {
             name: "web-0".to_owned(),
             labels: BTreeMap::new(),
             owner: None,
+            containers: Vec::new(),
         };
-        let state =
-            State { resources: bad, fallbacks: vec![config("here", GOOD)], pods: vec![pod] };
+        let fallbacks = vec![config("here", GOOD)];
+        let state = State { resources: bad, fallbacks, pods: vec![pod], ..State::default() };
         assert_eq!(names(&resolve_state(agent(), state).unwrap()), ["here/web"]);
         // A resource that is removed has no last good version any more.
         let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()], &namespaces).unwrap();

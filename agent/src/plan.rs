@@ -12,7 +12,6 @@ use crd::{
     TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
-use kube_watch::Pods;
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
 use pipeline::frame::multiline::{self, Multiline};
@@ -45,7 +44,7 @@ mod worlds;
 pub(crate) use credentials::Credentials;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
-pub(crate) use pods::{Awaited, awaits};
+pub(crate) use pods::{Awaited, Watched, awaits};
 use spool::{OpenSpool, Spools};
 pub(crate) use unbuilt::refuse_config;
 
@@ -77,11 +76,11 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
     MemoryPlan::of(settings)
 }
 
-/// Opens the sinks and resolves everything else. `watched` is what an API server says of pods.
+/// Opens the sinks and resolves everything else. `watched` is what an API server says.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
-    watched: Option<&Arc<Pods>>,
+    watched: Option<&Watched>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
@@ -165,7 +164,7 @@ fn rule(
     config: &LogConfigSettings,
     settings: &Settings,
     absent: &[Absent],
-    watched: Option<&Arc<Pods>>,
+    watched: Option<&Watched>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
@@ -205,6 +204,7 @@ fn rule(
         flush_timeout_ns: nanoseconds(config.line.flush_timeout),
         multiline: config.multiline.as_ref().map(multiline),
         late_writes_ns: nanoseconds(config.late_writes),
+        sample_one_in: config.sampling_one_in,
         skip,
         linger_ns: nanoseconds(linger),
     };

@@ -193,14 +193,16 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
-        let pods = self.configuration.cluster().map(|it| it.watched().pods());
+        let watched = self.configuration.cluster().map(cluster::Cluster::facts);
         let credentials = self.credentials.in_force();
         let resolved =
-            plan::resolve(&self.settings, credentials, pods.as_ref(), &self.world.clock)?;
+            plan::resolve(&self.settings, credentials, watched.as_ref(), &self.world.clock)?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
-        if let Some(pods) = pods {
+        if let Some(watched) = watched {
             let discovery = plane.discovery_waker();
-            pods.listen(move || discovery.unpark());
+            let wakes = discovery.clone();
+            watched.pods.listen(move || wakes.unpark());
+            watched.namespaces.listen(move || discovery.unpark());
         }
         for damage in &plane.damage {
             tracing::error!(%damage, "checkpoint");

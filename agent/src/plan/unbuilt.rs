@@ -24,22 +24,12 @@ pub(crate) fn refuse_config(config: &LogConfigSettings) -> Option<String> {
     written.map(|(field, _)| format!("{field}: not built yet; remove it"))
 }
 
-/// Fields of a LogConfig, and whether they say anything. Some of what selects by more than names needs more of the
-/// Kubernetes API, and files inside of containers the container runtime.
+/// Fields of a LogConfig, and whether they say anything. Files inside of containers need the container runtime.
 fn fields_of_config(config: &LogConfigSettings) -> Vec<(&'static str, bool)> {
-    let mut fields = vec![("sampling", config.sampling_one_in.is_some())];
-    if let SourceSettings::Containers(it) = &config.source {
-        let has_pattern = |it: &crd::Selector| it.pattern.is_some();
-        fields.extend([
-            ("source.containers.namespaceSelector", it.namespace_selector.is_some()),
-            ("source.containers.env", it.env.is_some()),
-            ("source.containers.files", it.files.is_some()),
-            ("source.containers.namespaces.pattern", has_pattern(&it.namespaces)),
-            ("source.containers.pods.pattern", has_pattern(&it.pods)),
-            ("source.containers.containers.pattern", has_pattern(&it.containers)),
-        ]);
+    match &config.source {
+        SourceSettings::Containers(it) => vec![("source.containers.files", it.files.is_some())],
+        SourceSettings::Files(_) => Vec::new(),
     }
-    fields
 }
 
 #[cfg(test)]
@@ -61,28 +51,21 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_its_field() {
-        let refused = refusal("LogConfig", "sampling: {oneIn: 9}").unwrap_or_default();
-        assert!(refused.starts_with("LogConfig it: sampling:"), "{refused}");
-        let selections = [
-            ("namespaceSelector", "{}"),
-            ("env", "{include: [{name: A}]}"),
-            ("files", "{include: [/a]}"),
-            ("pods", "{pattern: a}"),
-        ];
-        for (field, value) in selections {
-            let spec = format!("source: {{containers: {{{field}: {value}}}}}");
-            let refusal = refusal("LogConfig", &spec).unwrap_or_default();
-            let begin = format!("LogConfig it: source.containers.{field}");
-            assert!(refusal.starts_with(&begin), "{spec}: {refusal}");
-        }
+        let spec = "source: {containers: {files: {include: [/a]}}}";
+        let refused = refusal("LogConfig", spec).unwrap_or_default();
+        assert!(refused.starts_with("LogConfig it: source.containers.files"), "{refused}");
         for (kind, spec) in [
             ("Agent", "limits: {bytesPerSecond: 1MiB}"),
             (
                 "LogTenant",
                 "weight: 99, pinnedBytes: 0, inFlightBytes: 1MiB, openFiles: 9, limits: {recordsPerSecond: 1}",
             ),
-            ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}"),
-            ("LogConfig", "source: {containers: {podSelector: {}, owner: {kind: Job}}}"),
+            ("LogConfig", "limits: {perContainer: {recordsPerSecond: 9}}, sampling: {oneIn: 9}"),
+            (
+                "LogConfig",
+                "source: {containers: {podSelector: {}, namespaceSelector: {}, owner: {kind: Job}, \
+                 pods: {pattern: a}, env: {include: [{name: A}]}}}",
+            ),
         ] {
             assert_eq!(refusal(kind, spec), None, "{kind} {spec}");
         }
