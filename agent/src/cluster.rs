@@ -8,12 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{
-    Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, ResourceName, Settings,
-};
+use crd::{Admission, Candidate, ConfigFile, Problem, Problems, Settings, SourceSettings};
 use kube_watch::{Kind, Resource, ResourceKey, State};
 
-use crate::plan;
+use crate::plan::Watched;
 
 /// Changes are gathered until there was none for so long …
 const GATHER_QUIET: Duration = Duration::from_millis(200);
@@ -55,6 +53,11 @@ impl Cluster {
         Arc::clone(&self.watched)
     }
 
+    /// What is known of pods and namespaces.
+    pub(crate) fn facts(&self) -> Watched {
+        Watched { pods: self.watched.pods(), namespaces: self.watched.namespaces() }
+    }
+
     /// Resources that are not in force as they are written, and why.
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&ResourceKey, &str)> {
         self.admitted.refused.iter().map(|(key, why)| (key, why.as_str()))
@@ -75,6 +78,7 @@ impl Cluster {
         let Some(resources) = self.watched.resources() else { return crd::resolve(files) };
         let namespaces = self.watched.pods().namespaces();
         let (settings, fallbacks) = self.admitted.resolve(files, resources, &namespaces)?;
+        self.watched.ask_namespaces(asks_namespaces(&settings));
         if fallbacks != self.watched.fallbacks() {
             self.watched.keep_fallbacks(fallbacks);
         }
@@ -126,7 +130,7 @@ impl Admitted {
         let resources = here(resources, namespaces);
         self.resources.clone_from(&resources);
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
-        let Admission { mut settings, outcomes } = crd::admit(files, &candidates)?;
+        let Admission { settings, outcomes } = crd::admit(files, &candidates)?;
         let mut good = BTreeMap::new();
         let mut refused = BTreeMap::new();
         let mut fallbacks = Vec::new();
@@ -148,18 +152,6 @@ impl Admitted {
                 refused.insert(key, format!("{}; {what_counts}", text_of(&outcome.problems)));
             }
         }
-        // What no agent can do yet is no reason to refuse all the others either.
-        settings.log_configs.retain(|config| {
-            let (key, Some(why)) = (key_of(config), plan::refuse_config(config)) else {
-                return true;
-            };
-            // One of the files is refused with them.
-            let is_of_cluster = good.remove(&key).is_some();
-            if is_of_cluster {
-                refused.insert(key, format!("{why}; left out"));
-            }
-            !is_of_cluster
-        });
         self.say(&refused);
         (self.good, self.refused) = (good, refused);
         Ok((settings, fallbacks))
@@ -192,11 +184,12 @@ fn here(mut resources: Vec<Resource>, namespaces: &HashSet<String>) -> Vec<Resou
     resources
 }
 
-/// Which resource a LogConfig would be, if it is one of the cluster.
-fn key_of(config: &LogConfigSettings) -> ResourceKey {
-    let ResourceName { namespace, name } = config.name.clone();
-    let kind = if namespace.is_some() { Kind::LogConfigs } else { Kind::ClusterLogConfigs };
-    ResourceKey { kind, namespace, name }
+/// Whether anything is selected by labels of namespaces.
+fn asks_namespaces(settings: &Settings) -> bool {
+    settings.log_configs.iter().any(|it| match &it.source {
+        SourceSettings::Containers(it) => it.namespace_selector.is_some(),
+        SourceSettings::Files(_) => false,
+    })
 }
 
 /// What is wrong; where is plain, as a resource is one line.
@@ -265,18 +258,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_yet_is_left_out_alone() {
-        let namespaces = HashSet::from(["here".to_owned(), "there".to_owned()]);
-        let spec = r#"{"source": {"containers": {}}, "sampling": {"oneIn": 9}}"#;
-        let all = vec![sink(), config("here", spec), config("there", GOOD)];
-        let mut admitted = Admitted::default();
-        let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
-        assert_eq!(names(&settings), ["there/web"]);
-        assert!(admitted.refused.values().all(|it| it.contains("sampling: not built yet")));
-        assert_eq!(admitted.refused.len(), 1);
-    }
-
-    #[test]
     fn what_was_good_last_stays_in_force_and_is_kept() {
         let namespaces = HashSet::from(["here".to_owned()]);
         let mut admitted = Admitted::default();
@@ -299,9 +280,10 @@ mod tests {
             name: "web-0".to_owned(),
             labels: BTreeMap::new(),
             owner: None,
+            containers: Vec::new(),
         };
-        let state =
-            State { resources: bad, fallbacks: vec![config("here", GOOD)], pods: vec![pod] };
+        let fallbacks = vec![config("here", GOOD)];
+        let state = State { resources: bad, fallbacks, pods: vec![pod], ..State::default() };
         assert_eq!(names(&resolve_state(agent(), state).unwrap()), ["here/web"]);
         // A resource that is removed has no last good version any more.
         let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()], &namespaces).unwrap();

@@ -12,7 +12,6 @@ use crd::{
 };
 use cri_watch::Containers;
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
-use kube_watch::Pods;
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
 use pipeline::frame::{ByteOrder, Format};
@@ -39,7 +38,6 @@ mod multiline;
 mod owed;
 mod pods;
 mod spool;
-mod unbuilt;
 #[cfg(test)]
 mod worlds;
 
@@ -47,9 +45,8 @@ pub(crate) use credentials::Credentials;
 pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
-pub(crate) use pods::{Awaited, awaits};
+pub(crate) use pods::{Awaited, Watched, awaits};
 use spool::{OpenSpool, Spools};
-pub(crate) use unbuilt::refuse_config;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -75,16 +72,18 @@ pub(crate) struct Absent {
 /// # Errors
 /// With the resource and the field, and what to do.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
-    unbuilt::refuse(settings)?;
+    for sink in &settings.sinks {
+        kafka::refuse_unbuilt(sink).with_context(|| format!("LogSink {}", sink.name))?;
+    }
     MemoryPlan::of(settings)
 }
 
-/// Opens the sinks and resolves everything else. `watched` is what an API server says of pods, `containers` what a runtime
+/// Opens the sinks and resolves everything else. `watched` is what an API server says, `containers` what a runtime
 /// says of containers.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
-    watched: Option<&Arc<Pods>>,
+    watched: Option<&Watched>,
     containers: Option<&Arc<Containers>>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
@@ -170,7 +169,7 @@ fn rule(
     config: &LogConfigSettings,
     settings: &Settings,
     absent: &[Absent],
-    watched: Option<&Arc<Pods>>,
+    watched: Option<&Watched>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
@@ -210,6 +209,7 @@ fn rule(
         flush_timeout_ns: nanoseconds(config.line.flush_timeout),
         multiline: config.multiline.as_ref().map(multiline::of),
         late_writes_ns: nanoseconds(config.late_writes),
+        sample_one_in: config.sampling_one_in,
         skip,
         linger_ns: nanoseconds(linger),
     };

@@ -198,17 +198,24 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
-        let pods = self.configuration.cluster().map(|it| it.watched().pods());
+        let watched = self.configuration.cluster().map(cluster::Cluster::facts);
         let credentials = self.credentials.in_force();
         self.containers = containers::keep(self.containers.take(), &self.settings)?;
         let containers = self.containers.as_ref().map(ContainerWatch::containers);
         let clock = &self.world.clock;
-        let resolved =
-            plan::resolve(&self.settings, credentials, pods.as_ref(), containers.as_ref(), clock)?;
+        let resolved = plan::resolve(
+            &self.settings,
+            credentials,
+            watched.as_ref(),
+            containers.as_ref(),
+            clock,
+        )?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
-        if let Some(pods) = pods {
+        if let Some(watched) = watched {
             let discovery = plane.discovery_waker();
-            pods.listen(move || discovery.unpark());
+            let wakes = discovery.clone();
+            watched.pods.listen(move || wakes.unpark());
+            watched.namespaces.listen(move || discovery.unpark());
         }
         if let Some(containers) = containers {
             let discovery = plane.discovery_waker();

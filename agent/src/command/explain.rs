@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crd::{LogConfigSettings, Problems, Settings, SourceSettings};
-use kube_watch::{Pod, State};
+use kube_watch::{Namespace, Pod, State};
 use pipeline::discovery::PodPath;
 use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
@@ -26,7 +26,16 @@ const ANSWER_SECONDS: u64 = 5;
 struct Verdict {
     config: String,
     is_selected: bool,
+    /// It is not known yet whether it is selected.
+    is_waiting: bool,
     why: String,
+}
+
+/// What the API server said last.
+#[derive(Default)]
+struct Known {
+    pods: Vec<Pod>,
+    namespaces: Vec<Namespace>,
 }
 
 /// What is asked about.
@@ -36,10 +45,11 @@ enum Subject<'a> {
 }
 
 pub(crate) fn run(options: &ExplainOptions) -> Outcome {
-    let (settings, pods) = load_with_cluster(&options.config.paths)?;
+    let (settings, known) = load_with_cluster(&options.config.paths)?;
     let subject = subject(&options.what);
-    let verdicts: Vec<Verdict> =
-        settings.log_configs.iter().map(|it| verdict(it, &settings, &pods, &subject)).collect();
+    let mut verdicts: Vec<Verdict> =
+        settings.log_configs.iter().map(|it| verdict(it, &settings, &known, &subject)).collect();
+    say_who_is_first(&mut verdicts);
     let running = ask(&settings);
     let sources: Vec<Value> = match &running {
         Ok(sources) => sources.iter().filter(|it| concerns(it, &subject)).cloned().collect(),
@@ -114,9 +124,10 @@ impl Verdict {
 fn verdict(
     config: &LogConfigSettings,
     settings: &Settings,
-    pods: &[Pod],
+    known: &Known,
     subject: &Subject<'_>,
 ) -> Verdict {
+    let mut is_waiting = false;
     let denial = |namespace: &str| plan::tenants(config, settings).of_namespace(namespace).err();
     let (is_selected, why) = match (&config.source, subject) {
         (SourceSettings::Files(files), Subject::Path(path)) => {
@@ -151,7 +162,10 @@ fn verdict(
             Some((pod, container)) => {
                 let mut why = names(it, &pod.namespace, &pod.pod, Some(&container));
                 if why.0 {
-                    why = facts(it, pods, &pod).map_or(why, |why| (false, why));
+                    let awaited =
+                        plan::awaits(it, &known.pods, &known.namespaces, &pod, Some(&container));
+                    is_waiting = awaited == Awaited::Unknown;
+                    why = facts(awaited).map_or(why, |why| (false, why.to_owned()));
                 }
                 match denial(&pod.namespace) {
                     _ if !why.0 => why,
@@ -168,32 +182,51 @@ fn verdict(
             }
         }
     };
-    Verdict { config: config.name.to_string(), is_selected, why }
+    Verdict { config: config.name.to_string(), is_selected, is_waiting, why }
 }
 
-/// Why the pod is not selected, or not yet, by what the API server says of it.
-fn facts(containers: &crd::ContainersSettings, pods: &[Pod], pod: &PodPath) -> Option<String> {
-    match plan::awaits(containers, pods, pod) {
-        Awaited::Selected => None,
-        Awaited::NotSelected => Some("the pod has other labels, or another owner".to_owned()),
-        Awaited::Unknown => Some(
-            "waits for what the API server says of the pod: see logferry_kube_failing_seconds"
-                .to_owned(),
-        ),
+/// Of several that select it, the first has it, also if it is told later that it does.
+fn say_who_is_first(verdicts: &mut [Verdict]) {
+    let mut first: Option<(String, bool)> = None;
+    for verdict in verdicts.iter_mut().filter(|it| it.is_selected || it.is_waiting) {
+        match &first {
+            None => first = Some((verdict.config.clone(), verdict.is_waiting)),
+            Some((name, false)) => {
+                verdict
+                    .why
+                    .push_str(&format!("; but LogConfig {name} comes before by name, and has it"));
+            }
+            Some((name, true)) => verdict
+                .why
+                .push_str(&format!("; but LogConfig {name} comes before by name, and may have it")),
+        }
     }
 }
 
-/// The configuration; and where the agent runs in a cluster, what of it counts there, and the node's pods.
-fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Vec<Pod>), Failure> {
+/// Why a container is not selected, or not yet, by what the API server says of it.
+fn facts(awaited: Awaited) -> Option<&'static str> {
+    match awaited {
+        Awaited::Selected => None,
+        Awaited::NotSelected => {
+            Some("the pod has other labels, owner or variables, or its namespace other labels")
+        }
+        Awaited::Unknown => {
+            Some("waits for what the API server says of the pod: see logferry_kube_failing_seconds")
+        }
+    }
+}
+
+/// The configuration; and where the agent runs in a cluster, what of it counts there, and what is known there.
+fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Known), Failure> {
     let settings = load(paths)?;
     let path = configuration::state_path(&settings.agent.state_directory);
     let state = State::load(&path)
         .map_err(|error| Failure::unusable(anyhow::anyhow!("{}: {error}", path.display())))?;
-    let Some(state) = state else { return Ok((settings, Vec::new())) };
-    let pods = state.pods.clone();
+    let Some(state) = state else { return Ok((settings, Known::default())) };
+    let known = Known { pods: state.pods.clone(), namespaces: state.namespaces.clone() };
     let wrong = |problems: Problems| Failure::usage(anyhow::anyhow!("{problems}"));
     let files = crd::read(paths).map_err(wrong)?;
-    Ok((cluster::resolve_state(files, state).map_err(wrong)?, pods))
+    Ok((cluster::resolve_state(files, state).map_err(wrong)?, known))
 }
 
 /// What becomes of a file that is selected: looked at and opened as the agent does.

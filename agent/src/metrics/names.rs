@@ -24,6 +24,7 @@ pub(crate) const READ_BYTES: &str = "logferry_read_bytes_total";
 pub(crate) const DELAYED_BYTES: &str = "logferry_delayed_bytes_total";
 pub(crate) const DELAYED_SECONDS: &str = "logferry_delayed_seconds_total";
 pub(crate) const SHED_RECORDS: &str = "logferry_shed_records_total";
+pub(crate) const SAMPLED_RECORDS: &str = "logferry_sampled_records_total";
 pub(crate) const LIMIT_DEBT_BYTES: &str = "logferry_limit_debt_bytes";
 pub(crate) const LANES: &str = "logferry_lanes";
 pub(crate) const LANES_REFUSED: &str = "logferry_lanes_refused";
@@ -53,6 +54,7 @@ pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
 pub(crate) const REFUSED_PATHS: &str = "logferry_refused_paths";
 pub(crate) const DENIED_PODS: &str = "logferry_denied_pods";
+pub(crate) const WAITING_PODS: &str = "logferry_waiting_pods";
 pub(crate) const CHECKPOINTS: &str = "logferry_checkpoints_total";
 pub(crate) const CHECKPOINT_ERRORS: &str = "logferry_checkpoint_errors_total";
 pub(crate) const CHECKPOINT_AGE_SECONDS: &str = "logferry_checkpoint_age_seconds";
@@ -93,7 +95,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 64] = [
+pub(crate) const ALL: [Metric; 66] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -109,6 +111,11 @@ pub(crate) const ALL: [Metric; 64] = [
         SHED_RECORDS,
         "tenant",
         "records that `atLimit` passed over (gap `shed`) or left out (filtered), as they were read",
+    ),
+    counter(
+        SAMPLED_RECORDS,
+        "tenant",
+        "records that `sampling` of their LogConfig left out (filtered), as they were read",
     ),
     gauge(
         LIMIT_DEBT_BYTES,
@@ -194,6 +201,11 @@ pub(crate) const ALL: [Metric; 64] = [
         DENIED_PODS,
         "",
         "pods that a LogConfig selects and does not read: their tenant may not use its sink, or is not theirs; see explain",
+    ),
+    gauge(
+        WAITING_PODS,
+        "",
+        "pods that a LogConfig may select, and that are not read before the API server has told of them; see explain",
     ),
     counter(CHECKPOINTS, "", "checkpoints stored"),
     counter(CHECKPOINT_ERRORS, "", "checkpoints that could not be stored: should alert"),

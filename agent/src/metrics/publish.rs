@@ -89,6 +89,7 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     counter!(names::READ_BYTES, &labels).absolute(read);
     counter!(names::DELAYED_BYTES, &labels).absolute(meter.delayed_bytes.get());
     counter!(names::SHED_RECORDS, &labels).absolute(meter.shed_records.get());
+    counter!(names::SAMPLED_RECORDS, &labels).absolute(meter.sampled_records.get());
     counter!(names::DELAYED_SECONDS, &labels).absolute(meter.delayed_ns.get() / 1_000_000_000);
     counter!(names::DELIVERED_BYTES, &labels).absolute(delivered);
     counter!(names::DELIVERED_RECORDS, &labels).absolute(meter.delivered_records.get());
@@ -128,6 +129,7 @@ fn plane(meter: &Meter, now_ns: u64) {
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());
     gauge!(names::REFUSED_PATHS).set(meter.refused_paths.get() as f64);
     gauge!(names::DENIED_PODS).set(meter.denied_pods.get() as f64);
+    gauge!(names::WAITING_PODS).set(meter.waiting_pods.get() as f64);
     counter!(names::CHECKPOINTS).absolute(meter.checkpoints.get());
     counter!(names::CHECKPOINT_ERRORS).absolute(meter.checkpoint_errors.get());
     let age_ns = match meter.unstored_since_ns.get() {

@@ -2,24 +2,33 @@
 
 use std::sync::Arc;
 
-use crd::{AgentSettings, ContainersSettings, LabelSelector, OwnerSettings};
+use crd::{
+    AgentSettings, ContainersSettings, EnvSelector, EnvVariable, LabelSelector, OwnerSettings,
+};
 use flow::Attribute;
-use kube_watch::{Pod, Pods};
-use pipeline::discovery::{NameFilter, PodFacts, PodPath, PodSelection};
+use kube_watch::{Container, Namespace, Namespaces, Pod, Pods};
+use pipeline::discovery::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
 
-/// What a LogConfig selects. Without an API server, labels are not known of any pod.
+/// What an API server says of pods, and of namespaces.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub(crate) pods: Arc<Pods>,
+    pub(crate) namespaces: Arc<Namespaces>,
+}
+
+/// What a LogConfig selects. Without an API server, nothing is known of any pod.
 pub(super) fn selection(
     containers: &ContainersSettings,
     agent: &AgentSettings,
-    watched: Option<&Arc<Pods>>,
+    watched: Option<&Watched>,
 ) -> PodSelection {
     let filter = |it: &crd::Selector| NameFilter {
         include: it.include.set().clone(),
         exclude: it.exclude.set().clone(),
+        pattern: it.pattern.as_ref().map(|it| it.regex().clone()),
     };
-    let wish = Wish { selector: containers.pod_selector.clone(), owner: containers.owner.clone() };
-    let pods = watched.cloned();
-    let facts = Facts { pods, wish, labels: agent.pod_labels.clone() };
+    let watched = watched.cloned();
+    let facts = Facts { watched, wish: Wish::of(containers), labels: agent.pod_labels.clone() };
     PodSelection {
         root: containers.root.clone(),
         namespaces: filter(&containers.namespaces),
@@ -29,16 +38,20 @@ pub(super) fn selection(
     }
 }
 
-/// Whether the LogConfig waits for what an API server says of the pod; `pods` are those known.
-pub(crate) fn awaits(containers: &ContainersSettings, pods: &[Pod], path: &PodPath) -> Awaited {
-    let wish = Wish { selector: containers.pod_selector.clone(), owner: containers.owner.clone() };
-    if wish.is_none() {
-        return Awaited::Selected;
-    }
-    match pods.iter().find(|it| is_of(it, path)) {
+/// Whether the LogConfig waits for what an API server says of the pod; `pods` and `namespaces` are those known.
+pub(crate) fn awaits(
+    containers: &ContainersSettings,
+    pods: &[Pod],
+    namespaces: &[Namespace],
+    path: &PodPath,
+    container: Option<&str>,
+) -> Awaited {
+    let pod = pods.iter().find(|it| is_of(it, path));
+    let namespace = namespaces.iter().find(|it| it.name == path.namespace);
+    match Wish::of(containers).selects(pod, namespace, container) {
         None => Awaited::Unknown,
-        Some(pod) if wish.selects(pod) => Awaited::Selected,
-        Some(_) => Awaited::NotSelected,
+        Some(true) => Awaited::Selected,
+        Some(false) => Awaited::NotSelected,
     }
 }
 
@@ -48,26 +61,79 @@ pub(crate) enum Awaited {
     /// Nothing is asked for, or it is so.
     Selected,
     NotSelected,
-    /// Nothing is known of the pod.
+    /// Too little is known of the pod, or of its namespace.
     Unknown,
 }
 
-/// What a LogConfig asks for beside names.
+/// What a LogConfig asks for beside names. A selector that selects all asks for nothing.
 #[derive(Debug)]
 struct Wish {
-    selector: Option<LabelSelector>,
+    namespace: Option<LabelSelector>,
+    pod: Option<LabelSelector>,
     owner: Option<OwnerSettings>,
+    env: Option<EnvSelector>,
 }
 
 impl Wish {
-    fn is_none(&self) -> bool {
-        self.selector.is_none() && self.owner.is_none()
+    fn of(containers: &ContainersSettings) -> Wish {
+        let labels =
+            |it: &Option<LabelSelector>| it.clone().filter(|it| !it.requirements.is_empty());
+        Wish {
+            namespace: labels(&containers.namespace_selector),
+            pod: labels(&containers.pod_selector),
+            owner: containers.owner.clone(),
+            env: containers.env.clone(),
+        }
     }
 
-    fn selects(&self, pod: &Pod) -> bool {
-        self.selector.as_ref().is_none_or(|it| it.selects(&pod.labels))
-            && self.owner.as_ref().is_none_or(|it| is_made_by(pod, it))
+    fn asked(&self) -> Asked {
+        let of_pods = self.namespace.is_some() || self.pod.is_some() || self.owner.is_some();
+        match &self.env {
+            Some(_) => Asked::OfContainers,
+            None if of_pods => Asked::OfPods,
+            None => Asked::Nothing,
+        }
     }
+
+    /// Whether all of it selects the pod, or the container; `None` if that depends on what is not known. What is
+    /// known for sure not to be selected waits for nothing.
+    fn selects(
+        &self,
+        pod: Option<&Pod>,
+        namespace: Option<&Namespace>,
+        container: Option<&str>,
+    ) -> Option<bool> {
+        let by_namespace = match &self.namespace {
+            Some(selector) => namespace.map(|it| selector.selects(&it.labels)),
+            None => Some(true),
+        };
+        let by_pod = match (&self.pod, &self.owner) {
+            (None, None) => Some(true),
+            _ => pod.map(|pod| {
+                self.pod.as_ref().is_none_or(|it| it.selects(&pod.labels))
+                    && self.owner.as_ref().is_none_or(|it| is_made_by(pod, it))
+            }),
+        };
+        let by_env = match (&self.env, container) {
+            (Some(env), Some(name)) => {
+                let known = pod.and_then(|it| it.containers.iter().find(|it| it.name == name));
+                known.map(|it| has_variables(it, env))
+            }
+            // Which of them are selected is asked of each.
+            (Some(_), None) => pod.map(|_| true),
+            (None, _) => Some(true),
+        };
+        let all = [by_namespace, by_pod, by_env];
+        if all.contains(&Some(false)) {
+            return Some(false);
+        }
+        all.iter().all(Option::is_some).then_some(true)
+    }
+}
+
+fn has_variables(container: &Container, env: &EnvSelector) -> bool {
+    let has = |it: &EnvVariable| container.has_variable(&it.name, it.value.as_deref());
+    env.include.as_ref().is_none_or(|it| it.iter().any(has)) && !env.exclude.iter().any(has)
 }
 
 /// Whether `owner` made the pod, itself or by what it made.
@@ -102,8 +168,8 @@ fn is_of(pod: &Pod, path: &PodPath) -> bool {
 /// What the API server says, for one LogConfig.
 #[derive(Debug)]
 struct Facts {
-    /// None are known without an API server.
-    pods: Option<Arc<Pods>>,
+    /// Nothing is known without an API server.
+    watched: Option<Watched>,
     wish: Wish,
     /// Labels that records bear.
     labels: Vec<String>,
@@ -111,22 +177,32 @@ struct Facts {
 
 impl Facts {
     fn pod(&self, path: &PodPath) -> Option<Arc<Pod>> {
-        self.pods.as_ref()?.get(&path.uid).filter(|it| is_of(it, path))
+        self.watched.as_ref()?.pods.get(&path.uid).filter(|it| is_of(it, path))
     }
 }
 
 impl PodFacts for Facts {
     fn version(&self) -> u64 {
         // Who selects by names alone waits for nothing, and looks at nothing again.
-        let waits = self.pods.as_ref().filter(|_| !self.wish.is_none());
-        waits.map_or(0, |it| it.version())
+        let Some(watched) = self.watched.as_ref().filter(|_| self.asked() != Asked::Nothing) else {
+            return 0;
+        };
+        let by_namespace = self.wish.namespace.as_ref().map(|_| watched.namespaces.version());
+        watched.pods.version().wrapping_add(by_namespace.unwrap_or(0))
     }
 
-    fn selects(&self, pod: &PodPath) -> Option<bool> {
-        if self.wish.is_none() {
+    fn selects(&self, pod: &PodPath, container: Option<&str>) -> Option<bool> {
+        if self.asked() == Asked::Nothing {
             return Some(true);
         }
-        self.pod(pod).map(|it| self.wish.selects(&it))
+        // Nobody will ever tell: what others select is not to wait for it.
+        let Some(watched) = &self.watched else { return Some(false) };
+        let namespace = watched.namespaces.get(&pod.namespace);
+        self.wish.selects(self.pod(pod).as_deref(), namespace.as_deref(), container)
+    }
+
+    fn asked(&self) -> Asked {
+        self.wish.asked()
     }
 
     fn attributes(&self, pod: &PodPath) -> Vec<Attribute> {
@@ -156,6 +232,7 @@ mod tests {
             name: "web-0".to_owned(),
             labels: [("pod-template-hash".to_owned(), hash.to_owned())].into(),
             owner: Some(kube_watch::Owner { kind: kind.to_owned(), name: name.to_owned() }),
+            containers: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Resources and pods of a cluster, from an API server that does what it is told.
 
 mod bed;
+mod selection;
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ mod pods;
 mod real_cluster;
 mod real_node;
 mod rotation;
+mod sampling;
 mod shares;
 mod short_lived;
 mod sinks;

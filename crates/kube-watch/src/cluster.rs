@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use flow::Clock;
 use kube::Client;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::namespaces::NamespaceCopy;
 use crate::pods::PodCopy;
 use crate::reflector::{Copy, Reflector};
 use crate::resources::{TextCopy, Texts};
-use crate::{Access, AccessError, Kind, Pods, Resource, State, WatchMeter};
+use crate::{Access, AccessError, Kind, Namespaces, Pods, Resource, State, WatchMeter};
 
 /// How long the state waits for further changes before it is written.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
@@ -85,6 +86,9 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Shared {
     pods: Arc<Pods>,
+    namespaces: Arc<Namespaces>,
+    /// Whether somebody asks for namespaces.
+    asks_namespaces: watch::Sender<bool>,
     texts: [Arc<Texts>; Kind::RESOURCES.len()],
     meters: [Arc<WatchMeter>; Kind::ALL.len()],
     /// By kind, whether the API server has listed it in this life.
@@ -120,6 +124,8 @@ impl Cluster {
         };
         let shared = Arc::new(Shared {
             pods: Arc::new(Pods::restored(state.pods)),
+            namespaces: Arc::new(Namespaces::restored(state.namespaces)),
+            asks_namespaces: watch::Sender::new(false),
             texts: Kind::RESOURCES.map(texts_of),
             meters: Kind::ALL.map(|_| Arc::default()),
             listed: Kind::ALL.map(|_| AtomicBool::new(false)),
@@ -142,7 +148,8 @@ impl Cluster {
                 drop(begun.send(Ok(())));
                 spawn_watches(&on_thread, &client, &options);
                 tokio::select! {
-                    () = save(&on_thread, options.state_path) => {}
+                    () = save(&on_thread, options.state_path.clone()) => {}
+                    () = watch_namespaces(&on_thread, &client, &options) => {}
                     _ = stopped => {}
                 }
             });
@@ -168,6 +175,17 @@ impl Cluster {
     #[must_use]
     pub fn pods(&self) -> Arc<Pods> {
         Arc::clone(&self.shared.pods)
+    }
+
+    /// The namespaces of the cluster, as far as [`Cluster::ask_namespaces`] asked for them.
+    #[must_use]
+    pub fn namespaces(&self) -> Arc<Namespaces> {
+        Arc::clone(&self.shared.namespaces)
+    }
+
+    /// Watches namespaces, or no longer: thousands of nodes ask for no more than they use.
+    pub fn ask_namespaces(&self, asks: bool) {
+        self.shared.asks_namespaces.send_if_modified(|it| std::mem::replace(it, asks) != asks);
     }
 
     /// How the watches fare.
@@ -199,7 +217,9 @@ impl Drop for Cluster {
 
 impl Shared {
     fn is_listed(&self) -> bool {
-        self.listed.iter().all(|it| it.load(Ordering::Acquire))
+        // Nothing depends on namespaces but who waits for them.
+        let mut others = Kind::ALL.iter().zip(&self.listed).filter(|it| *it.0 != Kind::Namespaces);
+        others.all(|(_, is_listed)| is_listed.load(Ordering::Acquire))
     }
 
     fn resources(&self) -> Vec<Resource> {
@@ -215,18 +235,8 @@ impl Shared {
         }
     }
 
-    fn state(&self) -> State {
-        State {
-            resources: self.resources(),
-            fallbacks: self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            pods: self.pods.all().iter().map(|it| (**it).clone()).collect(),
-        }
-    }
-}
-
-fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
-    let fields = format!("spec.nodeName={}", options.node_name);
-    let changed = |index: usize| -> Box<dyn Fn(bool) + Send> {
+    /// What the copy of a kind, by its number, calls.
+    fn changed_by(shared: &Arc<Shared>, index: usize) -> Box<dyn Fn(bool) + Send> {
         let shared = Arc::clone(shared);
         Box::new(move |is_listed| {
             if is_listed {
@@ -234,31 +244,64 @@ fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions
             }
             shared.changed();
         })
-    };
+    }
+
+    fn state(&self) -> State {
+        State {
+            resources: self.resources(),
+            fallbacks: self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            pods: self.pods.all().iter().map(|it| (**it).clone()).collect(),
+            namespaces: self.namespaces.all().iter().map(|it| (**it).clone()).collect(),
+        }
+    }
+}
+
+fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        let changed = Shared::changed_by(shared, index);
         match Kind::RESOURCES.iter().position(|it| *it == kind) {
-            None => {
-                let copy = PodCopy::new(Arc::clone(&shared.pods), changed(index));
-                spawn(shared, client, options, index, Some(fields.clone()), copy);
+            None if kind == Kind::Pods => {
+                let fields = format!("spec.nodeName={}", options.node_name);
+                let copy = PodCopy::new(Arc::clone(&shared.pods), changed);
+                // Ends with the runtime.
+                let watch = reflector(shared, client, options, index, Some(fields), copy);
+                drop(tokio::spawn(watch.run()));
             }
+            None => {}
             Some(number) => {
-                let texts = Arc::clone(&shared.texts[number]);
-                let copy = TextCopy::new(kind, texts, changed(index));
-                spawn(shared, client, options, index, None, copy);
+                let copy = TextCopy::new(kind, Arc::clone(&shared.texts[number]), changed);
+                let watch = reflector(shared, client, options, index, None, copy);
+                drop(tokio::spawn(watch.run()));
             }
         }
     }
 }
 
-fn spawn<C: Copy>(
+/// Watches namespaces as long as somebody asks for them; for ever.
+async fn watch_namespaces(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
+    let index = Kind::ALL.len() - 1;
+    let mut asks = shared.asks_namespaces.subscribe();
+    // The sender is in `shared`, and is not dropped before.
+    while asks.wait_for(|it| *it).await.is_ok() {
+        let changed = Shared::changed_by(shared, index);
+        let copy = NamespaceCopy::new(Arc::clone(&shared.namespaces), changed);
+        let watch = reflector(shared, client, options, index, None, copy);
+        tokio::select! {
+            () = watch.run() => {}
+            _ = asks.wait_for(|it| !*it) => shared.meters[index].open(false),
+        }
+    }
+}
+
+fn reflector<C: Copy>(
     shared: &Shared,
     client: &Client,
     options: &ClusterOptions,
     index: usize,
     fields: Option<String>,
     copy: C,
-) {
-    let reflector = Reflector {
+) -> Reflector<C> {
+    Reflector {
         client: client.clone(),
         kind: Kind::ALL[index],
         fields,
@@ -267,9 +310,7 @@ fn spawn<C: Copy>(
         clock: Arc::clone(&options.clock),
         timing: options.timing,
         version: None,
-    };
-    // Ends with the runtime.
-    drop(tokio::spawn(reflector.run()));
+    }
 }
 
 /// Writes the state whenever it changed; for ever.

@@ -13,12 +13,20 @@ pub enum Kind {
     ClusterLogConfigs,
     /// LogConfigs, of all namespaces.
     LogConfigs,
+    /// Namespaces; watched only where something is selected by their labels.
+    Namespaces,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] =
-        [Kind::Pods, Kind::LogSinks, Kind::LogTenants, Kind::ClusterLogConfigs, Kind::LogConfigs];
+    pub const ALL: [Kind; 6] = [
+        Kind::Pods,
+        Kind::LogSinks,
+        Kind::LogTenants,
+        Kind::ClusterLogConfigs,
+        Kind::LogConfigs,
+        Kind::Namespaces,
+    ];
     /// Those that are resources of logferry.
     pub const RESOURCES: [Kind; 4] =
         [Kind::LogSinks, Kind::LogTenants, Kind::ClusterLogConfigs, Kind::LogConfigs];
@@ -32,6 +40,7 @@ impl Kind {
             Kind::LogTenants => "logtenants",
             Kind::ClusterLogConfigs => "clusterlogconfigs",
             Kind::LogConfigs => "logconfigs",
+            Kind::Namespaces => "namespaces",
         }
     }
 
@@ -44,6 +53,7 @@ impl Kind {
             Kind::LogTenants => "LogTenant",
             Kind::ClusterLogConfigs => "ClusterLogConfig",
             Kind::LogConfigs => "LogConfig",
+            Kind::Namespaces => "Namespace",
         }
     }
 
@@ -56,7 +66,7 @@ impl Kind {
     /// Path of all objects of the kind, whatever their namespace.
     pub(crate) fn url_path(self) -> String {
         match self {
-            Kind::Pods => "/api/v1/pods".to_owned(),
+            Kind::Pods | Kind::Namespaces => format!("/api/v1/{}", self.plural()),
             _ => format!("/apis/logferry.dev/v1alpha1/{}", self.plural()),
         }
     }

@@ -1,7 +1,7 @@
 //! kube-watch: what an agent on a node asks of the Kubernetes API server: the node's pods, and logferry's
 //! resources.
 //!
-//! One list and one watch a kind, on one thread; what is kept of an object is what is used of it. Nobody
+//! One list and one watch a kind, of namespaces only where somebody asks, on one thread; what is kept of an object is what is used of it. Nobody
 //! waits for the API server: what it said last stays true until it says something else, also over a start
 //! (see [`State`]). Knows nothing of log files, nor of what the resources mean.
 
@@ -10,9 +10,12 @@
 mod access;
 mod backoff;
 mod cluster;
+mod containers;
+mod facts;
 mod kind;
 mod list;
 mod meter;
+mod namespaces;
 mod pods;
 mod reflector;
 mod resources;
@@ -20,8 +23,11 @@ mod state;
 
 pub use access::{Access, AccessError};
 pub use cluster::{Cluster, ClusterOptions, StartError, Timing};
+pub use containers::Container;
+pub use facts::{Fact, Facts};
 pub use kind::Kind;
 pub use meter::WatchMeter;
+pub use namespaces::{Namespace, Namespaces};
 pub use pods::{Owner, Pod, Pods};
 pub use resources::{Resource, ResourceKey};
 pub use state::{State, StateError};

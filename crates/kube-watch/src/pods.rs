@@ -1,14 +1,15 @@
-//! Pods: what is known of the node's pods beside their names: labels and owners.
+//! Pods: what is known of the node's pods beside their names: labels, owners, and variables of their containers.
 //!
 //! By the uid that the kubelet names a pod's directory after. A name may be used again by another pod, a uid
 //! never is.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::containers::{Container, ContainerObjects};
+use crate::facts::{Fact, Facts};
 use crate::reflector::{Copy, Versioned};
 
 /// Pods that have ended are kept until so many others have: their files are read to the end meanwhile.
@@ -30,6 +31,9 @@ pub struct Pod {
     /// What made the pod, such as a ReplicaSet, and replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+    /// Its containers, also those that only begin or debug it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Container>,
 }
 
 /// What made a pod.
@@ -41,89 +45,20 @@ pub struct Owner {
     pub name: String,
 }
 
-/// Told when anything of any pod is new.
-type Listener = Arc<dyn Fn() + Send + Sync>;
-
-/// All pods of the node, and those that have ended of late.
-#[derive(Default)]
-pub struct Pods {
-    by_uid: RwLock<HashMap<String, Arc<Pod>>>,
-    /// Raised after each change.
-    version: AtomicU64,
-    listener: Mutex<Option<Listener>>,
-}
-
-impl std::fmt::Debug for Pods {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pods").field("count", &self.by_uid().len()).finish_non_exhaustive()
+impl Fact for Pod {
+    fn key(&self) -> &str {
+        &self.uid
     }
 }
+
+/// All pods of the node, by uid, and those that have ended of late.
+pub type Pods = Facts<Pod>;
 
 impl Pods {
-    /// Those known from before; whatever the API server says of one of them counts more.
-    pub(crate) fn restored(pods: Vec<Pod>) -> Pods {
-        let by_uid = pods.into_iter().map(|it| (it.uid.clone(), Arc::new(it))).collect();
-        Pods { by_uid: RwLock::new(by_uid), ..Pods::default() }
-    }
-
-    /// The pod of that uid.
-    #[must_use]
-    pub fn get(&self, uid: &str) -> Option<Arc<Pod>> {
-        self.by_uid().get(uid).cloned()
-    }
-
     /// Namespaces of all pods.
     #[must_use]
     pub fn namespaces(&self) -> HashSet<String> {
-        self.by_uid().values().map(|it| it.namespace.clone()).collect()
-    }
-
-    /// Another number whenever a pod is new or has changed.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Calls `listener`, and none from before, whenever a pod is new or has changed; on the thread of the
-    /// watch, so that it must not wait for anything.
-    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
-        *self.listener() = Some(Arc::new(listener));
-    }
-
-    /// All of them, in no order.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<Pod>> {
-        self.by_uid().values().cloned().collect()
-    }
-
-    fn by_uid(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Pod>>> {
-        self.by_uid.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps a pod; returns whether anything of it is new.
-    fn put(&self, pod: Pod) -> bool {
-        if self.by_uid().get(&pod.uid).is_some_and(|it| **it == pod) {
-            return false;
-        }
-        let pod = Arc::new(pod);
-        let mut by_uid = self.by_uid.write().unwrap_or_else(PoisonError::into_inner);
-        by_uid.insert(pod.uid.clone(), pod);
-        drop(by_uid);
-        self.version.fetch_add(1, Ordering::Release);
-        // Not called under the lock: it may ask for others.
-        let listener = self.listener().clone();
-        if let Some(listener) = listener {
-            listener();
-        }
-        true
-    }
-
-    fn forget(&self, uid: &str) {
-        self.by_uid.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.all().iter().map(|it| it.namespace.clone()).collect()
     }
 }
 
@@ -197,6 +132,8 @@ impl Copy for PodCopy {
 pub(crate) struct PodObject {
     #[serde(default)]
     metadata: PodMetadata,
+    #[serde(default)]
+    spec: ContainerObjects,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -243,12 +180,15 @@ impl PodObject {
             name: it.name,
             labels: it.labels,
             owner: owner.map(|it| Owner { kind: it.kind, name: it.name }),
+            containers: self.spec.trimmed(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn object(json: serde_json::Value) -> PodObject {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Pod, Resource, ResourceKey};
+use crate::{Kind, Namespace, Pod, Resource, ResourceKey};
 
 /// Version of the file; one of another version is left alone and not read.
 const VERSION: u32 = 1;
@@ -24,6 +24,8 @@ pub struct State {
     pub fallbacks: Vec<Resource>,
     /// The node's pods.
     pub pods: Vec<Pod>,
+    /// The namespaces, if they were asked for.
+    pub namespaces: Vec<Namespace>,
 }
 
 /// Why there is no state.
@@ -61,6 +63,7 @@ impl State {
             resources: resources(written.resources),
             fallbacks: resources(written.fallbacks),
             pods: written.pods,
+            namespaces: written.namespaces,
         }))
     }
 
@@ -75,6 +78,7 @@ impl State {
             resources: texts(self.resources),
             fallbacks: texts(self.fallbacks),
             pods: self.pods,
+            namespaces: self.namespaces,
         };
         let temporary = path.with_extension("new");
         let mut file = File::create(&temporary)?;
@@ -99,6 +103,8 @@ struct Written {
     resources: Vec<Text>,
     fallbacks: Vec<Text>,
     pods: Vec<Pod>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    namespaces: Vec<Namespace>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,6 +151,11 @@ mod tests {
                 name: "web-0".to_owned(),
                 labels: [("app".to_owned(), "web".to_owned())].into(),
                 owner: None,
+                containers: Vec::new(),
+            }],
+            namespaces: vec![Namespace {
+                name: "shop".to_owned(),
+                labels: [("team".to_owned(), "web".to_owned())].into(),
             }],
         }
     }

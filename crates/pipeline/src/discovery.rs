@@ -20,6 +20,7 @@ use crate::reader::{Ask, Command};
 use crate::source::SourceOptions;
 use crate::watch::{Changes, Watch};
 
+mod awaiting;
 mod files;
 mod folder;
 mod inside;
@@ -32,11 +33,12 @@ pub mod rotation;
 mod tenants;
 mod timetable;
 mod walk;
+mod way;
 
 pub use files::FileSelection;
 pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
-pub use pods::{NameFilter, PodFacts, PodPath, PodSelection};
+pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
 pub use tenants::{Denial, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
@@ -73,12 +75,9 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What a directory can hold that is selected and may be read.
-    fn role(&self, directory: &Path) -> Role {
-        match self.denial(directory) {
-            Some(_) => Role::default(),
-            None => self.selection.role(directory),
-        }
+    /// Which facts decide; another number when they changed.
+    fn facts_version(&self) -> u64 {
+        self.selection.facts_version()
     }
 
     /// Why what is at or below `path` is selected, but not read.
@@ -110,12 +109,31 @@ impl Selection {
         }
     }
 
-    /// Which facts decide; another number when they changed.
+    fn facts(&self) -> Option<&dyn PodFacts> {
+        match self {
+            Selection::Pods(pods) => pods.facts.as_deref(),
+            Selection::Files(_) => None,
+            Selection::Inside(inside) => inside.pods.facts.as_deref(),
+        }
+    }
+
     fn facts_version(&self) -> u64 {
         match self {
-            Selection::Pods(pods) => pods.facts.as_ref().map_or(0, |it| it.version()),
-            Selection::Files(_) => 0,
             Selection::Inside(inside) => inside.version(),
+            Selection::Pods(_) | Selection::Files(_) => self.facts().map_or(0, PodFacts::version),
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        self.facts().map_or(Asked::Nothing, PodFacts::asked)
+    }
+
+    /// Whether what is known beside names selects what is in the directory; `None` as long as that is too little.
+    fn is_selected(&self, directory: &Path) -> Option<bool> {
+        match self {
+            Selection::Pods(pods) => pods.is_selected(directory),
+            // What is not selected has no root.
+            Selection::Files(_) | Selection::Inside(_) => Some(true),
         }
     }
 
@@ -127,6 +145,7 @@ impl Selection {
         }
     }
 
+    /// What a directory can hold that may be selected, by names.
     fn role(&self, directory: &Path) -> Role {
         match self {
             Selection::Pods(pods) => pods.role(directory),
@@ -244,7 +263,7 @@ impl Discovery {
                 parts.place,
                 parts.readers,
                 parts.meter,
-                rules.iter().map(|it| it.is_waiting).collect(),
+                &rules,
                 parts.open_files_max,
             ),
             rules,
@@ -263,6 +282,7 @@ impl Discovery {
         }
         let asked = self.take_asks();
         self.hear(&changes, &asked);
+        self.outlet.awaiting.renew(&self.rules);
         self.walk(Walk::heed_facts);
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
@@ -273,10 +293,9 @@ impl Discovery {
             self.outlet.meter.scan_ended_ns.set(end_ns);
             self.outlet.is_initial = false;
         }
-        self.outlet
-            .meter
-            .denied_pods
-            .set(self.walks.iter().map(Walk::denied).sum::<usize>() as u64);
+        let meter = &self.outlet.meter;
+        meter.denied_pods.set(self.walks.iter().map(Walk::denied).sum::<usize>() as u64);
+        meter.waiting_pods.set(self.walks.iter().map(Walk::waiting).sum::<usize>() as u64);
         self.outlet.count_unwatched(self.walks.iter().map(Walk::unwatched).sum());
         self.timetable.has_polled = self.walks.iter().any(Walk::has_polled);
         let next_ns = self.timetable.next_ns();
@@ -335,9 +354,10 @@ impl Discovery {
     }
 
     fn walk(&mut self, mut each: impl FnMut(&mut Walk, &mut Around<'_>)) {
-        for (number, (walk, rule)) in self.walks.iter_mut().zip(&self.rules).enumerate() {
+        let rules = &self.rules[..];
+        for (number, (walk, rule)) in self.walks.iter_mut().zip(rules).enumerate() {
             let (fs, outlet) = (&*rule.fs, &mut self.outlet);
-            each(walk, &mut Around { fs, rule, number, outlet });
+            each(walk, &mut Around { fs, rule, rules, number, outlet });
         }
     }
 }

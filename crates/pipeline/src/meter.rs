@@ -54,6 +54,8 @@ pub struct TenantMeter {
     pub delayed_ns: Count,
     /// Records passed over or left out because of a limit, when they were read.
     pub shed_records: Count,
+    /// Records left out since their LogConfig has a sample kept, when they were read.
+    pub sampled_records: Count,
     /// Bytes acknowledged by the queue, in records.
     pub delivered_bytes: Count,
     /// Records acknowledged by the queue.
@@ -175,6 +177,8 @@ pub struct Meter {
     pub refused_paths: Count,
     /// Pods that a LogConfig selects and does not read, since their tenant may not; each of these counts.
     pub denied_pods: Count,
+    /// Pods and containers that a LogConfig may select, and that wait to be known.
+    pub waiting_pods: Count,
     /// Directories that cannot be watched now and are polled.
     pub unwatched_directories: Count,
     /// Times that events of the watch were lost, and everything was looked at instead.

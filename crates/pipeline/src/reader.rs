@@ -37,6 +37,7 @@ mod pack;
 mod pressure;
 mod relief;
 mod rest;
+mod sample;
 mod settle;
 mod starting;
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub struct SourceOptions {
     pub multiline: Option<Multiline>,
     /// How long a rotated or removed generation is watched for late writes, in nanoseconds.
     pub late_writes_ns: u64,
+    /// One of so many records is kept; each, if absent.
+    pub sample_one_in: Option<u32>,
     /// Streams whose records are left out.
     pub skip: RecordFlags,
     /// How long to gather before reading, in nanoseconds.

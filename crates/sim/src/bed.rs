@@ -74,6 +74,7 @@ pub fn options(format: Format) -> SourceOptions {
         line_bytes_max: LINE_BYTES_MAX,
         flush_timeout_ns: FLUSH_NS,
         late_writes_ns: LATE_NS,
+        sample_one_in: None,
         skip: RecordFlags::NONE,
         linger_ns: 0,
         multiline: None,

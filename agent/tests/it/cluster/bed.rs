@@ -127,11 +127,22 @@ impl ClusterBed {
         fs::create_dir_all(self.path(format!("pods/shop_{name}_{uid}/app"))).unwrap();
     }
 
+    /// The API server says that there is a pod of that name and uid, whose container has this variable.
+    pub(super) fn tell_pod_with_env(&self, name: &str, variable: &Value) {
+        let container = json!({"name": "app", "image": "x", "env": [variable]});
+        self.tell(name, name, json!({}), container);
+        fs::create_dir_all(self.log_of(name).parent().unwrap()).unwrap();
+    }
+
     fn tell_pod_of(&self, name: &str, uid: &str, metadata: Value) {
+        self.tell(name, uid, metadata, json!({"name": "app", "image": "x"}));
+    }
+
+    fn tell(&self, name: &str, uid: &str, metadata: Value, container: Value) {
         let mut all = json!({"namespace": "shop", "name": name, "uid": uid});
         let further = metadata.as_object().cloned().unwrap_or_default();
         all.as_object_mut().unwrap().extend(further);
-        let spec = json!({"nodeName": NODE, "containers": [{"name": "app", "image": "x"}]});
+        let spec = json!({"nodeName": NODE, "containers": [container]});
         self.api.apply("pods", json!({"metadata": all, "spec": spec}));
     }
 
@@ -143,6 +154,11 @@ impl ClusterBed {
     /// The log of the pod's container.
     pub(super) fn log(&self, pod: &PodName) -> PathBuf {
         self.path(format!("pods/shop_{}_{}/app/0.log", pod.name, pod.uid))
+    }
+
+    /// The log of the container of a pod whose name is its uid.
+    pub(super) fn log_of(&self, name: &str) -> PathBuf {
+        self.path(format!("pods/shop_{name}_{name}/app/0.log"))
     }
 
     /// What the agent said of its last reload.

@@ -105,19 +105,44 @@ fn at_rest_there_is_one_watch_a_kind_and_nothing_else() {
         bed.api.apply("pods", pod("node-1", &format!("web-{number}"), &number.to_string()));
     }
     let cluster = bed.start();
-    let open = || cluster.meters().iter().all(|(_, meter)| meter.is_open());
-    wait_until("all watches", open);
+    let open = || cluster.meters().iter().filter(|(_, meter)| meter.is_open()).count();
+    wait_until("all watches", || open() == 5);
     std::thread::sleep(Duration::from_secs(3));
     let asked = bed.api.requests();
     for kind in Kind::ALL {
         let of = |verb: &str| {
             asked.iter().filter(|it| it.verb == verb && it.plural == kind.plural()).count()
         };
-        assert_eq!((of("list"), of("watch")), (1, 1), "{kind:?}: {asked:#?}");
+        let want = usize::from(kind != Kind::Namespaces);
+        assert_eq!((of("list"), of("watch")), (want, want), "{kind:?}: {asked:#?}");
     }
     let fields = asked.iter().filter(|it| it.fields.as_deref() == Some("spec.nodeName=node-1"));
     assert!(fields.count() == 2, "only pods are selected, and always: {asked:#?}");
-    assert!(open(), "bookmarks kept them open");
+    assert_eq!(open(), 5, "bookmarks kept them open");
+}
+
+#[test]
+fn namespaces_are_watched_only_as_long_as_somebody_asks() {
+    let bed = Bed::new();
+    let namespace = |team: &str| json!({"metadata": {"name": "shop", "labels": {"team": team}}});
+    bed.api.apply("namespaces", namespace("a"));
+    let cluster = bed.start();
+    let team = || cluster.namespaces().get("shop").map(|it| it.labels["team"].clone());
+    cluster.ask_namespaces(true);
+    wait_until("the labels", || team().as_deref() == Some("a"));
+    bed.api.apply("namespaces", namespace("b"));
+    wait_until("other labels", || team().as_deref() == Some("b"));
+    let meter = meter(&cluster, Kind::Namespaces);
+    cluster.ask_namespaces(true);
+    assert!(meter.is_open());
+    cluster.ask_namespaces(false);
+    wait_until("the end", || !meter.is_open());
+    assert_eq!(team().as_deref(), Some("b"), "what was said last");
+    cluster.ask_namespaces(true);
+    wait_until("another watch", || meter.is_open() && meter.lists() == 2);
+    // Of a namespace that is gone nothing is known; the next of its name is another.
+    bed.api.delete("namespaces", "", "shop");
+    wait_until("the end of it", || team().is_none());
 }
 
 #[test]
@@ -233,7 +258,7 @@ fn without_the_server_what_it_said_last_is_true() {
     assert_eq!(cluster.pods().get("1").unwrap().name, "web-0");
     wait_until("failures", || {
         let failing = |kind: Kind| meter(&cluster, kind).failing_since_ns().is_some();
-        Kind::ALL.into_iter().all(failing)
+        Kind::ALL.into_iter().filter(|it| *it != Kind::Namespaces).all(failing)
     });
     // What changed meanwhile counts as soon as it is back.
     bed.api.delete("logconfigs", "shop", "web");

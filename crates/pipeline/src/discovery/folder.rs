@@ -29,6 +29,10 @@ pub(super) struct Folder {
     pub(super) children: BTreeSet<OsString>,
     /// How many others there are that are selected, and not read since their tenant may not.
     pub(super) denied: usize,
+    /// How many wait for what is to be told of their pods, since this LogConfig asks for it …
+    pub(super) waiting: usize,
+    /// … or this one or an earlier one does.
+    pub(super) held: usize,
     /// By the live file's name.
     pub(super) chains: BTreeMap<Box<OsStr>, Chain>,
 }

@@ -203,7 +203,8 @@ impl InsideSelection {
         let facts = self.pods.facts.as_ref();
         self.pods.takes(&container.pod)
             && self.pods.containers.takes(&container.name)
-            && facts.is_none_or(|it| it.selects(&container.pod) == Some(true))
+            && facts
+                .is_none_or(|it| it.selects(&container.pod, Some(&container.name)) == Some(true))
     }
 
     /// The roots of one container.

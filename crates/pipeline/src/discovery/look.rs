@@ -10,6 +10,7 @@ use flow::is_mutant;
 use super::Denial;
 use super::folder::{Chain, Folder, fingerprint, join, names};
 use super::walk::Around;
+use super::way::Way;
 use crate::fs::{FileKind, LogFile, Stat};
 use crate::source::SeenFile;
 
@@ -21,12 +22,14 @@ pub(super) fn list(
     stat: Stat,
 ) -> io::Result<BTreeSet<OsString>> {
     let selection = &around.rule.selection;
-    let role = around.rule.role(directory);
+    let role = around.role(directory);
     let mut denied: Vec<(PathBuf, Denial)> = Vec::new();
     let mut names: Vec<OsString> = Vec::new();
+    (folder.waiting, folder.held) = (0, 0);
     folder.modified_ns = None;
     let before = folder.clear();
-    let listed = around.fs.list(directory, &mut |name| {
+    let fs = around.fs;
+    let listed = fs.list(directory, &mut |name| {
         if role.is_leaf
             && let Some(base) = selection.chain(directory, name)
         {
@@ -34,9 +37,14 @@ pub(super) fn list(
         }
         if role.is_inner && selection.role(&join(directory, name)).is_some() {
             let path = join(directory, name);
-            match around.rule.denial(&path) {
-                Some(denial) => denied.push((path, denial)),
-                None => names.push(name.to_owned()),
+            match around.way(&path) {
+                Way::Free => names.push(name.to_owned()),
+                Way::Denied(denial) => denied.push((path, denial)),
+                Way::Waits { is_own } => {
+                    folder.waiting += usize::from(is_own);
+                    folder.held += 1;
+                }
+                Way::None => {}
             }
         }
     });
@@ -141,7 +149,7 @@ pub(super) fn look(
         if chain.told == 0 && opened.is_empty() && around.outlet.may_open(0) {
             opened.extend(files.iter().filter_map(|it| around.fs.open(&it.path).ok()));
         }
-        if around.outlet.found(around.number, spec, &files, seen_ns, opened) {
+        if around.outlet.found((around.number, around.rules), spec, &files, seen_ns, opened) {
             chain.tell(&files, base, told);
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flow::{Clock, ContextId};
 
+use super::awaiting::Awaiting;
 use super::refusals::Refusals;
 use super::{Denial, Place, ReaderDoor, Rule};
 use crate::fs::{LogFile, Printable};
@@ -30,6 +31,8 @@ pub(super) struct Outlet {
     pub(super) meter: Arc<Meter>,
     /// What was refused.
     pub(super) refusals: Refusals,
+    /// What waits to be known.
+    pub(super) awaiting: Awaiting,
     /// Above this many open log files, none is opened here.
     open_files_max: u64,
     /// The first scan is not over.
@@ -44,6 +47,8 @@ pub(super) struct Outlet {
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
     refused: u64,
+    /// Numbers of rules that select the same, of which that was said.
+    contests: BTreeSet<(usize, usize)>,
     /// Denials that were said, by LogConfig.
     denials: BTreeSet<(Arc<str>, String)>,
 }
@@ -55,7 +60,7 @@ impl Outlet {
         place: Place,
         readers: Vec<ReaderDoor>,
         meter: Arc<Meter>,
-        waiting: Vec<bool>,
+        rules: &[Rule],
         open_files_max: u64,
     ) -> Outlet {
         Outlet {
@@ -65,13 +70,15 @@ impl Outlet {
             readers,
             meter,
             refusals: Refusals::default(),
+            awaiting: Awaiting::new(rules),
             open_files_max,
             is_initial: true,
             is_retry: false,
             watched: HashMap::new(),
-            owners: (waiting.len() > 1).then(HashMap::new),
-            waiting,
+            owners: (rules.len() > 1).then(HashMap::new),
+            waiting: rules.iter().map(|it| it.is_waiting).collect(),
             refused: 0,
+            contests: BTreeSet::new(),
             denials: BTreeSet::new(),
         }
     }
@@ -151,7 +158,7 @@ impl Outlet {
     /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
     pub(super) fn found(
         &mut self,
-        number: usize,
+        (number, rules): (usize, &[Rule]),
         spec: SourceSpec,
         files: &[SeenFile],
         seen_ns: u64,
@@ -161,10 +168,7 @@ impl Outlet {
         if let Some(owners) = &mut self.owners {
             let owner = *owners.entry(id).or_insert(number);
             if owner != number {
-                if self.is_initial {
-                    let (context, second) = (&spec.context, &spec.rule);
-                    tracing::warn!(%context, %second, "selected twice; the first LogConfig has it");
-                }
+                self.contested(owner, number, rules, &spec);
                 return false;
             }
         }
@@ -174,6 +178,14 @@ impl Outlet {
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
+    }
+
+    /// Says once of two LogConfigs that they select the same, and who has it.
+    fn contested(&mut self, owner: usize, number: usize, rules: &[Rule], spec: &SourceSpec) {
+        if self.contests.len() < DENIALS_SAID_MAX && self.contests.insert((owner, number)) {
+            let (context, has_it, second) = (&spec.context, &rules[owner].name, &spec.rule);
+            tracing::warn!(%second, %has_it, %context, "selected twice; the other LogConfig has it");
+        }
     }
 
     /// Tells a reader of a chain whose last file is gone.

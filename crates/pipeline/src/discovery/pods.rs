@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use flow::{Attribute, Context, ContextId, attribute as key};
 use globset::GlobSet;
+use regex::bytes::Regex;
 
 use super::{Denial, Place, Role, TenantMap, rotation};
 use crate::fs::Printable;
 
 mod facts;
-pub use facts::PodFacts;
+pub use facts::{Asked, PodFacts};
 
 /// Names to take and names to leave.
 #[derive(Debug, Clone, Default)]
@@ -26,13 +27,17 @@ pub struct NameFilter {
     pub include: GlobSet,
     /// None of these may match.
     pub exclude: GlobSet,
+    /// This must match besides, if it is there.
+    pub pattern: Option<Regex>,
 }
 
 impl NameFilter {
     /// Whether the name is taken.
     #[must_use]
     pub fn takes(&self, name: &str) -> bool {
-        (self.include.is_empty() || self.include.is_match(name)) && !self.exclude.is_match(name)
+        (self.include.is_empty() || self.include.is_match(name))
+            && !self.exclude.is_match(name)
+            && self.pattern.as_ref().is_none_or(|it| it.is_match(name.as_bytes()))
     }
 }
 
@@ -86,17 +91,16 @@ impl PodSelection {
         self.namespaces.takes(&pod.namespace) && self.pods.takes(&pod.pod)
     }
 
-    /// What this directory can hold: the root pods, a pod containers, a container files.
+    /// What this directory can hold, by names: the root pods, a pod containers, a container files.
     pub(super) fn role(&self, directory: &Path) -> Role {
         let inner = Role { is_inner: true, is_leaf: false };
         let Ok(rest) = directory.strip_prefix(&self.root) else { return Role::default() };
         let mut parts = rest.iter();
         match (parts.next(), parts.next(), parts.next()) {
             (None, _, _) => inner,
-            (Some(pod), None, _) if self.is_selected(pod) => inner,
+            (Some(pod), None, _) if self.pod(pod).is_some() => inner,
             (Some(pod), Some(container), None) if self.container(container).is_some() => {
-                let is_leaf = self.is_selected(pod);
-                Role { is_inner: false, is_leaf }
+                Role { is_inner: false, is_leaf: self.pod(pod).is_some() }
             }
             _ => Role::default(),
         }
@@ -108,10 +112,13 @@ impl PodSelection {
         tenants.of_namespace(&pod.namespace).err()
     }
 
-    /// Whether the pod is taken, as far as is known now. What was taken keeps its context without that.
-    fn is_selected(&self, name: &OsStr) -> bool {
-        let selects = |pod| self.facts.as_ref().is_none_or(|it| it.selects(&pod) == Some(true));
-        self.pod(name).is_some_and(selects)
+    /// Whether the pod, and the container, that a directory is of are selected by what is known beside names; `None`
+    /// as long as that is too little. What was taken keeps its context without that.
+    pub(super) fn is_selected(&self, directory: &Path) -> Option<bool> {
+        let Some(facts) = &self.facts else { return Some(true) };
+        let mut parts = directory.strip_prefix(&self.root).ok()?.iter();
+        let Some(pod) = parts.next() else { return Some(true) };
+        facts.selects(&PodPath::parse(pod)?, parts.next().and_then(OsStr::to_str))
     }
 
     fn pod(&self, name: &OsStr) -> Option<PodPath> {

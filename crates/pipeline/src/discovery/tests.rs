@@ -30,6 +30,7 @@ fn options() -> Arc<SourceOptions> {
         flush_timeout_ns: 0,
         multiline: None,
         late_writes_ns: 0,
+        sample_one_in: None,
         skip: flow::RecordFlags::NONE,
         linger_ns: 0,
     })
@@ -40,19 +41,27 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
 }
 
 fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_watch: bool) -> Bed {
-    let root = tempfile::tempdir().unwrap();
-    let (sender, commands) = bounded(1000);
-    let parker = Parker::new();
-    let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
-    let rule = Rule {
-        name: Arc::from("test"),
-        selection: selection(root.path()),
+    bed_of_rules(|root| vec![rule("test", selection(root), tenants, root)], with_watch)
+}
+
+fn rule(name: &str, selection: Selection, tenants: TenantMap, root: &Path) -> Rule {
+    Rule {
+        name: Arc::from(name),
+        selection,
         tenants,
         sink: 0,
         is_waiting: false,
         options: options(),
-        fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.path().to_path_buf()], Vec::new()))),
-    };
+        fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.to_path_buf()], Vec::new()))),
+    }
+}
+
+fn bed_of_rules(rules: impl FnOnce(&Path) -> Vec<Rule>, with_watch: bool) -> Bed {
+    let root = tempfile::tempdir().unwrap();
+    let (sender, commands) = bounded(1000);
+    let parker = Parker::new();
+    let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
+    let rules = rules(root.path());
     let clock = Arc::new(SystemClock);
     let watch = with_watch.then(|| {
         let watch = InotifyWatch::new(clock.clone(), parker.unparker().clone());
@@ -61,7 +70,6 @@ fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_w
     let interval_ns = if with_watch { 3_600_000_000_000 } else { 0 };
     let place = Place { host: "host".to_owned(), ..Place::default() };
     let meter = Arc::new(Meter::default());
-    let rules = vec![rule];
     let (ask_door, asks) = DiscoveryDoor::new(parker.unparker().clone());
     let discovery = Discovery::new(DiscoveryParts {
         clock,
@@ -494,8 +502,12 @@ impl PodFacts for Labels {
         self.0.lock().unwrap().0
     }
 
-    fn selects(&self, pod: &PodPath) -> Option<bool> {
+    fn selects(&self, pod: &PodPath, _: Option<&str>) -> Option<bool> {
         self.0.lock().unwrap().1.get(&pod.uid).map(|app| app == "web")
+    }
+
+    fn asked(&self) -> Asked {
+        Asked::OfPods
     }
 
     fn attributes(&self, pod: &PodPath) -> Vec<flow::Attribute> {
@@ -567,4 +579,69 @@ fn a_pod_that_is_no_longer_selected_is_let_go() {
     labels.tell("1", "db");
     bed.discovery.tick();
     assert_eq!(heard(&bed), [Vec::<String>::new()], "its reader hears that no file is left for it");
+}
+
+/// A rule `by-labels`, and after it `by-names`, which selects all.
+fn bed_with_two_rules(with_watch: bool) -> (Arc<Labels>, Bed) {
+    let labels = Arc::new(Labels::default());
+    let facts = Arc::clone(&labels);
+    let rules = move |root: &Path| {
+        let Selection::Pods(it) = pods(root) else { unreachable!() };
+        let by_labels = Selection::Pods(PodSelection { facts: Some(facts), ..it });
+        vec![
+            rule("by-labels", by_labels, TenantMap::default(), root),
+            rule("by-names", pods(root), TenantMap::default(), root),
+        ]
+    };
+    (labels, bed_of_rules(rules, with_watch))
+}
+
+fn looks(bed: &Bed) -> Vec<String> {
+    let look = |command: Command| match command {
+        Command::Look { spec, files, .. } => format!("{} {}", spec.rule, files.len()),
+        other => panic!("{other:?}"),
+    };
+    bed.commands.try_iter().map(look).collect()
+}
+
+#[test]
+fn a_pod_is_not_lost_to_a_later_rule_while_its_labels_are_not_known() {
+    for with_watch in [false, true] {
+        let (labels, mut bed) = bed_with_two_rules(with_watch);
+        write_log(&bed, "shop_web-0_1");
+        bed.discovery.tick();
+        assert!(looks(&bed).is_empty(), "whose it is depends on what is not known");
+        assert_eq!(bed.discovery.outlet.meter.waiting_pods.get(), 1, "it waits for one rule");
+        labels.tell("1", "web");
+        bed.discovery.tick();
+        assert_eq!(looks(&bed), ["by-labels 1"]);
+        assert_eq!(bed.discovery.outlet.meter.waiting_pods.get(), 0);
+        // Of what is known before it is found nobody waits.
+        labels.tell("2", "db");
+        write_log(&bed, "shop_db-0_2");
+        let looked = (0..1000).find_map(|_| {
+            bed.discovery.tick();
+            std::thread::sleep(Duration::from_millis(1));
+            Some(looks(&bed)).filter(|it| !it.is_empty())
+        });
+        assert_eq!(looked.unwrap_or_default(), ["by-names 1"]);
+    }
+}
+
+#[test]
+fn a_new_pod_that_waits_is_found_by_the_later_rule_as_soon_as_it_may() {
+    let (labels, mut bed) = bed_with_two_rules(true);
+    bed.discovery.tick();
+    write_log(&bed, "shop_db-0_2");
+    for _ in 0..1000 {
+        bed.discovery.tick();
+        if bed.discovery.outlet.meter.waiting_pods.get() == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!((bed.discovery.outlet.meter.waiting_pods.get(), looks(&bed).len()), (1, 0));
+    labels.tell("2", "db");
+    bed.discovery.tick();
+    assert_eq!(looks(&bed), ["by-names 1"]);
 }

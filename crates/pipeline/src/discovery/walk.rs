@@ -14,7 +14,8 @@ use flow::ContextId;
 use super::folder::{Chain, Folder, join};
 use super::look::{SMALL_MAX, list, look};
 use super::outlet::Outlet;
-use super::{Rule, Selection};
+use super::way::Way;
+use super::{Asked, Rule, Selection};
 use crate::fs::{FileKind, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
 use crate::reader::{ChainFiles, Command};
 
@@ -29,8 +30,8 @@ pub(super) struct Walk {
     folders: HashMap<PathBuf, Folder>,
     /// Directories of whose changes nothing tells.
     polled: BTreeMap<PathBuf, Why>,
-    /// Version of the facts that were heeded last.
-    facts: u64,
+    /// Versions of the facts that were heeded last: of its own, and of all rules'.
+    facts: (u64, u64),
     /// Containers that are selected by their files, and not read since their tenant may not.
     denied_inside: usize,
 }
@@ -59,6 +60,8 @@ pub(super) struct Effort {
 pub(super) struct Around<'a> {
     pub(super) fs: &'a dyn Fs,
     pub(super) rule: &'a Rule,
+    /// All rules.
+    pub(super) rules: &'a [Rule],
     /// Number of the rule.
     pub(super) number: usize,
     pub(super) outlet: &'a mut Outlet,
@@ -87,15 +90,19 @@ impl Walk {
 
     /// Looks at the roots again if what is known of pods changed: for who is selected now, or no longer.
     pub(super) fn heed_facts(&mut self, around: &mut Around<'_>) {
-        let facts = around.rule.selection.facts_version();
-        if std::mem::replace(&mut self.facts, facts) == facts {
+        let facts = (around.rule.facts_version(), around.outlet.awaiting.version());
+        let before = std::mem::replace(&mut self.facts, facts);
+        let is_held = || self.folders.values().any(|it| it.held > 0);
+        if before == facts || before.0 == facts.0 && !is_held() {
             return;
         }
         if let Selection::Inside(_) = &around.rule.selection {
             return self.renew(around);
         }
+        let is_by_container = |it: &Rule| it.selection.asked() == Asked::OfContainers;
+        let below = around.rules[..=around.number].iter().any(is_by_container);
         for root in around.rule.selection.roots() {
-            self.visit(around, &root, Effort { files: true, below: false });
+            self.visit(around, &root, Effort { files: true, below });
         }
     }
 
@@ -148,15 +155,23 @@ impl Walk {
         self.folders.values().map(|it| it.denied).sum::<usize>() + self.denied_inside
     }
 
+    /// How many wait for what is to be told of their pods.
+    pub(super) fn waiting(&self) -> usize {
+        self.folders.values().map(|it| it.waiting).sum()
+    }
+
     /// `path` appeared, is gone, or is another thing now.
     pub(super) fn changed(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
         let is_known = self.folders.contains_key(path);
-        if !is_known && self.folders.contains_key(parent) && around.rule.denial(path).is_some() {
+        let is_new = !is_known
+            && self.folders.contains_key(parent)
+            && around.rule.selection.role(path).is_some();
+        if is_new && matches!(around.way(path), Way::Denied(_) | Way::Waits { .. }) {
             // Counted where it is listed.
             return self.visit(around, parent, Effort { files: true, below: false });
         }
-        if is_known || (self.folders.contains_key(parent) && around.rule.role(path).is_some()) {
+        if is_known || is_new && around.role(path).is_some() {
             if let Some(folder) = self.folders.get_mut(path).filter(|it| it.is_watched) {
                 // The watch went with the directory, if that went.
                 folder.is_watched = false;
@@ -290,7 +305,7 @@ impl Walk {
 
     /// Looks at a directory, and at new ones in it.
     fn visit(&mut self, around: &mut Around<'_>, directory: &Path, effort: Effort) {
-        if around.rule.role(directory).is_none() {
+        if around.role(directory).is_none() {
             return;
         }
         let stat = match around.fs.stat(directory) {

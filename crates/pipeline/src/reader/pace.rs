@@ -11,7 +11,8 @@ use std::collections::BinaryHeap;
 use flow::is_mutant;
 
 use super::Reader;
-use super::relief::{Lag, Sample};
+use super::relief::Lag;
+use super::sample::{Sample, Share};
 use crate::limits::{Answer, Grant, Later, Level, Policy, Toll};
 use crate::schedule::{LaneIndex, SourceIndex};
 
@@ -36,6 +37,8 @@ pub(super) struct Pace {
     /// Since when it waits.
     pub(super) lag: Lag,
     pub(super) sample: Sample,
+    /// What its LogConfig has kept.
+    pub(super) share: Share,
     /// What it reads in a turn at most, so that it takes no longer than a slice; all if absent.
     slice_bytes: Option<u64>,
     /// The limit that it waits for.
@@ -52,8 +55,8 @@ struct Held {
 
 impl Pace {
     pub(super) fn new(toll: Option<Box<Toll>>, policy: Option<Policy>) -> Pace {
-        let (lag, sample) = (Lag::default(), Sample::default());
-        Pace { toll, policy, lag, sample, slice_bytes: None, held: None }
+        let (lag, sample, share) = (Lag::default(), Sample::default(), Share::new());
+        Pace { toll, policy, lag, sample, share, slice_bytes: None, held: None }
     }
 
     /// Its limits, if it has any.

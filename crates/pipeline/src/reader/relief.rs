@@ -5,8 +5,6 @@
 
 use std::collections::VecDeque;
 
-use flow::{Chunk, RecordFlags, Stream};
-
 use super::pace::{Kept, Leave};
 use super::{Reader, Slot};
 use crate::limits::{Answer, AtLimit};
@@ -40,46 +38,6 @@ impl Lag {
         let is_old = |(at_ns, _): &&(u64, u64)| now_ns > at_ns + max_lag_ns;
         let marked = self.marks.iter().rev().find(is_old);
         marked.map_or(0, |(_, end)| end.saturating_sub(cursor))
-    }
-}
-
-/// Which records a sample keeps.
-#[derive(Debug, Default)]
-pub(super) struct Sample {
-    seen: u32,
-    /// Whether the last record was kept: by stream, as parts of a line stay together.
-    keeps: [bool; 3],
-}
-
-impl Sample {
-    /// Leaves one in so many records in the chunk, whose span has so many bytes; returns how many records and
-    /// bytes were left out.
-    pub(super) fn thin(&mut self, chunk: &mut Chunk, span_bytes: u64, one_in: u32) -> (u32, u64) {
-        let (_, _, records) = chunk.parts_mut();
-        let total = records.len();
-        let ends: u64 = span_bytes;
-        let (mut bytes, mut kept) = (0, 0);
-        for index in 0..total {
-            let record = records[index];
-            let stream = match record.flags.stream() {
-                None => 0,
-                Some(Stream::Stdout) => 1,
-                Some(Stream::Stderr) => 2,
-            };
-            if !record.flags.has(RecordFlags::CONTINUED) {
-                self.keeps[stream] = self.seen == 0;
-                self.seen = (self.seen + 1) % one_in.max(1);
-            }
-            if self.keeps[stream] {
-                records[kept] = record;
-                kept += 1;
-            } else {
-                let end = records.get(index + 1).map_or(ends, |next| u64::from(next.cursor));
-                bytes += end.saturating_sub(u64::from(record.cursor));
-            }
-        }
-        records.truncate(kept);
-        (u32::try_from(total - kept).unwrap_or(u32::MAX), bytes)
     }
 }
 
@@ -144,9 +102,21 @@ impl Reader {
         outcome: &mut ReadOutcome,
         kept: Kept,
     ) -> (u64, u64) {
-        let bytes = outcome.span.bytes();
+        let span = outcome.span;
+        let bytes = span.bytes();
+        let Some(slot) = &mut self.slots[index] else { return (0, 0) };
+        let spec = &slot.source.spec;
+        if let Some(one_in) = spec.options.sample_one_in
+            && kept != Kept::None
+        {
+            let context = spec.context.id;
+            let share = &mut slot.pace.share;
+            let (left_out, of_bytes) = share.thin(&mut self.chunk, span, context, one_in);
+            outcome.framed.filtered += left_out;
+            outcome.framed.filtered_bytes += of_bytes.min(bytes - outcome.framed.filtered_bytes);
+            slot.source.meter.sampled_records.add(u64::from(left_out));
+        }
         let records = self.chunk.records().len() as u64;
-        let Some(slot) = &mut self.slots[index] else { return (bytes, records) };
         match kept {
             Kept::All => (bytes, records),
             Kept::InSpool => {
@@ -172,8 +142,6 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use flow::Record;
-
     use super::*;
 
     #[test]
@@ -194,33 +162,5 @@ mod tests {
             lag.note((now_ns.saturating_sub(3300), now_ns), 3200, now_ns);
         }
         assert!(lag.marks.len() <= 35, "{}", lag.marks.len());
-    }
-
-    #[test]
-    fn a_sample_keeps_one_in_so_many_and_never_a_part_alone() {
-        let (mut chunk, mut sample) = (Chunk::new(4096), Sample::default());
-        let mut kept = Vec::new();
-        let mut left_out = (0, 0);
-        // Lines of ten bytes; the fourth of each seven goes on in the next record.
-        for begin in [0_u32, 35] {
-            let record = |number: u32| Record {
-                time_unix_ns: i64::from(number),
-                start: 0,
-                len: 9,
-                cursor: (number - begin) * 10,
-                flags: if number % 7 == 4 { RecordFlags::CONTINUED } else { RecordFlags::NONE },
-            };
-            *chunk.parts_mut().2 = (begin..begin + 35).map(record).collect();
-            let (records, bytes) = sample.thin(&mut chunk, 350, 3);
-            left_out = (left_out.0 + records, left_out.1 + bytes);
-            kept.extend(chunk.records().iter().map(|it| it.time_unix_ns));
-        }
-        assert_eq!(left_out.1, u64::from(left_out.0) * 10);
-        assert_eq!(left_out.0 as usize + kept.len(), 70);
-        let lines = kept.iter().filter(|it| *it % 7 != 4).count();
-        assert_eq!(lines, 20, "of sixty lines");
-        for part in kept.iter().filter(|it| *it % 7 == 4) {
-            assert!(kept.contains(&(part - 1)), "{part} goes on from what was left out");
-        }
     }
 }

@@ -205,6 +205,7 @@ impl Bed {
             flush_timeout_ns: 0,
             multiline: None,
             late_writes_ns: 0,
+            sample_one_in: None,
             skip: RecordFlags::NONE,
             linger_ns: 0,
         };

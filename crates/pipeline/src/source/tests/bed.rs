@@ -32,6 +32,7 @@ pub(super) fn options(format: Option<Format>) -> SourceOptions {
         flush_timeout_ns: FLUSH,
         multiline: None,
         late_writes_ns: LATE,
+        sample_one_in: None,
         skip: RecordFlags::NONE,
         linger_ns: 0,
     }
