@@ -16,7 +16,7 @@ help:
 	@echo 'make model  what threads share, in every order in which threads can meet (part of make test)'
 	@echo 'make miri   crates/flow under Miri, MIRI_SEEDS orders of its threads'
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
-	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each'
+	@echo 'make mutants  known bugs switched on, one after the other: the tests must catch each; PART=2/4: the second quarter'
 	@echo 'make fuzz   fuzzers, FUZZ_SECONDS each (60), or only those of FUZZ_TARGETS'
 	@echo 'make lint   format, clippy, dependencies and licences, the chart and manifests, tidiness'
 	@echo 'make bench  measure, and write benches/RESULTS.md'
@@ -67,7 +67,7 @@ chaos:
 
 mutants:
 	@scripts/need.sh build test
-	scripts/mutants.py
+	scripts/mutants.py $(if $(PART),--part $(PART))
 
 fuzz:
 	@scripts/need.sh build fuzz
