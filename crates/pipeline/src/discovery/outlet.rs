@@ -38,8 +38,6 @@ pub(super) struct Outlet {
     pub(super) is_retry: bool,
     /// How many walks have each watched directory.
     watched: HashMap<PathBuf, u32>,
-    /// By rule, whether it waits for its sink.
-    waiting: Vec<bool>,
     /// Which rule has a chain; not kept if there is but one rule.
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
@@ -55,7 +53,7 @@ impl Outlet {
         place: Place,
         readers: Vec<ReaderDoor>,
         meter: Arc<Meter>,
-        waiting: Vec<bool>,
+        rules: usize,
         open_files_max: u64,
     ) -> Outlet {
         Outlet {
@@ -69,8 +67,7 @@ impl Outlet {
             is_initial: true,
             is_retry: false,
             watched: HashMap::new(),
-            owners: (waiting.len() > 1).then(HashMap::new),
-            waiting,
+            owners: (rules > 1).then(HashMap::new),
             refused: 0,
             denials: BTreeSet::new(),
         }
@@ -168,9 +165,6 @@ impl Outlet {
                 return false;
             }
         }
-        if self.waiting[number] {
-            return true;
-        }
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
@@ -182,9 +176,6 @@ impl Outlet {
         let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
             owners.remove(&id);
-        }
-        if rule.is_waiting {
-            return;
         }
         let seen_ns = self.clock.monotonic_ns();
         let (files, opened) = (Vec::new(), Vec::new());

@@ -49,7 +49,6 @@ fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_w
         selection: selection(root.path()),
         tenants,
         sink: 0,
-        is_waiting: false,
         options: options(),
         fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.path().to_path_buf()], Vec::new()))),
     };
