@@ -1,31 +1,23 @@
 //! Plan: from the resolved configuration to what a data plane is to do.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{
-    AgentSettings, CompressionSettings, LogConfigSettings, Settings, SinkSettings, SinkTarget,
-    SourceSettings, TenantSettings, TextEncoding,
+    LogConfigSettings, Settings, SourceSettings, TenantSettings, TextEncoding,
 };
 use cri_watch::Containers;
-use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
+use flow::{Clock, RecordFlags};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
-use pipeline::plane::{PlanePlan, ShipperMaker, SinkPlan};
-use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
-use pipeline::shipper::{RetryPolicy, ShipperParts};
+use pipeline::plane::PlanePlan;
 use pipeline::source::{SourceOptions, StartAt};
-use sink::blackhole::{BlackholeSink, Swallowed};
-use sink::file::{FileConfig, FileSink, LogFile};
-use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink};
-use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
+use sink::queue::Queue;
 use sink::spool::SpoolStore;
-use sink::stdout::StdoutSink;
 
 use crate::memory_plan::MemoryPlan;
 use crate::place;
@@ -37,6 +29,7 @@ mod limits;
 mod multiline;
 mod owed;
 mod pods;
+mod sinks;
 mod spool;
 #[cfg(test)]
 mod worlds;
@@ -46,7 +39,9 @@ pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 pub(crate) use pods::{Awaited, Watched, awaits};
-use spool::{OpenSpool, Spools};
+pub(crate) use sinks::Absent;
+use sinks::Stores;
+use spool::Spools;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -55,16 +50,8 @@ pub(crate) struct Resolved {
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
     /// What sinks do not take is kept there.
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
-    /// Sinks that nothing is read for, as nobody knows what they hold; and why.
+    /// Sinks that are not there yet.
     pub(crate) absent: Vec<Absent>,
-}
-
-/// A sink whose brokers do not answer, or refuse.
-#[derive(Debug)]
-pub(crate) struct Absent {
-    pub(crate) name: String,
-    pub(crate) config: KafkaConfig,
-    pub(crate) why: String,
 }
 
 /// Refuses what can be written and is not built yet, and what this machine has no memory for.
@@ -79,12 +66,13 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
 }
 
 /// Opens the sinks and resolves everything else. `watched` is what an API server says, `containers` what a runtime
-/// says of containers.
+/// says of containers. Of sinks that are known to be `away`, and why, nobody waits to hear it again.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
     watched: Option<&Watched>,
     containers: Option<&Arc<Containers>>,
+    away: &HashMap<String, String>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
@@ -93,43 +81,39 @@ pub(crate) fn resolve(
         tracing::warn!("{warning}");
     }
     let agent = &settings.agent;
-    let mut opened_stores = Stores::default();
-    let spools = Spools::of(settings);
+    let mut stores = Stores::new(Spools::of(settings));
     let undrained = undrained(settings);
     undrained.iter().for_each(|it| tracing::warn!("{it}"));
     if let Err(error) = owed::remember(settings, &undrained) {
         tracing::warn!("where the spool is, is not remembered: {error:#}");
     }
-    let (mut sinks, mut absent): (Vec<SinkPlan>, Vec<Absent>) = (Vec::new(), Vec::new());
+    let (mut sinks, mut absent) = (Vec::new(), Vec::new());
     for sink in &settings.sinks {
-        let opened =
-            open_sink(sink, agent, credentials, clock, spools.as_ref(), &mut opened_stores);
-        match opened.with_context(|| format!("LogSink {}", sink.name)) {
-            Ok(opened) => sinks.push(opened),
-            Err(error) => match (&sink.target, error.chain().any(|it| it.is::<KafkaError>())) {
-                (SinkTarget::Kafka(kafka), true) if absent.len() + 1 < settings.sinks.len() => {
-                    let config = kafka::config(sink, kafka, agent, credentials)?;
-                    let why = format!("{error:#}");
-                    absent.push(Absent { name: sink.name.clone(), config, why });
-                    let (name, reader) = (Arc::from(&*sink.name), reader_sink(sink)?);
-                    sinks.push(SinkPlan { name, reader, shippers: Vec::new(), read_back: None });
+        let opener = sinks::opener(sink, agent, credentials, clock)?;
+        let plan = match away.get(&*sink.name) {
+            Some(why) => stores.late(sink, agent, clock, (opener, why.clone()), &mut absent),
+            None => match opener.open_now() {
+                Ok(opened) => stores.present(sink, agent, clock, opened),
+                Err(error) if sinks::is_absence(&error) => {
+                    let why = format!("LogSink {}: {error:#}", sink.name);
+                    stores.late(sink, agent, clock, (opener, why), &mut absent)
                 }
-                _ => return Err(error),
+                Err(error) => return Err(error.context(format!("LogSink {}", sink.name))),
             },
-        }
+        };
+        sinks.push(plan?);
     }
     let others = settings.other_tenants_memory;
     let budget = |it: &crd::MemorySettings| BudgetSpec {
         reserved_bytes: it.reserved_bytes,
         max_bytes: it.max_bytes,
     };
-    let present = settings.sinks.len() - absent.len();
-    let has_spools = opened_stores.spools.len() == present;
+    let has_spools = stores.spools.len() == sinks.len();
     let plan = PlanePlan {
         rules: settings
             .log_configs
             .iter()
-            .map(|it| Ok(inside::rules(it, rule(it, settings, &absent, watched)?, containers)))
+            .map(|it| Ok(inside::rules(it, rule(it, settings, watched)?, containers)))
             .collect::<anyhow::Result<Vec<_>>>()?
             .concat(),
         place: place::of(agent),
@@ -161,14 +145,13 @@ pub(crate) fn resolve(
             .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
             .collect(),
     };
-    let Stores { queues, spools } = opened_stores;
+    let Stores { queues, spools, .. } = stores;
     Ok(Resolved { plan, queues, spools, absent })
 }
 
 fn rule(
     config: &LogConfigSettings,
     settings: &Settings,
-    absent: &[Absent],
     watched: Option<&Watched>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
@@ -214,9 +197,8 @@ fn rule(
         linger_ns: nanoseconds(linger),
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
-    let is_waiting = absent.iter().any(|it| it.name == config.sink);
     let tenants = tenants(config, settings);
-    Ok(Rule { name, selection, tenants, sink, is_waiting, options: Arc::new(options), fs })
+    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options), fs })
 }
 
 /// Who owns what a LogConfig collects, and may send it to its sink.
@@ -243,143 +225,6 @@ pub(crate) fn reach(config: &LogConfigSettings) -> anyhow::Result<Reach> {
             Reach::own_trees(selection.roots(), it.follow_links_into.clone())
         }
     })
-}
-
-/// What sinks have open on the disk.
-#[derive(Debug, Default)]
-struct Stores {
-    queues: Vec<(Arc<str>, Arc<Queue>)>,
-    spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
-}
-
-/// Opens a sink, and makes the makers of its shippers.
-fn open_sink(
-    settings: &SinkSettings,
-    agent: &AgentSettings,
-    credentials: &Credentials,
-    clock: &Arc<dyn Clock>,
-    spools: Option<&Spools>,
-    stores: &mut Stores,
-) -> anyhow::Result<SinkPlan> {
-    let name: Arc<str> = Arc::from(&*settings.name);
-    let mut read_back: Option<Box<dyn ReadBack>> = None;
-    let make: SinkMaker = match &settings.target {
-        SinkTarget::Queue(queue) => {
-            let queue = open_queue(queue, clock)?;
-            read_back = Some(Box::new(read_back_of(&queue)?));
-            stores.queues.push((Arc::clone(&name), Arc::clone(&queue)));
-            Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&queue), acks)))
-        }
-        SinkTarget::Kafka(kafka) => {
-            let config = kafka::config(settings, kafka, agent, credentials)?;
-            read_back = Some(Box::new(KafkaReadBack::of(&config, &**clock)?));
-            let producer = KafkaProducer::open(config, Arc::clone(clock))?;
-            Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)))
-        }
-        SinkTarget::File(file) => {
-            let config = FileConfig {
-                rotate_bytes: file.rotate_bytes,
-                keep: u32::try_from(file.keep).unwrap_or(u32::MAX),
-                ..FileConfig::new(&file.path)
-            };
-            let file = LogFile::open(config, Arc::clone(clock))?;
-            Arc::new(move |acks| Box::new(FileSink::new(Arc::clone(&file), acks)))
-        }
-        SinkTarget::Stdout => Arc::new(|acks| Box::new(StdoutSink::new(std::io::stdout(), acks))),
-        SinkTarget::Blackhole => {
-            let swallowed = Arc::new(Swallowed::default());
-            Arc::new(move |acks| Box::new(BlackholeSink::new(Arc::clone(&swallowed), acks)))
-        }
-    };
-    let reader = reader_sink(settings)?;
-    let is_by_section = matches!(settings.target, SinkTarget::Kafka(_));
-    let spool = spools.and_then(|it| it.open(&name, is_by_section, clock, &mut read_back));
-    stores.spools.extend(spool.iter().map(|it| (Arc::clone(&name), Arc::clone(&it.store))));
-    let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
-    let shippers = (0..agent.shippers).map(shipper).collect();
-    Ok(SinkPlan { name, reader, shippers, read_back })
-}
-
-/// What readers do for a sink.
-fn reader_sink(settings: &SinkSettings) -> anyhow::Result<ReaderSink> {
-    let limits = BatchLimits {
-        bytes_max: settings.batch.bytes_max as u64,
-        records_max: settings.batch.records_max,
-    };
-    let encoding = match settings.encoding {
-        crd::Encoding::OtlpProto => Encoding::OtlpProto,
-        crd::Encoding::JsonLines => Encoding::JsonLines,
-        crd::Encoding::Json => Encoding::Json,
-        crd::Encoding::Raw => Encoding::Raw,
-    };
-    let encode: EncodeMaker = Arc::new(move || sink::encode::make(encoding));
-    Ok(ReaderSink { limits, encode, compress: compressor(settings) })
-}
-
-/// How readers compress for a sink.
-fn compressor(settings: &SinkSettings) -> CompressMaker {
-    if let SinkTarget::Kafka(kafka) = &settings.target {
-        // Its client compresses record batches, unless consumers are to undo it message by message.
-        return match kafka.payload_compression {
-            CompressionSettings::Zstd { level } => {
-                Arc::new(move || sink::compress::make_by_section(level))
-            }
-            _ => Arc::new(|| sink::compress::make(Codec::None, 0)),
-        };
-    }
-    let (codec, level) = match settings.compression {
-        CompressionSettings::Zstd { level } => (Codec::Zstd, level),
-        CompressionSettings::Lz4 { .. } => (Codec::Lz4, 0),
-        // Only Kafka has the others.
-        CompressionSettings::Snappy
-        | CompressionSettings::Gzip { .. }
-        | CompressionSettings::None => (Codec::None, 0),
-    };
-    Arc::new(move || sink::compress::make(codec, level))
-}
-
-/// Makes a shipper's own end of a sink.
-type SinkMaker = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
-
-fn shipper(
-    settings: &SinkSettings,
-    shard: usize,
-    make: SinkMaker,
-    spool: Option<OpenSpool>,
-) -> ShipperMaker {
-    let retry = RetryPolicy {
-        first_ns: nanoseconds(settings.retry.initial),
-        max_ns: nanoseconds(settings.retry.max),
-    };
-    Box::new(move |acks| {
-        let Some(spool) = spool else {
-            return ShipperParts { sink: make(acks), retry, spool: None };
-        };
-        let (spool, acks) = spool.parts(shard, acks, |drained| make(drained));
-        ShipperParts { sink: make(acks), retry, spool: Some(spool) }
-    })
-}
-
-fn open_queue(settings: &crd::QueueSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Queue>> {
-    let options = QueueOptions {
-        segment_bytes: settings.segment_bytes,
-        retain_bytes: settings.retention_bytes,
-        retain_age: settings.retention_age.unwrap_or(Duration::MAX),
-        sync_interval: settings.sync_interval,
-    };
-    let (queue, recovery) = Queue::open(Path::new(&settings.path), options, Arc::clone(clock))?;
-    for note in &recovery.notes {
-        tracing::warn!(%note, "queue repaired");
-    }
-    Ok(queue)
-}
-
-fn read_back_of(queue: &Queue) -> anyhow::Result<QueueReadBack> {
-    let read_back = QueueReadBack::of(queue)?;
-    for problem in read_back.problems() {
-        tracing::error!(%problem, "not readable; what it held is delivered again if it is in no checkpoint");
-    }
-    Ok(read_back)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

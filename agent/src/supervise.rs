@@ -5,6 +5,7 @@
 //! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
 //! the queue holds. So a reload can lose or double nothing that a restart cannot.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use flow::Clock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
-use sink::kafka::KafkaError;
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +86,8 @@ pub(crate) struct Supervisor {
     absent: AbsentSinks,
     /// Asks the container runtime, as long as somebody wants files inside of containers.
     containers: Option<ContainerWatch>,
+    /// Sinks that were away when the last data plane ended, and why.
+    away: HashMap<String, String>,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -126,7 +128,8 @@ impl Supervisor {
             fingerprint,
             seen_fingerprint: None,
             credentials,
-            absent: AbsentSinks::none(),
+            absent: AbsentSinks::default(),
+            away: HashMap::new(),
             containers: None,
             status: Arc::new(Status::new(clock, meter, watches)),
             world,
@@ -138,17 +141,7 @@ impl Supervisor {
             grace,
         };
         supervisor.tell_refused();
-        match supervisor.start_plane() {
-            Ok(()) => {}
-            // Brokers that are away come back.
-            Err(error) if error.chain().any(|it| it.is::<KafkaError>()) => {
-                let problem = format!("{error:#}");
-                tracing::error!(problem, "the data plane did not start; trying again");
-                supervisor.status.now().plane_problem = Some(problem);
-                supervisor.restart_later(supervisor.world.clock.monotonic_ns());
-            }
-            Err(error) => return Err(Failure::unusable(error)),
-        }
+        supervisor.start_plane().map_err(Failure::unusable)?;
         Ok(supervisor)
     }
 
@@ -199,15 +192,15 @@ impl Supervisor {
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
         let watched = self.configuration.cluster().map(cluster::Cluster::facts);
-        let credentials = self.credentials.in_force();
+        let (credentials, clock) = (self.credentials.in_force(), &self.world.clock);
         self.containers = containers::keep(self.containers.take(), &self.settings)?;
         let containers = self.containers.as_ref().map(ContainerWatch::containers);
-        let clock = &self.world.clock;
         let resolved = plan::resolve(
             &self.settings,
             credentials,
             watched.as_ref(),
             containers.as_ref(),
+            &self.away,
             clock,
         )?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
@@ -230,13 +223,13 @@ impl Supervisor {
         now.queues = resolved.queues;
         now.spools = resolved.spools;
         for absent in &resolved.absent {
-            let problem = format!("{}; what goes there waits, the rest goes on", absent.why);
+            let why = absent.arrival.why();
+            let problem = format!("{why}; what goes there waits, the rest goes on");
             tracing::error!(problem, "a sink is absent; trying again");
             now.plane_problem = Some(problem);
         }
         drop(now);
-        let absent = resolved.absent.into_iter().map(|it| (it.name, it.config)).collect();
-        self.absent.are(absent, self.world.clock.monotonic_ns());
+        self.absent.are(resolved.absent);
         self.plane = Some(plane);
         Ok(())
     }
@@ -244,6 +237,7 @@ impl Supervisor {
     /// Stops the plane within the grace; nothing of it is left when this returns.
     fn stop_plane(&mut self) -> bool {
         self.status.now().forget_plane();
+        self.away = self.absent.take_away();
         let Some(plane) = self.plane.take() else { return true };
         let grace = self.settings.agent.shutdown_grace;
         let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
@@ -288,8 +282,10 @@ impl Supervisor {
 
     /// Starts the data plane anew with a sink that was absent.
     fn take_absent_sinks(&mut self) {
-        if self.plane.is_some() && self.absent.is_one_back(self.world.clock.monotonic_ns()) {
-            tracing::info!("a sink that was absent is back");
+        if self.plane.is_some() && self.absent.is_one_back(&self.world.meter) {
+            tracing::info!(
+                "a sink that was absent is back, and has what it was owed of removed files"
+            );
             self.stop_plane();
             self.restart_at_ns = 0;
             self.watch_plane();

@@ -13,6 +13,7 @@ pub mod file;
 mod gap_text;
 pub mod json_lines;
 pub mod kafka;
+pub mod late;
 pub mod otlp;
 #[cfg(test)]
 mod payload_kit;

@@ -6,18 +6,18 @@
 //! behind what is kept, and what the sink turns out to have is not sent twice. It does not decide when to
 //! keep, and it does not read files.
 
-mod cut;
+pub(crate) mod cut;
 mod end;
 mod entries;
 mod gaps;
 mod lost;
-mod part;
+pub(crate) mod part;
 mod positions;
 mod read_back;
 mod recover;
 mod release;
 mod room;
-mod sections;
+pub(crate) mod sections;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use flow::{AckSender, Clock, Payload, ReadBack, SinkError, StoredMark, is_mutant};
 
+pub(crate) use entries::Part;
 use entries::{Entries, Entry, State};
 use positions::{Owed, Positions};
 

@@ -1,66 +1,34 @@
-//! Absent sinks: those whose brokers could not be read back from when the data plane started.
+//! Absent sinks: those that were not there when the data plane started.
 //!
-//! What goes to them is not read, as nobody knows where to go on; other sinks are not held up. They are asked
-//! for at times, and once one lets the agent in, the data plane starts anew with it.
+//! The plane reads for them as for any other, and gives them what they do not have once they come. Then it starts
+//! anew with them: what their queues tell has to be in the checkpoint before their own notes may move on. Removed
+//! files that are held open are gone with a plane, so they are read first.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
-use sink::kafka::KafkaConfig;
+use pipeline::meter::Meter;
 
-use super::trial::{Trial, Wanted};
-use super::{RESTART_FIRST, RESTART_MAX};
+use crate::plan::Absent;
 
 /// The absent sinks of the data plane that runs.
-#[derive(Debug)]
-pub(super) struct AbsentSinks {
-    configs: Vec<(String, KafkaConfig)>,
-    pause: Duration,
-    again_ns: u64,
-    trial: Option<Trial>,
-}
+#[derive(Debug, Default)]
+pub(super) struct AbsentSinks(Vec<Absent>);
 
 impl AbsentSinks {
-    /// None is absent.
-    pub(super) fn none() -> AbsentSinks {
-        AbsentSinks { configs: Vec::new(), pause: RESTART_FIRST, again_ns: 0, trial: None }
-    }
-
     /// A data plane has started without these.
-    pub(super) fn are(&mut self, configs: Vec<(String, KafkaConfig)>, now_ns: u64) {
-        // The pause grows while there are some, however often the plane starts.
-        let pause =
-            if configs.is_empty() { RESTART_FIRST } else { (self.pause * 2).min(RESTART_MAX) };
-        *self = AbsentSinks { configs, pause, again_ns: 0, trial: None };
-        self.later(now_ns);
+    pub(super) fn are(&mut self, absent: Vec<Absent>) {
+        self.0 = absent;
     }
 
-    /// Whether one of them would be let in now.
-    pub(super) fn is_one_back(&mut self, now_ns: u64) -> bool {
-        let outcome = self.trial.as_ref().and_then(Trial::outcome);
-        match outcome {
-            Some(outcome) => {
-                self.trial = None;
-                self.later(now_ns);
-                outcome.is_ok()
-            }
-            None if self.trial.is_some() || self.configs.is_empty() || now_ns < self.again_ns => {
-                false
-            }
-            None => {
-                match Trial::start(self.configs.clone(), Wanted::Any) {
-                    Ok(trial) => self.trial = Some(trial),
-                    Err(error) => {
-                        tracing::warn!(%error, "absent sinks are asked for later");
-                        self.later(now_ns);
-                    }
-                }
-                false
-            }
-        }
+    /// The plane ends. Returns those that are away still, by name, and why.
+    pub(super) fn take_away(&mut self) -> HashMap<String, String> {
+        let absent = std::mem::take(&mut self.0).into_iter().filter(|it| !it.arrival.is_there());
+        absent.map(|it| (it.name, it.arrival.why())).collect()
     }
 
-    fn later(&mut self, now_ns: u64) {
-        let pause_ns = u64::try_from(self.pause.as_nanos()).unwrap_or(u64::MAX);
-        self.again_ns = now_ns.saturating_add(pause_ns);
+    /// Whether one of them has come, and no removed file waits to be read.
+    pub(super) fn is_one_back(&self, meter: &Meter) -> bool {
+        let is_pinned = || meter.tenants().iter().any(|(_, it)| it.pinned_bytes.get() > 0);
+        self.0.iter().any(|it| it.arrival.is_there()) && !is_pinned()
     }
 }

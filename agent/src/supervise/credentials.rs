@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crd::{Settings, SinkTarget};
 use sink::kafka::KafkaConfig;
 
-use super::trial::{Trial, Wanted};
+use super::trial::Trial;
 use super::watch_files::Fingerprint;
 use crate::plan::{self, Credentials};
 
@@ -95,7 +95,7 @@ impl CredentialWatch {
             Ok(new) if new == self.in_force => Look::Good,
             Ok(new) => {
                 let configs = self.changed(settings, &new);
-                match configs.and_then(|it| Ok(Trial::start(it, Wanted::All)?)) {
+                match configs.and_then(|it| Ok(Trial::start(it)?)) {
                     Ok(trial) => self.trial = Some((new, trial)),
                     Err(error) => return self.refuse(format!("{error:#}"), now_ns),
                 }

@@ -3,36 +3,33 @@
 //! The supervisor has other things to do than to wait for brokers.
 
 use std::io;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use sink::kafka::KafkaConfig;
 
-/// A question to brokers that is being answered, within 10 s a sink.
+/// How long the brokers of a sink may take to let it in.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A question to brokers that is being answered.
 #[derive(Debug)]
 pub(super) struct Trial {
     outcome: Receiver<Result<(), String>>,
 }
 
-/// How many sinks have to be let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    All,
-    Any,
-}
-
 impl Trial {
-    /// Tries sinks, by name and configuration.
+    /// Tries sinks, by name and configuration: all have to be let in.
     ///
     /// # Errors
     /// If there are no threads.
-    pub(super) fn start(configs: Vec<(String, KafkaConfig)>, wanted: Wanted) -> io::Result<Trial> {
+    pub(super) fn start(configs: Vec<(String, KafkaConfig)>) -> io::Result<Trial> {
         let (sender, outcome) = bounded(1);
         let body = move || {
             let mut last = Ok(());
             for (name, config) in &configs {
-                last =
-                    sink::kafka::try_access(config).map_err(|it| format!("LogSink {name}: {it}"));
-                if last.is_ok() == (wanted == Wanted::Any) {
+                last = sink::kafka::try_access(config, PATIENCE)
+                    .map_err(|it| format!("LogSink {name}: {it}"));
+                if last.is_err() {
                     break;
                 }
             }

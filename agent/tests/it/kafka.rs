@@ -6,6 +6,7 @@
 mod scene;
 
 mod answer;
+mod late;
 mod leader;
 mod link;
 mod outage;

@@ -1,17 +1,26 @@
 //! Sinks other than the queue.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use benches::load::{Limits, LoadSpec};
 
 use crate::kit::{
-    Agent, Bed, Writer, assert_exact, files, judge, load, resource, wait_for, wait_until,
+    Agent, Bed, Tmpfs, Writer, append, assert_exact, files, judge, load, queue_sink, resource,
+    wait_for, wait_until,
 };
 
 /// A load of 2000 lines and more.
 fn some_lines(bed: &Bed) -> LoadSpec {
     let limits = Limits { lines: Some(2000), ..Limits::default() };
     LoadSpec { limits, rate: 1_000_000, ..load(&bed.path("logs"), 2) }
+}
+
+fn remount(disk: &Tmpfs, how: &str) {
+    let mut mount = Command::new("mount");
+    let status = mount.args(["-o", how]).arg(disk.path()).status().unwrap();
+    assert!(status.success(), "{how}");
 }
 
 fn configure(bed: &Bed, sink: &str) {
@@ -79,4 +88,42 @@ fn the_blackhole_acknowledges_everything() {
         |it| *it == (bytes as f64, lines as f64),
     );
     agent.stop();
+}
+
+#[test]
+fn a_queue_whose_disk_is_read_only_at_the_start_holds_up_no_other_and_gets_all_once_it_is_not() {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 32 << 20);
+    fs::create_dir(disk.path().join("queue")).unwrap();
+    symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let other = "  file: {path: '{dir}/out/other.log'}\n";
+    let sinks = [queue_sink(""), resource("LogSink", "other", other)];
+    let rules = [files("a", "a.log", ""), files("b", "b.log", "  sink: other\n")];
+    let agent = bed.agent("  spool: {}\n");
+    bed.configure(&[&agent, &sinks[0], &sinks[1], &rules[0], &rules[1]]);
+    fs::create_dir_all(bed.path("out")).unwrap();
+    append(&bed.log("a.log"), b"one\n");
+    let agent = Agent::start(&bed);
+    bed.wait_for_bodies(&["one"]);
+    agent.kill();
+    remount(&disk, "remount,ro");
+    append(&bed.log("a.log"), b"two\n");
+    append(&bed.log("b.log"), b"other\n");
+    let mut agent = Agent::spawn(&bed);
+    let out = || fs::read_to_string(bed.path("out/other.log")).unwrap_or_default();
+    wait_until("the other", out, |it| it.contains("other"));
+    let (status, text) = agent.ready();
+    assert!(status == 503 && text.contains("LogSink default"), "{text}");
+    // It is kept, as it is gone before its sink comes.
+    append(&bed.log("a.log"), b"three\n");
+    wait_until("read", || agent.metric("logferry_lag_bytes"), |it| *it == 0.0);
+    fs::remove_file(bed.log("a.log")).unwrap();
+    wait_until("kept", || agent.metric("logferry_spool_payloads"), |it| *it > 0.0);
+    remount(&disk, "remount,rw");
+    agent.wait_ready();
+    bed.wait_for_bodies(&["one", "two", "three"]);
+    wait_until("nothing owed", || agent.metric("logferry_spool_payloads"), |it| *it == 0.0);
+    assert_eq!(agent.metric("logferry_gaps_total"), 0.0);
+    agent.stop();
+    bed.assert_audit_clean();
 }

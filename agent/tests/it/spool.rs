@@ -171,6 +171,41 @@ fn what_waits_too_long_at_a_limit_is_kept_and_drained_no_faster_than_the_limit()
     assert_all_once(&bed, agent, &container);
 }
 
+/// Rotations remove what a limit holds back: each generation is kept before it goes, whatever becomes of the agent.
+#[test]
+fn generations_that_rotations_remove_at_a_limit_are_kept_and_delivered_once_and_in_order() {
+    const LIMIT: u64 = 300 << 10;
+    let bed = Bed::new();
+    let limits = "  limits: {bytesPerSecond: 300KiB, atLimit: spool}\n";
+    let (tenant, sink) =
+        (resource("LogTenant", "shop", limits), queue_sink("  batch: {bytes: 32KiB}\n"));
+    let agent = bed.agent("  spool: {}\n");
+    bed.configure(&[&agent, &sink, &tenant, &containers("pods", "", "")]);
+    let mut agent = Agent::start(&bed);
+    let (start_ns, mut container) = (SystemClock.monotonic_ns(), Container::create(&bed.path(POD)));
+    for round in 0..10 {
+        container.write(LINES / 2);
+        sleep_ms(200);
+        container.rotate();
+        if round == 7 {
+            // Of text that compresses well.
+            let kept = agent.metric("logferry_spool_kept_bytes_total");
+            assert!(kept > 20_000.0, "{kept}");
+            wait_safe(&agent);
+            agent.kill();
+            agent = Agent::start(&bed);
+        }
+    }
+    let written = container.bodies().len() as u64 * container.line_bytes();
+    let want = container.bodies();
+    let bodies = wait_until("all lines", || bed.bodies(), |it| it.len() >= want.len());
+    let took_ms = (SystemClock.monotonic_ns() - start_ns) / 1_000_000;
+    assert!(bodies == want, "{} of {} lines, or in another order", bodies.len(), want.len());
+    let least_ms = (written - 2 * LIMIT) * 1000 / LIMIT;
+    assert!(took_ms > least_ms, "{took_ms} ms, not {least_ms}");
+    assert_all_once(&bed, agent, &container);
+}
+
 /// What is newer is worth more: the oldest makes room for it.
 #[test]
 fn a_full_spool_lets_go_of_its_oldest_and_declares_it_to_the_byte() {

@@ -66,8 +66,6 @@ pub struct Rule {
     pub tenants: TenantMap,
     /// Which of the plan's sinks they go to.
     pub sink: usize,
-    /// That sink is absent: what is selected is not read, and no other rule has it.
-    pub is_waiting: bool,
     /// How to read.
     pub options: Arc<SourceOptions>,
     /// The file system, as far as it reaches.

@@ -342,5 +342,13 @@ impl Shipper {
     }
 }
 
+impl Drop for Shipper {
+    /// The gauge outlives it: another shipper begins with lanes of its own.
+    fn drop(&mut self) {
+        let retrying = self.lanes.iter_mut().filter_map(|it| it.backoff.succeeded().then_some(()));
+        self.meter.lanes_retrying.sub(retrying.count() as u64);
+    }
+}
+
 #[cfg(test)]
 mod tests;

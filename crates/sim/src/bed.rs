@@ -93,7 +93,6 @@ pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>
         selection: Selection::Files(selection),
         tenants: TenantMap::default(),
         sink: 0,
-        is_waiting: false,
         options: Arc::new(options(format)),
         fs: Arc::new(world.clone()),
     };

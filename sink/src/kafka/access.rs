@@ -166,16 +166,17 @@ pub(super) fn explain(consumer: &BaseConsumer<Link>, error: &ClientError) -> Str
     consumer.context().explain(error)
 }
 
-/// Tries whether brokers let a client in that has this configuration; takes 10 s at most.
+/// Tries whether brokers let a client in that has this configuration; takes little more than `within`.
 ///
 /// # Errors
 /// If they refuse or do not answer, or librdkafka cannot use the configuration.
-pub fn try_access(config: &KafkaConfig) -> Result<(), KafkaError> {
+pub fn try_access(config: &KafkaConfig, within: Duration) -> Result<(), KafkaError> {
     let properties = config.consumer();
     let consumer: BaseConsumer<Link> = properties
         .create_with_context(Link::default())
         .map_err(|error| KafkaError::config(&error))?;
-    for _ in 0..STEPS / 2 {
+    let step_ms = STEP.as_millis().max(1);
+    for _ in 0..within.as_millis().div_ceil(2 * step_ms) {
         drop(consumer.poll(STEP));
         if consumer.client().fetch_cluster_id(STEP).is_some() {
             return Ok(());

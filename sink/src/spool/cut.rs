@@ -11,7 +11,7 @@ use crate::kafka::divide::{Line, content, cut_inside, lines_of};
 use crate::queue::Fetched;
 
 /// Whether the sink has the first part of any of the sections.
-pub(super) fn is_due(fetched: &Fetched, parts: &[Part]) -> bool {
+pub(crate) fn is_due(fetched: &Fetched, parts: &[Part]) -> bool {
     let is_cut = |it: &Part| {
         fetched.headers.get(it.section as usize).is_some_and(|header| it.from > header.span.begin)
     };
@@ -22,7 +22,7 @@ pub(super) fn is_due(fetched: &Fetched, parts: &[Part]) -> bool {
 ///
 /// # Errors
 /// If what is in the frame cannot be read.
-pub(super) fn cut(fetched: &Fetched, parts: &[Part]) -> Result<Fetched, String> {
+pub(crate) fn cut(fetched: &Fetched, parts: &[Part]) -> Result<Fetched, String> {
     let mut raw = Vec::new();
     decompress(fetched.codec, &fetched.block, fetched.raw_bytes as usize, &mut raw)
         .map_err(|error| error.to_string())?;
@@ -37,6 +37,7 @@ pub(super) fn cut(fetched: &Fetched, parts: &[Part]) -> Result<Fetched, String> 
             block.extend_from_slice(value);
             header
         };
+        let header = part.marked(header);
         let place = |at: usize| u32::try_from(at).map_err(|_| "a block too large".to_owned());
         headers.push(PayloadHeader { range: place(start)?..place(block.len())?, ..header });
     }
@@ -148,7 +149,7 @@ mod tests {
     /// The cursors and bodies of what is owed from `from` on.
     fn owed(fetched: Fetched, from: u64) -> Vec<(u64, Vec<u8>, RecordFlags)> {
         let end = fetched.headers[0].span.end;
-        let cut = cut(&fetched, &[Part { section: 0, from }]).unwrap();
+        let cut = cut(&fetched, &[Part { section: 0, from, is_first: false }]).unwrap();
         let header = &cut.headers[0];
         assert_eq!((header.span, header.marks.first), (Span::new(from, end), false));
         let records = decode(cut.encoding, &cut.block[header.in_block()]).unwrap();

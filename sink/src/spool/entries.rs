@@ -28,11 +28,13 @@ pub(super) enum State {
 
 /// A section that is owed, from `from` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Number of the section in its frame.
-    pub(super) section: u32,
+    pub(crate) section: u32,
     /// First cursor that the sink does not have.
-    pub(super) from: u64,
+    pub(crate) from: u64,
+    /// It is the first that the sink gets of its epoch, whatever was before it.
+    pub(crate) is_first: bool,
 }
 
 /// A frame, or what one shipper owes of it.

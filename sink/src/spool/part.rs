@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 
-use flow::{Payload, PayloadHeader, Span};
+use flow::{Marks, Payload, PayloadHeader, Span};
 
 use super::entries::Part;
 use crate::by_record;
 use crate::queue::Fetched;
 
+impl Part {
+    /// The section's header, marked as the sink has to see it.
+    pub(super) fn marked(&self, header: PayloadHeader) -> PayloadHeader {
+        let first = header.marks.first || self.is_first;
+        PayloadHeader { marks: Marks { first, ..header.marks }, ..header }
+    }
+}
+
 /// The payload of `parts` of a frame, or of all of it, without tickets.
-pub(super) fn payload(tenant: &Arc<str>, fetched: Fetched, parts: Option<&[Part]>) -> Payload {
+pub(crate) fn payload(tenant: &Arc<str>, fetched: Fetched, parts: Option<&[Part]>) -> Payload {
     let block = Vec::from(fetched.block);
     let headers = match parts {
         None => fetched.headers,
@@ -18,7 +26,7 @@ pub(super) fn payload(tenant: &Arc<str>, fetched: Fetched, parts: Option<&[Part]
                 let header = fetched.headers.get(it.section as usize).cloned()?;
                 let is_cut = it.from > header.span.begin;
                 let can_be_cut = is_cut && fetched.encoding.is_by_record();
-                Some(if can_be_cut { cut(&block, header, it.from) } else { header })
+                Some(it.marked(if can_be_cut { cut(&block, header, it.from) } else { header }))
             };
             parts.iter().filter_map(part).collect()
         }

@@ -11,6 +11,7 @@ use super::entries::{Entries, Entry, Part};
 use super::lost::lost_header;
 use super::positions::{Owed, Positions};
 use super::read_back::SpoolReadBack;
+use crate::late::Had;
 use crate::queue::{self, BatchFrame, FrameId, Problem, Queue, QueueReader};
 
 /// How far a context is known to be owed or acknowledged.
@@ -19,14 +20,30 @@ struct Reach {
     end: u64,
     /// What the sink has of it.
     of_sink: Vec<PersistedSpan>,
+    /// The same by its generations.
+    had: Option<Had>,
+    /// Something of this epoch was left out that the sink has in another, and nothing was owed since.
+    is_beheaded: bool,
 }
 
 impl Reach {
     /// From where on the section is owed; none if the sink has it, or it is kept twice.
     fn owed(&mut self, header: &PayloadHeader) -> Option<u64> {
-        let from = self.behind_sink(header.epoch, header.span.begin.max(self.end));
+        let from = header.span.begin.max(self.end);
+        let from = match &self.had {
+            // What was read without asking the sink: its cursors are not ours.
+            Some(had) if had.epoch() != header.epoch || had.contradicts(header) => {
+                had.owed(header).map_or(header.span.end, |it| it.max(from))
+            }
+            _ => self.behind_sink(header.epoch, from),
+        };
+        self.is_beheaded |= from > header.span.begin && self.is_other(header.epoch);
         self.end = self.end.max(header.span.end);
         (from < header.span.end).then_some(from)
+    }
+
+    fn is_other(&self, epoch: u32) -> bool {
+        self.had.as_ref().is_some_and(|it| it.epoch() != epoch)
     }
 
     /// What is missing before the section, of what the sink does not have.
@@ -142,7 +159,7 @@ impl Recovered<'_> {
         for (number, entry) in (0..).zip(&frame.entries) {
             let header = &entry.header;
             let shard = self.shard(header);
-            let part = |from| Part { section: number, from };
+            let part = |from| Part { section: number, from, is_first: false };
             if header.span.is_empty() {
                 self.read_back.add(header);
                 marks.push((shard, part(header.span.end)));
@@ -152,7 +169,8 @@ impl Recovered<'_> {
             self.read_back.add(header);
             if let Some(from) = self.reach(header).owed(header) {
                 has_owed = true;
-                by_shard.entry(shard).or_default().push(part(from));
+                let is_first = std::mem::take(&mut self.reach(header).is_beheaded);
+                by_shard.entry(shard).or_default().push(Part { is_first, ..part(from) });
             }
         }
         // What only says that a context begins or ends came with the rest of its frame.
@@ -216,10 +234,11 @@ impl Recovered<'_> {
         let read_back = &mut *self.read_back;
         let reach = self.reached.entry(header.context.id).or_insert_with(|| {
             let of_sink = read_back.of_sink(header.context.id);
-            Reach { epoch: header.epoch, end: 0, of_sink }
+            let had = Had::of(&of_sink);
+            Reach { epoch: header.epoch, end: 0, of_sink, had, is_beheaded: false }
         });
         if reach.epoch != header.epoch {
-            (reach.epoch, reach.end) = (header.epoch, 0);
+            (reach.epoch, reach.end, reach.is_beheaded) = (header.epoch, 0, false);
         }
         reach
     }

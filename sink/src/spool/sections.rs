@@ -19,7 +19,7 @@ struct Frame {
 ///
 /// # Errors
 /// If the block is not such a row of frames.
-pub(super) fn to_raw(headers: &mut [PayloadHeader], block: &[u8]) -> Result<u32, String> {
+pub(crate) fn to_raw(headers: &mut [PayloadHeader], block: &[u8]) -> Result<u32, String> {
     let frames = frames(block)?;
     change(headers, |range| {
         let frame = frames.iter().find(|it| it.start == range.start && it.end == range.end)?;

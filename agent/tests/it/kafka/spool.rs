@@ -9,7 +9,7 @@ use super::scene::{Scene, TENANTS, assert_arrived, sink, wait_for_delivery, wait
 use crate::kit::{Agent, Writer, files, sleep_ms, wait_until};
 
 /// A broker, and an agent with a spool whose pins and messages on their way are few.
-fn scene(more: &str) -> Scene {
+pub(super) fn scene(more: &str) -> Scene {
     let scene = Scene::new(Cluster::builder(), Listener::Plain, 1, "");
     let agent = scene.bed.agent("  pinnedBytesMax: 1MiB\n  spool: {}\n");
     let sink = sink(&scene.cluster, Listener::Plain, &format!("    inFlight: 256KiB\n{more}"));
@@ -27,7 +27,7 @@ fn write(scene: &Scene) -> [Writer; 2] {
 }
 
 /// Both arrived once and in order, and nothing is left in the spool.
-fn prove(scene: &Scene, mut agent: Agent, truth: &[Vec<StreamTruth>; 2]) {
+pub(super) fn prove(scene: &Scene, mut agent: Agent, truth: &[Vec<StreamTruth>; 2]) {
     wait_for_delivery(&mut agent);
     wait_until("nothing owed", || agent.metric("logferry_spool_payloads"), |it| *it == 0.0);
     assert_eq!(agent.metric("logferry_gaps_total"), 0.0);

@@ -41,8 +41,6 @@ pub(super) struct Outlet {
     pub(super) is_retry: bool,
     /// How many walks have each watched directory.
     watched: HashMap<PathBuf, u32>,
-    /// By rule, whether it waits for its sink.
-    waiting: Vec<bool>,
     /// Which rule has a chain; not kept if there is but one rule.
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
@@ -76,7 +74,6 @@ impl Outlet {
             is_retry: false,
             watched: HashMap::new(),
             owners: (rules.len() > 1).then(HashMap::new),
-            waiting: rules.iter().map(|it| it.is_waiting).collect(),
             refused: 0,
             contests: BTreeSet::new(),
             denials: BTreeSet::new(),
@@ -172,9 +169,6 @@ impl Outlet {
                 return false;
             }
         }
-        if self.waiting[number] {
-            return true;
-        }
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
@@ -194,9 +188,6 @@ impl Outlet {
         let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
             owners.remove(&id);
-        }
-        if rule.is_waiting {
-            return;
         }
         let seen_ns = self.clock.monotonic_ns();
         let (files, opened) = (Vec::new(), Vec::new());

@@ -50,7 +50,6 @@ fn rule(name: &str, selection: Selection, tenants: TenantMap, root: &Path) -> Ru
         selection,
         tenants,
         sink: 0,
-        is_waiting: false,
         options: options(),
         fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.to_path_buf()], Vec::new()))),
     }

@@ -59,7 +59,7 @@ pub struct SinkPlan {
     pub name: Arc<str>,
     /// When a batch is full, how it is encoded and compressed.
     pub reader: ReaderSink,
-    /// One shipper thread each; none for a sink that is absent, whose rules wait.
+    /// One shipper thread each.
     pub shippers: Vec<ShipperMaker>,
     /// What its queue already holds.
     pub read_back: Option<Box<dyn ReadBack>>,

@@ -267,6 +267,19 @@ fn a_refused_lane_keeps_its_order_and_holds_up_no_other() {
 }
 
 #[test]
+fn a_shipper_that_ends_leaves_no_lane_behind_that_is_tried_again() {
+    let mut bed = bed(&["a", "b"]);
+    bed.refuse("a", true);
+    bed.push(0, "a", "1");
+    bed.push(1, "b", "1");
+    bed.run();
+    let meter = Arc::clone(&bed.shipper.meter);
+    assert_eq!(meter.lanes_retrying.get(), 1);
+    drop(bed);
+    assert_eq!(meter.lanes_retrying.get(), 0);
+}
+
+#[test]
 fn a_broken_sink_is_said_and_nothing_more_is_submitted() {
     let mut bed = bed(&["a"]);
     bed.world.lock().unwrap().is_broken = true;

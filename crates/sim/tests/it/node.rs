@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Sender, bounded};
 use crossbeam::sync::Parker;
-use flow::{AckSender, ContextId, Ledger, ack_channel};
+use flow::{AckSender, ContextId, Ledger, Payload, Refused, Sink, SinkError, ack_channel};
 use globset::GlobSet;
 use pipeline::Tick;
 use pipeline::budgets::Budgets;
@@ -57,6 +58,20 @@ pub(crate) enum Stage {
     Tracker,
 }
 
+/// A sink that has not come, and how often it refused.
+#[derive(Debug)]
+struct AwaySink(Arc<AtomicU64>);
+
+impl Sink for AwaySink {
+    fn submit(&mut self, payload: Payload) -> Result<Option<Vec<u8>>, Box<Refused>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(Box::new(Refused { payload, why: SinkError::Retry("away".to_owned()) }))
+    }
+    fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
 const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker];
 
 /// A data plane that runs.
@@ -65,7 +80,7 @@ struct Plane {
     discovery: Discovery,
     commands: Sender<Command>,
     reader: Reader,
-    /// By sink; none of one that is absent.
+    /// By sink.
     shippers: Vec<Shipper>,
     tracker: Tracker,
     acks: AckSender,
@@ -89,6 +104,8 @@ pub(crate) struct Node {
     pub(crate) plan: Plan,
     /// By sink.
     pub(crate) queues: Vec<Queue>,
+    /// By sink, how often it refused while it had not come.
+    away: Vec<Arc<AtomicU64>>,
     pub(crate) disk: SimDisk,
     pub(crate) meter: Arc<Meter>,
     pub(crate) watch: Watch,
@@ -126,6 +143,7 @@ impl Node {
             clock,
             format,
             queues: (0..plan.sinks).map(|_| Queue::new(kafka)).collect(),
+            away: (0..plan.sinks).map(|_| Arc::default()).collect(),
             plan,
             disk: SimDisk::default(),
             meter: Arc::default(),
@@ -151,7 +169,6 @@ impl Node {
             ),
             tenants: TenantMap { fixed, ..TenantMap::default() },
             sink: stream.sink,
-            is_waiting: self.plan.absent == Some(stream.sink),
             options: Arc::new(options(self.format)),
             fs: Arc::new(self.worlds[number].clone()),
         }
@@ -167,7 +184,7 @@ impl Node {
     fn start(&mut self) -> Option<Plane> {
         let clock: Arc<SimClock> = Arc::clone(&self.clock);
         let unparker = Parker::new().unparker().clone();
-        // What is not read back is not read.
+        // What is not read back is read from the checkpoint on, and not sent.
         let mut read_backs: Vec<_> = (0..self.plan.sinks).map(|_| None).collect();
         for (number, queue) in self.present() {
             read_backs[number] = Some(queue.read_back()?);
@@ -242,8 +259,13 @@ impl Node {
         });
         let retry = RetryPolicy { first_ns: 1, max_ns: self.plan.retry_max_ns };
         let mut shippers = Vec::new();
-        for (number, queue) in self.present() {
-            let sink = queue.sink(acks.clone(), clock.clone())?;
+        for (number, queue) in self.queues.iter().enumerate() {
+            let sink = match self.plan.absent {
+                Some(absent) if absent == number => {
+                    Box::new(AwaySink(Arc::clone(&self.away[number])))
+                }
+                _ => queue.sink(acks.clone(), clock.clone())?,
+            };
             let meter = self.meter.sink(&sink_name(number));
             shippers.push(Shipper::new(
                 sink_name(number),

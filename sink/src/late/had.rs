@@ -1,0 +1,113 @@
+//! Had: what a queue turns out to have of a context, when sections come that were read without knowing it.
+//!
+//! Cursors do not tell it alone: who reads on from a checkpoint may meet generations in another order (a late write,
+//! one that is gone), and begins another epoch where the checkpoint knows nothing. But a generation and an offset
+//! in it are the same bytes for ever, and sections carry them. What is in doubt is owed: a double can be seen, and
+//! what is left out wrongly is lost.
+
+use flow::{PayloadHeader, PersistedSpan, Position, Reached};
+
+/// What a queue has of a context without a hole, in its last epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Had {
+    epoch: u32,
+    /// First cursor that it does not have.
+    end: u64,
+    /// How far each generation is there.
+    reached: Vec<Reached>,
+    /// Behind the last of these, parts of a section are there.
+    is_inner: bool,
+}
+
+impl Had {
+    /// What these spans come to; none if there are none.
+    pub(crate) fn of(spans: &[PersistedSpan]) -> Option<Had> {
+        let epoch = spans.iter().map(|it| it.epoch).max()?;
+        let mut spans: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
+        spans.sort_by_key(|it| (it.span.begin, it.span.end));
+        let begin = spans.first()?.span.begin;
+        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false };
+        // Behind a hole everything is read again.
+        for it in spans {
+            if it.span.begin > had.end {
+                break;
+            }
+            if it.span.end >= had.end {
+                (had.end, had.is_inner) = (it.span.end, it.is_inner);
+            }
+            it.positions.iter().for_each(|it| had.reach(*it));
+        }
+        Some(had)
+    }
+
+    fn reach(&mut self, later: Reached) {
+        let generation = later.position.generation;
+        match self.reached.iter_mut().find(|it| it.position.generation == generation) {
+            Some(known) => *known = later,
+            None => self.reached.push(later),
+        }
+    }
+
+    /// The queue's last epoch of the context.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// From which cursor on the section is owed; none if the queue has all of it.
+    pub(crate) fn owed(&self, header: &PayloadHeader) -> Option<u64> {
+        let span = header.span;
+        if span.is_empty() {
+            let is_there = header.epoch == self.epoch && span.begin < self.end;
+            return (!is_there).then_some(span.begin);
+        }
+        let from = match header.positions.as_slice() {
+            [at] if header.gap.is_none() => self.owed_of(header, at),
+            [] | [_] => self.by_cursor(header),
+            all if header.gap.is_none() && all.iter().all(|it| self.has(it)) => span.end,
+            _ => self.by_cursor(header),
+        };
+        (from < span.end).then_some(from)
+    }
+
+    /// The same of a section that is all of one generation and ends at `at`.
+    fn owed_of(&self, header: &PayloadHeader, at: &Position) -> u64 {
+        let span = header.span;
+        let Some(there) = self.reached.iter().find(|it| is_of(it, at)) else {
+            // Only parts of the generation's first section may be there: they have no positions.
+            let is_behind = self.reached.iter().all(|it| it.cursor <= span.begin);
+            let may_be_there = self.is_inner && is_behind;
+            return if may_be_there { self.by_cursor(header) } else { span.begin };
+        };
+        let mut offset = there.position.offset;
+        let is_last = self.reached.iter().all(|it| it.cursor <= there.cursor);
+        // The same cursors as in the queue: so are those of the parts behind.
+        let is_same = header.epoch == self.epoch
+            && there.cursor.wrapping_sub(offset) == span.end.wrapping_sub(at.offset);
+        if self.is_inner && is_last && is_same {
+            offset += self.end - there.cursor;
+        }
+        span.end - at.offset.saturating_sub(offset).min(span.bytes())
+    }
+
+    /// By cursors alone, which say nothing in another epoch.
+    fn by_cursor(&self, header: &PayloadHeader) -> u64 {
+        let span = header.span;
+        if header.epoch == self.epoch { self.end.clamp(span.begin, span.end) } else { span.begin }
+    }
+
+    fn has(&self, at: &Position) -> bool {
+        self.reached.iter().any(|it| is_of(it, at) && it.position.offset >= at.offset)
+    }
+
+    /// Whether the queue has other bytes than these at the cursors of the section.
+    pub(crate) fn contradicts(&self, header: &PayloadHeader) -> bool {
+        let [at] = header.positions.as_slice() else { return false };
+        let Some(there) = self.reached.iter().find(|it| is_of(it, at)) else { return false };
+        let theirs = there.cursor.wrapping_sub(there.position.offset);
+        header.gap.is_none() && theirs != header.span.end.wrapping_sub(at.offset)
+    }
+}
+
+fn is_of(reached: &Reached, at: &Position) -> bool {
+    reached.position.generation == at.generation
+}
