@@ -36,6 +36,7 @@ ARROWS = {
 # Which it may depend on in its tests, beside these.
 TEST_ARROWS = {
     "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
+    "logferry-cri-watch": {"logferry-flow"},
     "logferry-kube-watch": {"logferry-kube-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crd::{
-    LogConfigSettings, Settings, SourceSettings, TenantSettings, TextEncoding,
-};
+use crd::{LogConfigSettings, Settings, SourceSettings, TenantSettings, TextEncoding};
 use cri_watch::Containers;
 use flow::{Clock, RecordFlags};
 use pipeline::budgets::BudgetSpec;

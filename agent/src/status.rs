@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cri_watch::Containers;
 use flow::Clock;
 use kube_watch::{Kind, WatchMeter};
 use pipeline::discovery::SCAN_PAUSE_MAX_NS;
@@ -39,6 +40,8 @@ pub(crate) struct Now {
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+    /// What the container runtime says; `None` where nobody wants it.
+    pub(crate) containers: Option<Arc<Containers>>,
     /// How many resources of the cluster are not in force as they are written.
     pub(crate) refused_resources: BTreeMap<Kind, u64>,
     pub(crate) reloads: u64,

@@ -210,7 +210,7 @@ impl Supervisor {
             watched.pods.listen(move || wakes.unpark());
             watched.namespaces.listen(move || discovery.unpark());
         }
-        if let Some(containers) = containers {
+        if let Some(containers) = &containers {
             let discovery = plane.discovery_waker();
             containers.listen(move || discovery.unpark());
         }
@@ -220,6 +220,7 @@ impl Supervisor {
         let mut now = self.status.now();
         now.reporter = Some(plane.reporter());
         now.plane_problem = None;
+        now.containers = containers;
         now.queues = resolved.queues;
         now.spools = resolved.spools;
         for absent in &resolved.absent {

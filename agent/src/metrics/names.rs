@@ -72,6 +72,8 @@ pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total
 pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
 pub(crate) const SPOOL_RELEASED_BYTES: &str = "logferry_spool_released_bytes_total";
 pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
+pub(crate) const CONTAINER_RUNTIME_UP: &str = "logferry_container_runtime_up";
+pub(crate) const CONTAINERS: &str = "logferry_containers";
 pub(crate) const KUBE_WATCH_OPEN: &str = "logferry_kube_watch_open";
 pub(crate) const KUBE_OBJECTS: &str = "logferry_kube_objects";
 pub(crate) const KUBE_LISTS: &str = "logferry_kube_lists_total";
@@ -221,6 +223,12 @@ pub(crate) const ALL: [Metric; 66] = [
         "",
         "times that the watch lost events, and everything was looked at instead",
     ),
+    gauge(
+        CONTAINER_RUNTIME_UP,
+        "",
+        "1 while the container runtime answers; only where files inside of containers are wanted",
+    ),
+    gauge(CONTAINERS, "", "containers that the runtime has, running or not"),
     gauge(KUBE_WATCH_OPEN, "kind", "1 while the API server is watched for objects of the kind"),
     gauge(KUBE_OBJECTS, "kind", "objects that the API server has: of pods those of this node"),
     counter(

@@ -162,6 +162,11 @@ fn agent(status: &Status) {
             gauge!(names::SPOOL_PAYLOADS, &labels).set(stats.owed as f64);
         }
     }
+    if let Some(containers) = &now.containers {
+        let is_up = if containers.is_answered() { 1.0 } else { 0.0 };
+        gauge!(names::CONTAINER_RUNTIME_UP).set(is_up);
+        gauge!(names::CONTAINERS).set(containers.all().len() as f64);
+    }
     counter!(names::RELOADS).absolute(now.reloads);
     counter!(names::RELOAD_FAILURES).absolute(now.reload_failures);
     gauge!(names::CONFIG_BAD).set(if now.config_problem.is_some() { 1.0 } else { 0.0 });

@@ -1,6 +1,6 @@
 //! Containers: what the runtime said last of all containers of the node.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::Container;
@@ -14,6 +14,7 @@ pub struct Containers {
     all: RwLock<Arc<[Arc<Container>]>>,
     /// Raised after each change.
     version: AtomicU64,
+    is_answered: AtomicBool,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -34,6 +35,16 @@ impl Containers {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether the runtime answered when it was asked last.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.is_answered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_answered(&self, is_answered: bool) {
+        self.is_answered.store(is_answered, Ordering::Relaxed);
     }
 
     /// Calls `listener`, and none from before, after each change; on the thread of the watch, so that it must not wait

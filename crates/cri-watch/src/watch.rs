@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
@@ -24,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const LIST_ANYWAY: Duration = Duration::from_secs(30);
 /// The same where the runtime tells nothing.
 const LIST_UNTOLD: Duration = Duration::from_secs(1);
+/// So many containers are asked for at a time: at the start there may be a thousand.
+const ASKED_MAX: usize = 8;
 /// First pause after a failure.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// Longest pause after failures.
@@ -130,6 +133,7 @@ impl Asking {
                 Err(status) => status,
                 Ok(never) => match never {},
             };
+            self.containers.set_answered(false);
             let why = format!("{:?}: {}", failed.code(), failed.message());
             if self.said.as_ref() != Some(&why) {
                 let socket = self.socket().display().to_string();
@@ -163,6 +167,7 @@ impl Asking {
             self.look(&runtime).await?;
             self.pause = RETRY_FIRST;
             self.said = None;
+            self.containers.set_answered(true);
             let Some(telling) = &mut events else {
                 sleep(LIST_UNTOLD).await;
                 continue;
@@ -193,20 +198,26 @@ impl Asking {
             let pods = runtime.sandboxes().await?.into_iter();
             self.pods = pods.filter_map(|it| Some((it.id, it.metadata?))).collect();
         }
-        let mut all = Vec::with_capacity(listed.len());
+        let (mut all, mut new) = (Vec::with_capacity(listed.len()), Vec::new());
         for it in listed {
             let Some(pod) = self.pods.get(&it.pod_sandbox_id) else { continue };
             let has_ended = it.state == i32::from(ContainerState::Exited);
-            let container = match self.known.get(&it.id) {
-                Some(known) if known.has_ended == has_ended => Arc::clone(known),
-                Some(known) => Arc::new(Container { has_ended, ..(**known).clone() }),
-                None => match parts_of(runtime, it, pod, &self.options.kubelet_directory).await? {
-                    Some(container) => Arc::new(Container { has_ended, ..container }),
-                    None => continue,
-                },
-            };
-            all.push(container);
+            match self.known.get(&it.id) {
+                Some(known) if known.has_ended == has_ended => all.push(Arc::clone(known)),
+                Some(known) => all.push(Arc::new(Container { has_ended, ..(**known).clone() })),
+                None => new.push((it, pod, has_ended)),
+            }
         }
+        let directory = &self.options.kubelet_directory;
+        let parts = new.into_iter().map(|(it, pod, has_ended)| async move {
+            let container = parts_of(runtime, it, pod, directory).await?;
+            Ok::<_, Status>(container.map(|it| Arc::new(Container { has_ended, ..it })))
+        });
+        let mut parts = stream::iter(parts).buffer_unordered(ASKED_MAX);
+        while let Some(container) = parts.next().await {
+            all.extend(container?);
+        }
+        drop(parts);
         all.sort_by(|one, other| one.id.cmp(&other.id));
         self.known = all.iter().map(|it| (it.id.clone(), Arc::clone(it))).collect();
         self.containers.set(all);
@@ -224,9 +235,7 @@ async fn parts_of(
     let id = listed.id;
     let (layers, mounts) = match runtime.parts(&id, &pod.uid, kubelet_directory).await {
         Ok(parts) => parts,
-        Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {
-            return Err(status);
-        }
+        Err(status) if status.code() == Code::Unavailable => return Err(status),
         Err(status) => {
             // Gone meanwhile, or asked for again with the next list.
             tracing::debug!(id, why = status.message(), "nothing is told of a container");
@@ -254,3 +263,8 @@ async fn parts_of(
         mounts,
     }))
 }
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

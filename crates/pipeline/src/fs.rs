@@ -21,6 +21,7 @@ pub use host::HostFs;
 pub use inside::{InsideFs, Trees};
 pub use printable::Printable;
 pub use reach::{Reach, Refusal};
+pub(crate) use tree::Resolved;
 pub use tree::{Access, ContainerTree, TreeMount};
 
 /// What kind of thing a path leads to. Only regular files are read.

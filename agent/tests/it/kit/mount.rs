@@ -106,6 +106,11 @@ impl Tmpfs {
         self.mount.path()
     }
 
+    /// As [`Mount::unmount`].
+    pub(crate) fn unmount(self) {
+        self.mount.unmount();
+    }
+
     /// Writes a file of its own until nothing but `left` bytes fits.
     pub(crate) fn fill(&self, left: u64) {
         let ballast = self.path().join("ballast");

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use flow::{Attribute, Context, ContextId, attribute as key};
 
 use super::{Denial, FileSelection, Place, PodPath, PodSelection, Role, TenantMap};
-use crate::fs::{Access, ContainerTree, Printable, Trees};
+use crate::fs::{Access, ContainerTree, Printable, Resolved, Trees};
 
 mod roots;
 use roots::{Root, Roots};
@@ -103,23 +103,29 @@ impl InsideSelection {
         self.containers.version().wrapping_add(of_pods)
     }
 
-    /// Asks again which roots there are. Those that leave stay until [`InsideSelection::retire`].
-    pub(super) fn renew(&self, tenants: &TenantMap) -> Renewal {
+    /// Asks again which roots there are; with `all`, also where those lie that are not expected to move. Those that
+    /// leave stay until [`InsideSelection::retire`].
+    pub(super) fn renew(&self, tenants: &TenantMap, all: bool) -> Renewal {
         let mut renewal = Renewal::default();
         let mut next = Roots::default();
         let mut containers = self.containers.all();
-        containers.retain(|it| self.takes(it));
+        containers.retain(|it| self.pods.selects(&it.pod, &it.name));
         // What several see belongs to one that still writes to it, and always to the same.
         containers.sort_by(|one, other| {
             let key = |it: &Container| (it.has_ended, it.name.clone(), it.id.clone());
             key(one).cmp(&key(other))
         });
+        let before = self.roots.read().unwrap_or_else(PoisonError::into_inner);
         for container in &containers {
             match tenants.of_namespace(&container.pod.namespace) {
-                Ok(_) => self.add(container, &mut next, &mut renewal.refused),
+                Ok(_) => {
+                    let before = (!all).then_some(&*before);
+                    self.add(container, before, &mut next, &mut renewal.refused);
+                }
                 Err(denial) => renewal.denied.push((name(container, Path::new("")), denial)),
             }
         }
+        drop(before);
         let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
         (renewal.fresh, renewal.leaving) = roots.replace(next);
         renewal
@@ -174,18 +180,23 @@ impl InsideSelection {
         let container = &root.container;
         let tenant = tenants.of_namespace(&container.pod.namespace).ok()?;
         let pod = &container.pod;
-        // A volume outlives its containers, and several may see it; the rest is the container's alone.
-        let whose = if root.is_volume { "volume" } else { &*container.id };
+        // A volume outlives its containers, and several may see it; a folder of the host also pods; the rest is the
+        // container's alone.
+        let (uid, whose) = match root.access {
+            None => (&*pod.uid, &*container.id),
+            Some(Access::Host) => ("", "host"),
+            Some(_) => (&*pod.uid, "volume"),
+        };
         let id = ContextId::of(&[
             b"container-file",
             place.cluster.as_bytes(),
             pod.namespace.as_bytes(),
-            pod.uid.as_bytes(),
+            uid.as_bytes(),
             whose.as_bytes(),
             live_path.as_os_str().as_bytes(),
         ]);
         let mut attributes = super::pods::of_container(place, pod, &container.name);
-        if !root.is_volume {
+        if root.access.is_none() {
             let restart = i64::from(container.restart);
             attributes.push(Attribute::int(key::K8S_CONTAINER_RESTART_COUNT, restart));
         }
@@ -199,27 +210,30 @@ impl InsideSelection {
         self.read(|it| it.find(path))
     }
 
-    fn takes(&self, container: &Container) -> bool {
-        let facts = self.pods.facts.as_ref();
-        self.pods.takes(&container.pod)
-            && self.pods.containers.takes(&container.name)
-            && facts
-                .is_none_or(|it| it.selects(&container.pod, Some(&container.name)) == Some(true))
-    }
-
-    /// The roots of one container.
+    /// The roots of one container; those that `before` has settled are where they were.
     fn add(
         &self,
         container: &Arc<Container>,
+        before: Option<&Roots>,
         to: &mut Roots,
         refused: &mut Vec<(PathBuf, io::Error)>,
     ) {
         let tree = &container.tree;
         let is_walking = AtomicBool::new(false);
         for base in self.files.roots() {
-            match tree.resolve(&base, &is_walking).and_then(|it| Ok((tree.locate(&it.real)?, it))) {
+            let key = (Arc::clone(&container.id), base.clone());
+            let settled = before.and_then(|it| it.settled.get(&key));
+            let resolved = match settled {
+                Some(real) => Ok(Resolved::settled(real.clone())),
+                None => tree.resolve(&base, &is_walking),
+            };
+            match resolved.and_then(|it| Ok((tree.locate(&it.real)?, it))) {
                 Ok(((folder, way), resolved)) => {
-                    to.is_unsettled |= !resolved.is_there || resolved.is_linked;
+                    if resolved.is_there && !resolved.is_linked {
+                        to.settled.insert(key, resolved.real.clone());
+                    } else {
+                        to.is_unsettled = true;
+                    }
                     to.add(folder.join(way), container, base.clone(), resolved.real);
                 }
                 Err(error) => {

@@ -91,6 +91,14 @@ impl PodSelection {
         self.namespaces.takes(&pod.namespace) && self.pods.takes(&pod.pod)
     }
 
+    /// Whether the container is taken, as far as is known now.
+    pub(super) fn selects(&self, pod: &PodPath, container: &str) -> bool {
+        let facts = self.facts.as_ref();
+        self.takes(pod)
+            && self.containers.takes(container)
+            && facts.is_none_or(|it| it.selects(pod, Some(container)) == Some(true))
+    }
+
     /// What this directory can hold, by names: the root pods, a pod containers, a container files.
     pub(super) fn role(&self, directory: &Path) -> Role {
         let inner = Role { is_inner: true, is_leaf: false };

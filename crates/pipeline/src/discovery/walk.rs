@@ -82,7 +82,7 @@ pub(super) struct Stale {
 impl Walk {
     /// Looks at everything.
     pub(super) fn sweep(&mut self, around: &mut Around<'_>, files: bool) {
-        self.renew(around);
+        self.renew(around, true);
         for root in around.rule.selection.roots() {
             self.visit(around, &root, Effort { files, below: true });
         }
@@ -97,7 +97,7 @@ impl Walk {
             return;
         }
         if let Selection::Inside(_) = &around.rule.selection {
-            return self.renew(around);
+            return self.renew(around, false);
         }
         let is_by_container = |it: &Rule| it.selection.asked() == Asked::OfContainers;
         let below = around.rules[..=around.number].iter().any(is_by_container);
@@ -107,10 +107,10 @@ impl Walk {
     }
 
     /// Asks again where looking begins, if that comes and goes; looks at what is new, and once more at what goes.
-    fn renew(&mut self, around: &mut Around<'_>) {
+    fn renew(&mut self, around: &mut Around<'_>, all: bool) {
         let rule = around.rule;
         let Selection::Inside(inside) = &rule.selection else { return };
-        let renewal = inside.renew(&rule.tenants);
+        let renewal = inside.renew(&rule.tenants, all);
         for (path, error) in &renewal.refused {
             around.outlet.refusals.failed(path, error);
         }
@@ -132,7 +132,7 @@ impl Walk {
         if let Selection::Inside(inside) = &around.rule.selection
             && inside.is_unsettled()
         {
-            self.renew(around);
+            self.renew(around, false);
         }
         let polled: Vec<PathBuf> = self.polled.keys().cloned().collect();
         for directory in polled {

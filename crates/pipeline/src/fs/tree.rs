@@ -64,6 +64,13 @@ pub(crate) struct Resolved {
     pub(crate) is_linked: bool,
 }
 
+impl Resolved {
+    /// As it was resolved before.
+    pub(crate) fn settled(real: PathBuf) -> Resolved {
+        Resolved { real, is_there: true, is_linked: false }
+    }
+}
+
 /// What is found at a path without links.
 enum Found {
     Link(PathBuf),
@@ -109,6 +116,10 @@ impl ContainerTree {
                 continue;
             }
             let here = real.join(&step);
+            if !is_there {
+                real = here;
+                continue;
+            }
             match self.find(&here, is_walking)? {
                 Found::Link(target) => {
                     links += 1;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use super::Container;
+use crate::fs::Access;
 
 /// Roots that have left are kept until so many others have: what was found below them is read to the end meanwhile.
 const LEFT_MAX: usize = 4096;
@@ -19,8 +20,8 @@ pub(super) struct Root {
     pub(super) inside: PathBuf,
     /// The same without links.
     pub(super) real: PathBuf,
-    /// It outlives the container.
-    pub(super) is_volume: bool,
+    /// How the mount may be read that has it, if it is not the container's own root.
+    pub(super) access: Option<Access>,
 }
 
 impl Root {
@@ -39,7 +40,9 @@ pub(super) struct Roots {
     left: HashMap<PathBuf, Arc<Root>>,
     /// In the order in which they left.
     left_order: VecDeque<PathBuf>,
-    /// Another look may find some elsewhere.
+    /// By container and glob's folder, the same without links, if it is there and no link leads to it.
+    pub(super) settled: HashMap<(Arc<str>, PathBuf), PathBuf>,
+    /// There are others: another look may find them elsewhere.
     pub(super) is_unsettled: bool,
 }
 
@@ -59,8 +62,8 @@ impl Roots {
         {
             return;
         }
-        let is_volume = mount.is_some();
-        let root = || Arc::new(Root { container: Arc::clone(container), inside, real, is_volume });
+        let access = mount.map(|it| it.access);
+        let root = || Arc::new(Root { container: Arc::clone(container), inside, real, access });
         self.present.entry(path).or_insert_with(root);
     }
 
@@ -75,6 +78,7 @@ impl Roots {
         let leaves = |path: &&PathBuf| !next.present.contains_key(*path);
         self.leaving = self.present.keys().filter(leaves).cloned().collect();
         self.is_unsettled = next.is_unsettled;
+        self.settled = next.settled;
         self.present.extend(next.present);
         (fresh, self.leaving.clone())
     }

@@ -72,7 +72,7 @@ impl Bed {
     }
 
     fn renew(&self) -> Renewal {
-        let renewal = self.selection.renew(&TenantMap::default());
+        let renewal = self.selection.renew(&TenantMap::default(), false);
         self.selection.retire();
         renewal
     }
@@ -137,13 +137,13 @@ fn what_has_left_is_no_root_any_more_and_is_known_still() {
     let bed = Bed::new(&["/tmp/*.log"]);
     bed.told.set(&[bed.container("app", "1")]);
     let root = bed.path("1/upper/tmp");
-    assert_eq!(bed.renew().fresh, [root.clone()]);
+    assert_eq!(bed.renew().fresh, std::slice::from_ref(&root));
     assert!(bed.renew().fresh.is_empty());
     let ended = Container { has_ended: true, ..bed.container("app", "1") };
     bed.told.set(&[ended]);
-    assert_eq!(bed.renew().fresh, [root.clone()], "looked at when it ends");
+    assert_eq!(bed.renew().fresh, std::slice::from_ref(&root), "looked at when it ends");
     bed.told.set(&[]);
-    assert_eq!(bed.renew().leaving, [root.clone()]);
+    assert_eq!(bed.renew().leaving, std::slice::from_ref(&root));
     assert!(bed.selection.role(&root).is_none());
     // Its reader opens what it was told of.
     assert_eq!(bed.selection.trees().find(&root.join("a.log")).unwrap().1, Path::new("/tmp/a.log"));
@@ -171,4 +171,27 @@ fn a_mount_that_may_not_be_read_is_refused_and_nothing_else_is() {
     );
     let want = [bed.path("1/upper"), bed.path("1/upper/tmp")];
     assert_eq!(sorted(bed.selection.roots()), want);
+}
+
+#[test]
+fn a_thousand_containers_are_renewed_without_looking_at_any_twice() {
+    use flow::{Clock, SystemClock};
+    let bed = Bed::new(&["/var/log/app/*.log", "/data/*.log"]);
+    let containers: Vec<Container> = (0..1000)
+        .map(|number| {
+            let mut container = bed.container("app", &number.to_string());
+            container.pod.uid = format!("u{number}");
+            let mut tree = (*container.tree).clone();
+            tree.lowers = (0..8).map(|layer| bed.path(&format!("layer{layer}"))).collect();
+            tree.mounts[0].host = bed.path(&format!("v{number}"));
+            container.tree = Arc::new(tree);
+            container
+        })
+        .collect();
+    bed.told.set(&containers);
+    assert_eq!(bed.renew().fresh.len(), 2000);
+    let began_ns = SystemClock.monotonic_ns();
+    assert!(bed.renew().fresh.is_empty());
+    let took_us = (SystemClock.monotonic_ns() - began_ns) / 1000;
+    println!("1000 containers, 9 layers, half of the folders not there: {took_us} us");
 }
