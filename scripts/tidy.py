@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ARROWS = {
     "logferry": {"logferry-crd", "logferry-flow", "logferry-kube-watch", "logferry-pipeline", "logferry-sink"},
     "logferry-flow": set(),
+    "logferry-logdisk": {"logferry-flow", "logferry-pipeline"},
     "logferry-pipeline": {"logferry-flow"},
     "logferry-sim": {"logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-model": {"logferry-flow"},
@@ -34,6 +35,7 @@ ARROWS = {
 TEST_ARROWS = {
     "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
     "logferry-kube-watch": {"logferry-kube-kit"},
+    "logferry-logdisk": {"logferry-test-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.
