@@ -16,11 +16,12 @@
 //! All that outlives the daemon lies in these folders: opening a store that was in use goes on with it. Errors are those
 //! that applications see. Any thread may call; requests for one node come one after the other, as the kernel sends them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Statx, StatxFlags};
 use rustix::io::Errno;
@@ -47,15 +48,28 @@ pub use tree::{NodeId, ROOT};
 use content::Content;
 use tree::{Kind, Tree};
 
-/// What is kept of acknowledged bytes for readers at the end of each file, in bytes, unless told otherwise.
-pub const KEEP_BYTES: u64 = 1 << 20;
+/// What is kept of what the agent has acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// For readers at the end of each file, in bytes.
+    pub keep_bytes: u64,
+    /// How long a file that no application sees any more keeps its name for the agent: discovery must have seen it
+    /// under that name before it goes, or it takes it for a rotation that it missed.
+    pub linger: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { keep_bytes: 1 << 20, linger: Duration::from_secs(10) }
+    }
+}
 
 /// One volume.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
     selection: Selection,
-    keep_bytes: u64,
+    retention: Retention,
     meter: Arc<Meter>,
     inner: Mutex<Inner>,
 }
@@ -65,8 +79,8 @@ struct Inner {
     tree: Tree,
     /// By key.
     contents: HashMap<u64, Held>,
-    /// Keys of contents that no application can reach.
-    unseen: HashSet<u64>,
+    /// Keys of contents that no application can reach, and since when.
+    unseen: HashMap<u64, u64>,
     /// What the next older generation has in its name.
     stamp: u64,
     /// Number of the next file that is made.
@@ -220,7 +234,7 @@ impl Store {
         let (content, file) = self.file_of(&self.inner(), id)?;
         let written = content.write(&file, data, offset, order, &self.meter)?;
         if !content.is_log() {
-            content.release(self.keep_bytes, || Err(Errno::BADF), &self.meter)?;
+            content.release(self.retention.keep_bytes, || Err(Errno::BADF), &self.meter)?;
         }
         Ok(written)
     }

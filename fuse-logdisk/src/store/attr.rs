@@ -100,6 +100,8 @@ pub struct Changes {
     pub gid: Option<u32>,
     /// Length in bytes.
     pub size: Option<u64>,
+    /// The length is that of opening the file to write it anew (`O_TRUNC`).
+    pub is_opened: bool,
     /// Last read.
     pub accessed: Option<Timespec>,
     /// Last write.
@@ -114,7 +116,7 @@ impl Store {
     pub fn change(&self, id: NodeId, changes: &Changes) -> Result<Attr, Errno> {
         let mut inner = self.inner();
         if let Some(size) = changes.size {
-            self.resize(&mut inner, id, size)?;
+            self.resize(&mut inner, id, size, changes.is_opened)?;
         }
         let path = self.place(&inner, id)?;
         if changes.uid.is_some() || changes.gid.is_some() {

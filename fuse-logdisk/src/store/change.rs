@@ -186,7 +186,13 @@ impl Store {
     }
 
     /// Gives a file another length.
-    pub(super) fn resize(&self, inner: &mut Inner, id: NodeId, size: u64) -> Result<(), Errno> {
+    pub(super) fn resize(
+        &self,
+        inner: &mut Inner,
+        id: NodeId,
+        size: u64,
+        is_opened: bool,
+    ) -> Result<(), Errno> {
         let (content, file) = self.file_of(inner, id)?;
         if size >= content.size() {
             return content.lengthen(&file, size);
@@ -194,8 +200,19 @@ impl Store {
         let held = inner.contents.get(&content.key).ok_or(Errno::STALE)?;
         match held.log.clone() {
             None => content.cut(&file, size),
-            Some(log) => self.renew(inner, id, &content, &file, &log, size),
+            // Whoever opens a rotated file to write it anew writes a copy.
+            Some(log) if is_opened && !log.is_live && !self.is_log_name(inner, id)? => {
+                self.renew(inner, id, &content, &file, None, size)
+            }
+            Some(log) => self.renew(inner, id, &content, &file, Some(&log), size),
         }
+    }
+
+    /// Whether a file made now under the name of that node would be a log.
+    fn is_log_name(&self, inner: &Inner, id: NodeId) -> Result<bool, Errno> {
+        let node = inner.tree.get(id)?;
+        let is_log = self.selection.is_log(&node.name, |base| inner.has_file(node.parent, base));
+        Ok(node.is_orphan || is_log)
     }
 
     /// Gives a node new content, with the first `size` bytes of the old one; that one is an older generation now.
@@ -205,7 +222,7 @@ impl Store {
         id: NodeId,
         old: &Content,
         old_file: &File,
-        log: &LogName,
+        log: Option<&LogName>,
         size: u64,
     ) -> Result<(), Errno> {
         let place = self.place(inner, id)?;
@@ -213,22 +230,28 @@ impl Store {
         let (new, file) = self.make(inner)?;
         own(&new, Some(is.stx_uid), Some(is.stx_gid))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(u32::from(is.stx_mode & 0o7777)))?;
-        Mark { id, is_log: true }.set(&new)?;
+        Mark { id, is_log: log.is_some() }.set(&new)?;
         copy(old, old_file, &file, size)?;
-        let new_log = if log.is_live {
-            self.retire(inner, old.key)?;
-            log.clone()
-        } else {
-            inner.stamp += 1;
-            let name = names::retired(log.path.file_name().unwrap_or_default(), inner.stamp);
-            LogName { path: log.path.with_file_name(name), is_live: false }
+        let new_log = match log {
+            Some(log) if log.is_live => {
+                self.retire(inner, old.key)?;
+                Some(log.clone())
+            }
+            Some(log) => {
+                inner.stamp += 1;
+                let name = names::retired(log.path.file_name().unwrap_or_default(), inner.stamp);
+                Some(LogName { path: log.path.with_file_name(name), is_live: false })
+            }
+            None => None,
         };
-        self.link_log(&new, &new_log.path)?;
+        if let Some(log) = &new_log {
+            self.link_log(&new, &log.path)?;
+        }
         rustix::fs::rename(&new, &place)?;
         let is = stat(&place)?;
-        let content = Content::new(key_of(&is), size, true);
+        let content = Content::new(key_of(&is), size, new_log.is_some());
         inner.tree.file_mut(id)?.key = content.key;
-        inner.hold(content, Some(new_log));
+        inner.hold(content, new_log);
         self.unsee(inner, old.key);
         Ok(())
     }

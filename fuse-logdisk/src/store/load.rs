@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use flow::{Clock, SystemClock};
 use pipeline::fs::FileId;
 use pipeline::source::generation_key;
 use rustix::fs::Statx;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use super::content::Content;
 use super::place::{LOGS, NEW, ORPHANS, TREE};
 use super::tree::{FileNode, Kind, Tree};
-use super::{Inner, LogName, NodeId, ROOT, Selection, Store, file_name, names, stat};
+use super::{Inner, LogName, NodeId, ROOT, Retention, Selection, Store, file_name, names, stat};
 use crate::meter::Meter;
 
 /// Why a store cannot be used.
@@ -80,7 +81,7 @@ impl Store {
     pub fn open_at(
         folder: &Path,
         selection: Selection,
-        keep_bytes: u64,
+        retention: Retention,
         meter: Arc<Meter>,
     ) -> Result<Store, LoadError> {
         for name in [TREE, LOGS, ORPHANS, NEW] {
@@ -90,12 +91,12 @@ impl Store {
         let inner = Inner {
             tree: Tree::new(),
             contents: HashMap::new(),
-            unseen: std::collections::HashSet::new(),
+            unseen: HashMap::new(),
             stamp: 0,
             made: 0,
         };
         let (folder, inner) = (folder.to_path_buf(), Mutex::new(inner));
-        let store = Store { folder, selection, keep_bytes, meter, inner };
+        let store = Store { folder, selection, retention, meter, inner };
         store.load()?;
         Ok(store)
     }
@@ -110,10 +111,11 @@ impl Store {
         let mut logs = self.logs_by_key(&mut inner)?;
         self.load_orphans(&mut inner, &mut logs)?;
         self.load_directory(&mut inner, &mut logs, ROOT, Path::new(""))?;
+        let now_ns = SystemClock.monotonic_ns();
         // What is left was removed, or is of a file that was not made to the end.
         for (key, (path, size)) in logs {
             inner.hold(Content::new(key, size, true), Some(LogName { path, is_live: false }));
-            inner.unseen.insert(key);
+            inner.unseen.insert(key, now_ns);
             self.retire_strayed(&mut inner, key)?;
         }
         inner.tree.set_loaded();

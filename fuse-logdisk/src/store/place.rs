@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flow::{Clock, SystemClock};
 use rustix::io::Errno;
 
 use super::content::Content;
@@ -95,7 +96,8 @@ impl Store {
         after: &Path,
     ) -> Result<(), Errno> {
         let Kind::File(file) = &inner.tree.get(id)?.kind else { return Ok(()) };
-        let key = file.key;
+        // What was written to an open one may still lie in the page cache.
+        let (key, is_open) = (file.key, file.opens > 0);
         let Some(held) = inner.contents.get_mut(&key) else { return Ok(()) };
         let Some(log) = held.log.as_mut() else { return Ok(()) };
         if !log.is_live || log.path != before {
@@ -103,7 +105,8 @@ impl Store {
         }
         let from = self.in_logs(&log.path);
         // An application may have chosen the very name that an older generation has.
-        if held.content.size() == 0 && self.link_log(&from, after).is_ok() {
+        let is_unwritten = held.content.size() == 0 && !is_open;
+        if is_unwritten && self.link_log(&from, after).is_ok() {
             rustix::fs::unlink(&from)?;
             log.path = after.to_path_buf();
             self.remove_empty(before);
@@ -128,7 +131,7 @@ impl Store {
         let Some(held) = inner.contents.get(&key) else { return };
         held.content.close();
         if held.log.is_some() {
-            inner.unseen.insert(key);
+            inner.unseen.insert(key, SystemClock.monotonic_ns());
         } else {
             inner.contents.remove(&key);
         }

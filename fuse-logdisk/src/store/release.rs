@@ -1,5 +1,6 @@
 //! Release: gives memory back once the agent has acknowledged what was in it.
 
+use flow::{Clock, SystemClock};
 use rustix::io::Errno;
 
 use super::{Inner, Store, open};
@@ -44,7 +45,7 @@ impl Store {
         let inner = self.inner();
         let Some(held) = inner.contents.get(&key) else { return Ok(()) };
         held.content.acknowledge(offset);
-        self.release(&inner, key, self.keep_bytes)
+        self.release(&inner, key, self.retention.keep_bytes)
     }
 
     /// Removes what is delivered and cannot be seen any more; and, where room is short, keeps less for readers.
@@ -53,21 +54,20 @@ impl Store {
     /// As `unlink` and `fallocate`. What was not removed is tried again.
     pub fn sweep(&self) -> Result<(), Errno> {
         let mut inner = self.inner();
-        let done: Vec<u64> = inner
-            .unseen
-            .iter()
-            .filter(|key| {
-                inner.contents.get(key).is_none_or(|it| it.content.undelivered_bytes() == 0)
-            })
-            .copied()
-            .collect();
+        let now_ns = SystemClock.monotonic_ns();
+        let linger_ns = u64::try_from(self.retention.linger.as_nanos()).unwrap_or(u64::MAX);
+        let is_delivered = |key: &u64| {
+            inner.contents.get(key).is_none_or(|it| it.content.undelivered_bytes() == 0)
+        };
+        let old = inner.unseen.iter().filter(|(_, since)| now_ns - **since >= linger_ns);
+        let done: Vec<u64> = old.map(|(key, _)| *key).filter(is_delivered).collect();
         for key in done {
             self.remove_log(&mut inner, key)?;
         }
         if self.room()?.is_short() {
             let keys: Vec<u64> = inner.contents.keys().copied().collect();
             for key in keys {
-                self.release(&inner, key, self.keep_bytes.min(SHORT_KEEP_BYTES))?;
+                self.release(&inner, key, self.retention.keep_bytes.min(SHORT_KEEP_BYTES))?;
             }
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Store {
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let inner = self.inner();
-        let contents = inner.unseen.iter().filter_map(|key| inner.contents.get(key));
+        let contents = inner.unseen.keys().filter_map(|key| inner.contents.get(key));
         let unknown = contents.filter(|it| !it.content.is_known() && it.content.size() > 0);
         (inner.unseen.len(), unknown.count())
     }
@@ -94,7 +94,7 @@ impl Store {
     fn release(&self, inner: &Inner, key: u64, keep_bytes: u64) -> Result<(), Errno> {
         let Some(held) = inner.contents.get(&key) else { return Ok(()) };
         let Some(log) = &held.log else { return Ok(()) };
-        let keep_bytes = if inner.unseen.contains(&key) { 0 } else { keep_bytes };
+        let keep_bytes = if inner.unseen.contains_key(&key) { 0 } else { keep_bytes };
         held.content.release(keep_bytes, || open(&self.in_logs(&log.path)), &self.meter)
     }
 

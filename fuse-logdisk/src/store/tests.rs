@@ -20,7 +20,8 @@ fn place() -> TempDir {
 }
 
 fn open_store(folder: &Path) -> Store {
-    Store::open_at(folder, Selection::default(), KEEP_BYTES, Arc::default()).expect("opens")
+    let retention = Retention { keep_bytes: KEEP_BYTES, linger: Duration::ZERO };
+    Store::open_at(folder, Selection::default(), retention, Arc::default()).expect("opens")
 }
 
 fn name(name: &str) -> &OsStr {
@@ -98,6 +99,18 @@ fn an_empty_file_belongs_to_the_name_that_it_is_written_under() {
 }
 
 #[test]
+fn an_open_file_whose_bytes_are_not_here_yet_stays_in_its_chain() {
+    let folder = place();
+    let store = open_store(folder.path());
+    let id = create(&store, "app.log");
+    store.open(id).unwrap();
+    store.rename(ROOT, name("app.log"), ROOT, name("app-1.log"), false).unwrap();
+    append(&store, id, b"one\n");
+    let expected = ("app.log-00000000000000000001".to_owned(), "one\n".to_owned());
+    assert_eq!(log_texts(&store), [expected]);
+}
+
+#[test]
 fn a_truncated_file_goes_on_as_a_new_generation_and_the_old_one_is_kept_until_delivered() {
     let folder = place();
     let store = open_store(folder.path());
@@ -161,6 +174,23 @@ fn a_copy_that_a_rotator_makes_is_kept_for_readers_and_not_collected() {
 }
 
 #[test]
+fn a_copy_that_is_written_over_a_rotated_file_is_no_log_and_what_was_in_it_is() {
+    let folder = place();
+    let store = open_store(folder.path());
+    let id = create(&store, "app.log");
+    append(&store, id, b"one\n");
+    store.rename(ROOT, name("app.log"), ROOT, name("app.log.1"), false).unwrap();
+    append(&store, create(&store, "app.log"), b"two\n");
+    // As `cp app.log app.log.1` does.
+    let opened = Changes { size: Some(0), is_opened: true, ..Changes::default() };
+    store.change(id, &opened).unwrap();
+    append(&store, id, b"two\n");
+    assert_eq!(read_all(&store, id), b"two\n");
+    let texts: Vec<String> = log_texts(&store).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["two\n", "one\n"]);
+}
+
+#[test]
 fn acknowledged_bytes_are_given_back_but_for_the_first_page_and_the_last_ones() {
     let folder = place();
     let store = open_store(folder.path());
@@ -181,6 +211,22 @@ fn acknowledged_bytes_are_given_back_but_for_the_first_page_and_the_last_ones() 
     assert!(store.attr(id).unwrap().blocks * 512 < 550_000);
     assert_eq!(store.meter().overwritten_bytes.get(), 300_000 - 4096);
     assert_eq!(read_all(&store, id)[kept_from..], written[kept_from..]);
+}
+
+#[test]
+fn a_file_that_is_done_with_keeps_its_name_until_discovery_has_seen_it() {
+    let folder = place();
+    let retention = Retention { keep_bytes: KEEP_BYTES, linger: Duration::from_millis(300) };
+    let store =
+        Store::open_at(folder.path(), Selection::default(), retention, Arc::default()).unwrap();
+    let id = create(&store, "app.log");
+    store.remove(ROOT, name("app.log")).unwrap();
+    store.forget(id, 1);
+    store.sweep().unwrap();
+    assert_eq!(logs(&store).len(), 1);
+    std::thread::sleep(retention.linger);
+    store.sweep().unwrap();
+    assert_eq!(logs(&store).len(), 0);
 }
 
 #[test]
