@@ -32,7 +32,7 @@ need_build() {
 }
 
 need_test() {
-    # Tests of full disks mount a small tmpfs; tests of power cuts, an ext4; tests of permissions step
+    # Tests of full disks mount a small tmpfs; tests of power cuts, an ext4; log disks; tests of permissions step
     # down by setpriv.
     command -v mount >/dev/null || packages+=(mount)
     command -v setpriv >/dev/null || packages+=(util-linux)
@@ -42,6 +42,8 @@ need_test() {
     command -v tc >/dev/null || packages+=(iproute2)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
+    # Rotates what is on a log disk.
+    command -v logrotate >/dev/null || packages+=(logrotate)
     # A consumer of Kafka that is not ours.
     command -v kcat >/dev/null || packages+=(kcat)
     # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.

@@ -3,7 +3,8 @@
 #
 # Tests of a real node (`real_node::`) are left out where no container can run, those of a real cluster
 # (`real_cluster::`) also where Kubernetes is not built, and those by a kube-apiserver's own code (`crdcheck::`) where
-# that is not built. They are named at the end, and counted as skipped.
+# that is not built, and those that mount a log disk (`real_mount::`) where FUSE is not to be had. They are named at
+# the end, and counted as skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +22,7 @@ if ! why=$(scripts/node.sh); then
 elif ! why=$(scripts/kubernetes.sh --check); then
     leave_out real_cluster:: "$why"
 fi
+[[ -w /dev/fuse ]] && ((EUID == 0)) || leave_out real_mount:: "log disks are mounted by root alone, and need /dev/fuse"
 [[ -x .cache/crdcheck ]] || leave_out crdcheck:: "scripts/crdcheck.sh could not build it"
 "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- "${skip[@]}" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}

@@ -19,6 +19,7 @@ ARROWS = {
                  "logferry-sink"},
     "logferry-cri-watch": set(),
     "logferry-flow": set(),
+    "logferry-logdisk": {"logferry-flow", "logferry-pipeline"},
     "logferry-pipeline": {"logferry-flow"},
     "logferry-sim": {"logferry-flow", "logferry-pipeline", "logferry-sink"},
     "logferry-model": {"logferry-flow"},
@@ -38,6 +39,7 @@ TEST_ARROWS = {
     "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
     "logferry-cri-watch": {"logferry-flow"},
     "logferry-kube-watch": {"logferry-kube-kit"},
+    "logferry-logdisk": {"logferry-test-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.

@@ -16,10 +16,12 @@ use flow::{ContextId, is_mutant};
 use crate::source::Known;
 
 mod disk;
+mod follow;
 mod format;
 mod load;
 use disk::HostState;
 pub use disk::{StateDisk, StateFile};
+pub use follow::Follower;
 pub use format::VERSION as FORMAT_VERSION;
 pub use load::{Damage, Loaded};
 

@@ -210,3 +210,43 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
     assert!(cursors(&loaded).contains(&(1, 50)));
     assert!(loaded.damage.is_empty(), "{:?}", loaded.damage);
 }
+
+#[test]
+fn a_follower_hears_of_all_that_is_stored_once_also_in_new_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut follower = Follower::new(&directory.path().join("state"));
+    let mut poll = || {
+        let mut heard = Vec::new();
+        follower.poll(|it| heard.push((it.context.0, it.known.cursor))).unwrap();
+        heard
+    };
+    assert_eq!(poll(), []);
+    let (mut store, _) = CheckpointStore::open(&directory.path().join("state"), NOW).unwrap();
+    assert_eq!(poll(), []);
+    store.store(vec![entry(1, 10), entry(2, 5)], NOW, false, HashSet::new).unwrap();
+    assert_eq!(poll(), [(1, 10), (2, 5)]);
+    assert_eq!(poll(), []);
+    store.store(vec![entry(1, 20)], NOW, false, HashSet::new).unwrap();
+    store.store(vec![entry(2, 6)], NOW, true, HashSet::new).unwrap();
+    let mut heard = poll();
+    assert_eq!(heard.remove(0), (1, 20), "the end of the old file");
+    heard.sort_unstable();
+    assert_eq!(heard, [(1, 20), (2, 6)], "the new file");
+    store.store(vec![entry(1, 30)], NOW, false, HashSet::new).unwrap();
+    assert_eq!(poll(), [(1, 30)]);
+}
+
+#[test]
+fn a_follower_tells_nothing_of_a_frame_that_is_not_whole() {
+    let (directory, path) = sample();
+    let whole = std::fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let mut follower = Follower::new(directory.path());
+        let mut heard = Vec::new();
+        follower.poll(|it| heard.push((it.context.0, it.known.cursor))).unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        follower.poll(|it| heard.push((it.context.0, it.known.cursor))).unwrap();
+        assert_eq!(heard, [(1, 10), (1, 20), (2, 7), (1, 30)], "cut at {cut}");
+    }
+}

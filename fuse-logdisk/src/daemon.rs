@@ -1,0 +1,183 @@
+//! Daemon: answers the kernel for one volume, until the mount ends or somebody kills it.
+//!
+//! It is given the connection as its standard input and keeps nothing that must not be lost: the next one goes on in
+//! its place. On its standard output it says, at every tick, how many requests it has begun and how many it
+//! keeps waiting.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::acks::{Acks, CheckpointAcks};
+use crate::front::{Front, Mode};
+use crate::meter::Meter;
+use crate::parked::{Parked, WhenFull};
+use crate::resume;
+use crate::store::{Retention, Selection, Store};
+
+/// Pause between two ticks; acknowledgements are stored twice a second.
+const TICK: Duration = Duration::from_millis(200);
+/// Pause while writes wait.
+const WAITING_TICK: Duration = Duration::from_millis(20);
+/// So many ticks after each other are without numbers for people.
+const TICKS_PER_METRICS: u64 = 5;
+/// So many ticks after which files that nobody collects are spoken of, once.
+const TICKS_UNKNOWN: u64 = 300;
+/// Room for all numbers, in bytes.
+const METRICS_BYTES: usize = 4096;
+/// Name of the file with the numbers, in the volume's folder.
+pub const METRICS_NAME: &str = "metrics";
+
+/// Bytes of one sign of life.
+pub const PULSE_BYTES: usize = 16;
+
+/// What a daemon must know.
+#[derive(Debug)]
+pub struct Options {
+    /// The volume's folder.
+    pub folder: PathBuf,
+    /// State directory of the agent that collects it; without one nothing is ever given back.
+    pub agent_state: Option<PathBuf>,
+    /// How writes come.
+    pub mode: Mode,
+    /// What is kept of what is acknowledged.
+    pub retention: Retention,
+    /// Which files are logs.
+    pub selection: Selection,
+    /// What becomes of writes when there is no room.
+    pub when_full: WhenFull,
+    /// How many threads answer.
+    pub threads: usize,
+}
+
+/// Answers until the mount ends.
+///
+/// # Errors
+/// If the volume cannot be used, or the kernel refuses.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    // Without its supervisor nobody would ever end the mount.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A thread that ends alone would leave its requests unanswered; the next daemon answers them.
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        std::process::abort();
+    }));
+    let connection: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    let pulse = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let is_resumed = resume::is_begun(&options.folder);
+    let meter = Arc::new(Meter::default());
+    let Options { folder, agent_state, mode, retention, selection, when_full, threads } = options;
+    let store = Arc::new(Store::open_at(&folder, selection, retention, meter)?);
+    if !is_resumed {
+        // A new mount: nobody has anything open.
+        store.forget_all();
+    }
+    let parked = Arc::new(Parked::new(when_full));
+    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), mode);
+    let session = resume::session(front, connection, &folder, threads)?;
+    let acks = agent_state.map(|it| Box::new(CheckpointAcks::new(&it)) as Box<dyn Acks>);
+    let ticker = Ticker {
+        store,
+        parked,
+        acks,
+        pulse,
+        metrics: metrics_file(&folder)?,
+        folder,
+        ticks: 0,
+        has_warned: false,
+        has_failed: false,
+    };
+    thread::Builder::new().name("ld-tick".to_owned()).spawn(move || ticker.run())?;
+    Ok(session.run()?)
+}
+
+/// What is done from time to time, and waits for nobody.
+struct Ticker {
+    store: Arc<Store>,
+    parked: Arc<Parked>,
+    acks: Option<Box<dyn Acks>>,
+    pulse: File,
+    /// With room for all numbers, whatever room is left later.
+    metrics: File,
+    folder: PathBuf,
+    ticks: u64,
+    has_warned: bool,
+    has_failed: bool,
+}
+
+impl Ticker {
+    fn run(mut self) {
+        loop {
+            let outcome = self.tick();
+            if let Err(error) = &outcome
+                && !self.has_failed
+            {
+                tracing::warn!(%error, folder = %self.folder.display(), "cannot give memory back");
+            }
+            self.has_failed = outcome.is_err();
+            let mut pulse = Vec::with_capacity(PULSE_BYTES);
+            pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
+            pulse.extend_from_slice(&(self.parked.len() as u64).to_ne_bytes());
+            // The supervisor is gone: so are we, in a moment.
+            if self.pulse.write_all(&pulse).is_err() {
+                return;
+            }
+            thread::sleep(if self.parked.is_empty() { TICK } else { WAITING_TICK });
+        }
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        self.ticks += 1;
+        if let Some(acks) = &mut self.acks {
+            release(&self.store, &mut **acks)?;
+        }
+        self.store.sweep()?;
+        self.parked.tick(&self.store);
+        if self.ticks.is_multiple_of(TICKS_PER_METRICS) {
+            let held_bytes = self.store.room()?.held_bytes;
+            let (waiting, unknown) = self.store.waiting();
+            let mut text = self.store.meter().text(held_bytes, waiting).into_bytes();
+            text.resize(METRICS_BYTES, b'\n');
+            self.metrics.write_all_at(&text, 0)?;
+            if unknown > 0 && self.ticks >= TICKS_UNKNOWN && !self.has_warned {
+                self.has_warned = true;
+                tracing::warn!(
+                    files = unknown, logs = %self.store.logs().display(),
+                    "removed files are kept that no agent has acknowledged anything of; does a LogConfig \
+                     collect this folder, and is its agent the one of --agent-state?"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file with the numbers, as long as it ever will be.
+fn metrics_file(folder: &Path) -> io::Result<File> {
+    let path = folder.join(METRICS_NAME);
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    file.write_all_at(&[b'\n'; METRICS_BYTES], 0)?;
+    Ok(file)
+}
+
+/// Gives back what was acknowledged since the last call.
+///
+/// # Errors
+/// If acknowledgements cannot be read, or the file system refuses.
+pub fn release(store: &Store, acks: &mut dyn Acks) -> io::Result<()> {
+    let mut failed = Ok(());
+    acks.poll(&mut |key, offset| {
+        if let Err(error) = store.acknowledge(key, offset) {
+            failed = Err(error.into());
+        }
+    })?;
+    failed
+}

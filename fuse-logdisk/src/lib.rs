@@ -1,0 +1,16 @@
+//! logdisk: a volume that applications write logs to, and that no disk stores.
+//!
+//! A volume is a folder of a tmpfs (the [`store`]) behind a FUSE mount (the [`front`]). What applications
+//! write lies in files that the agent tails as it tails any others; what it has acknowledged for good
+//! (the [`acks`]) is punched out of them. The [`daemon`] does that; the [`supervisor`] keeps the mount, and starts
+//! another daemon when one ends.
+
+pub mod acks;
+pub mod daemon;
+pub mod front;
+pub mod meter;
+pub mod mounting;
+pub mod parked;
+pub mod resume;
+pub mod store;
+pub mod supervisor;

@@ -1,0 +1,264 @@
+//! logdisk: mounts a log disk, and keeps it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use globset::{Glob, GlobSetBuilder};
+use logdisk::acks::CheckpointAcks;
+use logdisk::daemon;
+use logdisk::front::Mode;
+use logdisk::mounting;
+use logdisk::parked::WhenFull;
+use logdisk::store::{Retention, Selection};
+use logdisk::supervisor::{self, Drained};
+use rustix::fs::{FlockOperation, Mode as Permissions, OFlags};
+
+/// A volume that applications write logs to, and that no disk stores.
+#[derive(Debug, Parser)]
+#[command(name = "logdisk", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mount a log disk, and keep it until told to stop (SIGTERM or SIGINT)
+    Mount(MountOptions),
+    /// Answer for a log disk; started by `mount`
+    #[command(hide = true)]
+    Serve(VolumeOptions),
+}
+
+/// What supervisor and daemon both are given.
+#[derive(Debug, Args)]
+struct VolumeOptions {
+    /// The volume's folder; a tmpfs is mounted there, and the agent collects what is below DIR/logs
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// State directory of the agent that collects the volume (state.path of its Agent); without it nothing is given back
+    #[arg(long, value_name = "DIR")]
+    agent_state: Option<PathBuf>,
+    /// How writes come from applications
+    #[arg(long, value_enum, default_value_t = ModeOption::Writeback)]
+    mode: ModeOption,
+    /// What is kept for readers at the end of each file once it is acknowledged
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1M")]
+    keep: u64,
+    /// Names of the live files that are logs; others stay as they are. May be given more than once [default: all]
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// What becomes of writes when there is no room
+    #[arg(long, value_enum, default_value_t = FullOption::Block)]
+    full: FullOption,
+    /// How long writes wait for room before they fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    full_seconds: u64,
+    /// How many threads answer
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct MountOptions {
+    /// Where applications write: an empty folder
+    target: PathBuf,
+    #[command(flatten)]
+    volume: VolumeOptions,
+    /// Budget: most memory that the volume takes
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
+    size: u64,
+    /// How often what applications wrote is asked of the page cache (writeback)
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    flush_ms: u64,
+    /// How long requests may go unanswered until the daemon is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    hang_seconds: u64,
+    /// How long the end of the mount is followed by waiting for the agent's acknowledgements
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeOption {
+    /// Into the page cache: as fast as a disk, and a few milliseconds later in the store
+    Writeback,
+    /// Each write by itself: in the store when it returns
+    Strict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FullOption {
+    /// They wait, and fail after --full-seconds
+    Block,
+    /// They fail at once
+    Enospc,
+}
+
+/// Reads a number of bytes, with K, M or G (powers of 1024) behind it or without.
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no number of bytes, such as 1048576, 64M or 1G");
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let outcome = match Cli::parse().command {
+        Command::Mount(options) => mount(&options),
+        Command::Serve(options) => serve(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("logdisk: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: VolumeOptions) -> Result<()> {
+    let selection = selection(&options.only)?;
+    daemon::run(daemon::Options {
+        folder: options.store,
+        agent_state: options.agent_state,
+        mode: match options.mode {
+            ModeOption::Writeback => Mode::Writeback,
+            ModeOption::Strict => Mode::Strict,
+        },
+        retention: Retention { keep_bytes: options.keep, ..Retention::default() },
+        selection,
+        when_full: match options.full {
+            FullOption::Block => WhenFull::Block(Duration::from_secs(options.full_seconds)),
+            FullOption::Enospc => WhenFull::Fail,
+        },
+        threads: usize::from(options.threads),
+    })
+}
+
+fn selection(only: &[String]) -> Result<Selection> {
+    if only.is_empty() {
+        return Ok(Selection::default());
+    }
+    let mut set = GlobSetBuilder::new();
+    for glob in only {
+        set.add(Glob::new(glob).with_context(|| format!("--only {glob}"))?);
+    }
+    Ok(Selection { only: Some(set.build()?) })
+}
+
+fn mount(options: &MountOptions) -> Result<()> {
+    let volume = &options.volume;
+    selection(&volume.only)?;
+    let target = mounting::resolve(&options.target)
+        .with_context(|| format!("{}", options.target.display()))?;
+    std::fs::create_dir_all(&volume.store)
+        .with_context(|| format!("{}", volume.store.display()))?;
+    let folder = volume.store.canonicalize()?;
+    if folder.starts_with(&target) || target.starts_with(&folder) {
+        bail!("{}: the mount and the volume's folder must not lie in each other", target.display());
+    }
+    make_tmpfs(&folder, options.size)?;
+    let lock = lock(&folder)?;
+    let outcome = supervisor::run(&supervisor::Options {
+        target,
+        folder: folder.clone(),
+        daemon: daemon_command(volume, &folder)?,
+        flush: (volume.mode == ModeOption::Writeback)
+            .then_some(Duration::from_millis(options.flush_ms)),
+        hang: Duration::from_secs(options.hang_seconds),
+    });
+    let Some(agent_state) = volume.agent_state.as_deref() else { return outcome };
+    let longest = Duration::from_secs(options.drain_seconds);
+    match supervisor::drain(&folder, &mut CheckpointAcks::new(agent_state), longest)? {
+        Drained::All => {
+            drop(lock);
+            mounting::detach(&folder)?;
+        }
+        Drained::Left(bytes) => tracing::warn!(
+            bytes, folder = %folder.display(),
+            "not acknowledged: the folder stays, and what is in it is collected on; mount it again, \
+             or unmount it to give it up"
+        ),
+    }
+    outcome
+}
+
+/// Makes sure that a tmpfs is mounted at `folder`: that of a start before, with all that is in it, or a new one.
+fn make_tmpfs(folder: &Path, size_bytes: u64) -> Result<()> {
+    let mounts = mounting::mounted_at(folder)?;
+    match mounts.last() {
+        Some(mounted) if mounted.kind == "tmpfs" => Ok(()),
+        Some(mounted) => {
+            bail!("{}: a {} is mounted there, and no tmpfs", folder.display(), mounted.kind)
+        }
+        None => {
+            let memory_bytes = rustix::system::sysinfo().totalram as u64
+                * u64::from(rustix::system::sysinfo().mem_unit);
+            if size_bytes > memory_bytes {
+                bail!("--size {size_bytes}: more than this machine's memory, {memory_bytes} bytes");
+            }
+            mounting::mount_tmpfs(folder, size_bytes).with_context(|| {
+                format!("{}: cannot mount a tmpfs; are you root?", folder.display())
+            })
+        }
+    }
+}
+
+/// Takes the volume for this process and its daemons.
+fn lock(folder: &Path) -> Result<rustix::fd::OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let lock = rustix::fs::open(folder.join("lock"), flags, Permissions::RUSR | Permissions::WUSR)?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| {
+        format!("{}: another logdisk has this volume; each needs its own", folder.display())
+    })?;
+    Ok(lock)
+}
+
+/// How the daemon is called: as we were, but for what concerns us alone.
+fn daemon_command(volume: &VolumeOptions, folder: &Path) -> Result<Vec<OsString>> {
+    let mut command: Vec<OsString> =
+        vec![std::env::current_exe()?.into(), "serve".into(), "--store".into(), folder.into()];
+    let mut add = |name: &str, value: OsString| {
+        command.push(name.into());
+        command.push(value);
+    };
+    if let Some(state) = &volume.agent_state {
+        add("--agent-state", std::path::absolute(state)?.into());
+    }
+    for glob in &volume.only {
+        add("--only", glob.into());
+    }
+    let mode = volume.mode.to_possible_value().context("every mode has a name")?;
+    add("--mode", mode.get_name().into());
+    let full = volume.full.to_possible_value().context("every policy has a name")?;
+    add("--full", full.get_name().into());
+    add("--full-seconds", volume.full_seconds.to_string().into());
+    add("--keep", volume.keep.to_string().into());
+    add("--threads", volume.threads.to_string().into());
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_numbers_with_units_of_1024() {
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("17"), Ok(17));
+        for wrong in ["", "M", "-1", "1T", "99999999999G"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Parked: writes that cannot be stored yet, with their unanswered requests.
+//!
+//! A write waits here, and no thread does: for the bytes before it, which the kernel sends at the same time, or for
+//! room, which the agent's acknowledgements make. Both have a deadline. What waits when the daemon is killed was not
+//! answered, and is sent again to the next one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flow::{Clock, SystemClock};
+use fuser::{Errno, ReplyWrite};
+
+use crate::store::{NodeId, Order, Store, Written};
+
+/// How long the bytes before a write are waited for: what comes later than that was never written.
+const EARLY_NS: u64 = 200_000_000;
+/// Most that waits at once, in bytes: with the daemon's buffers it stays a small part of a volume's budget.
+const BYTES_MAX: usize = 32 << 20;
+
+/// What becomes of writes when the volume's budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They wait so long, and fail then (`ENOSPC`).
+    Block(Duration),
+    /// They fail at once (`ENOSPC`).
+    Fail,
+}
+
+/// The writes of one volume that wait.
+#[derive(Debug)]
+pub struct Parked {
+    when_full: WhenFull,
+    /// How many there are, to be looked at without the lock.
+    count: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    writes: Vec<Write>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Write {
+    node: NodeId,
+    offset: u64,
+    data: Box<[u8]>,
+    why: Written,
+    since_ns: u64,
+    reply: ReplyWrite,
+}
+
+impl Parked {
+    /// Nothing waits.
+    #[must_use]
+    pub fn new(when_full: WhenFull) -> Parked {
+        Parked { when_full, count: AtomicUsize::new(0), waiting: Mutex::default() }
+    }
+
+    /// How many writes wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a write that the store did not take, or answers it if it may not wait.
+    pub(crate) fn park(
+        &self,
+        store: &Store,
+        node: NodeId,
+        offset: u64,
+        data: &[u8],
+        why: Written,
+        reply: ReplyWrite,
+    ) {
+        let meter = store.meter();
+        if why == Written::Full {
+            if self.when_full == WhenFull::Fail {
+                meter.full_writes.add(1);
+                return reply.error(Errno::ENOSPC);
+            }
+            meter.blocked_writes.add(1);
+        } else {
+            meter.early_writes.add(1);
+        }
+        let mut waiting = self.waiting();
+        if waiting.bytes + data.len() > BYTES_MAX {
+            meter.full_writes.add(1);
+            return reply.error(Errno::ENOSPC);
+        }
+        waiting.bytes += data.len();
+        let since_ns = SystemClock.monotonic_ns();
+        waiting.writes.push(Write { node, offset, data: data.into(), why, since_ns, reply });
+        self.count.store(waiting.writes.len(), Ordering::Release);
+        drop(waiting);
+        // What it waits for may have come before it was parked.
+        if why == Written::Early {
+            self.stored(store, node);
+        }
+    }
+
+    /// Something of the node was stored: what waited for that goes on.
+    pub(crate) fn stored(&self, store: &Store, node: NodeId) {
+        if !self.is_empty() {
+            self.retry(store, |it| it.node == node && it.why == Written::Early);
+        }
+    }
+
+    /// Tries all again, and answers those that have waited too long.
+    pub fn tick(&self, store: &Store) {
+        if !self.is_empty() {
+            self.retry(store, |_| true);
+        }
+    }
+
+    fn retry(&self, store: &Store, is_meant: impl Fn(&Write) -> bool) {
+        let now_ns = SystemClock.monotonic_ns();
+        let mut waiting = self.waiting();
+        // In the order of the file, one opens the way for the next.
+        waiting.writes.sort_by_key(|it| (it.node, it.offset));
+        let (meant, others): (Vec<Write>, Vec<Write>) =
+            std::mem::take(&mut waiting.writes).into_iter().partition(is_meant);
+        waiting.writes = others;
+        for write in meant {
+            if let Some(write) = self.again(store, write, now_ns) {
+                waiting.writes.push(write);
+            }
+        }
+        waiting.bytes = waiting.writes.iter().map(|it| it.data.len()).sum();
+        self.count.store(waiting.writes.len(), Ordering::Release);
+    }
+
+    /// Tries a write again; returns it if it is to wait on.
+    fn again(&self, store: &Store, mut write: Write, now_ns: u64) -> Option<Write> {
+        let waited_ns = now_ns.saturating_sub(write.since_ns);
+        let is_late = write.why == Written::Full || waited_ns >= EARLY_NS;
+        let order = if is_late { Order::AsWritten } else { Order::AnyOrder };
+        match store.write(write.node, write.offset, &write.data, order) {
+            Ok(Written::Done) => {
+                if write.why == Written::Full {
+                    store.meter().blocked_ms.add(waited_ns / 1_000_000);
+                }
+                write.reply.written(u32::try_from(write.data.len()).unwrap_or(u32::MAX));
+                None
+            }
+            Ok(why) => {
+                let is_over = match self.when_full {
+                    WhenFull::Fail => true,
+                    WhenFull::Block(longest) => u128::from(waited_ns) >= longest.as_nanos(),
+                };
+                if why == Written::Full && is_over {
+                    store.meter().blocked_ms.add(waited_ns / 1_000_000);
+                    store.meter().full_writes.add(1);
+                    write.reply.error(Errno::ENOSPC);
+                    return None;
+                }
+                write.why = why;
+                Some(write)
+            }
+            Err(error) => {
+                write.reply.error(Errno::from_i32(error.raw_os_error()));
+                None
+            }
+        }
+    }
+}

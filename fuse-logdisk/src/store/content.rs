@@ -1,0 +1,254 @@
+//! Content: the bytes of one inode of the store, of which only some are still kept.
+//!
+//! ```text
+//! 0        4 KiB            released                 acknowledged      size
+//! │ kept    │ given back     │ kept for readers       │ not delivered   │
+//! ```
+//!
+//! The first page stays, since the agent knows a file by it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::meter::Meter;
+
+/// Unit in which memory is given back, in bytes: a page.
+const PAGE_BYTES: u64 = 4096;
+/// What stays of the beginning, in bytes: more than the KiB by which the agent knows a file.
+const HEAD_BYTES: u64 = PAGE_BYTES;
+/// Less than this is not worth a system call, in bytes.
+const RELEASE_BYTES_MIN: u64 = 64 << 10;
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the store.
+    Done,
+    /// The bytes before it are not there yet. Nothing was stored.
+    Early,
+    /// There is no room for all of it. It may be written again as a whole.
+    Full,
+}
+
+/// What may stand before a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Writes come as the application makes them: what it leaves out is a hole.
+    AsWritten,
+    /// Writes come as the kernel sends pages, in any order: what is missing before is still to come.
+    AnyOrder,
+}
+
+/// The bytes of one inode.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// What the agent calls it.
+    pub(super) key: u64,
+    /// Whether the agent collects it.
+    is_log: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// While it is open.
+    file: Option<Arc<File>>,
+    size: u64,
+    acknowledged: u64,
+    /// What stands between the first page and here reads as NUL.
+    released: u64,
+}
+
+impl Content {
+    pub(super) fn new(key: u64, size: u64, is_log: bool) -> Content {
+        let state = State { file: None, size, acknowledged: 0, released: 0 };
+        Content { key, is_log, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its file, opened by `open` if it is not.
+    pub(super) fn file(
+        &self,
+        open: impl FnOnce() -> Result<File, Errno>,
+    ) -> Result<Arc<File>, Errno> {
+        let mut state = self.state();
+        if let Some(file) = &state.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(open()?);
+        state.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Nobody has it open: it is opened again when it must.
+    pub(super) fn close(&self) {
+        self.state().file = None;
+    }
+
+    pub(super) fn is_log(&self) -> bool {
+        self.is_log
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.state().size
+    }
+
+    pub(super) fn undelivered_bytes(&self) -> u64 {
+        let state = self.state();
+        state.size.saturating_sub(state.acknowledged)
+    }
+
+    /// Whether anything of it was ever acknowledged.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().acknowledged > 0
+    }
+
+    /// Writes all of `data`; what was released stays so.
+    pub(super) fn write(
+        &self,
+        file: &File,
+        data: &[u8],
+        offset: u64,
+        order: Order,
+        meter: &Meter,
+    ) -> Result<Written, Errno> {
+        let mut state = self.state();
+        if order == Order::AnyOrder && offset > state.size {
+            return Ok(Written::Early);
+        }
+        let end = offset.checked_add(data.len() as u64).ok_or(Errno::FBIG)?;
+        let released = offset.max(HEAD_BYTES)..end.min(state.released);
+        // Whoever copies a file copies what was released as NULs: they need no memory either.
+        let is_hole = !self.is_log && offset >= state.size && data.iter().all(|it| *it == 0);
+        if is_hole {
+            rustix::fs::ftruncate(file, end)?;
+            state.size = end;
+        } else if released.is_empty() {
+            if !state.put(file, data, offset)? {
+                return Ok(Written::Full);
+            }
+        } else {
+            meter.overwritten_bytes.add(released.end - released.start);
+            let (head, tail) = (split(released.start - offset), split(released.end - offset));
+            if !(state.put(file, &data[..head], offset)?
+                && state.put(file, &data[tail..], released.end)?)
+            {
+                return Ok(Written::Full);
+            }
+        }
+        meter.written_bytes.add(data.len() as u64);
+        if !self.is_log {
+            // Nobody waits for it.
+            state.acknowledged = state.size;
+        }
+        Ok(Written::Done)
+    }
+
+    /// Makes it longer, by NULs that take no room.
+    pub(super) fn lengthen(&self, file: &File, size: u64) -> Result<(), Errno> {
+        let mut state = self.state();
+        if size > state.size {
+            rustix::fs::ftruncate(file, size)?;
+            state.size = size;
+        }
+        Ok(())
+    }
+
+    /// Cuts one that is not collected.
+    pub(super) fn cut(&self, file: &File, size: u64) -> Result<(), Errno> {
+        let mut state = self.state();
+        rustix::fs::ftruncate(file, size)?;
+        state.size = size;
+        state.released = state.released.min(size);
+        state.acknowledged = state.acknowledged.min(size);
+        Ok(())
+    }
+
+    pub(super) fn read(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        let mut len = 0;
+        while len < into.len() {
+            match rustix::io::pread(file, &mut into[len..], offset + len as u64) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(len)
+    }
+
+    /// Everything up to `offset` is acknowledged for good.
+    pub(super) fn acknowledge(&self, offset: u64) {
+        let mut state = self.state();
+        // What the agent tells of a file that is longer than it is, is of another time.
+        if offset <= state.size {
+            state.acknowledged = state.acknowledged.max(offset);
+        }
+    }
+
+    /// Gives back what is acknowledged but for the last `keep_bytes`; `open` opens the file if it is not.
+    pub(super) fn release(
+        &self,
+        keep_bytes: u64,
+        open: impl FnOnce() -> Result<File, Errno>,
+        meter: &Meter,
+    ) -> Result<(), Errno> {
+        let mut state = self.state();
+        // The agent knows its place in a file by the bytes just before it.
+        let keep_bytes = keep_bytes.max(PAGE_BYTES);
+        let end = state.acknowledged.saturating_sub(keep_bytes) / PAGE_BYTES * PAGE_BYTES;
+        let begin = state.released.max(HEAD_BYTES);
+        if end < begin + RELEASE_BYTES_MIN {
+            return Ok(());
+        }
+        let opened;
+        let file: &File = match &state.file {
+            Some(file) => file,
+            None => {
+                opened = open()?;
+                &opened
+            }
+        };
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(file, punch, begin, end - begin)?;
+        state.released = end;
+        meter.released_bytes.add(end - begin);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether there was room for all of it.
+    fn put(&mut self, file: &File, data: &[u8], offset: u64) -> Result<bool, Errno> {
+        let mut rest = data;
+        let mut at = offset;
+        while !rest.is_empty() {
+            match file.write_at(rest, at) {
+                Ok(0) => return Ok(false),
+                Ok(len) => {
+                    (rest, at) = (&rest[len..], at + len as u64);
+                    self.size = self.size.max(at);
+                }
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::INTR) => {}
+                    Some(Errno::NOSPC) => return Ok(false),
+                    Some(errno) => return Err(errno),
+                    None => return Err(Errno::IO),
+                },
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A place within data that lies in memory.
+fn split(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}

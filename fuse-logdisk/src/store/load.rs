@@ -1,0 +1,254 @@
+//! Load: goes on with a store that another daemon left, however it ended.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use flow::{Clock, SystemClock};
+use pipeline::fs::FileId;
+use pipeline::source::generation_key;
+use rustix::fs::Statx;
+use rustix::io::Errno;
+
+use super::content::Content;
+use super::place::{LOGS, NEW, ORPHANS, TREE};
+use super::tree::{FileNode, Kind, Tree};
+use super::{Inner, LogName, NodeId, ROOT, Retention, Selection, Store, file_name, names, stat};
+use crate::meter::Meter;
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; the volume's folder must be a tmpfs that logdisk alone writes to", .path.display())]
+pub struct LoadError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl LoadError {
+    fn at<E: Into<io::Error>>(path: &Path) -> impl FnOnce(E) -> LoadError {
+        let path = path.to_path_buf();
+        move |error| LoadError { path, source: error.into() }
+    }
+}
+
+/// What is remembered with a file.
+pub(super) struct Mark {
+    /// Its node, if that is older than the file.
+    pub(super) id: NodeId,
+    /// Whether it is collected.
+    pub(super) is_log: bool,
+}
+
+impl Mark {
+    pub(super) const NAME: &'static str = "trusted.logdisk";
+    const BYTES: usize = 9;
+
+    pub(super) fn bytes(&self) -> [u8; Mark::BYTES] {
+        let mut bytes = [0; Mark::BYTES];
+        bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
+        bytes[8] = u8::from(self.is_log);
+        bytes
+    }
+
+    /// That of a file which may have none.
+    fn of(path: &Path, is: &Statx) -> Result<Mark, Errno> {
+        let mut bytes = [0; Mark::BYTES];
+        match rustix::fs::getxattr(path, Mark::NAME, &mut bytes) {
+            Ok(Mark::BYTES) => {
+                let [id @ .., is_log] = bytes;
+                Ok(Mark { id: NodeId(u64::from_le_bytes(id)), is_log: is_log != 0 })
+            }
+            Ok(_) => Err(Errno::INVAL),
+            Err(Errno::NODATA) => Ok(Mark { id: NodeId(is.stx_ino), is_log: true }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the agent calls a file of the store. Nothing is ever cut, so that there is one incarnation.
+pub(super) fn key_of(is: &Statx) -> u64 {
+    let birth = &is.stx_btime;
+    let birth_ns = birth.tv_sec.saturating_mul(1_000_000_000) + i64::from(birth.tv_nsec);
+    generation_key(FileId { device: 0, inode: is.stx_ino, birth_ns }, 0)
+}
+
+impl Store {
+    /// Opens the store in `folder`, with all that is in it.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub fn open_at(
+        folder: &Path,
+        selection: Selection,
+        retention: Retention,
+        meter: Arc<Meter>,
+    ) -> Result<Store, LoadError> {
+        for name in [TREE, LOGS, ORPHANS, NEW] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(&path).map_err(LoadError::at(&path))?;
+        }
+        let inner = Inner {
+            tree: Tree::new(),
+            contents: HashMap::new(),
+            unseen: HashMap::new(),
+            stamp: 0,
+            made: 0,
+        };
+        let (folder, inner) = (folder.to_path_buf(), Mutex::new(inner));
+        let store = Store { folder, selection, retention, meter, inner };
+        store.load()?;
+        Ok(store)
+    }
+
+    fn load(&self) -> Result<(), LoadError> {
+        let mut inner = self.inner();
+        for name in list(&self.folder.join(NEW))? {
+            let path = self.folder.join(NEW).join(name);
+            let removed = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+            removed.map_err(LoadError::at(&path))?;
+        }
+        let mut logs = self.logs_by_key(&mut inner)?;
+        self.load_orphans(&mut inner, &mut logs)?;
+        self.load_directory(&mut inner, &mut logs, ROOT, Path::new(""))?;
+        let now_ns = SystemClock.monotonic_ns();
+        // What is left was removed, or is of a file that was not made to the end.
+        for (key, (path, size)) in logs {
+            inner.hold(Content::new(key, size, true), Some(LogName { path, is_live: false }));
+            inner.unseen.insert(key, now_ns);
+            self.retire_strayed(&mut inner, key)?;
+        }
+        inner.tree.set_loaded();
+        Ok(())
+    }
+
+    /// All files below `logs`: path and size.
+    fn logs_by_key(&self, inner: &mut Inner) -> Result<HashMap<u64, (PathBuf, u64)>, LoadError> {
+        let (mut logs, mut folders) = (HashMap::new(), vec![PathBuf::new()]);
+        while let Some(folder) = folders.pop() {
+            for name in list(&self.in_logs(&folder))? {
+                let path = folder.join(&name);
+                let is = stat(&self.in_logs(&path)).map_err(LoadError::at(&path))?;
+                if is_directory(&is) {
+                    folders.push(path);
+                    continue;
+                }
+                inner.stamp = inner.stamp.max(names::stamp(&name).unwrap_or(0));
+                logs.insert(key_of(&is), (path, is.stx_size));
+            }
+        }
+        Ok(logs)
+    }
+
+    fn load_orphans(
+        &self,
+        inner: &mut Inner,
+        logs: &mut HashMap<u64, (PathBuf, u64)>,
+    ) -> Result<(), LoadError> {
+        for name in list(&self.folder.join(ORPHANS))? {
+            let path = self.folder.join(ORPHANS).join(&name);
+            let is = stat(&path).map_err(LoadError::at(&path))?;
+            let number = name.to_str().and_then(|it| u64::from_str_radix(it, 16).ok());
+            let Some(id) = number.map(NodeId).filter(|_| is_file(&is)) else {
+                // A link that nobody reads any more, or no file of ours.
+                std::fs::remove_file(&path).map_err(LoadError::at(&path))?;
+                continue;
+            };
+            let key = key_of(&is);
+            inner.tree.insert_orphan(id, Kind::File(FileNode { key, opens: 0 }));
+            let log = logs.remove(&key).map(|(path, _)| LogName { path, is_live: false });
+            let is_log = log.is_some();
+            inner.hold(Content::new(key, is.stx_size, is_log), log);
+            if is_log {
+                self.retire_strayed(inner, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_directory(
+        &self,
+        inner: &mut Inner,
+        logs: &mut HashMap<u64, (PathBuf, u64)>,
+        id: NodeId,
+        folder: &Path,
+    ) -> Result<(), LoadError> {
+        let mut folders = vec![(id, folder.to_path_buf())];
+        while let Some((parent, folder)) = folders.pop() {
+            for name in list(&self.in_tree(&folder))? {
+                let path = folder.join(&name);
+                let place = self.in_tree(&path);
+                let is = stat(&place).map_err(LoadError::at(&place))?;
+                if is_directory(&is) {
+                    let id = NodeId(is.stx_ino);
+                    inner.tree.insert(parent, &name, id, Kind::directory());
+                    folders.push((id, path));
+                } else if is_file(&is) {
+                    let mark = Mark::of(&place, &is).map_err(LoadError::at(&place))?;
+                    let key = key_of(&is);
+                    let file = Kind::File(FileNode { key, opens: 0 });
+                    inner.tree.insert(parent, &name, mark.id, file);
+                    let log = match logs.remove(&key) {
+                        Some((log, _)) => Some(LogName { is_live: log == path, path: log }),
+                        None if mark.is_log => Some(self.link_again(inner, &place, &path)?),
+                        None => None,
+                    };
+                    let is_strayed = log.as_ref().is_some_and(|it| !it.is_live);
+                    inner.hold(Content::new(key, is.stx_size, log.is_some()), log);
+                    if is_strayed {
+                        self.retire_strayed(inner, key)?;
+                    }
+                } else {
+                    inner.tree.insert(parent, &name, NodeId(is.stx_ino), Kind::Symlink);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file that has none its name for the agent.
+    fn link_again(
+        &self,
+        inner: &mut Inner,
+        place: &Path,
+        path: &Path,
+    ) -> Result<LogName, LoadError> {
+        let live = LogName { path: path.to_path_buf(), is_live: true };
+        match self.link_log(place, path) {
+            Ok(()) => return Ok(live),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(LoadError::at(place)(error)),
+        }
+        inner.stamp += 1;
+        let path = path.with_file_name(names::retired(&file_name(path), inner.stamp));
+        self.link_log(place, &path).map_err(LoadError::at(place))?;
+        Ok(LogName { path, is_live: false })
+    }
+
+    /// One that is no live file and still has the name of one, after a crash, gets the name of an older generation.
+    fn retire_strayed(&self, inner: &mut Inner, key: u64) -> Result<(), LoadError> {
+        let Some(log) = inner.contents.get_mut(&key).and_then(|it| it.log.as_mut()) else {
+            return Ok(());
+        };
+        if names::stamp(&file_name(&log.path)).is_some() {
+            return Ok(());
+        }
+        log.is_live = true;
+        let path = self.in_logs(&log.path);
+        self.retire(inner, key).map_err(LoadError::at(&path))
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<std::ffi::OsString>, LoadError> {
+    let entries = std::fs::read_dir(folder).map_err(LoadError::at(folder))?;
+    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
+    names.map_err(LoadError::at(folder))
+}
+
+fn is_directory(is: &Statx) -> bool {
+    rustix::fs::FileType::from_raw_mode(u32::from(is.stx_mode)).is_dir()
+}
+
+fn is_file(is: &Statx) -> bool {
+    rustix::fs::FileType::from_raw_mode(u32::from(is.stx_mode)).is_file()
+}

@@ -1,0 +1,311 @@
+//! Supervisor: owns the mount of one volume, and the daemon that answers for it.
+//!
+//! It keeps the connection open when the daemon ends, so that writers wait for the next daemon instead of failing; it
+//! kills a daemon that hangs; and it ends the connection when none can be had, so that nobody waits for ever. It touches
+//! the own mount on one thread alone, which nothing waits for.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use flow::{Clock, SystemClock};
+use rustix::process::{PidfdFlags, Signal};
+
+use crate::daemon::PULSE_BYTES;
+use crate::mounting::{self, Connection, FUSE_TYPE};
+use crate::resume;
+
+mod drain;
+mod flush;
+mod watchdog;
+
+pub use drain::{Drained, drain};
+use flush::Flusher;
+use watchdog::{Verdict, Watchdog};
+
+/// How long the first daemon may take until it answers.
+const START: Duration = Duration::from_secs(10);
+/// So many daemons that ended without a sign of life after each other, and there is no use in another.
+const FAILURES_MAX: u32 = 10;
+/// Pause before a daemon is started after one that did not work; each further one is as long again.
+const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// How long those who use a mount that ends have until their writes fail.
+const END: Duration = Duration::from_millis(1500);
+/// Pause between two looks at something that ends.
+const LOOK: Duration = Duration::from_millis(10);
+/// Most that the page cache may hold unwritten for one volume, in bytes.
+const UNWRITTEN_BYTES_MAX: u64 = 16 << 20;
+
+/// What a supervisor must know.
+#[derive(Debug)]
+pub struct Options {
+    /// Where applications write: an empty folder, which is without links.
+    pub target: PathBuf,
+    /// The volume's folder, on a tmpfs.
+    pub folder: PathBuf,
+    /// The program that is to be the daemon, and its arguments.
+    pub daemon: Vec<std::ffi::OsString>,
+    /// How often what is in the page cache is asked for; `None` if nothing is kept there.
+    pub flush: Option<Duration>,
+    /// How long requests may go unanswered until the daemon is killed.
+    pub hang: Duration,
+}
+
+/// What happened to the daemon, or to us.
+enum Event {
+    /// The daemon began so many requests, and keeps so many waiting.
+    Pulse {
+        requests: u64,
+        parked: u64,
+    },
+    Ended(io::Result<ExitStatus>),
+    Stop,
+}
+
+/// Mounts, and keeps it until told to stop by SIGTERM or SIGINT. Nothing is mounted at `target` when this returns.
+///
+/// # Errors
+/// If it cannot be mounted, or no daemon can be kept.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let target = &options.target;
+    repair(target)?;
+    resume::forget(&options.folder)?;
+    let (sender, events) = bounded(64);
+    forward_signals(sender.clone())?;
+    let device = mounting::mount_fuse(target)
+        .with_context(|| format!("{}: cannot mount a log disk", target.display()))?;
+    let mount = Mount { connection: Connection::of(target)?, target: target.clone() };
+    if options.flush.is_some()
+        && let Err(error) = mount.connection.limit_unwritten(UNWRITTEN_BYTES_MAX)
+    {
+        tracing::warn!(%error, "the kernel's own limit of unwritten bytes is in force");
+    }
+    let mut kept = Kept { options, device, mount, sender, events, failures: 0, daemon: None };
+    let outcome = kept.keep();
+    kept.end();
+    outcome
+}
+
+/// Takes away what a supervisor that was killed left behind.
+fn repair(target: &Path) -> anyhow::Result<()> {
+    let what = "this must be an empty folder where nothing is mounted";
+    for mounted in mounting::mounted_at(target)? {
+        if mounted.kind != FUSE_TYPE {
+            bail!("{}: a {} is mounted there; {what}", target.display(), mounted.kind);
+        }
+        // The volume's lock is ours, so that nobody answers there.
+        tracing::warn!(target = %target.display(), "taking away a mount that was left behind");
+        mounting::detach(target)?;
+    }
+    let mut entries =
+        std::fs::read_dir(target).with_context(|| format!("{}: {what}", target.display()))?;
+    if entries.next().is_some() {
+        bail!("{}: it is not empty: what is in it would be hidden; {what}", target.display());
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT become events.
+fn forward_signals(sender: Sender<Event>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("ld-signal".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let both = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            let (Ok(mut terminate), Ok(mut interrupt)) = both else { return };
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        });
+        // If nobody listens, it is over anyway.
+        drop(sender.send(Event::Stop));
+    })?;
+    Ok(())
+}
+
+/// A mount of ours; taken away when dropped, and its connection ended.
+#[derive(Debug)]
+struct Mount {
+    target: PathBuf,
+    connection: Connection,
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Both may have been done already.
+        drop(mounting::detach(&self.target));
+        drop(self.connection.abort());
+    }
+}
+
+/// The mount, and what keeps it.
+struct Kept<'a> {
+    options: &'a Options,
+    device: OwnedFd,
+    mount: Mount,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    failures: u32,
+    daemon: Option<Daemon>,
+}
+
+struct Daemon {
+    process: OwnedFd,
+    /// It gave a sign of life.
+    has_worked: bool,
+}
+
+impl Daemon {
+    /// Kills it, whatever it does; it has ended when the event says so.
+    fn kill(&self) {
+        if let Err(error) = rustix::process::pidfd_send_signal(&self.process, Signal::KILL) {
+            tracing::debug!(%error, "it has ended in this moment");
+        }
+    }
+}
+
+impl Kept<'_> {
+    /// Until it is to end.
+    fn keep(&mut self) -> anyhow::Result<()> {
+        self.start()?;
+        self.wait_for_start()?;
+        let flusher = match self.options.flush {
+            Some(period) => Some(Flusher::start(&self.options.target, period)?),
+            None => None,
+        };
+        let outcome = self.watch();
+        drop(flusher);
+        outcome
+    }
+
+    fn start(&mut self) -> anyhow::Result<()> {
+        let [program, arguments @ ..] = self.options.daemon.as_slice() else {
+            bail!("no daemon is given");
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            // Ctrl-C is for us: the daemon ends with the mount.
+            .process_group(0)
+            .stdin(Stdio::from(self.device.as_fd().try_clone_to_owned()?))
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the daemon cannot be started")?;
+        let pid = rustix::process::Pid::from_child(&child);
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        self.daemon = Some(Daemon { process, has_worked: false });
+        let pulse = child.stdout.take().context("a pipe was asked for")?;
+        let sender = self.sender.clone();
+        thread::Builder::new()
+            .name("ld-daemon".to_owned())
+            .spawn(move || follow(child, pulse, &sender))?;
+        Ok(())
+    }
+
+    fn wait_for_start(&mut self) -> anyhow::Result<()> {
+        let deadline_ns = SystemClock.monotonic_ns() + nanoseconds(START);
+        while !resume::is_begun(&self.options.folder) {
+            match self.events.recv_timeout(LOOK) {
+                Ok(Event::Ended(status)) => {
+                    self.daemon = None;
+                    bail!("the daemon did not start: {}", status?);
+                }
+                Ok(Event::Stop) => bail!("told to stop before it was mounted"),
+                Ok(Event::Pulse { .. }) | Err(_) => {}
+            }
+            if SystemClock.monotonic_ns() > deadline_ns {
+                bail!("the daemon did not answer within {} s", START.as_secs());
+            }
+        }
+        tracing::info!(target = %self.options.target.display(), "mounted");
+        Ok(())
+    }
+
+    fn watch(&mut self) -> anyhow::Result<()> {
+        let mut watchdog = Watchdog::new(nanoseconds(self.options.hang));
+        loop {
+            let event = self.events.recv_timeout(watchdog.period());
+            match event {
+                Ok(Event::Pulse { requests, parked }) => {
+                    self.daemon.iter_mut().for_each(|it| it.has_worked = true);
+                    watchdog.pulse(requests, parked);
+                }
+                Ok(Event::Stop) => return Ok(()),
+                Ok(Event::Ended(status)) => {
+                    let daemon = self.daemon.take();
+                    if !self.mount.connection.is_there() {
+                        bail!("somebody else took the mount away");
+                    }
+                    tracing::warn!(status = %status?, "the daemon ended; starting another");
+                    self.start_again(daemon)?;
+                    watchdog.restarted();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("all threads have ended"),
+            }
+            let waiting = self.mount.connection.waiting().unwrap_or(0);
+            match watchdog.look(waiting, SystemClock.monotonic_ns()) {
+                Verdict::Well => {}
+                Verdict::Hangs => {
+                    tracing::error!(waiting, "the daemon does not answer; killing it");
+                    self.daemon.iter().for_each(Daemon::kill);
+                }
+                Verdict::Hopeless => {
+                    bail!("no daemon answers {waiting} requests: they fail now");
+                }
+            }
+        }
+    }
+
+    fn start_again(&mut self, before: Option<Daemon>) -> anyhow::Result<()> {
+        let has_worked = before.is_some_and(|it| it.has_worked);
+        self.failures = if has_worked { 0 } else { self.failures + 1 };
+        if self.failures > FAILURES_MAX {
+            bail!("{FAILURES_MAX} daemons ended as soon as they were started");
+        }
+        if self.failures > 1 {
+            thread::sleep(FAILURE_PAUSE * self.failures);
+        }
+        self.start()
+    }
+
+    /// Takes the mount away. Whoever still uses it has a moment, and fails then.
+    fn end(mut self) {
+        if let Err(error) = mounting::detach(&self.options.target) {
+            tracing::warn!(%error, "the mount was taken away already");
+        }
+        let deadline_ns = SystemClock.monotonic_ns() + nanoseconds(END);
+        // With the last user, the kernel ends the connection, and with that the daemon.
+        while self.daemon.is_some() && SystemClock.monotonic_ns() < deadline_ns {
+            if let Ok(Event::Ended(_)) = self.events.recv_timeout(LOOK) {
+                self.daemon = None;
+            }
+        }
+        if let Some(daemon) = &self.daemon {
+            tracing::warn!("the mount is still in use; writes to it fail from now on");
+            drop(self.mount.connection.abort());
+            daemon.kill();
+            // What it was doing is over before anybody else looks at the volume.
+            while self.events.recv_timeout(END).is_ok_and(|it| !matches!(it, Event::Ended(_))) {}
+        }
+    }
+}
+
+/// Tells what becomes of a daemon, to its end.
+fn follow(mut child: Child, mut pulse: ChildStdout, sender: &Sender<Event>) {
+    let mut bytes = [0; PULSE_BYTES];
+    while pulse.read_exact(&mut bytes).is_ok() {
+        let [requests, parked] = [&bytes[..8], &bytes[8..]]
+            .map(|it| u64::from_ne_bytes(it.try_into().unwrap_or_default()));
+        // One that is not heard in time is as good as the next.
+        drop(sender.try_send(Event::Pulse { requests, parked }));
+    }
+    drop(sender.send(Event::Ended(child.wait())));
+}
+
+fn nanoseconds(of: Duration) -> u64 {
+    u64::try_from(of.as_nanos()).unwrap_or(u64::MAX)
+}

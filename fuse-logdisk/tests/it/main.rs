@@ -1,0 +1,4 @@
+//! The program `logdisk`, mounted for real, and used by real programs.
+
+mod kit;
+mod real_mount;

@@ -1,0 +1,11 @@
+//! Log disks that are mounted: `scripts/test.sh` leaves these out, loudly, where nothing can be mounted.
+
+mod agent;
+mod crash;
+mod full;
+mod programs;
+mod refused;
+mod writers;
+
+/// Options of the two modes.
+const MODES: [&[&str]; 2] = [&["--mode", "writeback"], &["--mode", "strict"]];

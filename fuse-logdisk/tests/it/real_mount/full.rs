@@ -1,0 +1,80 @@
+//! Volumes whose budget is used up.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::time::Duration;
+
+use crate::kit::{Volume, limited, now_ms};
+
+/// Writes until that fails; returns how long the write that failed took.
+fn fill(file: &mut File) -> (ErrorKind, u64) {
+    loop {
+        let begin_ms = now_ms();
+        if let Err(error) = file.write_all(&[b'x'; 16 << 10]) {
+            return (error.kind(), now_ms() - begin_ms);
+        }
+    }
+}
+
+#[test]
+fn a_write_without_room_waits_for_it_and_fails_in_the_end() {
+    limited(60, || {
+        let volume = Volume::mount(&["--mode", "strict", "--size", "4M", "--full-seconds", "2"]);
+        let mut file = File::create(volume.target().join("app.log")).expect("as it must");
+        let (error, took_ms) = fill(&mut file);
+        assert_eq!(error, ErrorKind::StorageFull);
+        assert!(took_ms >= 2000, "{took_ms} ms");
+        // Others are answered meanwhile, and afterwards.
+        assert!(volume.target().join("app.log").metadata().expect("as it must").len() > 3 << 20);
+    });
+}
+
+#[test]
+fn a_write_without_room_fails_at_once_where_that_is_wanted() {
+    limited(60, || {
+        let volume = Volume::mount(&["--mode", "strict", "--size", "4M", "--full", "enospc"]);
+        let mut file = File::create(volume.target().join("app.log")).expect("as it must");
+        let (error, took_ms) = fill(&mut file);
+        assert_eq!(error, ErrorKind::StorageFull);
+        assert!(took_ms < 1000, "{took_ms} ms");
+    });
+}
+
+#[test]
+fn the_page_cache_of_a_full_volume_says_so_when_it_is_synced() {
+    limited(90, || {
+        let volume = Volume::mount(&["--size", "4M", "--full-seconds", "1"]);
+        let mut file = File::create(volume.target().join("app.log")).expect("as it must");
+        let mut written = 0;
+        while written < 12 << 20 {
+            // The kernel may tell it here already.
+            if file.write_all(&[b'x'; 16 << 10]).is_err() {
+                break;
+            }
+            written += 16 << 10;
+        }
+        assert!(file.sync_all().is_err(), "what cannot be stored is told");
+        drop(file);
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(volume.daemon().is_some());
+    });
+}
+
+#[test]
+fn a_write_that_waits_for_room_longer_than_a_hang_may_take_is_none() {
+    limited(120, || {
+        for mode in super::MODES {
+            let options = ["--size", "4M", "--full-seconds", "5", "--hang-seconds", "1"];
+            let volume = Volume::mount(&[mode, &options].concat());
+            let daemon = volume.daemon();
+            let mut file = File::create(volume.target().join("app.log")).expect("as it must");
+            // More than the kernel gives to the daemon at once.
+            let mut written = Ok(());
+            for _ in 0..24 {
+                written = written.and_then(|()| file.write_all(&[b'x'; 1 << 20]));
+            }
+            assert!(written.and_then(|()| file.sync_all()).is_err(), "it did not fit");
+            assert_eq!(volume.daemon(), daemon, "{}", volume.log());
+        }
+    });
+}

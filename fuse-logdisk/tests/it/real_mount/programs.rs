@@ -1,0 +1,123 @@
+//! Programs as others wrote them: logrotate and Python's handlers.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::MODES;
+use crate::kit::{Volume, limited};
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// Lines are written by a writer that keeps its file open, while logrotate runs with these directives.
+fn rotate(mode: &[&str], directives: &str, pause_ms: u64, reopens: bool, may_lose: bool) {
+    let volume = Volume::mount(mode);
+    let path = volume.target().join("app.log");
+    let config = volume.scratch().join("logrotate.conf");
+    let text = format!("{} {{\n rotate 3\n size 1\n{directives}\n}}\n", path.display());
+    fs::write(&config, text).expect("as it must");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writer = thread::spawn({
+        let (path, is_over) = (path.clone(), Arc::clone(&is_over));
+        move || {
+            let open = |path: &Path| {
+                OpenOptions::new().create(true).append(true).open(path).expect("opened")
+            };
+            let (mut file, mut lines) = (open(&path), Vec::new());
+            while !is_over.load(Ordering::Acquire) {
+                let line = format!("line {}", lines.len());
+                file.write_all(format!("{line}\n").as_bytes()).expect("never fails");
+                lines.push(line);
+                if reopens && lines.len().is_multiple_of(100) {
+                    file = open(&path);
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+            lines
+        }
+    });
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(pause_ms));
+        let state = volume.scratch().join("logrotate.state");
+        run(Command::new("logrotate").arg("--force").arg("--state").arg(state).arg(&config));
+    }
+    is_over.store(true, Ordering::Release);
+    let lines = writer.join().expect("no call failed");
+    if may_lose {
+        // What was written since the page cache was last asked: 20 ms for each of six cuts.
+        thread::sleep(Duration::from_millis(500));
+        let arrived = volume.lines().len();
+        println!("{} of {} lines", arrived, lines.len());
+        assert!(arrived <= lines.len(), "none is doubled");
+        assert!(arrived * 10 > lines.len() * 7, "{arrived} of {}", lines.len());
+    } else {
+        volume.wait_for_lines(lines);
+    }
+}
+
+#[test]
+fn logrotate_renames_compresses_and_removes_and_every_line_is_collected_once() {
+    limited(180, || {
+        for mode in MODES {
+            rotate(mode, " create 0640\n compress", 150, true, false);
+            rotate(mode, " create\n dateext\n dateformat -%Y%m%d-%s", 1050, true, false);
+        }
+    });
+}
+
+#[test]
+fn logrotate_copies_and_cuts_and_in_strict_mode_every_line_is_collected_once() {
+    limited(120, || {
+        rotate(MODES[1], " copytruncate", 150, false, false);
+        rotate(MODES[0], " copytruncate", 150, false, true);
+    });
+}
+
+const PYTHON: &str = r#"
+import logging, logging.handlers, os, sys
+folder = sys.argv[1]
+handlers = {
+    "plain": logging.FileHandler(f"{folder}/plain.log"),
+    "rotating": logging.handlers.RotatingFileHandler(f"{folder}/rotating.log", maxBytes=20000, backupCount=3),
+    "timed": logging.handlers.TimedRotatingFileHandler(f"{folder}/timed.log", when="s", interval=1, backupCount=2),
+    "watched": logging.handlers.WatchedFileHandler(f"{folder}/watched.log"),
+}
+for name, handler in handlers.items():
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+logging.raiseExceptions = True
+import time
+for number in range(3000):
+    for name in handlers:
+        logging.getLogger(name).info("%s %d", name, number)
+    if number % 500 == 499:
+        os.rename(f"{folder}/watched.log", f"{folder}/watched.log.1")
+        time.sleep(0.4)
+logging.shutdown()
+"#;
+
+#[test]
+fn pythons_handlers_rotate_in_their_ways_and_every_line_is_collected_once() {
+    limited(120, || {
+        for mode in MODES {
+            let volume = Volume::mount(mode);
+            run(Command::new("python3").args(["-c", PYTHON]).arg(volume.target()));
+            let names = ["plain", "rotating", "timed", "watched"];
+            let lines =
+                names.iter().flat_map(|name| (0..3000).map(move |it| format!("{name} {it}")));
+            volume.wait_for_lines(lines.collect());
+            assert_eq!(volume.collected().len(), names.len(), "each in its chain");
+        }
+    });
+}
