@@ -97,7 +97,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 66] = [
+pub(crate) const ALL: [Metric; 68] = [
     counter(
         READ_BYTES,
         "tenant",
