@@ -285,11 +285,12 @@ impl Discovery {
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
             let end_ns = self.outlet.clock.monotonic_ns();
-            let refusals = &self.outlet.refusals;
-            self.timetable.is_heard = refusals.count() == 0 && refusals.linked_files() == 0;
+            self.timetable.is_heard = self.outlet.refusals.is_heard();
             self.timetable.done(scan, begin_ns, end_ns);
             self.outlet.meter.scan_ended_ns.set(end_ns);
             self.outlet.is_initial = false;
+        } else if self.timetable.is_heard && !self.outlet.refusals.is_heard() {
+            self.timetable.unheard(begin_ns);
         }
         let meter = &self.outlet.meter;
         meter.denied_pods.set(self.walks.iter().map(Walk::denied).sum::<usize>() as u64);

@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::plan::{Form, Kind, Plan};
 use super::stream::TENANTS;
 use super::truth::Life;
-use crate::kit::{Agent, Bed, LOGFERRY, Run, files, get, resource, sleep_ms};
+use crate::kit::{Agent, Bed, LOGFERRY, Run, files, get, resource, sleep_ms, wait_for};
 
 /// What the agent says when it starts its data plane again.
 const RESTARTS: [&str; 2] = ["putting it in force", "starting another"];
@@ -123,6 +123,20 @@ impl Node {
             command.arg(format!("--nofile={0}:{0}", plan.descriptors)).arg(LOGFERRY);
             Agent::spawn_as(bed, command)
         })
+    }
+
+    /// Waits until one is ready, which may be another than is running now.
+    pub(super) fn wait_ready(&mut self) {
+        let listen = self.bed.listen;
+        wait_for("ready", || {
+            self.running();
+            let answer = get(listen, "/ready");
+            if answer.as_ref().is_some_and(|it| it.0 == 200) {
+                Ok(())
+            } else {
+                Err(format!("{answer:?}"))
+            }
+        });
     }
 
     /// The life that the data plane is in; none if no agent runs.

@@ -88,7 +88,7 @@ impl Schedule<'_> {
     /// From now on the agent lives on; it has looked into the files that are written to.
     fn calm_down(&mut self) {
         self.is_calm = true;
-        self.node.running().wait_ready();
+        self.node.wait_ready();
         for stream in &mut self.streams[..STREAMS] {
             stream.write(&mut self.dice, 1);
             stream.finish_line();
@@ -251,7 +251,7 @@ impl Schedule<'_> {
         self.node.stop();
         if self.dice.one_in(8) {
             // Another agent finds nothing that is new.
-            self.node.running().wait_ready();
+            self.node.wait_ready();
             wait_until("nothing unread", || self.node.has_read_all(), |it| *it);
             sleep_ms(300);
             self.node.stop();

@@ -16,7 +16,7 @@ const REFUSALS_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     known: HashMap<PathBuf, Known>,
-    linked_files: usize,
+    unheard: usize,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Refusals {
     /// A scan of everything begins.
     pub(super) fn begin(&mut self) {
         self.known.values_mut().for_each(|it| it.is_met = false);
-        self.linked_files = 0;
+        self.unheard = 0;
     }
 
     /// A scan of everything ended: what it did not meet is not there any more.
@@ -45,10 +45,10 @@ impl Refusals {
         self.known.values().filter(|it| !it.why.is_empty()).count()
     }
 
-    /// Files that links led to since the last scan of everything began: no watch hears when they are
-    /// written to.
-    pub(super) fn linked_files(&self) -> usize {
-        self.linked_files
+    /// Whether the watch would tell of all that becomes of what was looked at since the last scan of everything
+    /// began: it hears nothing of files that links lead to, nor when one comes that a link waits for.
+    pub(super) fn is_heard(&self) -> bool {
+        self.unheard == 0 && self.count() == 0
     }
 
     /// The file at `path`, if it can be read; if not, this is said.
@@ -56,7 +56,7 @@ impl Refusals {
         match fs.stat(&path) {
             Ok(stat) if stat.kind == FileKind::Regular => {
                 self.passed(&path);
-                self.linked_files += usize::from(stat.is_linked);
+                self.unheard += usize::from(stat.is_linked);
                 Some(SeenFile { path, stat })
             }
             // A directory is no file that somebody may be waiting for.
@@ -66,6 +66,8 @@ impl Refusals {
                 None
             }
             Err(error) => {
+                // It has a name: a link that leads nowhere yet, if it was not removed just now.
+                self.unheard += usize::from(error.kind() == io::ErrorKind::NotFound);
                 self.failed(&path, &error);
                 None
             }

@@ -644,3 +644,30 @@ fn a_new_pod_that_waits_is_found_by_the_later_rule_as_soon_as_it_may() {
     bed.discovery.tick();
     assert_eq!(looks(&bed), ["by-names 1"]);
 }
+
+#[test]
+fn a7_a_link_that_comes_between_two_scans_brings_the_next_one_forward() {
+    for is_dangling in [false, true] {
+        let mut bed = bed(files, true);
+        fs::create_dir(bed.root.path().join("targets")).unwrap();
+        let target = bed.root.path().join("targets/app");
+        if !is_dangling {
+            fs::write(&target, "a line\n").unwrap();
+        }
+        bed.discovery.tick();
+        assert!(bed.discovery.timetable.is_heard);
+        std::os::unix::fs::symlink(&target, bed.root.path().join("app.log")).unwrap();
+        for _ in 0..200 {
+            bed.discovery.tick();
+            if !bed.discovery.timetable.is_heard {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!bed.discovery.timetable.is_heard, "dangling: {is_dangling}");
+        // The file comes, of which nothing is heard.
+        fs::write(&target, "a line\nand one more\n").unwrap();
+        bed.discovery.scan(Scan::Files);
+        assert_eq!(heard(&bed).last().unwrap(), &["app.log"]);
+    }
+}

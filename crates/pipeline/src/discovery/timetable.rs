@@ -67,6 +67,13 @@ impl Timetable {
         self.files_ns = self.files_ns.min(self.hurry_ns.max(now_ns));
     }
 
+    /// Something is there of which the watch does not tell: it is looked for soon, though not all the time.
+    pub(super) fn unheard(&mut self, now_ns: u64) {
+        if std::mem::replace(&mut self.is_heard, false) {
+            self.hurry(now_ns + self.interval_ns);
+        }
+    }
+
     /// What is due now.
     pub(super) fn due(&self, now_ns: u64) -> Option<Scan> {
         if now_ns >= self.files_ns {
@@ -147,6 +154,18 @@ mod tests {
         timetable.files_ns = u64::MAX;
         assert_eq!(timetable.due(SECOND_NS + 1), Some(Scan::Polled));
         assert_eq!(timetable.next_ns(), SECOND_NS + 1);
+    }
+
+    #[test]
+    fn what_the_watch_does_not_tell_of_is_looked_for_soon() {
+        let mut timetable = Timetable::new(SECOND_NS);
+        timetable.done(Scan::Files, 0, SECOND_NS / 100);
+        timetable.unheard(10 * SECOND_NS);
+        assert_eq!(timetable.due(11 * SECOND_NS - 1), None);
+        assert_eq!(timetable.due(11 * SECOND_NS), Some(Scan::Files));
+        timetable.done(Scan::Files, 11 * SECOND_NS, 11 * SECOND_NS + SECOND_NS / 100);
+        timetable.unheard(11 * SECOND_NS + 1);
+        assert_eq!(timetable.due(12 * SECOND_NS), None, "it was known");
     }
 
     #[test]
