@@ -9,7 +9,7 @@ use flow::{Chunk, RecordFlags, Stream};
 
 use super::pace::{Kept, Leave};
 use super::{Reader, Slot};
-use crate::limits::{Answer, AtLimit};
+use crate::limits::{Answer, AtLimit, Grant};
 use crate::schedule::SourceIndex;
 use crate::source::ReadOutcome;
 
@@ -52,13 +52,19 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Leaves one in so many records in the chunk, whose span has so many bytes; returns how many records and
-    /// bytes were left out.
-    pub(super) fn thin(&mut self, chunk: &mut Chunk, span_bytes: u64, one_in: u32) -> (u32, u64) {
+    /// Leaves one in so many records in the chunk, whose span has so many bytes, and none for which there are no
+    /// tokens left; returns how many records and bytes were left out.
+    pub(super) fn thin(
+        &mut self,
+        chunk: &mut Chunk,
+        span_bytes: u64,
+        one_in: u32,
+        tokens: Grant,
+    ) -> (u32, u64) {
         let (_, _, records) = chunk.parts_mut();
         let total = records.len();
-        let ends: u64 = span_bytes;
         let (mut bytes, mut kept) = (0, 0);
+        let (mut bytes_kept, mut lines_kept) = (0, 0);
         for index in 0..total {
             let record = records[index];
             let stream = match record.flags.stream() {
@@ -66,16 +72,22 @@ impl Sample {
                 Some(Stream::Stdout) => 1,
                 Some(Stream::Stderr) => 2,
             };
+            let end = records.get(index + 1).map_or(span_bytes, |next| u64::from(next.cursor));
+            let record_bytes = end.saturating_sub(u64::from(record.cursor));
             if !record.flags.has(RecordFlags::CONTINUED) {
-                self.keeps[stream] = self.seen == 0;
-                self.seen = (self.seen + 1) % one_in.max(1);
+                let is_paid = bytes_kept < tokens.bytes && lines_kept < tokens.records;
+                self.keeps[stream] = self.seen == 0 && is_paid;
+                lines_kept += u64::from(self.keeps[stream]);
+                if self.seen > 0 || is_paid {
+                    self.seen = (self.seen + 1) % one_in.max(1);
+                }
             }
             if self.keeps[stream] {
                 records[kept] = record;
                 kept += 1;
+                bytes_kept += record_bytes;
             } else {
-                let end = records.get(index + 1).map_or(ends, |next| u64::from(next.cursor));
-                bytes += end.saturating_sub(u64::from(record.cursor));
+                bytes += record_bytes;
             }
         }
         records.truncate(kept);
@@ -142,12 +154,12 @@ impl Reader {
         &mut self,
         index: SourceIndex,
         outcome: &mut ReadOutcome,
-        kept: Kept,
+        leave: Leave,
     ) -> (u64, u64) {
         let bytes = outcome.span.bytes();
         let records = self.chunk.records().len() as u64;
         let Some(slot) = &mut self.slots[index] else { return (bytes, records) };
-        match kept {
+        match leave.kept {
             Kept::All => (bytes, records),
             Kept::InSpool => {
                 slot.source.meter.over_limit_bytes.add(bytes);
@@ -158,7 +170,9 @@ impl Reader {
                 (0, 0)
             }
             Kept::OneIn(one_in) => {
-                let (left_out, of_bytes) = slot.pace.sample.thin(&mut self.chunk, bytes, one_in);
+                let tokens = leave.grant.unwrap_or(Grant { bytes: u64::MAX, records: u64::MAX });
+                let (left_out, of_bytes) =
+                    slot.pace.sample.thin(&mut self.chunk, bytes, one_in, tokens);
                 // What its LogConfig leaves out lies between the records, and is counted already.
                 let of_bytes = of_bytes.min(bytes - outcome.framed.filtered_bytes);
                 outcome.framed.filtered += left_out;
@@ -211,7 +225,8 @@ mod tests {
                 flags: if number % 7 == 4 { RecordFlags::CONTINUED } else { RecordFlags::NONE },
             };
             *chunk.parts_mut().2 = (begin..begin + 35).map(record).collect();
-            let (records, bytes) = sample.thin(&mut chunk, 350, 3);
+            let tokens = Grant { bytes: u64::MAX, records: u64::MAX };
+            let (records, bytes) = sample.thin(&mut chunk, 350, 3, tokens);
             left_out = (left_out.0 + records, left_out.1 + bytes);
             kept.extend(chunk.records().iter().map(|it| it.time_unix_ns));
         }
@@ -222,5 +237,27 @@ mod tests {
         for part in kept.iter().filter(|it| *it % 7 == 4) {
             assert!(kept.contains(&(part - 1)), "{part} goes on from what was left out");
         }
+    }
+    #[test]
+    fn a_sample_keeps_nothing_for_which_there_are_no_tokens() {
+        let record = |number: u32| {
+            let (start, len, cursor) = (0, 9, number * 10);
+            Record { time_unix_ns: 0, start, len, cursor, flags: RecordFlags::NONE }
+        };
+        let kept = |tokens: Grant, sample: &mut Sample| {
+            let mut chunk = Chunk::new(4096);
+            *chunk.parts_mut().2 = (0..30).map(record).collect();
+            sample.thin(&mut chunk, 300, 3, tokens);
+            chunk.records().iter().map(|it| it.cursor).collect::<Vec<_>>()
+        };
+        let mut sample = Sample::default();
+        let few = Grant { bytes: 21, records: u64::MAX };
+        assert_eq!(kept(few, &mut sample), [0, 30, 60], "the last one crosses them");
+        let one = Grant { bytes: u64::MAX, records: 1 };
+        assert_eq!(
+            kept(one, &mut sample),
+            [0],
+            "the next one is kept where there are tokens again"
+        );
     }
 }
