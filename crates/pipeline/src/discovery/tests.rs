@@ -40,6 +40,15 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
 }
 
 fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_watch: bool) -> Bed {
+    bed_that_opens(selection, tenants, with_watch, u64::MAX)
+}
+
+fn bed_that_opens(
+    selection: impl FnOnce(&Path) -> Selection,
+    tenants: TenantMap,
+    with_watch: bool,
+    open_files_max: u64,
+) -> Bed {
     let root = tempfile::tempdir().unwrap();
     let (sender, commands) = bounded(1000);
     let parker = Parker::new();
@@ -72,7 +81,7 @@ fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_w
         asks,
         meter,
         scan_interval_ns: interval_ns,
-        open_files_max: u64::MAX,
+        open_files_max,
     });
     Bed { discovery, commands, ask_door, parker, root }
 }
@@ -567,4 +576,29 @@ fn a_pod_that_is_no_longer_selected_is_let_go() {
     labels.tell("1", "db");
     bed.discovery.tick();
     assert_eq!(heard(&bed), [Vec::<String>::new()], "its reader hears that no file is left for it");
+}
+
+#[test]
+fn files_on_the_way_to_their_readers_are_no_more_than_may_be_open() {
+    let mut bed = bed_that_opens(files, TenantMap::default(), false, 10);
+    bed.discovery.tick();
+    for number in 0..30 {
+        let name = bed.root.path().join(format!("new-{number}.log"));
+        fs::write(&name, "x\n").unwrap();
+        fs::write(name.with_extension("log.1"), "x\n").unwrap();
+    }
+    bed.discovery.tick();
+    let open = |commands: &[Command]| -> usize {
+        let opened = |it: &Command| match it {
+            Command::Look { opened, .. } => opened.len(),
+            _ => 0,
+        };
+        commands.iter().map(opened).sum()
+    };
+    let commands: Vec<Command> = bed.commands.try_iter().collect();
+    assert_eq!((commands.len(), open(&commands)), (30, 10), "however many wait");
+    assert_eq!(bed.discovery.outlet.on_the_way.get(), 10);
+    // Whoever has them counts them; and who is gone holds none.
+    drop(commands);
+    assert_eq!(bed.discovery.outlet.on_the_way.get(), 0);
 }
