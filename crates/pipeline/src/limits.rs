@@ -3,7 +3,9 @@
 //! A read is granted when all four have tokens for a useful part of it, and takes the tokens of all at once; what it
 //! really came to is settled afterwards, also as a debt, which is paid before the next read. A useful part is
 //! what is unread, and no more than comes in within [`USEFUL_NS`]: reads do not become tiny, and a limit is kept
-//! within that part. Records are known only after framing, and estimated before by the source's last read.
+//! within that part. Records are known only after framing, and estimated before by the source's last read, with a
+//! margin: what has more is cut. So in no time a limit lets more through than rate, burst, and of each reader the
+//! record that crosses them.
 //! The buckets of node, tenants and LogConfigs are shared by all readers, under one short lock before and after a
 //! read; a container's belongs to its source. Sources that nothing limits have no [`Toll`], and pay nothing.
 
@@ -57,12 +59,12 @@ pub enum Answer {
     Later(Later),
 }
 
-/// Tokens that a read took.
+/// Tokens that a read took, and what it may bring for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     /// Bytes.
     pub bytes: u64,
-    /// Records that they were taken for.
+    /// Records; [`u64::MAX`] if nothing limits them.
     pub records: u64,
 }
 
@@ -113,14 +115,16 @@ impl Pair {
     /// What it has for a read of so much; or how long it takes until there is a useful part of it.
     fn offer(&mut self, wanted: Grant, now_ns: u64) -> Result<Grant, u64> {
         self.buckets().for_each(|bucket| bucket.fill(now_ns));
-        let one = |bucket: &Option<Bucket>, wanted: u64| match bucket {
-            None => Ok(wanted),
+        let one = |bucket: &Option<Bucket>, wanted: u64, most: u64| match bucket {
+            None => Ok(u64::MAX),
             Some(bucket) => match bucket.wait_ns(wanted.min(useful(bucket))) {
-                0 => Ok(wanted.min(bucket.tokens()).max(1)),
+                0 => Ok(most.min(bucket.tokens()).max(1)),
                 wait_ns => Err(wait_ns),
             },
         };
-        match (one(&self.bytes, wanted.bytes), one(&self.records, wanted.records)) {
+        let bytes = one(&self.bytes, wanted.bytes, wanted.bytes);
+        let records = one(&self.records, wanted.records, with_margin(wanted.records));
+        match (bytes, records) {
             (Ok(bytes), Ok(records)) => Ok(Grant { bytes, records }),
             (bytes, records) => Err(bytes.err().unwrap_or(0).max(records.err().unwrap_or(0))),
         }
@@ -152,6 +156,11 @@ impl Pair {
         let bytes = self.bytes.as_ref().map(|it| report(it, true));
         bytes.into_iter().chain(self.records.as_ref().map(|it| report(it, false)))
     }
+}
+
+/// Records that are taken tokens for where so many are expected, as their number is known only after framing.
+fn with_margin(records: u64) -> u64 {
+    records.saturating_mul(2)
 }
 
 /// Least that a read waits for, if so much is unread.
@@ -232,7 +241,7 @@ impl Limits {
     pub fn ask(&self, toll: &mut Toll, bytes: u64, now_ns: u64) -> Answer {
         let wanted = Grant { bytes, records: toll.records_in(bytes) };
         let mut shared = self.lock();
-        let mut grant = wanted;
+        let mut grant = Grant { bytes, records: u64::MAX };
         let mut later: Option<(u64, Level)> = None;
         toll.each(&mut shared, |level, pair| match pair.offer(wanted, now_ns) {
             Ok(offer) => {
@@ -250,7 +259,9 @@ impl Limits {
         if grant.records < wanted.records {
             grant.bytes = grant.bytes.min(toll.bytes_of(grant.records)).max(1);
         }
-        grant.records = toll.records_in(grant.bytes);
+        if grant.records < u64::MAX {
+            grant.records = grant.records.min(with_margin(toll.records_in(grant.bytes)));
+        }
         if is_mutant("tokens_taken_after_the_look") {
             drop(shared);
             shared = self.lock();

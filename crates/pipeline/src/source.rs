@@ -27,6 +27,7 @@ mod holes;
 mod identity;
 mod look;
 mod missing;
+mod portion;
 mod read;
 mod reconcile;
 mod rest;
@@ -38,6 +39,7 @@ pub use generation::Generation;
 pub use identity::generation_key;
 pub use look::Look;
 pub use missing::{Missing, MissingOf};
+pub use portion::Portion;
 pub use read::ReadOutcome;
 pub use rest::Resting;
 pub use resume::Known;
@@ -148,8 +150,8 @@ pub struct Source {
     files: hold::Files,
     /// How many new files may be opened before it is their turn.
     pub open_max: u32,
-    /// Most that a read brings, in bytes, unless it has to be more for a whole record.
-    pub read_max: usize,
+    /// What a read may bring.
+    pub portion: Portion,
 }
 
 /// A generation that was being read before the start, and has not been seen since.
@@ -252,7 +254,7 @@ impl Source {
             pinned_bytes: 0,
             files: hold::Files::default(),
             open_max: u32::MAX,
-            read_max: usize::MAX,
+            portion: Portion::ALL,
         }
     }
 

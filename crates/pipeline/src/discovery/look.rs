@@ -11,7 +11,8 @@ use super::Denial;
 use super::folder::{Chain, Folder, fingerprint, join, names};
 use super::walk::Around;
 use super::way::Way;
-use crate::fs::{FileKind, LogFile, Stat};
+use crate::fs::{FileKind, Stat};
+use crate::reader::Opened;
 use crate::source::SeenFile;
 
 /// Lists a directory and tells of its chains; returns the directories in it that can hold files.
@@ -56,7 +57,10 @@ pub(super) fn list(
     let children = names.into_iter().filter(|it| is_directory(around, &join(directory, it)));
     let children = children.collect();
     let is_small = folder.chains.len() <= SMALL_MAX;
-    folder.chains.retain(|base, chain| look(around, directory, base, chain, is_small, Vec::new()));
+    folder.chains.retain(|base, chain| {
+        let opened = around.outlet.none_opened();
+        look(around, directory, base, chain, is_small, opened)
+    });
     Ok(children)
 }
 
@@ -130,7 +134,7 @@ pub(super) fn look(
     base: &OsStr,
     chain: &mut Chain,
     is_small: bool,
-    mut opened: Vec<Box<dyn LogFile>>,
+    mut opened: Opened,
 ) -> bool {
     let seen_ns = around.outlet.clock.monotonic_ns();
     let files = files_of(around, directory, base, chain, is_small);
@@ -146,8 +150,8 @@ pub(super) fn look(
         && let Some(spec) = around.outlet.spec(around.rule, &live_path)
     {
         chain.context = spec.context.id;
-        if chain.told == 0 && opened.is_empty() && around.outlet.may_open(0) {
-            opened.extend(files.iter().filter_map(|it| around.fs.open(&it.path).ok()));
+        if chain.told == 0 && opened.is_empty() {
+            files.iter().for_each(|it| around.outlet.open(around.fs, &it.path, &mut opened));
         }
         if around.outlet.found((around.number, around.rules), spec, &files, seen_ns, opened) {
             chain.tell(&files, base, told);

@@ -9,16 +9,16 @@ use flow::{Clock, ContextId};
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
 use super::{Denial, Place, ReaderDoor, Rule};
-use crate::fs::{LogFile, Printable};
-use crate::meter::Meter;
-use crate::reader::Command;
+use crate::fs::{Fs, Printable};
+use crate::meter::{Count, Meter};
+use crate::reader::{Command, Opened};
 use crate::source::{SeenFile, SourceSpec};
 use crate::watch::Watch;
 
 /// Most denials that are said: who makes more namespaces is not to fill the agent's log.
 const DENIALS_SAID_MAX: usize = 1000;
 
-/// Files that are opened at once on the way to their readers.
+/// Most open files that are on the way to their readers at a time.
 const OPENED_MAX: u64 = 64;
 
 /// The watch, and the way to the readers.
@@ -33,8 +33,10 @@ pub(super) struct Outlet {
     pub(super) refusals: Refusals,
     /// What waits to be known.
     pub(super) awaiting: Awaiting,
-    /// Above this many open log files, none is opened here.
+    /// Above this many open log files, those on the way to their readers among them, none is opened here.
     open_files_max: u64,
+    /// Open files on the way to any reader.
+    pub(super) on_the_way: Arc<Count>,
     /// The first scan is not over.
     pub(super) is_initial: bool,
     /// Directories that could not be watched are tried again in this look.
@@ -70,6 +72,7 @@ impl Outlet {
             refusals: Refusals::default(),
             awaiting: Awaiting::new(rules),
             open_files_max,
+            on_the_way: Arc::default(),
             is_initial: true,
             is_retry: false,
             watched: HashMap::new(),
@@ -80,13 +83,22 @@ impl Outlet {
         }
     }
 
-    /// Whether a new file may be opened here, for its reader, beside so many that were.
+    /// Opens a new file for its reader, if that is possible and may be.
     ///
     /// At the start there are many files, and no hurry; and where descriptors are short, those that
     /// are on their way must not take what readers have left.
-    pub(super) fn may_open(&self, opened: u64) -> bool {
-        let in_use = self.meter.open_files.get() + opened;
-        !self.is_initial && opened < OPENED_MAX && in_use < self.open_files_max
+    pub(super) fn open(&self, fs: &dyn Fs, path: &Path, opened: &mut Opened) {
+        let on_the_way = self.on_the_way.get();
+        let in_use = self.meter.open_files.get() + on_the_way;
+        let may_open = !self.is_initial && on_the_way < OPENED_MAX && in_use < self.open_files_max;
+        if may_open && let Ok(file) = fs.open(path) {
+            opened.push(file);
+        }
+    }
+
+    /// No files, before any is opened.
+    pub(super) fn none_opened(&self) -> Opened {
+        Opened::new(Arc::clone(&self.on_the_way))
     }
 
     /// Hears of changes in `directory` from now on, if that is possible.
@@ -159,7 +171,7 @@ impl Outlet {
         spec: SourceSpec,
         files: &[SeenFile],
         seen_ns: u64,
-        opened: Vec<Box<dyn LogFile>>,
+        opened: Opened,
     ) -> bool {
         let id = spec.context.id;
         if let Some(owners) = &mut self.owners {
@@ -190,7 +202,7 @@ impl Outlet {
             owners.remove(&id);
         }
         let seen_ns = self.clock.monotonic_ns();
-        let (files, opened) = (Vec::new(), Vec::new());
+        let (files, opened) = (Vec::new(), self.none_opened());
         self.send(id, Command::Look { spec, files, seen_ns, opened, is_initial: false });
     }
 

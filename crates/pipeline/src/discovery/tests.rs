@@ -41,7 +41,17 @@ fn bed(selection: impl FnOnce(&Path) -> Selection, with_watch: bool) -> Bed {
 }
 
 fn bed_of(selection: impl FnOnce(&Path) -> Selection, tenants: TenantMap, with_watch: bool) -> Bed {
-    bed_of_rules(|root| vec![rule("test", selection(root), tenants, root)], with_watch)
+    bed_that_opens(selection, tenants, with_watch, u64::MAX)
+}
+
+fn bed_that_opens(
+    selection: impl FnOnce(&Path) -> Selection,
+    tenants: TenantMap,
+    with_watch: bool,
+    open_files_max: u64,
+) -> Bed {
+    let rules = |root: &Path| vec![rule("test", selection(root), tenants, root)];
+    bed_of_rules(rules, with_watch, open_files_max)
 }
 
 fn rule(name: &str, selection: Selection, tenants: TenantMap, root: &Path) -> Rule {
@@ -55,7 +65,11 @@ fn rule(name: &str, selection: Selection, tenants: TenantMap, root: &Path) -> Ru
     }
 }
 
-fn bed_of_rules(rules: impl FnOnce(&Path) -> Vec<Rule>, with_watch: bool) -> Bed {
+fn bed_of_rules(
+    rules: impl FnOnce(&Path) -> Vec<Rule>,
+    with_watch: bool,
+    open_files_max: u64,
+) -> Bed {
     let root = tempfile::tempdir().unwrap();
     let (sender, commands) = bounded(1000);
     let parker = Parker::new();
@@ -79,7 +93,7 @@ fn bed_of_rules(rules: impl FnOnce(&Path) -> Vec<Rule>, with_watch: bool) -> Bed
         asks,
         meter,
         scan_interval_ns: interval_ns,
-        open_files_max: u64::MAX,
+        open_files_max,
     });
     Bed { discovery, commands, ask_door, parker, root }
 }
@@ -592,7 +606,7 @@ fn bed_with_two_rules(with_watch: bool) -> (Arc<Labels>, Bed) {
             rule("by-names", pods(root), TenantMap::default(), root),
         ]
     };
-    (labels, bed_of_rules(rules, with_watch))
+    (labels, bed_of_rules(rules, with_watch, u64::MAX))
 }
 
 fn looks(bed: &Bed) -> Vec<String> {
@@ -670,4 +684,29 @@ fn a7_a_link_that_comes_between_two_scans_brings_the_next_one_forward() {
         bed.discovery.scan(Scan::Files);
         assert_eq!(heard(&bed).last().unwrap(), &["app.log"]);
     }
+}
+
+#[test]
+fn files_on_the_way_to_their_readers_are_no_more_than_may_be_open() {
+    let mut bed = bed_that_opens(files, TenantMap::default(), false, 10);
+    bed.discovery.tick();
+    for number in 0..30 {
+        let name = bed.root.path().join(format!("new-{number}.log"));
+        fs::write(&name, "x\n").unwrap();
+        fs::write(name.with_extension("log.1"), "x\n").unwrap();
+    }
+    bed.discovery.tick();
+    let open = |commands: &[Command]| -> usize {
+        let opened = |it: &Command| match it {
+            Command::Look { opened, .. } => opened.len(),
+            _ => 0,
+        };
+        commands.iter().map(opened).sum()
+    };
+    let commands: Vec<Command> = bed.commands.try_iter().collect();
+    assert_eq!((commands.len(), open(&commands)), (30, 10), "however many wait");
+    assert_eq!(bed.discovery.outlet.on_the_way.get(), 10);
+    // Whoever has them counts them; and who is gone holds none.
+    drop(commands);
+    assert_eq!(bed.discovery.outlet.on_the_way.get(), 0);
 }

@@ -16,8 +16,8 @@ use super::look::{SMALL_MAX, list, look};
 use super::outlet::Outlet;
 use super::way::Way;
 use super::{Asked, Rule, Selection};
-use crate::fs::{FileKind, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
-use crate::reader::{ChainFiles, Command};
+use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
+use crate::reader::{ChainFiles, Command, Opened};
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
 ///
@@ -72,9 +72,7 @@ pub(super) struct Around<'a> {
 pub(super) struct Stale {
     /// Chains, by their directory and the live file's name; and their new files, opened at once, since
     /// they may be gone before their reader looks.
-    chains: BTreeMap<(PathBuf, OsString), Vec<Box<dyn LogFile>>>,
-    /// How many were opened.
-    opened: u64,
+    chains: BTreeMap<(PathBuf, OsString), Opened>,
     /// Files of chains that are not there, and that no look showed: directory, live file's name, name.
     unseen: Vec<(PathBuf, OsString, OsString)>,
 }
@@ -199,10 +197,9 @@ impl Walk {
             folder.chains.get_mut(base).into_iter().for_each(Chain::tell_again);
             stale.unseen.push((parent.to_path_buf(), base.to_owned(), name.to_owned()));
         }
-        let opened = stale.chains.entry(chain).or_default();
-        if is_there && !was_there && around.outlet.may_open(stale.opened) {
-            opened.extend(around.fs.open(path).ok());
-            stale.opened += 1;
+        let opened = stale.chains.entry(chain).or_insert_with(|| around.outlet.none_opened());
+        if is_there && !was_there {
+            around.outlet.open(around.fs, path, opened);
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crossbeam::channel::Sender;
 use flow::ContextId;
 
-use crate::fs::LogFile;
+use super::Opened;
 use crate::source::{Resting, SeenFile, SourceReport, SourceSpec};
 
 /// What discovery tells a reader.
@@ -21,7 +21,7 @@ pub enum Command {
         /// Monotonic time from before they were looked at.
         seen_ns: u64,
         /// Those that are new, open already: a moment later they may be gone.
-        opened: Vec<Box<dyn LogFile>>,
+        opened: Opened,
         /// Seen in the first scan after the start.
         is_initial: bool,
     },

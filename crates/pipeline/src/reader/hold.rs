@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use flow::{ContextId, SourceId};
 
-use super::Reader;
-use crate::fs::LogFile;
+use super::{Opened, Reader};
 use crate::schedule::SourceIndex;
 
 /// How often removed files are asked for their size, in nanoseconds.
@@ -65,10 +64,10 @@ impl Reader {
     }
 
     /// Files that discovery opened are held in place of those that could not be opened any more.
-    pub(super) fn adopt(&mut self, context: ContextId, opened: Vec<Box<dyn LogFile>>) {
+    pub(super) fn adopt(&mut self, context: ContextId, opened: Opened) {
         let Some(index) = self.awake(context) else { return };
         let Some(slot) = &mut self.slots[index] else { return };
-        opened.into_iter().for_each(|file| slot.source.adopt(file));
+        opened.hand_over(|file| slot.source.adopt(file));
         self.settle_files(index);
     }
 

@@ -13,8 +13,10 @@ use flow::is_mutant;
 use super::Reader;
 use super::relief::Lag;
 use super::sample::{Sample, Share};
+use crate::frame::utf16;
 use crate::limits::{Answer, Grant, Later, Level, Policy, Toll};
 use crate::schedule::{LaneIndex, SourceIndex};
+use crate::source::Portion;
 
 /// How long a read may take, in nanoseconds.
 ///
@@ -129,6 +131,25 @@ pub(super) struct Leave {
     pub(super) bytes: u64,
     /// What becomes of them.
     pub(super) kept: Kept,
+}
+
+impl Leave {
+    /// What a read may bring in a turn in which `bytes_max` are known to be there, no more than a chunk.
+    pub(super) fn portion(&self, bytes_max: usize, chunk_bytes: usize) -> Portion {
+        let is_all = self.bytes == bytes_max as u64 && self.kept == Kept::All;
+        let room = usize::try_from(self.bytes).unwrap_or(chunk_bytes);
+        match (self.grant, self.kept) {
+            // All that is there may be read without knowing how much that is.
+            (None, _) if is_all => Portion::of(chunk_bytes),
+            (None, _) => Portion::of(room),
+            // A read that is full says that there is more: what is known is to leave some room.
+            (Some(Grant { bytes, records }), Kept::All) => {
+                let beyond = if is_all { utf16::UNIT_BYTES } else { 0 };
+                Portion { room: room + beyond, bytes, records }
+            }
+            (Some(_), _) => Portion { bytes: self.bytes, ..Portion::of(room) },
+        }
+    }
 }
 
 /// Which of the records that were read are delivered.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::pace::{Kept, Leave};
 use super::{Reader, Slot};
-use crate::limits::{Answer, AtLimit};
+use crate::limits::{Answer, AtLimit, Grant};
 use crate::schedule::SourceIndex;
 use crate::source::ReadOutcome;
 
@@ -100,14 +100,14 @@ impl Reader {
         &mut self,
         index: SourceIndex,
         outcome: &mut ReadOutcome,
-        kept: Kept,
+        leave: Leave,
     ) -> (u64, u64) {
         let span = outcome.span;
         let bytes = span.bytes();
         let Some(slot) = &mut self.slots[index] else { return (0, 0) };
         let spec = &slot.source.spec;
         if let Some(one_in) = spec.options.sample_one_in
-            && kept != Kept::None
+            && leave.kept != Kept::None
         {
             let context = spec.context.id;
             let share = &mut slot.pace.share;
@@ -117,7 +117,7 @@ impl Reader {
             slot.source.meter.sampled_records.add(u64::from(left_out));
         }
         let records = self.chunk.records().len() as u64;
-        match kept {
+        match leave.kept {
             Kept::All => (bytes, records),
             Kept::InSpool => {
                 slot.source.meter.over_limit_bytes.add(bytes);
@@ -128,7 +128,9 @@ impl Reader {
                 (0, 0)
             }
             Kept::OneIn(one_in) => {
-                let (left_out, of_bytes) = slot.pace.sample.thin(&mut self.chunk, bytes, one_in);
+                let tokens = leave.grant.unwrap_or(Grant { bytes: u64::MAX, records: u64::MAX });
+                let (left_out, of_bytes) =
+                    slot.pace.sample.thin(&mut self.chunk, bytes, one_in, tokens);
                 // What its LogConfig leaves out lies between the records, and is counted already.
                 let of_bytes = of_bytes.min(bytes - outcome.framed.filtered_bytes);
                 outcome.framed.filtered += left_out;

@@ -3,6 +3,8 @@
 
 use flow::{Chunk, ContextId, RecordFlags, Span, Stream};
 
+use crate::limits::Grant;
+
 /// The share of a LogConfig's records that is kept, by the cursor of each: so every reading of the same bytes, also
 /// after a restart, keeps the same.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl Share {
     ) -> (u32, u64) {
         // Sources that begin alike are not to keep the same places.
         let (high, low) = ((context.0 >> 64) as u64, context.0 as u64);
-        let keeps = |cursor: u32| {
+        let keeps = |cursor: u32, _| {
             let place = mix(high ^ low ^ (span.begin + u64::from(cursor)));
             (u128::from(place) * u128::from(one_in)) >> 64 == 0
         };
@@ -43,13 +45,24 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Leaves one in so many records in the chunk, whose span has so many bytes; returns how many records and
-    /// bytes were left out.
-    pub(super) fn thin(&mut self, chunk: &mut Chunk, span_bytes: u64, one_in: u32) -> (u32, u64) {
-        let seen = &mut self.seen;
-        let keeps = |_| {
-            let is_kept = *seen == 0;
-            *seen = (*seen + 1) % one_in.max(1);
+    /// Leaves one in so many records in the chunk, whose span has so many bytes, and none for which there are no
+    /// tokens left; returns how many records and bytes were left out.
+    pub(super) fn thin(
+        &mut self,
+        chunk: &mut Chunk,
+        span_bytes: u64,
+        one_in: u32,
+        tokens: Grant,
+    ) -> (u32, u64) {
+        let (seen, mut lines_kept) = (&mut self.seen, 0);
+        let keeps = |_, bytes_kept| {
+            let is_paid = bytes_kept < tokens.bytes && lines_kept < tokens.records;
+            let is_kept = *seen == 0 && is_paid;
+            lines_kept += u64::from(is_kept);
+            // What is its turn, and has no tokens, is its turn again.
+            if *seen > 0 || is_paid {
+                *seen = (*seen + 1) % one_in.max(1);
+            }
             is_kept
         };
         thin(chunk, span_bytes, &mut self.keeps, keeps)
@@ -59,16 +72,17 @@ impl Sample {
 /// Whether the last record was kept: by stream, as parts of a line stay together.
 type Streams = [bool; 3];
 
-/// Leaves the records in the chunk that `keeps` says by their cursors, with the parts that go on from them.
+/// Leaves the records in the chunk that `keeps` says by their cursors and by how many bytes are kept already, with the
+/// parts that go on from them.
 fn thin(
     chunk: &mut Chunk,
     span_bytes: u64,
     last: &mut Streams,
-    mut keeps: impl FnMut(u32) -> bool,
+    mut keeps: impl FnMut(u32, u64) -> bool,
 ) -> (u32, u64) {
     let (_, _, records) = chunk.parts_mut();
     let total = records.len();
-    let (mut bytes, mut kept) = (0, 0);
+    let (mut bytes, mut bytes_kept, mut kept) = (0, 0, 0);
     for index in 0..total {
         let record = records[index];
         let stream = match record.flags.stream() {
@@ -76,15 +90,17 @@ fn thin(
             Some(Stream::Stdout) => 1,
             Some(Stream::Stderr) => 2,
         };
+        let end = records.get(index + 1).map_or(span_bytes, |next| u64::from(next.cursor));
+        let record_bytes = end.saturating_sub(u64::from(record.cursor));
         if !record.flags.has(RecordFlags::CONTINUED) {
-            last[stream] = keeps(record.cursor);
+            last[stream] = keeps(record.cursor, bytes_kept);
         }
         if last[stream] {
             records[kept] = record;
             kept += 1;
+            bytes_kept += record_bytes;
         } else {
-            let end = records.get(index + 1).map_or(span_bytes, |next| u64::from(next.cursor));
-            bytes += end.saturating_sub(u64::from(record.cursor));
+            bytes += record_bytes;
         }
     }
     records.truncate(kept);
@@ -105,6 +121,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: Grant = Grant { bytes: u64::MAX, records: u64::MAX };
+
     #[test]
     fn a_sample_keeps_one_in_so_many_and_never_a_part_alone() {
         let (mut chunk, mut sample) = (Chunk::new(4096), Sample::default());
@@ -120,7 +138,7 @@ mod tests {
                 flags: if number % 7 == 4 { RecordFlags::CONTINUED } else { RecordFlags::NONE },
             };
             *chunk.parts_mut().2 = (begin..begin + 35).map(record).collect();
-            let (records, bytes) = sample.thin(&mut chunk, 350, 3);
+            let (records, bytes) = sample.thin(&mut chunk, 350, 3, ALL);
             left_out = (left_out.0 + records, left_out.1 + bytes);
             kept.extend(chunk.records().iter().map(|it| it.time_unix_ns));
         }
@@ -165,5 +183,28 @@ mod tests {
         for part in whole.iter().filter(|it| *it % 7 == 4) {
             assert!(whole.contains(&(part - 1)), "{part} goes on from what was left out");
         }
+    }
+
+    #[test]
+    fn a_sample_keeps_nothing_for_which_there_are_no_tokens() {
+        let record = |number: u32| {
+            let (start, len, cursor) = (0, 9, number * 10);
+            Record { time_unix_ns: 0, start, len, cursor, flags: RecordFlags::NONE }
+        };
+        let kept = |tokens: Grant, sample: &mut Sample| {
+            let mut chunk = Chunk::new(4096);
+            *chunk.parts_mut().2 = (0..30).map(record).collect();
+            sample.thin(&mut chunk, 300, 3, tokens);
+            chunk.records().iter().map(|it| it.cursor).collect::<Vec<_>>()
+        };
+        let mut sample = Sample::default();
+        let few = Grant { bytes: 21, records: u64::MAX };
+        assert_eq!(kept(few, &mut sample), [0, 30, 60], "the last one crosses them");
+        let one = Grant { bytes: u64::MAX, records: 1 };
+        assert_eq!(
+            kept(one, &mut sample),
+            [0],
+            "the next one is kept where there are tokens again"
+        );
     }
 }

@@ -217,7 +217,7 @@ impl Bed {
             fs: self.fs.clone(),
         };
         let files = vec![SeenFile { stat: self.fs.stat_of(&path).unwrap(), path }];
-        let look = Command::Look { spec, files, seen_ns: 1, opened: Vec::new(), is_initial };
+        let look = Command::Look { spec, files, seen_ns: 1, opened: Opened::default(), is_initial };
         self.commands.send(look).unwrap();
     }
 

@@ -108,9 +108,7 @@ impl Reader {
         let Some(slot) = &mut self.slots[index] else { return false };
         let source = &mut slot.source;
         let fs = Arc::clone(&source.spec.fs);
-        // All that is there may be read without knowing how much that is.
-        let is_all = leave.bytes == bytes_max as u64 && leave.kept == Kept::All;
-        source.read_max = if is_all { chunk_bytes } else { slice(leave.bytes) };
+        source.portion = leave.portion(bytes_max, chunk_bytes);
         let mut outcome = match source.read(&*fs, &mut self.chunk, tail, bridge, now_ns) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -123,7 +121,7 @@ impl Reader {
         };
         let bytes = outcome.span.bytes();
         self.turn_bytes = bytes;
-        let kept = self.keep(index, &mut outcome, leave.kept);
+        let kept = self.keep(index, &mut outcome, leave);
         self.settle_limits(index, grant, kept, now_ns);
         self.parts.meter.copied_bytes.add(outcome.framed.copied);
         if bytes > 0 && leave.kept == Kept::None {
@@ -247,11 +245,6 @@ impl Reader {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
         }
     }
-}
-
-/// A part of a chunk, in bytes.
-fn slice(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("a chunk is small")
 }
 
 /// The next multiple of `linger_ns`: sources that become ready together are read together.

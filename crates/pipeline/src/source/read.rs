@@ -6,8 +6,9 @@ use flow::{Chunk, Place, Position, RecordFlags, Span};
 
 use super::Source;
 use super::generation::{Generation, UnfinishedTail};
+use super::portion::Before;
 use crate::frame::group::{self, Grouped, OpenGroups};
-use crate::frame::multiline::{Multiline, State};
+use crate::frame::multiline::Multiline;
 use crate::frame::{Carry, Format, FrameOptions, Framed, Output, Streams, Tail, utf16};
 use crate::fs::Fs;
 
@@ -47,7 +48,7 @@ impl Source {
         let is_part = tail == Tail::Wait && !bridge;
         let mut room = chunk.data().len();
         if is_part {
-            room = part(self.read_max, room);
+            room = part(self.portion.room, room);
         }
         let (own, next, grouped) = loop {
             let (own, next) = match self.fill(fs, chunk, room, bridge, now_ns) {
@@ -77,7 +78,7 @@ impl Source {
         let rest = filled - framed.consumed;
         let generation = &mut self.generations[index];
         let is_before_nuls = generation.holes.is_pending() && framed.consumed > 0;
-        let is_hot = (is_full || framed.is_cut || is_before_nuls) && next == 0;
+        let is_hot = framed.is_cut || (is_full || is_before_nuls) && next == 0;
         let before = generation.tail.take().filter(|_| framed.consumed == 0);
         if !is_hot && rest > 0 && framed.consumed <= own {
             let size = generation.offset + (own - framed.consumed) as u64;
@@ -186,6 +187,14 @@ impl Source {
             wanted.0 = Tail::Cut;
             grouped = self.frame(fs, chunk, filled, index, wanted, &mut known);
         }
+        if let Some(end) = self.portion.end(chunk.records(), &grouped.framed) {
+            known = before;
+            let part = self.frame_portion(fs, chunk, (end, filled), index, &mut known);
+            grouped = part.unwrap_or_else(|| {
+                known = before;
+                self.frame(fs, chunk, filled, index, wanted, &mut known)
+            });
+        }
         let (carry, states) = known;
         let generation = &mut self.generations[index];
         generation.mid_line = Some(carry.mid_line);
@@ -196,7 +205,7 @@ impl Source {
     }
 
     /// What is known of the lines before the bytes that come next.
-    fn carry(&mut self, fs: &dyn Fs, index: usize) -> (Carry, Streams<State>) {
+    fn carry(&mut self, fs: &dyn Fs, index: usize) -> Before {
         let generation = &mut self.generations[index];
         let mid_line = generation.starts_mid_line(fs, self.spec.options.format);
         let mid_part = generation.mid_part;
@@ -204,14 +213,14 @@ impl Source {
         (Carry { mid_line, mid_part, mid_unit, continued: self.continued }, self.states)
     }
 
-    fn frame(
+    pub(super) fn frame(
         &mut self,
         fs: &dyn Fs,
         chunk: &mut Chunk,
         filled: usize,
         index: usize,
         (tail, open_groups): (Tail, OpenGroups),
-        (carry, states): &mut (Carry, Streams<State>),
+        (carry, states): &mut Before,
     ) -> Grouped {
         let generation = &mut self.generations[index];
         let (bytes, side, records) = chunk.parts_mut();
