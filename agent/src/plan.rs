@@ -8,12 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{
     AgentSettings, CompressionSettings, LogConfigSettings, MultilinePreset, MultilineRule,
-    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TenantSettings,
-    TextEncoding,
+    MultilineSettings, Settings, SinkSettings, SinkTarget, SourceSettings, TextEncoding,
 };
 use flow::{AckSender, Clock, Codec, Encoding, ReadBack, RecordFlags, Sink};
 use pipeline::budgets::BudgetSpec;
-use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
+use pipeline::discovery::{FileSelection, Rule, Selection};
 use pipeline::frame::multiline::{self, Multiline};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
@@ -37,6 +36,7 @@ mod limits;
 mod owed;
 mod pods;
 mod spool;
+mod tenants;
 mod unbuilt;
 #[cfg(test)]
 mod worlds;
@@ -46,6 +46,7 @@ pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 pub(crate) use pods::{Awaited, Watched, awaits};
 use spool::{OpenSpool, Spools};
+pub(crate) use tenants::{ByLabels, tenants};
 pub(crate) use unbuilt::refuse_config;
 
 /// A plan, and the queues that its sinks write to.
@@ -119,13 +120,17 @@ pub(crate) fn resolve(
         reserved_bytes: it.reserved_bytes,
         max_bytes: it.max_bytes,
     };
+    let by_labels = match watched {
+        Some(watched) => watched.by_labels.clone(),
+        None => ByLabels::of(settings, &Arc::default()),
+    };
     let present = settings.sinks.len() - absent.len();
     let has_spools = opened_stores.spools.len() == present;
     let plan = PlanePlan {
         rules: settings
             .log_configs
             .iter()
-            .map(|it| rule(it, settings, &absent, watched))
+            .map(|it| rule(it, settings, &absent, watched, by_labels.as_ref()))
             .collect::<Result<_, _>>()?,
         place: place::of(agent),
         sinks,
@@ -165,6 +170,7 @@ fn rule(
     settings: &Settings,
     absent: &[Absent],
     watched: Option<&Watched>,
+    by_labels: Option<&Arc<ByLabels>>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
@@ -210,20 +216,8 @@ fn rule(
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
     let is_waiting = absent.iter().any(|it| it.name == config.sink);
-    let tenants = tenants(config, settings);
+    let tenants = tenants(config, settings, by_labels);
     Ok(Rule { name, selection, tenants, sink, is_waiting, options: Arc::new(options), fs })
-}
-
-/// Who owns what a LogConfig collects, and may send it to its sink.
-pub(crate) fn tenants(config: &LogConfigSettings, settings: &Settings) -> TenantMap {
-    let name = |it: &TenantSettings| Arc::<str>::from(&*it.name);
-    let all = || settings.tenants.iter();
-    TenantMap {
-        fixed: config.tenant.as_deref().map(Arc::from),
-        by_namespace: all().map(|it| (it.namespaces.set().clone(), name(it))).collect(),
-        listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
-        barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),
-    }
 }
 
 /// Where the files of a LogConfig may lie.

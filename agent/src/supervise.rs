@@ -193,7 +193,7 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
-        let watched = self.configuration.cluster().map(cluster::Cluster::facts);
+        let watched = self.configuration.facts(&self.settings);
         let credentials = self.credentials.in_force();
         let resolved =
             plan::resolve(&self.settings, credentials, watched.as_ref(), &self.world.clock)?;

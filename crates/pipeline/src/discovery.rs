@@ -37,7 +37,7 @@ mod way;
 pub use files::FileSelection;
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
-pub use tenants::{Denial, TenantMap};
+pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
 use walk::{Around, Stale, Walk};
@@ -73,7 +73,7 @@ pub struct Rule {
 impl Rule {
     /// Which facts decide; another number when they changed.
     fn facts_version(&self) -> u64 {
-        self.selection.facts_version()
+        self.selection.facts_version().wrapping_add(self.tenants.version())
     }
 
     /// Why what is at or below `path` is selected, but not read.
@@ -98,6 +98,10 @@ impl Selection {
             Selection::Pods(pods) => pods.facts.as_deref(),
             Selection::Files(_) => None,
         }
+    }
+
+    fn is_pods(&self) -> bool {
+        matches!(self, Selection::Pods(_))
     }
 
     fn facts_version(&self) -> u64 {
