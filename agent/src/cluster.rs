@@ -8,10 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{Admission, Candidate, ConfigFile, Problem, Problems, Settings, SourceSettings};
+use crd::{
+    Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, Settings, Severity,
+    SourceSettings,
+};
 use kube_watch::{Kind, Resource, ResourceKey, State};
 
-use crate::plan::Watched;
+use crate::memory_plan::MemoryPlan;
+use crate::plan::{ByLabels, Watched};
 
 /// Changes are gathered until there was none for so long …
 const GATHER_QUIET: Duration = Duration::from_millis(200);
@@ -27,6 +31,8 @@ const SAID_MAX: usize = 1000;
 pub(crate) struct Cluster {
     watched: Arc<kube_watch::Cluster>,
     admitted: Admitted,
+    /// Whose namespaces are by their labels, for the data plane that runs.
+    by_labels: Option<Arc<ByLabels>>,
 }
 
 /// What became of resources.
@@ -45,7 +51,7 @@ impl Cluster {
     pub(crate) fn new(watched: kube_watch::Cluster) -> Cluster {
         let good = watched.fallbacks().into_iter().map(|it| (it.key, it.text)).collect();
         let admitted = Admitted { good, ..Admitted::default() };
-        Cluster { watched: Arc::new(watched), admitted }
+        Cluster { watched: Arc::new(watched), admitted, by_labels: None }
     }
 
     /// The watches.
@@ -53,9 +59,12 @@ impl Cluster {
         Arc::clone(&self.watched)
     }
 
-    /// What is known of pods and namespaces.
-    pub(crate) fn facts(&self) -> Watched {
-        Watched { pods: self.watched.pods(), namespaces: self.watched.namespaces() }
+    /// What is known of pods and namespaces, for a data plane with these settings.
+    pub(crate) fn facts(&mut self, settings: &Settings) -> Watched {
+        let namespaces = self.watched.namespaces();
+        self.by_labels = ByLabels::of(settings, &namespaces);
+        let by_labels = self.by_labels.clone();
+        Watched { pods: self.watched.pods(), namespaces, by_labels }
     }
 
     /// Resources that are not in force as they are written, and why.
@@ -67,7 +76,13 @@ impl Cluster {
     /// changes them only if it is the first or the last one of its namespace.
     pub(crate) fn has_news(&self) -> bool {
         let resources = self.watched.resources().unwrap_or_default();
-        here(resources, &self.watched.pods().namespaces()) != self.admitted.resources
+        let namespaces = self.watched.pods().namespaces();
+        here(resources, &namespaces) != self.admitted.resources || self.has_moved()
+    }
+
+    /// Whether a namespace is another tenant's than the data plane was told: what is read of it must begin anew.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.by_labels.as_ref().is_some_and(|it| it.has_moved())
     }
 
     /// Settings of `files` and of what the API server has.
@@ -130,7 +145,8 @@ impl Admitted {
         let resources = here(resources, namespaces);
         self.resources.clone_from(&resources);
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
-        let Admission { settings, outcomes } = crd::admit(files, &candidates)?;
+        let fits = |it: &Settings| MemoryPlan::of(it).map(|_| ()).map_err(|it| problem(&it));
+        let Admission { settings, outcomes } = crd::admit(files, &candidates, &fits)?;
         let mut good = BTreeMap::new();
         let mut refused = BTreeMap::new();
         let mut fallbacks = Vec::new();
@@ -160,7 +176,8 @@ impl Admitted {
     fn candidate(&self, resource: &Resource) -> Candidate {
         let mut versions = vec![Arc::clone(&resource.text)];
         versions.extend(self.good.get(&resource.key).filter(|it| **it != resource.text).cloned());
-        Candidate { path: PathBuf::from(resource.key.to_string()), versions }
+        let is_in_force = self.good.get(&resource.key) == Some(&resource.text);
+        Candidate { path: PathBuf::from(resource.key.to_string()), versions, is_in_force }
     }
 
     /// Says what is new.
@@ -186,10 +203,25 @@ fn here(mut resources: Vec<Resource>, namespaces: &HashSet<String>) -> Vec<Resou
 
 /// Whether anything is selected by labels of namespaces.
 fn asks_namespaces(settings: &Settings) -> bool {
-    settings.log_configs.iter().any(|it| match &it.source {
+    let of_config = |it: &LogConfigSettings| match &it.source {
         SourceSettings::Containers(it) => it.namespace_selector.is_some(),
         SourceSettings::Files(_) => false,
-    })
+    };
+    settings.log_configs.iter().any(of_config)
+        || settings.tenants.iter().any(|it| it.namespace_selector.is_some())
+}
+
+/// Why resources that are good do not fit into this machine.
+fn problem(error: &anyhow::Error) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place: None,
+        resource: String::new(),
+        path: String::new(),
+        what: String::new(),
+        why: format!("it does not fit: {error:#}"),
+        cure: String::new(),
+    }
 }
 
 /// What is wrong; where is plain, as a resource is one line.

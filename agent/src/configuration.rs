@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crd::{Problems, Settings};
 
 use crate::cluster::Cluster;
+use crate::plan::Watched;
 
 /// What the settings are made of.
 #[derive(Debug)]
@@ -27,6 +28,11 @@ impl Configuration {
     /// The cluster, if there is one.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// What the API server says of pods and namespaces, for a data plane with these settings.
+    pub(crate) fn facts(&mut self, settings: &Settings) -> Option<Watched> {
+        self.cluster.as_mut().map(|it| it.facts(settings))
     }
 
     /// Settings of all that there is now.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crd::{LogConfigSettings, Settings, SourceSettings, TenantSettings, TextEncoding};
+use crd::{LogConfigSettings, Settings, SourceSettings, TextEncoding};
 use cri_watch::Containers;
 use flow::{Clock, RecordFlags};
 use pipeline::budgets::BudgetSpec;
-use pipeline::discovery::{FileSelection, Rule, Selection, TenantMap};
+use pipeline::discovery::{FileSelection, Rule, Selection};
 use pipeline::frame::{ByteOrder, Format};
 use pipeline::fs::{HostFs, Reach};
 use pipeline::plane::PlanePlan;
@@ -29,6 +29,7 @@ mod owed;
 mod pods;
 mod sinks;
 mod spool;
+mod tenants;
 #[cfg(test)]
 mod worlds;
 
@@ -40,6 +41,7 @@ pub(crate) use pods::{Awaited, Watched, awaits};
 pub(crate) use sinks::Absent;
 use sinks::Stores;
 use spool::Spools;
+pub(crate) use tenants::{ByLabels, tenants};
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -106,12 +108,17 @@ pub(crate) fn resolve(
         reserved_bytes: it.reserved_bytes,
         max_bytes: it.max_bytes,
     };
+    let by_labels = match watched {
+        Some(watched) => watched.by_labels.clone(),
+        None => ByLabels::of(settings, &Arc::default()),
+    };
+    let by_labels = by_labels.as_ref();
     let has_spools = stores.spools.len() == sinks.len();
     let plan = PlanePlan {
         rules: settings
             .log_configs
             .iter()
-            .map(|it| Ok(inside::rules(it, rule(it, settings, watched)?, containers)))
+            .map(|it| Ok(inside::rules(it, rule(it, settings, watched, by_labels)?, containers)))
             .collect::<anyhow::Result<Vec<_>>>()?
             .concat(),
         place: place::of(agent),
@@ -151,6 +158,7 @@ fn rule(
     config: &LogConfigSettings,
     settings: &Settings,
     watched: Option<&Watched>,
+    by_labels: Option<&Arc<ByLabels>>,
 ) -> anyhow::Result<Rule> {
     let name: Arc<str> = Arc::from(config.name.to_string());
     let sink = settings.sinks.iter().position(|it| it.name == config.sink);
@@ -195,20 +203,8 @@ fn rule(
         linger_ns: nanoseconds(linger),
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
-    let tenants = tenants(config, settings);
+    let tenants = tenants(config, settings, by_labels);
     Ok(Rule { name, selection, tenants, sink, options: Arc::new(options), fs })
-}
-
-/// Who owns what a LogConfig collects, and may send it to its sink.
-pub(crate) fn tenants(config: &LogConfigSettings, settings: &Settings) -> TenantMap {
-    let name = |it: &TenantSettings| Arc::<str>::from(&*it.name);
-    let all = || settings.tenants.iter();
-    TenantMap {
-        fixed: config.tenant.as_deref().map(Arc::from),
-        by_namespace: all().map(|it| (it.namespaces.set().clone(), name(it))).collect(),
-        listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
-        barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),
-    }
 }
 
 /// Where the files of a LogConfig may lie.

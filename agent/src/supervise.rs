@@ -191,7 +191,7 @@ impl Supervisor {
     }
 
     fn start_plane(&mut self) -> anyhow::Result<()> {
-        let watched = self.configuration.cluster().map(cluster::Cluster::facts);
+        let watched = self.configuration.facts(&self.settings);
         let (credentials, clock) = (self.credentials.in_force(), &self.world.clock);
         self.containers = containers::keep(self.containers.take(), &self.settings)?;
         let containers = self.containers.as_ref().map(ContainerWatch::containers);

@@ -20,6 +20,8 @@ pub struct Candidate {
     pub path: PathBuf,
     /// What it says, as one YAML document each; the newest first.
     pub versions: Vec<Arc<str>>,
+    /// The newest was in force before: where not all fit together, those that are new are to blame.
+    pub is_in_force: bool,
 }
 
 /// Settings without what is broken.
@@ -43,10 +45,16 @@ pub struct Outcome {
 /// Adds what can be used of `candidates` to what is in `files`. Names in the files are theirs: they stand
 /// for themselves, and come first.
 ///
+/// `fits` says what is against settings that are good by themselves, such as that there is not so much memory.
+///
 /// # Errors
 /// Every problem of the files, if one of them is an error; and if the files with what is admitted have one
-/// that no candidate can be blamed for.
-pub fn admit(files: Vec<ConfigFile>, candidates: &[Candidate]) -> Result<Admission, Problems> {
+/// that no candidate can be blamed for. That not even the files fit is none here.
+pub fn admit(
+    files: Vec<ConfigFile>,
+    candidates: &[Candidate],
+    fits: &dyn Fn(&Settings) -> Result<(), Problem>,
+) -> Result<Admission, Problems> {
     let texts = texts(files)?;
     let mut admitting = Admitting {
         texts,
@@ -55,8 +63,14 @@ pub fn admit(files: Vec<ConfigFile>, candidates: &[Candidate]) -> Result<Admissi
     };
     admitting.leave_out_beyond_limit();
     for _ in 0..limits::CULPRITS_MAX {
-        let outcome = admitting.resolve(candidates.len());
+        let outcome = admitting.resolve(&|_| true);
         if outcome.errors.is_empty() {
+            if let Err(why) = fits(&outcome.settings)
+                && let Some(number) = admitting.culprit(&|it| fits(&it.settings).is_err())
+            {
+                admitting.step_back(number, vec![why]);
+                continue;
+            }
             let settings = Settings { warnings: outcome.warnings, ..outcome.settings };
             return Ok(Admission { settings, outcomes: admitting.outcomes });
         }
@@ -99,8 +113,8 @@ struct Resolved {
 }
 
 impl Admitting<'_> {
-    /// What comes of the files and the first `count` candidates, in the versions that are left.
-    fn resolve(&self, count: usize) -> Resolved {
+    /// What comes of the files and these candidates, in the versions that are left.
+    fn resolve(&self, is_taken: &dyn Fn(usize) -> bool) -> Resolved {
         let file = |path: &PathBuf, bytes: &[u8]| ConfigFile {
             path: path.clone(),
             bytes: Ok(bytes.to_vec()),
@@ -108,7 +122,7 @@ impl Admitting<'_> {
         let mut files: Vec<ConfigFile> =
             self.texts.iter().map(|(path, it)| file(path, it)).collect();
         let mut numbers = Vec::new();
-        for (number, candidate) in self.candidates.iter().enumerate().take(count) {
+        for (number, candidate) in self.candidates.iter().enumerate().filter(|it| is_taken(it.0)) {
             let Some(version) = self.outcomes[number].version else { continue };
             files.push(file(&candidate.path, candidate.versions[version].as_bytes()));
             numbers.push(number);
@@ -136,19 +150,36 @@ impl Admitting<'_> {
         outcome.version = older.filter(|it| *it < self.candidates[number].versions.len());
     }
 
-    /// The files are good alone and not with all candidates: the first with which they are not is to blame.
+    /// All together is bad: the candidate with which it comes to be so, where those come first whose newest version
+    /// was in force before. `None` if the files are bad alone.
+    fn culprit(&self, is_bad: &dyn Fn(&Resolved) -> bool) -> Option<usize> {
+        let is_new = |number: usize| {
+            !self.candidates[number].is_in_force && self.outcomes[number].version == Some(0)
+        };
+        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
+        order.sort_by_key(|number| is_new(*number));
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, number)| places[*number] = place);
+        let with_first = |count: usize| is_bad(&self.resolve(&|number| places[number] < count));
+        if with_first(0) {
+            return None;
+        }
+        let (mut good, mut bad) = (0, order.len());
+        while bad > good + 1 {
+            let middle = usize::midpoint(good, bad);
+            if with_first(middle) { bad = middle } else { good = middle }
+        }
+        let number = *order.get(bad.checked_sub(1)?)?;
+        self.outcomes[number].version.map(|_| number)
+    }
+
+    /// The files are good alone and not with all candidates: one of these is to blame.
     fn blame_for_files(
         &mut self,
         mut errors: BTreeMap<Option<usize>, Vec<Problem>>,
     ) -> Result<(), Problems> {
         let why = errors.remove(&None).unwrap_or_default();
-        let (mut good, mut bad) = (0, self.candidates.len());
-        while bad > good + 1 {
-            let middle = usize::midpoint(good, bad);
-            let is_bad = self.resolve(middle).errors.contains_key(&None);
-            if is_bad { bad = middle } else { good = middle }
-        }
-        match bad.checked_sub(1).filter(|it| self.outcomes[*it].version.is_some()) {
+        match self.culprit(&|it| it.errors.contains_key(&None)) {
             Some(number) => {
                 self.step_back(number, why);
                 Ok(())
@@ -204,7 +235,7 @@ mod tests {
 
     fn candidate(name: &str, versions: &[&str]) -> Candidate {
         let versions = versions.iter().map(|it| Arc::from(*it)).collect();
-        Candidate { path: name.into(), versions }
+        Candidate { path: name.into(), versions, is_in_force: false }
     }
 
     fn names(admission: &Admission) -> Vec<String> {
@@ -223,7 +254,7 @@ mod tests {
             candidate("good", &[&good]),
             candidate("second", &[&good]),
         ];
-        let admission = admit(agent(""), &all).unwrap();
+        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
         assert_eq!(names(&admission), ["shop/good"]);
         for (number, outcome) in admission.outcomes.iter().enumerate() {
             let is_good = [0, 5].contains(&number);
@@ -241,7 +272,7 @@ mod tests {
     fn what_depends_on_a_broken_one_is_left_out_with_it() {
         let broken = SINK.replace("stdout", "stdouts");
         let all = [candidate("sink", &[&broken]), candidate("web", &[&config("web", "")])];
-        let admission = admit(agent(""), &all).unwrap();
+        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
         assert_eq!((names(&admission).len(), admission.settings.sinks.len()), (0, 0));
         assert_eq!(admission.outcomes[1].problems[0].path, "spec.sink");
     }
@@ -250,7 +281,7 @@ mod tests {
     fn the_last_good_version_is_used_while_the_newest_is_broken() {
         let (bad, good) = (config("web", r#", "startAt": "nowhere""#), config("web", ""));
         let all = [candidate("sink", &[SINK]), candidate("web", &[&bad, &good])];
-        let admission = admit(agent(""), &all).unwrap();
+        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
         assert_eq!(names(&admission), ["shop/web"]);
         assert_eq!(admission.outcomes[1].version, Some(1));
         assert_eq!(admission.outcomes[1].problems[0].path, "spec.startAt");
@@ -259,7 +290,7 @@ mod tests {
     #[test]
     fn broken_files_are_refused_as_a_whole() {
         let all = [candidate("sink", &[SINK])];
-        let problems = admit(agent("memori: 1"), &all).unwrap_err();
+        let problems = admit(agent("memori: 1"), &all, &|_| Ok(())).unwrap_err();
         assert!(problems.to_string().contains("memori"), "{problems}");
     }
 
@@ -271,7 +302,7 @@ mod tests {
             .chain(tenants.iter().map(String::as_str))
             .map(|it| candidate("any", &[it]))
             .collect();
-        let admission = admit(agent("memory: 256MiB"), &all).unwrap();
+        let admission = admit(agent("memory: 256MiB"), &all, &|_| Ok(())).unwrap();
         let names: Vec<&str> =
             admission.settings.tenants.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["a", "c"]);
@@ -290,8 +321,45 @@ mod tests {
                 }
             })
             .collect();
-        let admission = admit(agent(""), &all).unwrap();
+        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
         assert_eq!(admission.settings.log_configs.len(), limits::CANDIDATES_MAX - 1);
         assert!(admission.outcomes.last().unwrap().problems[0].why.contains("more than"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_held_against_what_is_new() {
+        let (small, large) = (tenant("a", "16MiB"), tenant("a", "64MiB"));
+        let (b, c) = (tenant("b", "16MiB"), tenant("c", "16MiB"));
+        let mut all = [
+            candidate("sink", &[SINK]),
+            candidate("a", &[&large, &small]),
+            candidate("b", &[&b]),
+            candidate("c", &[&c]),
+        ];
+        let sum =
+            |it: &Settings| it.tenants.iter().map(|it| it.memory.reserved_bytes).sum::<usize>();
+        let fits = |it: &Settings| match sum(it) > 50 << 20 {
+            true => Err(Problem {
+                severity: Severity::Error,
+                place: None,
+                resource: String::new(),
+                path: "memory".to_owned(),
+                what: String::new(),
+                why: "too little".to_owned(),
+                cure: String::new(),
+            }),
+            false => Ok(()),
+        };
+        // The first was changed: it stays as it was, and the others, later by name, suffer nothing.
+        [0, 2, 3].into_iter().for_each(|number| all[number].is_in_force = true);
+        let admission = admit(agent(""), &all, &fits).unwrap();
+        let versions: Vec<_> = admission.outcomes.iter().map(|it| it.version).collect();
+        assert_eq!(versions, [Some(0), Some(1), Some(0), Some(0)]);
+        assert_eq!(admission.outcomes[1].problems[0].why, "too little");
+        // One that is new is left out.
+        all[1] = candidate("a", &[&large]);
+        let admission = admit(agent(""), &all, &fits).unwrap();
+        assert_eq!(admission.outcomes[1].version, None);
+        assert_eq!(admission.settings.tenants.len(), 2);
     }
 }

@@ -13,6 +13,9 @@ pub const STATE_DIRECTORY: &str = "/var/lib/logferry";
 pub const SECRETS_DIRECTORY: &str = "/etc/logferry/secrets";
 /// `containerRuntime.kubeletDirectory`: the kubelet's own default (`--root-dir`).
 pub const KUBELET_DIRECTORY: &str = "/var/lib/kubelet";
+
+/// `podLogsDirectory`: the kubelet's own default of `podLogsDir`.
+pub const POD_LOGS_DIRECTORY: &str = "/var/log/pods";
 /// `listen`: loopback only, since metrics tell about tenants.
 pub const LISTEN: &str = "127.0.0.1:9180";
 /// Data in flight where `memory` is not written and nothing else limits it: room for a dozen tenants' reserves,
@@ -53,8 +56,6 @@ pub const LOG_FORMAT: LogFormat = LogFormat::Text;
 
 /// `sink`: the name that a LogSink takes so that no LogConfig has to name it.
 pub const SINK: &str = "default";
-/// `source.containers.root`: the kubelet's `podLogsDir`.
-pub const CONTAINERS_ROOT: &str = "/var/log/pods";
 /// `source.containers.followLinksInto`: where Docker keeps the logs that the kubelet's links lead to.
 pub const CONTAINERS_LINK_TARGET: &str = "/var/lib/docker/containers";
 /// `include` of names: everything.

@@ -76,6 +76,7 @@ fn agent(agent: &AgentSettings) -> AgentSpec {
     AgentSpec {
         state_directory: Some(agent.state_directory.to_string_lossy().into_owned()),
         secrets_directory: Some(agent.secrets_directory.to_string_lossy().into_owned()),
+        pod_logs_directory: Some(agent.pod_logs_directory.to_string_lossy().into_owned()),
         listen: Some(agent.listen.to_string()),
         node_name: agent.node_name.clone(),
         cluster_name: agent.cluster_name.clone(),

@@ -4,6 +4,7 @@
 //! it is not complained about.
 
 mod agent;
+mod labels;
 mod log_config;
 mod log_sink;
 mod log_tenant;
@@ -55,7 +56,7 @@ pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
     let secrets = agent.secrets_directory.as_path();
     let sinks = resolve_all(sinks, report, |spec, check| log_sink::resolve(spec, secrets, check));
     let log_configs = resolve_all(log_configs, report, |spec, check| {
-        log_config::resolve(spec, known_chunk, &sink_names, check)
+        log_config::resolve(spec, &agent.pod_logs_directory, known_chunk, &sink_names, check)
     });
 
     report.begin_relations();

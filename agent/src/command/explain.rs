@@ -6,17 +6,18 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crd::{LogConfigSettings, Problems, Settings, SourceSettings};
-use kube_watch::{Namespace, Pod, State};
-use pipeline::discovery::PodPath;
+use kube_watch::{Namespaces, Pod, State};
+use pipeline::discovery::{Denial, PodPath};
 use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
 
 use super::load;
 use crate::cli::{ExplainOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::plan::{self, Awaited};
+use crate::plan::{self, Awaited, ByLabels};
 use crate::{cluster, configuration};
 
 /// How long the agent may take to answer, in seconds.
@@ -35,7 +36,8 @@ struct Verdict {
 #[derive(Default)]
 struct Known {
     pods: Vec<Pod>,
-    namespaces: Vec<Namespace>,
+    namespaces: Arc<Namespaces>,
+    by_labels: Option<Arc<ByLabels>>,
 }
 
 /// What is asked about.
@@ -45,7 +47,8 @@ enum Subject<'a> {
 }
 
 pub(crate) fn run(options: &ExplainOptions) -> Outcome {
-    let (settings, known) = load_with_cluster(&options.config.paths)?;
+    let (settings, mut known) = load_with_cluster(&options.config.paths)?;
+    known.by_labels = ByLabels::of(&settings, &known.namespaces);
     let subject = subject(&options.what);
     let mut verdicts: Vec<Verdict> =
         settings.log_configs.iter().map(|it| verdict(it, &settings, &known, &subject)).collect();
@@ -128,7 +131,8 @@ fn verdict(
     subject: &Subject<'_>,
 ) -> Verdict {
     let mut is_waiting = false;
-    let denial = |namespace: &str| plan::tenants(config, settings).of_namespace(namespace).err();
+    let tenants = plan::tenants(config, settings, known.by_labels.as_ref());
+    let denial = |namespace: &str| tenants.of_namespace(namespace).err();
     let (is_selected, why) = match (&config.source, subject) {
         (SourceSettings::Files(files), Subject::Path(path)) => {
             if files.exclude.matches(path) {
@@ -169,7 +173,10 @@ fn verdict(
                 }
                 match denial(&pod.namespace) {
                     _ if !why.0 => why,
-                    Some(denial) => (false, denial.to_string()),
+                    Some(denial) => {
+                        is_waiting = denial == Denial::Unknown;
+                        (false, denial.to_string())
+                    }
                     None => file_state(config, path),
                 }
             }
@@ -223,7 +230,8 @@ fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Known), Failure> {
     let state = State::load(&path)
         .map_err(|error| Failure::unusable(anyhow::anyhow!("{}: {error}", path.display())))?;
     let Some(state) = state else { return Ok((settings, Known::default())) };
-    let known = Known { pods: state.pods.clone(), namespaces: state.namespaces.clone() };
+    let namespaces = Arc::new(Namespaces::restored(state.namespaces.clone()));
+    let known = Known { pods: state.pods.clone(), namespaces, by_labels: None };
     let wrong = |problems: Problems| Failure::usage(anyhow::anyhow!("{problems}"));
     let files = crd::read(paths).map_err(wrong)?;
     Ok((cluster::resolve_state(files, state).map_err(wrong)?, known))

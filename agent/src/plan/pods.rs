@@ -9,11 +9,15 @@ use flow::Attribute;
 use kube_watch::{Container, Namespace, Namespaces, Pod, Pods};
 use pipeline::discovery::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
 
+use super::ByLabels;
+
 /// What an API server says of pods, and of namespaces.
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     pub(crate) pods: Arc<Pods>,
     pub(crate) namespaces: Arc<Namespaces>,
+    /// Whose namespaces are by their labels, if any LogTenant asks for labels.
+    pub(crate) by_labels: Option<Arc<ByLabels>>,
 }
 
 /// What a LogConfig selects. Without an API server, nothing is known of any pod.
@@ -42,13 +46,13 @@ pub(super) fn selection(
 pub(crate) fn awaits(
     containers: &ContainersSettings,
     pods: &[Pod],
-    namespaces: &[Namespace],
+    namespaces: &Namespaces,
     path: &PodPath,
     container: Option<&str>,
 ) -> Awaited {
     let pod = pods.iter().find(|it| is_of(it, path));
-    let namespace = namespaces.iter().find(|it| it.name == path.namespace);
-    match Wish::of(containers).selects(pod, namespace, container) {
+    let namespace = namespaces.get(&path.namespace);
+    match Wish::of(containers).selects(pod, namespace.as_deref(), container) {
         None => Awaited::Unknown,
         Some(true) => Awaited::Selected,
         Some(false) => Awaited::NotSelected,

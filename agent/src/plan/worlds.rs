@@ -264,7 +264,7 @@ impl World {
         let settings = crd::resolve(vec![file]).ok()?;
         let tree: Arc<dyn Fs> = Arc::new(self.tree());
         let rules = settings.log_configs.iter().map(|config| {
-            let rule = super::rule(config, &settings, None).expect("a rule");
+            let rule = super::rule(config, &settings, None, None).expect("a rule");
             pipeline::discovery::Rule { fs: Arc::clone(&tree), ..rule }
         });
         let (commands, heard) = bounded(1000);

@@ -63,7 +63,9 @@ impl Supervisor {
             return;
         }
         self.status.now().config_problem = None;
-        if settings == self.settings {
+        if settings == self.settings
+            && !self.configuration.cluster().is_some_and(Cluster::has_moved)
+        {
             return;
         }
         self.put_in_force(settings);

@@ -1,7 +1,9 @@
 //! Resources and pods of a cluster, from an API server that does what it is told.
 
 mod bed;
+mod latency;
 mod selection;
+mod tenants;
 
 use std::time::Duration;
 
@@ -151,6 +153,10 @@ fn ten_thousand_resources_at_once_make_one_change_within_the_memory() {
 fn at_rest_the_api_server_is_not_asked() {
     let bed = ClusterBed::new();
     bed.api.apply("logsinks", bed.sink());
+    for number in 0..200 {
+        bed.add_pod_of(&format!("web-{number}"), &format!("uid-{number}"));
+    }
+    bed.collect("web");
     let agent = bed.start();
     let open = || agent.metric("logferry_kube_watch_open");
     wait_until("all watches", open, |it| *it == 5.0);

@@ -73,7 +73,8 @@ impl<T> Facts<T> {
 
 impl<T: Fact> Facts<T> {
     /// Those known from before; whatever the API server says of one of them counts more.
-    pub(crate) fn restored(all: Vec<T>) -> Facts<T> {
+    #[must_use]
+    pub fn restored(all: Vec<T>) -> Facts<T> {
         let by_key = all.into_iter().map(|it| (it.key().to_owned(), Arc::new(it))).collect();
         Facts { by_key: RwLock::new(by_key), ..Facts::default() }
     }

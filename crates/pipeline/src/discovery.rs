@@ -39,7 +39,7 @@ pub use files::FileSelection;
 pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
-pub use tenants::{Denial, TenantMap};
+pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
 use walk::{Around, Stale, Walk};
@@ -75,7 +75,7 @@ pub struct Rule {
 impl Rule {
     /// Which facts decide; another number when they changed.
     fn facts_version(&self) -> u64 {
-        self.selection.facts_version()
+        self.selection.facts_version().wrapping_add(self.tenants.version())
     }
 
     /// Why what is at or below `path` is selected, but not read.
@@ -113,6 +113,10 @@ impl Selection {
             Selection::Files(_) => None,
             Selection::Inside(inside) => inside.pods.facts.as_deref(),
         }
+    }
+
+    fn is_pods(&self) -> bool {
+        matches!(self, Selection::Pods(_))
     }
 
     fn facts_version(&self) -> u64 {

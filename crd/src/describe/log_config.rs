@@ -104,7 +104,7 @@ fn selector(selector: &Selector) -> SelectorSpec {
     }
 }
 
-fn labels(selector: &LabelSelector) -> LabelSelectorSpec {
+pub(super) fn labels(selector: &LabelSelector) -> LabelSelectorSpec {
     let expression = |it: &LabelRequirement| {
         let (operator, values) = it.rule.parts();
         LabelExpressionSpec {

@@ -7,6 +7,7 @@ use crate::units::{ByteSize, Period};
 pub(super) fn spec(tenant: &TenantSettings) -> LogTenantSpec {
     LogTenantSpec {
         namespaces: Some(tenant.namespaces.patterns().to_vec()),
+        namespace_selector: tenant.namespace_selector.as_ref().map(super::log_config::labels),
         memory: Some(MemorySpec {
             reserved: Some(super::size(tenant.memory.reserved_bytes)),
             max: Some(super::size(tenant.memory.max_bytes)),

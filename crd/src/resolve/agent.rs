@@ -12,6 +12,7 @@ use crate::{defaults, limits};
 pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
     let state_directory = check.absolute("spec.stateDirectory", spec.state_directory);
     let secrets_directory = check.absolute("spec.secretsDirectory", spec.secrets_directory);
+    let pod_logs_directory = check.absolute("spec.podLogsDirectory", spec.pod_logs_directory);
     let listen = listen(spec.listen.as_deref(), check);
     let memory =
         spec.memory.map(|it| check.ranged("spec.memory", Some(it), it, &limits::MEMORY).as_usize());
@@ -60,6 +61,8 @@ pub(super) fn resolve(spec: AgentSpec, check: &mut Check<'_>) -> AgentSettings {
     AgentSettings {
         state_directory,
         secrets_directory: secrets_directory.unwrap_or_else(|| defaults::SECRETS_DIRECTORY.into()),
+        pod_logs_directory: pod_logs_directory
+            .unwrap_or_else(|| defaults::POD_LOGS_DIRECTORY.into()),
         listen,
         node_name: check.label("spec.nodeName", spec.node_name),
         cluster_name: check.label("spec.clusterName", spec.cluster_name),
@@ -86,6 +89,7 @@ pub(super) fn of_defaults() -> AgentSettings {
     AgentSettings {
         state_directory: PathBuf::from(defaults::STATE_DIRECTORY),
         secrets_directory: PathBuf::from(defaults::SECRETS_DIRECTORY),
+        pod_logs_directory: PathBuf::from(defaults::POD_LOGS_DIRECTORY),
         listen: default_listen(),
         node_name: None,
         cluster_name: None,

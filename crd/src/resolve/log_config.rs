@@ -1,7 +1,6 @@
 //! LogConfigs: what to collect.
 
 mod containers;
-mod labels;
 mod multiline;
 
 use std::collections::BTreeSet;
@@ -24,6 +23,7 @@ use crate::{defaults, limits};
 
 pub(super) fn resolve(
     spec: LogConfigSpec,
+    pod_logs: &Path,
     chunk: Option<ByteSize>,
     sink_names: &BTreeSet<String>,
     check: &mut Check<'_>,
@@ -42,7 +42,7 @@ pub(super) fn resolve(
         &limits::LATE_WRITES,
     );
     let limits = limits(spec.limits.unwrap_or_default(), check);
-    let source = source(spec.source, check);
+    let source = source(spec.source, pod_logs, check);
     let format = spec.format.unwrap_or(defaults::FORMAT);
     let encoding = encoding(spec.encoding, format, source.as_ref(), check);
     let sampling = spec.sampling.map(|it| sampling(&it, check));
@@ -161,11 +161,16 @@ fn line(spec: &LineSpec, chunk: Option<ByteSize>, check: &mut Check<'_>) -> Line
     LineSettings { bytes_max: bytes.as_usize(), flush_timeout: flush_timeout.duration() }
 }
 
-fn source(spec: Option<SourceSpec>, check: &mut Check<'_>) -> Option<SourceSettings> {
+fn source(
+    spec: Option<SourceSpec>,
+    pod_logs: &Path,
+    check: &mut Check<'_>,
+) -> Option<SourceSettings> {
     let spec = spec.unwrap_or_default();
     match (spec.containers, spec.files) {
         (Some(containers), None) => {
-            Some(SourceSettings::Containers(Box::new(containers::resolve(containers, check))))
+            let containers = containers::resolve(containers, pod_logs, check);
+            Some(SourceSettings::Containers(Box::new(containers)))
         }
         (None, Some(files)) => files_of(files, check).map(SourceSettings::Files),
         (Some(_), Some(_)) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::rate;
+use super::{labels, rate};
 use crate::document::is_dns_name;
 use crate::globs::Against;
 use crate::report::Check;
@@ -25,6 +25,8 @@ pub(super) fn resolve(
         check.error("metadata.name", "too long for a tenant", TENANT_CURE);
     }
     let namespaces = check.globs("spec.namespaces", spec.namespaces, &[], Against::Names);
+    let by_labels = |it| labels::resolve("spec.namespaceSelector", it, check);
+    let namespace_selector = spec.namespace_selector.map(by_labels);
     let memory = memory(&spec.memory.unwrap_or_default(), chunk, check);
     let weight = check.ranged("spec.weight", spec.weight, defaults::WEIGHT, &limits::WEIGHT);
     let sinks = spec.sinks.map(|it| sinks(it, sink_names, check));
@@ -49,6 +51,7 @@ pub(super) fn resolve(
     Some(TenantSettings {
         name,
         namespaces,
+        namespace_selector,
         memory,
         weight,
         sinks,

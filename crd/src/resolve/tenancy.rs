@@ -163,7 +163,10 @@ fn certain(
             let selector = &it.namespaces;
             let mut names = selector.include.patterns().iter().filter_map(|it| literal(it));
             let name = names.find(|&name| {
-                let of_another = || tenants.iter().any(|it| it.settings.namespaces.matches(name));
+                let may_have = |it: &TenantSettings| {
+                    it.namespaces.matches(name) || it.namespace_selector.is_some()
+                };
+                let of_another = || tenants.iter().any(|it| may_have(&it.settings));
                 let is_own = tenant.namespaces.matches(name)
                     || tenant.name == name && tenant.is_of_its_name() && !of_another();
                 !selector.exclude.matches(name) && is_own

@@ -212,6 +212,13 @@ const LABEL_VALUE: Bound = Bound::Text(limits::LABEL_CHARS_MAX, rules::LABEL_VAL
 const LOG_TENANT: &[(&str, Bound)] = &[
     ("namespaces", NO_GLOBS),
     ("namespaces[]", NAME_GLOB),
+    ("namespaceSelector.matchLabels", LABELS),
+    ("namespaceSelector.matchLabels{}", LABEL_VALUE),
+    ("namespaceSelector.matchExpressions", LABELS),
+    ("namespaceSelector.matchExpressions[]", Bound::Has(&["key", "operator"])),
+    ("namespaceSelector.matchExpressions[].key", LABEL_KEY),
+    ("namespaceSelector.matchExpressions[].values", LABELS),
+    ("namespaceSelector.matchExpressions[].values[]", LABEL_VALUE),
     ("memory.reserved", Bound::Size(limits::TENANT_RESERVED)),
     ("memory.max", Bound::Size(limits::TENANT_MAX)),
     ("weight", Bound::count(limits::WEIGHT)),

@@ -125,10 +125,6 @@ fn log_config(or_files: &str) -> Vec<Rule> {
     let most = bytes_or(is_written, "self.line.maxBytes", &default);
     let lines = at_most(or, "self.multiline.maxBytes", &most);
     let one_rule = one_of(&["begin", "__continue__", "end", "preset"]);
-    let label = "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)";
-    let of_label = "values are for In and NotIn, which have some";
-    let labels = format!("self.all(key, key.matches('{LABEL_KEY}'))");
-    let of_labels = "not labels: write such as app or app.kubernetes.io/name";
     let mut rules = vec![
         rule("", encoding, "only plain files are written in this encoding"),
         rule(
@@ -143,10 +139,10 @@ fn log_config(or_files: &str) -> Vec<Rule> {
             "has(self.include) || has(self.exclude)",
             "write one of them",
         ),
-        rule("source.containers.podSelector.matchExpressions[]", label, of_label),
-        rule("source.containers.namespaceSelector.matchExpressions[]", label, of_label),
-        rule("source.containers.podSelector.matchLabels", labels.as_str(), of_labels),
-        rule("source.containers.namespaceSelector.matchLabels", labels, of_labels),
+        expressions("source.containers.podSelector.matchExpressions[]"),
+        expressions("source.containers.namespaceSelector.matchExpressions[]"),
+        match_labels("source.containers.podSelector.matchLabels"),
+        match_labels("source.containers.namespaceSelector.matchLabels"),
     ];
     rules.extend(["limits", "limits.perContainer"].map(burst));
     let each = "self.perContainer";
@@ -159,6 +155,18 @@ fn log_config(or_files: &str) -> Vec<Rule> {
     let bytes = at_most(&or(field), &format!("{each}.{field}"), &all);
     rules.push(rule("limits", bytes, "perContainer is at most that of all together"));
     rules
+}
+
+/// Values are of operators that have some.
+fn expressions(path: &'static str) -> Rule {
+    let label = "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)";
+    rule(path, label, "values are for In and NotIn, which have some")
+}
+
+/// Keys of labels are such.
+fn match_labels(path: &'static str) -> Rule {
+    let labels = format!("self.all(key, key.matches('{LABEL_KEY}'))");
+    rule(path, labels, "not labels: write such as app or app.kubernetes.io/name")
 }
 
 /// A burst is of a limit.
@@ -183,6 +191,8 @@ fn log_tenant() -> Vec<Rule> {
         rule("memory", memory, "max is at least reserved"),
         rule("", in_flight, "inFlightBytes is at most memory.max"),
         rule("limits", sample, "sampleOneIn is for `atLimit: sample`, which has one"),
+        expressions("namespaceSelector.matchExpressions[]"),
+        match_labels("namespaceSelector.matchLabels"),
         burst("limits"),
     ]
 }

@@ -14,6 +14,8 @@ pub struct AgentSettings {
     pub state_directory: PathBuf,
     /// Folder of the Secrets that sinks name; absolute.
     pub secrets_directory: PathBuf,
+    /// Where containers' logs are, unless a ClusterLogConfig says otherwise; absolute.
+    pub pod_logs_directory: PathBuf,
     /// Address of metrics and health.
     pub listen: SocketAddr,
     /// Name of the node, if written; the agent knows where else to ask.

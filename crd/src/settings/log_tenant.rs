@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::RateSettings;
+use super::{LabelSelector, RateSettings};
 use crate::Globs;
 
 /// A tenant that has a LogTenant.
@@ -12,6 +12,8 @@ pub struct TenantSettings {
     pub name: String,
     /// Namespaces whose containers are its own; no other tenant's match the same name.
     pub namespaces: Globs,
+    /// Labels of further namespaces, if no LogTenant's `namespaces` match.
+    pub namespace_selector: Option<LabelSelector>,
     /// Its memory for data in flight.
     pub memory: MemorySettings,
     /// Its share beside other tenants; 1 or more.
@@ -71,7 +73,7 @@ impl TenantSettings {
     /// if it names none itself.
     #[must_use]
     pub fn is_of_its_name(&self) -> bool {
-        self.namespaces.patterns().is_empty()
+        self.namespaces.patterns().is_empty() && self.namespace_selector.is_none()
     }
 
     /// Whether its records may go to the sink.

@@ -15,6 +15,9 @@ pub struct AgentSpec {
     /// Folder of the Secrets that LogSinks name: a folder of its name for each, in it a file for each of its keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets_directory: Option<String>,
+    /// The kubelet's `podLogsDir`; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_logs_directory: Option<String>,
     /// Address and port of metrics and health.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,

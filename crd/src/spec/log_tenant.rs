@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::LabelSelectorSpec;
 use crate::units::{ByteSize, Period};
 
 /// A tenant, of the name of the resource: who owns logs, and how much of the node is theirs.
@@ -12,6 +13,9 @@ pub struct LogTenantSpec {
     /// Globs of the namespaces whose containers are its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<String>>,
+    /// Labels of further namespaces whose containers are its own, if no LogTenant names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelectorSpec>,
     /// Memory for data in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySpec>,

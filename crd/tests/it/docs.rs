@@ -30,6 +30,7 @@ const NO_DEFAULT: &[&str] = &[
     "hostName",
     "tenant",
     "namespaces",
+    "namespaceSelector",
     "stdout",
     "blackhole",
     "kafka.tls.caFile",

@@ -85,7 +85,7 @@ proptest! {
             prop_assert!(!containers.selects(other, "web-0", "app"), "{}", text);
         }
         prop_assert_eq!(&containers.namespace_selector, &None);
-        prop_assert_eq!(containers.root.to_str(), Some(defaults::CONTAINERS_ROOT));
+        prop_assert_eq!(containers.root.to_str(), Some(defaults::POD_LOGS_DIRECTORY));
         prop_assert_eq!(containers.follow_links_into.len(), 1);
         if let Some(files) = &containers.files {
             let is_within = |glob: &String| glob.starts_with('/') && !glob.contains("..");

@@ -14,7 +14,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: agent}
 rules:
-- {apiGroups: [''], resources: [pods], verbs: [list, watch]}
+- {apiGroups: [''], resources: [pods, namespaces], verbs: [list, watch]}
 - apiGroups: [logferry.dev]
   resources: [logconfigs, clusterlogconfigs, logsinks, logtenants]
   verbs: [list, watch]
@@ -32,7 +32,7 @@ metadata: {name: agent}
 apiVersion: v1
 kind: Pod
 metadata: {name: web-0, labels: {app: web}}
-spec: {nodeName: node-1, containers: [{name: app, image: any}]}
+spec: {nodeName: node-1, containers: [{name: app, image: any, env: [{name: LOGS, value: 'on'}]}]}
 ";
 
 /// A LogConfig of the cluster that selects by labels, and its sink.
@@ -103,6 +103,57 @@ fn resources_and_labels_come_from_a_real_api_server_and_outlive_it() {
     admin.kubectl(&["label", "pod", "web-0", "app=other", "--overwrite"]).unwrap();
     let bodies = ["one", "two", "three", "unwanted"];
     bed.wait_for_bodies(&bodies);
+    agent.stop();
+    bed.assert_audit_clean();
+}
+
+/// A tenant by the label that every namespace has, and a LogConfig by a variable of the container.
+fn of_tenant(bed: &Bed) -> String {
+    let (queue, root) = (bed.queue().display().to_string(), bed.path("pods").display().to_string());
+    format!(
+        "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {{name: default}}
+spec: {{queue: {{path: {queue}}}}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: LogTenant
+metadata: {{name: team}}
+spec: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: default}}}}}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: ClusterLogConfig
+metadata: {{name: web}}
+spec: {{source: {{containers: {{root: {root}, env: {{include: [{{name: LOGS, value: 'on'}}]}}}}}}}}
+"
+    )
+}
+
+#[test]
+fn tenants_by_labels_and_containers_by_variables_come_from_a_real_api_server() {
+    let server = ApiServer::start().unwrap();
+    let admin = server.admin();
+    admin.apply(&Run::of(&["crds"]).stdout).unwrap();
+    admin.apply(RIGHTS).unwrap();
+    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
+    let bed = Bed::new();
+    bed.configure(&[&bed.agent("  nodeName: node-1\n")]);
+    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    append(&log, b"2026-01-02T03:04:05Z stdout F one\n");
+    let account = server.service_account("default", "agent").unwrap();
+    let further = [OsStr::new("--kubeconfig"), account.kubeconfig().as_os_str()];
+    let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
+    agent.wait_ready();
+    let open = || agent.metric("logferry_kube_watch_open");
+    wait_until("all watches but of namespaces", open, |it| *it == 5.0);
+    admin.apply(&of_tenant(&bed)).unwrap();
+    wait_until("that of namespaces", open, |it| *it == 6.0);
+    wait_until("the queue", || bed.queue().is_dir(), |it| *it);
+    bed.wait_for_bodies(&["one"]);
+    let delivered =
+        || agent.metrics().sum_where("logferry_delivered_records_total", "tenant", "team");
+    wait_until("of the team", delivered, |it| *it == Some(1.0));
     agent.stop();
     bed.assert_audit_clean();
 }

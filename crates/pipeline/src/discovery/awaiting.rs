@@ -63,7 +63,8 @@ impl Awaiting {
 impl Rule {
     /// Whether anything has to be told of pods before it is known which it selects, or whose they are.
     fn asks_facts(&self) -> bool {
-        self.selection.asked() != Asked::Nothing
+        let is_by_labels = self.tenants.fixed.is_none() && self.tenants.by_labels.is_some();
+        is_by_labels && self.selection.is_pods() || self.selection.asked() != Asked::Nothing
     }
 
     /// Whether it may select what is in the directory, and waits to know.
@@ -71,7 +72,8 @@ impl Rule {
         self.selection.role(directory).is_some()
             && match (self.selection.is_selected(directory), self.denial(directory)) {
                 (is_selected, None) => is_selected.is_none(),
-                (_, Some(Denial::Sink(_) | Denial::Name(_))) => false,
+                (is_selected, Some(Denial::Unknown)) => is_selected != Some(false),
+                (_, Some(Denial::Sink(_) | Denial::Name(_) | Denial::Contested(..))) => false,
             }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Clock, ContextId};
+use flow::{Clock, Context, ContextId};
 
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
-use super::{Denial, Place, ReaderDoor, Rule};
+use super::{Denial, Place, ReaderDoor, Rule, TenantMap};
 use crate::fs::{Fs, Printable};
 use crate::meter::{Count, Meter};
 use crate::reader::{Command, Opened};
@@ -47,6 +47,9 @@ pub(super) struct Outlet {
     owners: Option<HashMap<ContextId, usize>>,
     /// Directories that could not be watched, since all were.
     refused: u64,
+    /// Whose the chains are that readers were told of, where labels say whose: what is begun goes on to the same
+    /// tenant until the data plane starts anew.
+    tenants: HashMap<ContextId, Arc<str>>,
     /// Numbers of rules that select the same, of which that was said.
     contests: BTreeSet<(usize, usize)>,
     /// Denials that were said, by LogConfig.
@@ -78,6 +81,7 @@ impl Outlet {
             watched: HashMap::new(),
             owners: (rules.len() > 1).then(HashMap::new),
             refused: 0,
+            tenants: HashMap::new(),
             contests: BTreeSet::new(),
             denials: BTreeSet::new(),
         }
@@ -154,7 +158,7 @@ impl Outlet {
 
     /// The chain of that live file.
     pub(super) fn spec(&self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
-        let context = rule.selection.context(&self.place, &rule.tenants, live_path)?;
+        let context = self.context(rule, live_path)?;
         Some(SourceSpec {
             context: Arc::new(context),
             rule: Arc::clone(&rule.name),
@@ -162,6 +166,20 @@ impl Outlet {
             options: Arc::clone(&rule.options),
             fs: Arc::clone(&rule.fs),
         })
+    }
+
+    fn context(&self, rule: &Rule, live_path: &Path) -> Option<Context> {
+        let context = |tenants: &TenantMap| rule.selection.context(&self.place, tenants, live_path);
+        if self.tenants.is_empty() || rule.tenants.by_labels.is_none() {
+            return context(&rule.tenants);
+        }
+        // Who it is does not depend on whose it is.
+        let told = |fixed: &Arc<str>| {
+            let fixed = Some(Arc::clone(fixed));
+            context(&TenantMap { fixed, ..TenantMap::default() })
+        };
+        let id = told(&Arc::from(""))?.id;
+        self.tenants.get(&id).map_or_else(|| context(&rule.tenants), told)
     }
 
     /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
@@ -181,6 +199,9 @@ impl Outlet {
                 return false;
             }
         }
+        if rules[number].tenants.by_labels.is_some() {
+            self.tenants.insert(id, Arc::clone(&spec.context.tenant));
+        }
         let is_initial = self.is_initial;
         self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
         true
@@ -198,6 +219,7 @@ impl Outlet {
     pub(super) fn gone(&mut self, rule: &Rule, live_path: &Path) {
         let Some(spec) = self.spec(rule, live_path) else { return };
         let id = spec.context.id;
+        self.tenants.remove(&id);
         if let Some(owners) = &mut self.owners {
             owners.remove(&id);
         }

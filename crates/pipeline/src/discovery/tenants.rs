@@ -8,6 +8,9 @@ use std::sync::Arc;
 use flow::is_mutant;
 use globset::GlobSet;
 
+mod by_labels;
+pub use by_labels::{Labelled, NamespaceTenants};
+
 /// Resolves tenants. Only an administrator's words go in; nothing that a tenant writes does.
 #[derive(Debug, Clone, Default)]
 pub struct TenantMap {
@@ -15,6 +18,8 @@ pub struct TenantMap {
     pub fixed: Option<Arc<str>>,
     /// Namespaces of each LogTenant, in order; the first that matches counts.
     pub by_namespace: Vec<(GlobSet, Arc<str>)>,
+    /// Whose the others are by their labels, if any LogTenant asks for labels.
+    pub by_labels: Option<Arc<dyn NamespaceTenants>>,
     /// LogTenants whose namespaces are listed: one of their name that is not in the list is not theirs.
     pub listed: BTreeSet<Arc<str>>,
     /// Tenants whose records may not go to the LogConfig's sink.
@@ -28,16 +33,21 @@ pub enum Denial {
     Sink(Arc<str>),
     /// The namespace bears the name of a LogTenant that lists others.
     Name(Arc<str>),
+    /// The labels of the namespace are not known yet: it may be anybody's.
+    Unknown,
+    /// Two LogTenants select the namespace by its labels.
+    Contested(Arc<str>, Arc<str>),
 }
 
 /// Tenant of host files whose LogConfig names none.
 const DEFAULT_TENANT: &str = "default";
 
 impl TenantMap {
-    /// The tenant of a namespace: the LogConfig's, else the LogTenant's that has it, else itself.
+    /// The tenant of a namespace: the LogConfig's, else the LogTenant's that has it by its name, or else by its
+    /// labels, else itself. Never a guess.
     ///
     /// # Errors
-    /// If nobody is, or if its records may not go to the sink.
+    /// If nobody is, or nobody knows yet, or if its records may not go to the sink.
     pub fn of_namespace(&self, namespace: &str) -> Result<Arc<str>, Denial> {
         if let Some(fixed) = &self.fixed {
             return self.allowed(Arc::clone(fixed));
@@ -46,6 +56,14 @@ impl TenantMap {
         if let Some((_, tenant)) = grouped {
             return self.allowed(Arc::clone(tenant));
         }
+        match self.by_labels.as_ref().map(|it| it.of(namespace)) {
+            Some(Labelled::Unknown) if !is_mutant("tenant_guessed") => {
+                return Err(Denial::Unknown);
+            }
+            Some(Labelled::Contested(one, other)) => return Err(Denial::Contested(one, other)),
+            Some(Labelled::Of(tenant)) => return self.allowed(tenant),
+            Some(Labelled::Nobodys | Labelled::Unknown) | None => {}
+        }
         match self.listed.get(namespace) {
             // Whoever makes a namespace chooses its name, and with it no tenant that has others.
             Some(tenant) if !is_mutant("tenant_by_a_name_alone") => {
@@ -53,6 +71,11 @@ impl TenantMap {
             }
             _ => self.allowed(Arc::from(namespace)),
         }
+    }
+
+    /// Another number whenever more is known of namespaces.
+    pub(super) fn version(&self) -> u64 {
+        self.by_labels.as_ref().map_or(0, |it| it.version())
     }
 
     /// The tenant of host files.
@@ -82,6 +105,15 @@ impl fmt::Display for Denial {
                 f,
                 "its namespace has the name of LogTenant {tenant}, which lists others: add it to the \
                  `namespaces` of one"
+            ),
+            Denial::Unknown => write!(
+                f,
+                "waits for the labels of its namespace, which say whose it is: see logferry_kube_failing_seconds"
+            ),
+            Denial::Contested(one, other) => write!(
+                f,
+                "its namespace has labels that both LogTenant {one} and {other} select: change one's \
+                 `namespaceSelector`, or name the namespace in the `namespaces` of one"
             ),
         }
     }

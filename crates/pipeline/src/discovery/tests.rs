@@ -462,6 +462,7 @@ fn pods_whose_tenant_may_not_use_the_sink_are_counted_and_not_read() {
             (namespaces("shop-*"), Arc::from("shop")),
             (namespaces("bank-*"), Arc::from("bank")),
         ],
+        by_labels: None,
         listed: [Arc::from("shop"), Arc::from("bank")].into(),
         barred: [Arc::from("bank")].into(),
     };
@@ -709,4 +710,69 @@ fn files_on_the_way_to_their_readers_are_no_more_than_may_be_open() {
     // Whoever has them counts them; and who is gone holds none.
     drop(commands);
     assert_eq!(bed.discovery.outlet.on_the_way.get(), 0);
+}
+
+/// Tenants of namespaces by labels that a test tells.
+#[derive(Debug, Default)]
+struct ByLabels(std::sync::Mutex<(u64, std::collections::BTreeMap<String, Labelled>)>);
+
+impl ByLabels {
+    fn tell(&self, namespace: &str, owner: Labelled) {
+        let mut told = self.0.lock().unwrap();
+        told.0 += 1;
+        told.1.insert(namespace.to_owned(), owner);
+    }
+}
+
+impl NamespaceTenants for ByLabels {
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().0
+    }
+
+    fn of(&self, namespace: &str) -> Labelled {
+        self.0.lock().unwrap().1.get(namespace).cloned().unwrap_or(Labelled::Unknown)
+    }
+}
+
+#[test]
+fn no_tenant_is_guessed_before_labels_are_known() {
+    for with_watch in [false, true] {
+        let labels = Arc::new(ByLabels::default());
+        let tenants = TenantMap { by_labels: Some(labels.clone()), ..TenantMap::default() };
+        let mut bed = bed_of(pods, tenants, with_watch);
+        write_log(&bed, "shop_web-0_1");
+        bed.discovery.tick();
+        assert!(heard(&bed).is_empty(), "it may be anybody's");
+        assert_eq!(bed.discovery.outlet.meter.waiting_pods.get(), 1);
+        labels.tell("shop", Labelled::Of(Arc::from("team-a")));
+        bed.discovery.tick();
+        let looks: Vec<Command> = bed.commands.try_iter().collect();
+        let [Command::Look { spec, .. }] = &looks[..] else { panic!("{looks:?}") };
+        assert_eq!(&*spec.context.tenant, "team-a");
+        // What is begun goes on to the same tenant, whatever is told meanwhile; and ends there.
+        labels.tell("shop", Labelled::Of(Arc::from("team-b")));
+        fs::remove_dir_all(bed.root.path().join("shop_web-0_1")).unwrap();
+        let ended = (0..1000).find_map(|_| {
+            bed.discovery.tick();
+            std::thread::sleep(Duration::from_millis(1));
+            bed.commands.try_iter().find_map(|it| match it {
+                Command::Look { spec, files, .. } if files.is_empty() => {
+                    Some(spec.context.tenant.clone())
+                }
+                _ => None,
+            })
+        });
+        assert_eq!(ended.as_deref(), Some("team-a"));
+        write_log(&bed, "bank_web-0_2");
+        let (one, other) = (Arc::from("team-a"), Arc::from("team-b"));
+        labels.tell("bank", Labelled::Contested(one, other));
+        for _ in 0..1000 {
+            bed.discovery.tick();
+            if bed.discovery.outlet.meter.denied_pods.get() == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!((bed.discovery.outlet.meter.denied_pods.get(), heard(&bed).len()), (1, 0));
+    }
 }

@@ -27,11 +27,11 @@ impl Around<'_> {
             (self.rule.selection.is_selected(directory), self.rule.denial(directory));
         match (is_selected, denial) {
             (Some(false), _) => Way::None,
-            (Some(true), Some(denial)) => Way::Denied(denial),
-            (None, Some(_)) => Way::None,
-            (_, None) => match self.outlet.awaiting.first(self.rules, directory) {
+            (Some(true), Some(denial)) if denial != Denial::Unknown => Way::Denied(denial),
+            (None, Some(denial)) if denial != Denial::Unknown => Way::None,
+            (_, denial) => match self.outlet.awaiting.first(self.rules, directory) {
                 Some(first) if first <= self.number => Way::Waits { is_own: first == self.number },
-                _ if is_selected.is_none() => Way::Waits { is_own: true },
+                _ if is_selected.is_none() || denial.is_some() => Way::Waits { is_own: true },
                 _ => Way::Free,
             },
         }

@@ -1,6 +1,9 @@
 //! Which containers, and what of them.
 
-use super::{labels, link_targets, multiline, refuse_empty};
+use std::path::Path;
+
+use super::super::labels;
+use super::{link_targets, multiline, refuse_empty};
 use crate::document::is_dns_name;
 use crate::globs::Against;
 use crate::report::Check;
@@ -15,7 +18,11 @@ use crate::{defaults, limits};
 
 const PATH: &str = "spec.source.containers";
 
-pub(super) fn resolve(spec: ContainersSpec, check: &mut Check<'_>) -> ContainersSettings {
+pub(super) fn resolve(
+    spec: ContainersSpec,
+    pod_logs: &Path,
+    check: &mut Check<'_>,
+) -> ContainersSettings {
     let root = check.absolute(&format!("{PATH}.root"), spec.root);
     let streams = streams(spec.streams, spec.files.is_some(), check);
     let namespaces = match check.document.namespace.clone() {
@@ -36,7 +43,7 @@ pub(super) fn resolve(spec: ContainersSpec, check: &mut Check<'_>) -> Containers
     let namespace_selector = by_labels("namespaceSelector", spec.namespace_selector);
     let pod_selector = by_labels("podSelector", spec.pod_selector);
     ContainersSettings {
-        root: root.unwrap_or_else(|| defaults::CONTAINERS_ROOT.into()),
+        root: root.unwrap_or_else(|| pod_logs.to_path_buf()),
         namespaces: selector(&format!("{PATH}.namespaces"), namespaces, check),
         namespace_selector,
         pods: selector(&format!("{PATH}.pods"), spec.pods, check),
