@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::payload_kit::Payloads;
 
+mod every_step;
+
 const FOREVER: Duration = Duration::from_secs(3600);
 
 struct Bench {

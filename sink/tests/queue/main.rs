@@ -10,5 +10,6 @@ mod golden;
 mod model;
 mod retention;
 mod round_trip;
+mod small_file;
 mod spool;
 mod torn;

@@ -67,7 +67,7 @@ impl Stream {
 
     /// Copies the live file and cuts it; `between` is done after the copy, and what it writes is lost.
     pub(super) fn copy_and_cut(&mut self, between: impl FnOnce(&mut Stream)) {
-        let Some(content) = self.named else { return self.reopen() };
+        let Some(content) = self.written_live() else { return self.reopen() };
         // So that the copy ends with a whole line.
         self.finish_line();
         let path = self.make_room();
@@ -81,7 +81,7 @@ impl Stream {
 
     /// Cuts the live file; the writer goes on behind what is left of it: nothing.
     pub(super) fn cut(&mut self) {
-        let Some(content) = self.named else { return self.reopen() };
+        let Some(content) = self.written_live() else { return self.reopen() };
         let file = OpenOptions::new().write(true).open(&self.live).expect("is there");
         file.set_len(0).expect("ours");
         self.forget_line();
@@ -89,6 +89,11 @@ impl Stream {
         let old = &mut self.truth[content];
         (old.is_there, old.was_cut, old.cut_into) = (false, true, Some(next));
         (self.named, self.into) = (Some(next), next);
+    }
+
+    /// The content of the live file, if that is what the writer writes to.
+    fn written_live(&self) -> Option<usize> {
+        self.named.filter(|it| *it == self.into)
     }
 
     /// Compresses some rotated file that nobody writes to.
