@@ -1,5 +1,6 @@
 //! Inside: rules for files inside of containers, from what a LogConfig says and a container runtime tells.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,8 +77,14 @@ struct Told {
     watched: Option<Arc<cri_watch::Containers>>,
     /// Folders of the host that may be read where a pod mounts them.
     folders: Vec<PathBuf>,
-    /// What was made of it last, by its version: made for each LogConfig, and asked for more often than it changes.
-    last: Mutex<(u64, Vec<Arc<Container>>)>,
+    /// What was made last of what the runtime said, by id: of what it says again, nothing is made again.
+    last: Mutex<HashMap<String, Made>>,
+}
+
+#[derive(Debug, Clone)]
+struct Made {
+    of: Arc<cri_watch::Container>,
+    container: Arc<Container>,
 }
 
 impl Containers for Told {
@@ -85,20 +92,32 @@ impl Containers for Told {
         self.watched.as_ref().map_or(0, |it| it.version())
     }
 
-    fn all(&self) -> Vec<Arc<Container>> {
+    fn selected(&self, selects: &dyn Fn(&PodPath, &str) -> bool) -> Vec<Arc<Container>> {
         let Some(watched) = &self.watched else { return Vec::new() };
-        // Before the table: one that is newer is made anew with the next version.
-        let version = watched.version();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0 != version {
-            let container = |it: &Arc<cri_watch::Container>| Arc::new(container(it, &self.folders));
-            *last = (version, watched.all().iter().map(container).collect());
+        let mut made = HashMap::with_capacity(last.len());
+        for told in watched.all().iter() {
+            let pod = pod(told);
+            if !selects(&pod, &told.name) {
+                continue;
+            }
+            let known = last.remove(&told.id).filter(|it| Arc::ptr_eq(&it.of, told));
+            let new = || Made {
+                of: Arc::clone(told),
+                container: Arc::new(container(told, pod, &self.folders)),
+            };
+            made.insert(told.id.clone(), known.unwrap_or_else(new));
         }
-        last.1.clone()
+        *last = made;
+        last.values().map(|it| Arc::clone(&it.container)).collect()
     }
 }
 
-fn container(told: &cri_watch::Container, folders: &[PathBuf]) -> Container {
+fn pod(told: &cri_watch::Container) -> PodPath {
+    PodPath { namespace: told.namespace.clone(), pod: told.pod.clone(), uid: told.pod_uid.clone() }
+}
+
+fn container(told: &cri_watch::Container, pod: PodPath, folders: &[PathBuf]) -> Container {
     let layers = told.layers.clone();
     let (upper, lowers) = layers.map_or((None, Vec::new()), |it| (Some(it.upper), it.lowers));
     let mount = |it: &cri_watch::Mount| TreeMount {
@@ -109,11 +128,7 @@ fn container(told: &cri_watch::Container, folders: &[PathBuf]) -> Container {
     let mounts = told.mounts.iter().map(mount).collect();
     Container {
         id: Arc::from(&*told.id),
-        pod: PodPath {
-            namespace: told.namespace.clone(),
-            pod: told.pod.clone(),
-            uid: told.pod_uid.clone(),
-        },
+        pod,
         name: told.name.clone(),
         restart: told.restart,
         has_ended: told.has_ended,
@@ -127,5 +142,30 @@ fn access(mount: &cri_watch::Mount, folders: &[PathBuf]) -> Access {
         cri_watch::Origin::Pod | cri_watch::Origin::Image => Access::Own,
         cri_watch::Origin::Host if is_named(&mount.host) => Access::Host,
         cri_watch::Origin::Host | cri_watch::Origin::NoLogs => Access::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cri_watch::{Mount, Origin};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_the_host_is_read_only_below_what_an_administrator_names() {
+        let folders = [PathBuf::from("/srv/audit")];
+        let mount = |host: &str, origin| Mount { inside: "/x".into(), host: host.into(), origin };
+        let cases = [
+            (mount("/srv/audit", Origin::Host), Access::Host),
+            (mount("/srv/audit/web", Origin::Host), Access::Host),
+            (mount("/srv/auditor", Origin::Host), Access::None),
+            (mount("/", Origin::Host), Access::None),
+            // What holds no logs is no matter of where it lies.
+            (mount("/srv/audit/token", Origin::NoLogs), Access::None),
+            (mount("/var/lib/kubelet/pods/u/volumes/p/n", Origin::Pod), Access::Own),
+        ];
+        for (mount, want) in cases {
+            assert_eq!(access(&mount, &folders), want, "{mount:?}");
+        }
     }
 }

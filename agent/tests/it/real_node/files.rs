@@ -141,14 +141,12 @@ fn what_is_unread_of_a_removed_container_is_read_to_its_end() {
     let node = Containerd::start().unwrap();
     let bed = bed(
         &node,
-        &log_config(false, "/tmp/*.log, /data/*.log", "  limits: {bytesPerSecond: 200KiB}\n"),
+        &log_config(false, "/tmp/*.log, /data/*.log", "  limits: {bytesPerSecond: 50KiB}\n"),
     );
     let agent = Agent::start(&bed);
     let pod = pod(&node, "web-0");
     let data = pod.empty_dir("data").unwrap();
-    let script = format!(
-        "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i + 1)); done | tee /tmp/a.log >/data/b.log"
-    );
+    let script = format!("seq 0 {} | sed 's/^/line /' | tee /tmp/a.log >/data/b.log", LINES - 1);
     let app = pod.start(&shell(&script).volume(&data, "/data")).unwrap();
     wait_until("first records", || bed.records().len(), |it| *it > 0);
     app.wait_ended().unwrap();
@@ -172,11 +170,16 @@ fn a_volume_that_is_mounted_is_read_and_let_go_when_its_pod_ends() {
     let pod = pod(&node, "web-0");
     // As the kubelet does for an emptyDir in memory.
     let data = Tmpfs::mount(pod.empty_dir("data").unwrap(), 1 << 20);
-    let script = "for i in $(seq 0 999); do echo line $i; done >/data/a.log";
-    let app = pod.start(&shell(script).volume(data.path(), "/data")).unwrap();
-    app.wait_ended().unwrap();
-    let records = wait_for_count(&bed, 1_000);
-    assert_eq!(of_file(&records, "/data/a.log"), numbered("line", 1_000));
+    for life in 0..3 {
+        let (begin, end) = (life * 1000, life * 1000 + 999);
+        let script = format!("for i in $(seq {begin} {end}); do echo line $i; done >>/data/a.log");
+        let app = pod.start(&shell(&script).volume(data.path(), "/data")).unwrap();
+        app.wait_ended().unwrap();
+        let records = wait_for_count(&bed, end + 1);
+        assert_eq!(of_file(&records, "/data/a.log"), numbered("line", end + 1));
+        // Let go between two lives, and gone on with.
+        wait_until("no source", || agent.metric("logferry_sources"), |it| *it == 0.0);
+    }
     pod.remove().unwrap();
     // Fails if the agent keeps it busy.
     data.unmount();

@@ -41,8 +41,8 @@ pub trait Containers: std::fmt::Debug + Send + Sync {
     /// Another number whenever one is new, has changed or is gone.
     fn version(&self) -> u64;
 
-    /// All that there are, running or not.
-    fn all(&self) -> Vec<Arc<Container>>;
+    /// Those that `selects` takes, running or not, by their pods and names.
+    fn selected(&self, selects: &dyn Fn(&PodPath, &str) -> bool) -> Vec<Arc<Container>>;
 }
 
 /// Which files inside of which containers are collected.
@@ -108,8 +108,7 @@ impl InsideSelection {
     pub(super) fn renew(&self, tenants: &TenantMap, all: bool) -> Renewal {
         let mut renewal = Renewal::default();
         let mut next = Roots::default();
-        let mut containers = self.containers.all();
-        containers.retain(|it| self.pods.selects(&it.pod, &it.name));
+        let mut containers = self.containers.selected(&|pod, name| self.pods.selects(pod, name));
         // What several see belongs to one that still writes to it, and always to the same.
         containers.sort_by(|one, other| {
             let key = |it: &Container| (it.has_ended, it.name.clone(), it.id.clone());

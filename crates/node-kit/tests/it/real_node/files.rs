@@ -1,4 +1,4 @@
-//! Which way to a container's files sees what, and does what harm: what collecting them is to be built on.
+//! Which way to a container's files sees what, and does what harm: what collecting them is built on.
 //!
 //! Seen with containerd 1.6.20, runc 1.1.5, overlayfs; each row by a test.
 //!
@@ -9,10 +9,10 @@
 //! | upper folder of its overlay | what it wrote itself | no | no harm | stays until soon after the container is removed | `DAC_READ_SEARCH` |
 //! | the volume's folder on the host | no | yes | no harm | stays as long as the pod | `DAC_READ_SEARCH` |
 //!
-//! So the mount of the runtime is never to be opened. A path is to be looked up in what the CRI says of mounts: what
-//! lies in a volume is read in the kubelet's folder of it, and all else in the upper folder, with links resolved
-//! below that root (`RESOLVE_IN_ROOT`); `/proc` shows all, at the price of one more capability. An upper folder has only
-//! what the container changed: a link of the image on the way to a log is not in it.
+//! So the mount of the runtime is never opened. A path is looked up in what the CRI says of mounts: what
+//! lies in a volume is read in the kubelet's folder of it, and all else in the upper folder, with links resolved as the
+//! container would; `/proc` shows all, at the price of one more capability. An upper folder has only
+//! what the container changed: a link of the image on the way to a log is looked for in the lower ones.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};

@@ -10,7 +10,7 @@ use super::Container;
 use crate::fs::Access;
 
 /// Roots that have left are kept until so many others have: what was found below them is read to the end meanwhile.
-const LEFT_MAX: usize = 4096;
+const LEFT_MAX: usize = 1024;
 
 /// A folder of the host that belongs to a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

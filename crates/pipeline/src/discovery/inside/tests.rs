@@ -18,8 +18,10 @@ impl Containers for Told {
         self.0.read().unwrap().0
     }
 
-    fn all(&self) -> Vec<Arc<Container>> {
-        self.0.read().unwrap().1.clone()
+    fn selected(&self, selects: &dyn Fn(&PodPath, &str) -> bool) -> Vec<Arc<Container>> {
+        let mut all = self.0.read().unwrap().1.clone();
+        all.retain(|it| selects(&it.pod, &it.name));
+        all
     }
 }
 
