@@ -33,6 +33,7 @@ mod change;
 mod content;
 mod load;
 mod names;
+mod new;
 mod place;
 mod release;
 mod tree;

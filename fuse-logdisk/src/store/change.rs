@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, XattrFlags};
+use rustix::fs::{Mode, XattrFlags};
 use rustix::io::Errno;
 
 use super::attr::own;
@@ -58,7 +58,7 @@ impl Store {
             self.make_way(&mut inner, &log.path)?;
             self.link_log(&new, &log.path)?;
         }
-        rustix::fs::rename(&new, self.in_tree(&path))?;
+        rustix::fs::rename(&*new, self.in_tree(&path))?;
         let key = key_of(&is);
         inner.hold(Content::new(key, 0, is_log), log);
         inner.tree.insert(parent, name, id, Kind::File(FileNode { key, opens: 0 }));
@@ -80,11 +80,11 @@ impl Store {
         let mut inner = self.inner();
         let path = self.in_tree(&self.free(&inner, parent, name)?);
         let new = self.next_new(&mut inner);
-        rustix::fs::mkdir(&new, Mode::RWXU)?;
+        rustix::fs::mkdir(&*new, Mode::RWXU)?;
         own(&new, Some(maker.uid), Some(self.group(&inner, parent, maker)?))?;
         let above = stat(&self.place(&inner, parent)?)?.stx_mode & SET_GROUP;
-        rustix::fs::chmod(&new, Mode::from_raw_mode(mode & 0o7777 | u32::from(above)))?;
-        rustix::fs::rename(&new, &path)?;
+        rustix::fs::chmod(&*new, Mode::from_raw_mode(mode & 0o7777 | u32::from(above)))?;
+        rustix::fs::rename(&*new, &path)?;
         self.enter(&mut inner, parent, name, &path, Kind::directory())
     }
 
@@ -102,9 +102,9 @@ impl Store {
         let mut inner = self.inner();
         let path = self.in_tree(&self.free(&inner, parent, name)?);
         let new = self.next_new(&mut inner);
-        rustix::fs::symlink(target, &new)?;
+        rustix::fs::symlink(target, &*new)?;
         own(&new, Some(maker.uid), Some(self.group(&inner, parent, maker)?))?;
-        rustix::fs::rename(&new, &path)?;
+        rustix::fs::rename(&*new, &path)?;
         self.enter(&mut inner, parent, name, &path, Kind::Symlink)
     }
 
@@ -247,7 +247,7 @@ impl Store {
         if let Some(log) = &new_log {
             self.link_log(&new, &log.path)?;
         }
-        rustix::fs::rename(&new, &place)?;
+        rustix::fs::rename(&*new, &place)?;
         let is = stat(&place)?;
         let content = Content::new(key_of(&is), size, new_log.is_some());
         inner.tree.file_mut(id)?.key = content.key;
@@ -266,13 +266,6 @@ impl Store {
             return Err(Errno::EXIST);
         }
         Ok(inner.tree.path(parent)?.join(name))
-    }
-
-    fn make(&self, inner: &mut Inner) -> Result<(PathBuf, File), Errno> {
-        let new = self.next_new(inner);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok((new, File::from(file)))
     }
 
     /// Whoever has the name below `logs` that a new file is to have gets another: a file that an application chose to

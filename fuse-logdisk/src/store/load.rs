@@ -1,7 +1,9 @@
 //! Load: goes on with a store that another daemon left, however it ended.
 
 use std::collections::HashMap;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -87,6 +89,11 @@ impl Store {
         for name in [TREE, LOGS, ORPHANS, NEW] {
             let path = folder.join(name);
             std::fs::create_dir_all(&path).map_err(LoadError::at(&path))?;
+            if name != TREE {
+                // Folders of applications may be closed to others, and here are their files in open ones.
+                let closed = Permissions::from_mode(0o700);
+                std::fs::set_permissions(&path, closed).map_err(LoadError::at(&path))?;
+            }
         }
         let inner = Inner {
             tree: Tree::new(),

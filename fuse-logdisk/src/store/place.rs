@@ -47,12 +47,6 @@ impl Store {
         self.folder.join(ORPHANS).join(format!("{:016x}", id.0))
     }
 
-    /// A name for something that is being made.
-    pub(super) fn next_new(&self, inner: &mut Inner) -> PathBuf {
-        inner.made += 1;
-        self.folder.join(NEW).join(inner.made.to_string())
-    }
-
     /// Gives `from`, a file of the store, a name below `logs`.
     pub(super) fn link_log(&self, from: &Path, path: &Path) -> Result<(), Errno> {
         let to = self.in_logs(path);

@@ -111,6 +111,19 @@ fn an_open_file_whose_bytes_are_not_here_yet_stays_in_its_chain() {
 }
 
 #[test]
+fn nobody_but_root_gets_to_files_by_the_folders_beside_the_tree() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = place();
+    let store = open_store(folder.path());
+    let closed = store.make_directory(ROOT, name("closed"), 0o700, MAKER).unwrap();
+    store.create(closed.id, name("app.log"), 0o644, MAKER).unwrap();
+    for beside in ["logs", "orphans", "new"] {
+        let is = std::fs::metadata(folder.path().join(beside)).unwrap();
+        assert_eq!(is.permissions().mode() & 0o7777, 0o700, "{beside}");
+    }
+}
+
+#[test]
 fn a_truncated_file_goes_on_as_a_new_generation_and_the_old_one_is_kept_until_delivered() {
     let folder = place();
     let store = open_store(folder.path());
@@ -598,7 +611,7 @@ fn chain(path: &Path) -> PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_byte_is_collected_once_in_its_chain_whatever_applications_do(steps in steps()) {

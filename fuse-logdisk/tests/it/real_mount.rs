@@ -3,6 +3,7 @@
 mod agent;
 mod crash;
 mod full;
+mod memory;
 mod programs;
 mod refused;
 mod writers;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use crate::kit::{Volume, limited, now_ms};
+use crate::kit::{Volume, limited, now_ms, wait_until};
 
 /// Writes until that fails; returns how long the write that failed took.
 fn fill(file: &mut File) -> (ErrorKind, u64) {
@@ -37,6 +37,23 @@ fn a_write_without_room_fails_at_once_where_that_is_wanted() {
         let (error, took_ms) = fill(&mut file);
         assert_eq!(error, ErrorKind::StorageFull);
         assert!(took_ms < 1000, "{took_ms} ms");
+    });
+}
+
+#[test]
+fn names_that_run_out_are_an_error_and_what_was_being_made_is_gone() {
+    limited(60, || {
+        let volume = Volume::mount(&["--size", "256K"]);
+        let path = |number: u32| volume.target().join(format!("{number}.log"));
+        let refused = (0..1000).find_map(|it| File::create(path(it)).err());
+        assert_eq!(refused.expect("there is an end").kind(), ErrorKind::StorageFull);
+        for number in 0..100 {
+            drop(File::create(path(1000 + number)));
+        }
+        let left = std::fs::read_dir(volume.store().join("new")).expect("as it must").count();
+        assert_eq!(left, 0);
+        std::fs::remove_file(path(0)).expect("as it must");
+        wait_until("room for a name", || File::create(path(0)).is_ok(), |it| *it);
     });
 }
 
