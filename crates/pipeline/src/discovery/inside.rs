@@ -121,6 +121,8 @@ impl InsideSelection {
                     let before = (!all).then_some(&*before);
                     self.add(container, before, &mut next, &mut renewal.refused);
                 }
+                // What is told of its namespace is a new version.
+                Err(Denial::Unknown) => {}
                 Err(denial) => renewal.denied.push((name(container, Path::new("")), denial)),
             }
         }
