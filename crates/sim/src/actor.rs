@@ -60,6 +60,8 @@ struct Open {
     writer: Writer,
     /// Of a line that was begun.
     rest: Vec<u8>,
+    /// Bytes that it leaves out before it writes again.
+    hole: usize,
     generation: u32,
 }
 
@@ -114,6 +116,9 @@ impl Actor {
             Step::FinishRotation => self.finish_rotation(),
             Step::Compress(number) => self.compress(*number),
             Step::Append(texts, cut) => self.append(texts, *cut),
+            Step::AppendBehind(hole, texts) => self.append_behind(*hole, texts),
+            Step::Sync => self.writer.iter().for_each(|it| it.writer.sync()),
+            Step::CutPower(kept, is_zeroed) => self.cut_power(*kept, *is_zeroed),
             Step::AppendLate(texts, cut) => self.append_late(texts, *cut),
             Step::CloseLate => self.close_late(),
             Step::Rotate => self.rotate(),
@@ -169,7 +174,7 @@ impl Actor {
         }
         let writer = self.world.open_writer(&self.live()).expect("the directory is there");
         self.generations += 1;
-        let open = Open { writer, rest: Vec::new(), generation: self.generations };
+        let open = Open { writer, rest: Vec::new(), hole: 0, generation: self.generations };
         let old = self.writer.replace(open);
         if old.is_some() {
             self.close_late();
@@ -185,6 +190,24 @@ impl Actor {
         let texts = self.texts(texts);
         let open = self.writer.as_mut().expect("just opened");
         self.written.extend(open.write(self.format, &texts, cut));
+    }
+
+    /// Whole lines behind a hole, as one does who has the file open twice, and each time at another offset.
+    fn append_behind(&mut self, hole: usize, texts: &[Text]) {
+        if self.writer.is_none() {
+            self.reopen();
+        }
+        let texts = self.texts(texts);
+        let open = self.writer.as_mut().expect("just opened");
+        open.rest.clear();
+        open.hole = hole;
+        self.written.extend(open.write(self.format, &texts, 0));
+    }
+
+    /// Writers are dead, and their files hold what is left.
+    fn cut_power(&mut self, kept: usize, is_zeroed: bool) {
+        (self.writer, self.late) = (None, None);
+        self.world.cut_power(kept, is_zeroed);
     }
 
     /// Lines with their numbers.
@@ -295,7 +318,8 @@ impl Open {
         let end = bytes.len().saturating_sub(cut).max(uncut.min(bytes.len()));
         self.rest = bytes.split_off(end);
         if !bytes.is_empty() {
-            self.writer.append(&bytes);
+            let hole = std::mem::take(&mut self.hole);
+            self.writer.write_at(self.writer.len() + hole, &bytes);
         }
         written
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::actor::DIRECTORY;
-use crate::{Delivery, Verdict, World};
+use crate::{Delivery, Model, Verdict, World, check, check_groups, groups};
 use crossbeam::channel::{Receiver, bounded};
 use crossbeam::sync::Parker;
 use flow::{PersistedSpan, RecordFlags};
@@ -81,9 +81,18 @@ pub fn options(format: Format) -> SourceOptions {
     }
 }
 
+/// How those beds read that group lines.
+#[must_use]
+pub fn grouping(format: Format) -> SourceOptions {
+    SourceOptions { multiline: Some(groups::multiline()), ..options(format) }
+}
+
 /// A discovery of the one context, and what it finds.
 #[must_use]
-pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>, DiscoveryDoor) {
+pub fn discovery(
+    world: &World,
+    options: SourceOptions,
+) -> (Discovery, Receiver<Command>, DiscoveryDoor) {
     let (sender, commands) = bounded(1000);
     let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
     let glob = Path::new(DIRECTORY).join("*.log").display().to_string();
@@ -93,7 +102,7 @@ pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>
         selection: Selection::Files(selection),
         tenants: TenantMap::default(),
         sink: 0,
-        options: Arc::new(options(format)),
+        options: Arc::new(options),
         fs: Arc::new(world.clone()),
     };
     let clock = world.clock();
@@ -111,6 +120,22 @@ pub fn discovery(world: &World, format: Format) -> (Discovery, Receiver<Command>
         open_files_max: u64::MAX,
     });
     (discovery, commands, asker)
+}
+
+/// What came out of a world that is quiet.
+///
+/// # Errors
+/// What is wrong first.
+pub fn judge(
+    world: &World,
+    model: &Model,
+    options: &SourceOptions,
+    queue: &[Delivery],
+) -> Result<Verdict, String> {
+    if options.multiline.is_some() {
+        return check_groups(world, model, queue);
+    }
+    check(world, model, queue)
 }
 
 /// What a start knows, from checkpoint and queue.

@@ -15,6 +15,10 @@ use crate::order::{self, Read};
 use crate::world::{File, Lost};
 use crate::{Model, Run, Whole, World, mend};
 
+mod disk;
+mod groups;
+pub use groups::check_groups;
+
 /// One section, as the queue holds it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -67,6 +71,8 @@ pub struct Verdict {
 
 /// How many incarnations of an inode are told apart.
 const INCARNATIONS_MAX: u32 = 256;
+/// Where the number of holes begins, beside that of a life of a source's: there are fewer of these.
+const HOLES_SHIFT: u32 = 16;
 
 /// Checks a run that ended with a quiet time, long enough for everything to be delivered.
 ///
@@ -137,6 +143,10 @@ struct Check {
     declared: Vec<u64>,
     /// Generations of which a gap of unknown size has said that they are gone, and which were not read since.
     gone: HashSet<u64>,
+    /// By file and life, the life that it goes on from: what a power cut left of it.
+    roots: Vec<Vec<usize>>,
+    /// Declared so far.
+    holes: u32,
     cursor: u64,
     runs: Vec<Run>,
     /// What a limit passed over.
@@ -155,8 +165,10 @@ impl Check {
             by_key: keys.collect(),
             read: order::nothing_read(world),
             declared: vec![0; files.len()],
+            roots: files.iter().map(|it| (0..it.lives.len()).collect()).collect(),
             gone: HashSet::new(),
             files,
+            holes: 0,
             cursor: 0,
             runs: Vec::new(),
             shed: Vec::new(),
@@ -177,8 +189,10 @@ impl Check {
             return Err(format!("begins at {}, not at {}", delivery.span.begin, self.cursor));
         }
         self.cursor = delivery.span.end;
-        if delivery.gap == Some(GapReason::Shed) {
-            return self.passed_over(delivery);
+        match delivery.gap {
+            Some(GapReason::Shed) => return self.passed_over(delivery),
+            Some(GapReason::SparseHole) => return self.hole(delivery),
+            _ => {}
         }
         if let Some(reason) = delivery.gap {
             return self.gap(delivery, reason);
@@ -193,7 +207,8 @@ impl Check {
                 flags: *flags,
                 body: body.clone(),
                 place: run.place,
-                source: delivery.source,
+                // No line goes on over a hole, as none does over a start of which nothing was known.
+                source: delivery.source | self.holes << HOLES_SHIFT,
             });
         }
         self.runs.extend(runs);
@@ -202,6 +217,9 @@ impl Check {
 
     /// The bytes of a delivery, by what its positions say.
     fn runs_of(&mut self, delivery: &Delivery) -> Result<Vec<Run>, String> {
+        if let [position] = delivery.positions[..] {
+            self.go_on_in_what_is_left(delivery, position);
+        }
         let mut cursor = delivery.span.begin;
         let mut runs = Vec::new();
         for position in &delivery.positions {
@@ -231,6 +249,7 @@ impl Check {
         let bytes = life.bytes[range].to_vec();
         self.read[number][place.1] = to.offset;
         self.verdict.bytes += bytes.len() as u64;
+        let place = (number, self.roots[number][place.1]);
         Ok(Run { place, offset: from, cursor, source: delivery.source, bytes })
     }
 
@@ -293,6 +312,8 @@ impl Check {
             let (mut must, mut may, mut missing) = (0, 0, 0);
             for (index, life) in file.lives.iter().enumerate() {
                 let read = self.read[number][index];
+                let left = index.checked_sub(1).and_then(|_| self.left_and_read(number, index));
+                let read = left.unwrap_or(read);
                 // A length may be told of one life and taken for the one before.
                 let told_next = file.lives.get(index + 1).map_or(0, |next| next.told_ever);
                 must += due(file, index).saturating_sub(read);

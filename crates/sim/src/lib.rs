@@ -15,6 +15,7 @@ pub mod actor;
 pub mod bed;
 mod check;
 mod clock;
+pub mod groups;
 mod kafka;
 mod lines;
 mod model;
@@ -25,7 +26,7 @@ mod state_disk;
 mod world;
 
 pub use bed::SourceBed;
-pub use check::{Delivered, Delivery, Verdict, check, check_sample};
+pub use check::{Delivered, Delivery, Verdict, check, check_groups, check_sample};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use kafka::{Fate, KafkaSetting, KafkaStep, SimKafka};
 pub use lines::{Written, check_lines};

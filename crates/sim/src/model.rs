@@ -50,6 +50,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// The newline is there.
     pub is_ended: bool,
+    /// It begins behind a hole.
+    pub is_behind_hole: bool,
     /// Lengths at which a run ended inside the line: the tailer did not wait for the rest.
     pub tears: Vec<usize>,
 }
@@ -67,13 +69,31 @@ pub struct Whole {
     pub content: Vec<u8>,
 }
 
+impl Run {
+    /// Offset behind its last byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
 impl Model {
-    /// The lines in `runs`, in the order of their first bytes. No line goes on in another life.
+    /// The lines in `runs`, in the order of their first bytes. No line goes on in another life, or over a
+    /// hole.
     #[must_use]
     pub fn lines(&self, runs: &[Run]) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut open: BTreeMap<(usize, usize), Line> = BTreeMap::new();
+        let mut ends: BTreeMap<(usize, usize), (u64, u32)> = BTreeMap::new();
         for run in runs {
+            let (end, source) =
+                ends.insert(run.place, (run.end(), run.source)).unwrap_or((0, run.source));
+            // Who begins behind a NUL takes it for the end of a hole.
+            let is_nul = open.get(&run.place).is_some_and(|it| it.bytes.ends_with(b"\0"));
+            let mut is_behind_hole = end != run.offset || is_nul && source != run.source;
+            if is_behind_hole {
+                lines.extend(open.remove(&run.place));
+            }
             for (at, byte) in (0u64..).zip(&run.bytes) {
                 let line = open.entry(run.place).or_insert_with(|| Line {
                     cursor: run.cursor + at,
@@ -81,6 +101,7 @@ impl Model {
                     source: run.source,
                     bytes: Vec::new(),
                     is_ended: false,
+                    is_behind_hole: std::mem::take(&mut is_behind_hole),
                     tears: Vec::new(),
                 });
                 if *byte == b'\n' {
@@ -135,8 +156,8 @@ fn join(lines: &[Line]) -> Vec<Whole> {
     let mut open: [Option<usize>; 2] = [None, None];
     let mut source = 0;
     for line in lines {
-        if line.source != source {
-            // What a source did not wait for, the next knows nothing of.
+        if line.source != source || line.is_behind_hole {
+            // What a source did not wait for, the next knows nothing of; and what is behind a hole neither.
             (open, source) = ([None, None], line.source);
         }
         let parsed = if line.tears.is_empty() { container_line(&line.bytes) } else { None };
@@ -165,7 +186,12 @@ fn join(lines: &[Line]) -> Vec<Whole> {
 /// Takes `TIME SP STREAM SP TAG SP CONTENT` apart: stream, whether it is a part, content.
 fn container_line(line: &[u8]) -> Option<(Stream, bool, &[u8])> {
     let mut words = line.splitn(4, |byte| *byte == b' ');
-    words.next().filter(|time| time.contains(&b'T') && time.starts_with(b"2"))?;
+    // Two that were written to one line by accident are none.
+    let is_time = |time: &&[u8]| {
+        let only = time.iter().filter(|byte| **byte == b'T').count() == 1;
+        only && time.get(10) == Some(&b'T') && time.starts_with(b"2")
+    };
+    words.next().filter(is_time)?;
     let stream = match words.next()? {
         b"stdout" => Stream::Stdout,
         b"stderr" => Stream::Stderr,

@@ -11,7 +11,14 @@ use crate::bed::Bed;
 pub enum Step {
     /// The writer appends these lines; of the last one, so many bytes wait for the next time.
     Append(Vec<Text>, usize),
-    /// The same to the generation before, by a writer that did not notice the rotation.
+    /// The writer leaves a hole of so many bytes, and goes on behind it.
+    AppendBehind(usize, Vec<Text>),
+    /// What the writer has written is safe from power cuts.
+    Sync,
+    /// The power is cut: agent and writers die, and of what was not synced the first bytes are left, so
+    /// many; the others are zeros, or gone.
+    CutPower(usize, bool),
+    /// As `Append`, to the generation before, by a writer that did not notice the rotation.
     AppendLate(Vec<Text>, usize),
     /// That writer ends.
     CloseLate,
@@ -84,6 +91,10 @@ pub fn run(bed: &mut dyn Bed, format: Format, steps: &[Step]) -> Result<Verdict,
             Step::Store => bed.store(),
             Step::Kill(lost) => bed.kill(*lost),
             Step::Wait(time_ns) => world.clock().advance(*time_ns),
+            Step::CutPower(..) => {
+                bed.kill(0);
+                actor.step(step);
+            }
             step => actor.step(step),
         }
     }

@@ -15,10 +15,13 @@ use pipeline::fs::FileId;
 
 use crate::SimClock;
 
+mod disk;
 mod file;
 mod view;
+mod writer;
 
 pub use file::{End, File, Life, Lost};
+pub use writer::Writer;
 
 /// A file system. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -137,7 +140,7 @@ impl World {
             None => state.create(path, now_ns)?,
         };
         state.files[index].writers += 1;
-        Ok(Writer { world: self.clone(), index })
+        Ok(Writer::new(self, index))
     }
 
     /// Gives a file another name; what had that name before loses it.
@@ -332,69 +335,5 @@ impl State {
         if file.links == 0 && file.handles == 0 && file.writers == 0 {
             self.free.insert(file.id.inode);
         }
-    }
-}
-
-/// A file open for writing.
-#[derive(Debug)]
-pub struct Writer {
-    world: World,
-    index: usize,
-}
-
-impl Writer {
-    /// Appends.
-    pub fn append(&self, bytes: &[u8]) {
-        let offset = self.world.lock().files[self.index].now().bytes.len();
-        self.write_at(offset, bytes);
-    }
-
-    /// Writes at an offset; what lies between the end and it is a hole of zeros.
-    pub fn write_at(&self, offset: usize, bytes: &[u8]) {
-        let (mut state, now_ns) = self.world.change();
-        let file = &mut state.files[self.index];
-        file.modified_ns = now_ns;
-        let life = file.now_mut();
-        let end = offset + bytes.len();
-        life.bytes.resize(life.bytes.len().max(end), 0);
-        life.bytes[offset..end].copy_from_slice(bytes);
-        life.writes.push((life.len(), now_ns));
-    }
-
-    /// Cuts the file: a new life begins with the bytes that are kept.
-    pub fn truncate(&self, len: usize) {
-        let (mut state, now_ns) = self.world.change();
-        let file = &mut state.files[self.index];
-        file.modified_ns = now_ns;
-        let life = file.now_mut();
-        let kept = life.bytes[..life.bytes.len().min(len)].to_vec();
-        life.end = Some(End { at_ns: now_ns, kept: kept.len() as u64 });
-        file.lives.push(Life::new(now_ns, kept));
-    }
-
-    /// Which of all files it writes to.
-    #[must_use]
-    pub fn file_number(&self) -> usize {
-        self.index
-    }
-
-    /// Length of the file now.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.world.lock().files[self.index].now().bytes.len()
-    }
-
-    /// Whether the file holds nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let (mut state, _) = self.world.change();
-        state.files[self.index].writers -= 1;
-        state.free_if_unused(self.index);
     }
 }

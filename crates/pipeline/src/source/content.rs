@@ -21,8 +21,9 @@ impl Generation {
     /// # Errors
     /// As [`Generation::is_same`].
     pub fn is_cut(&mut self, fs: &dyn Fs, size: u64) -> io::Result<bool> {
-        // Of a file of which no head is known nothing was read: it is begun anew, all of it.
-        let is_unknown = self.head.is_empty() && self.offset == 0;
+        // Of a file of which no fingerprint is known nothing was read, but for NULs: it is begun anew, all of it.
+        let is_read = self.offset > 0 && is_mutant("cut_after_nuls_forgotten");
+        let is_unknown = self.head.is_empty() && self.place.len == 0 && !is_read;
         let is_shorter = self.is_checked && size < self.size;
         Ok(size < self.offset || is_shorter && is_unknown || !self.is_same(fs)?)
     }

@@ -9,7 +9,7 @@ use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
 use super::classify::Proof;
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
-use super::{Carrier, Missing, MissingOf, Source, Vanished};
+use super::{Carrier, Missing, MissingOf, Source, Vanished, Waiting};
 use crate::frame::Tail;
 use crate::fs::{Defect, Fs, Printable};
 
@@ -94,6 +94,11 @@ impl Source {
             self.vanished = None;
             return None;
         };
+        if self.has_unproven() {
+            // One that cannot be looked into yet may be its copy.
+            self.vanished = Some(Vanished { generation, reason, since_ns: now_ns });
+            return Some(Turn::Later(now_ns + COPY_NS));
+        }
         if now_ns < since_ns + COPY_NS {
             return Some(Turn::Later(since_ns + COPY_NS));
         }
@@ -247,7 +252,9 @@ impl Source {
         }
         if is_due(tail.group_due_ns) {
             // The read itself ends those groups that have waited long enough.
-            return Ok(Turn::read(pending, Tail::Wait, is_followed));
+            let is_bridge = is_followed
+                && (self.unread_of_next(fs, index, now_ns) > 0 || is_mutant("group_over_a_cut"));
+            return Ok(Turn::read(pending, Tail::Wait, is_bridge));
         }
         Ok(Turn::Wait(earliest(line_due_ns, tail.group_due_ns)))
     }
@@ -296,6 +303,8 @@ impl Source {
         // What was seen of the new content is told from the next by its head. An error shows again.
         drop(next.is_same(fs));
         self.generations.insert(index + 1, next);
+        // What it holds now has not waited yet, though its cursors may be those of what it held.
+        self.waiting = Waiting::default();
         for file in unknown {
             // It may be its copy that was not begun then, or one of what comes next.
             let file = Generation { proof: Proof::Wanted, ..Generation::new(&file, 0) };

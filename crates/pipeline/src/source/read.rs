@@ -2,7 +2,7 @@
 
 use std::io;
 
-use flow::{Chunk, Place, Position, RecordFlags, Span};
+use flow::{Chunk, Place, Position, RecordFlags, Span, is_mutant};
 
 use super::Source;
 use super::generation::{Generation, UnfinishedTail};
@@ -76,6 +76,14 @@ impl Source {
         let framed = grouped.framed;
         let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
+        // Also what could not be read of it, or may not be written yet: that is no news the next time.
+        let tried =
+            self.generations.get(index + 1).filter(|_| bridge).map(Generation::unread_bytes);
+        let bridged_bytes = match tried {
+            Some(_) if is_mutant("bridged_by_what_was_read") => next as u64,
+            Some(bytes) => bytes,
+            None => 0,
+        };
         let generation = &mut self.generations[index];
         let is_before_nuls = generation.holes.is_pending() && framed.consumed > 0;
         let is_hot = framed.is_cut || (is_full || is_before_nuls) && next == 0;
@@ -94,7 +102,7 @@ impl Source {
                 open_join,
                 is_line_open: grouped.is_line_open,
                 group_due_ns: timeout_ns.and_then(group_due),
-                bridged_bytes: next as u64,
+                bridged_bytes,
             });
         }
         let is_divisible = positions.len() == 1 && self.is_in_order(chunk, &framed);

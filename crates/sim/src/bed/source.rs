@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, resume};
-use crate::{Delivery, Model, Verdict, World, check};
+use super::{
+    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, judge, lose, options,
+    resume,
+};
+use crate::{Delivery, Model, Verdict, World};
 use crossbeam::channel::Receiver;
 use flow::{Chunk, SourceId};
 use pipeline::discovery::Discovery;
 use pipeline::frame::Format;
 use pipeline::reader::Command;
-use pipeline::source::{Known, Look, Source, StartAt};
+use pipeline::source::{Known, Look, Source, SourceOptions, StartAt};
+
+/// Most that there is to do without a pause: of a few megabytes at most.
+const WORK_MAX: usize = 5_000;
 
 /// An agent in the middle of its work.
 #[derive(Debug)]
@@ -25,6 +31,7 @@ struct Agent {
 #[derive(Debug)]
 pub struct SourceBed {
     world: World,
+    options: SourceOptions,
     model: Model,
     agent: Option<Agent>,
     /// Number of sources before this one.
@@ -41,7 +48,18 @@ impl SourceBed {
     /// An empty world, and no agent yet.
     #[must_use]
     pub fn new(format: Format) -> SourceBed {
+        SourceBed::reading(format, options(format))
+    }
+
+    /// As [`SourceBed::new`], of an agent that takes lines together.
+    #[must_use]
+    pub fn grouping(format: Format) -> SourceBed {
+        SourceBed::reading(format, super::grouping(format))
+    }
+
+    fn reading(format: Format, options: SourceOptions) -> SourceBed {
         SourceBed {
+            options,
             world: World::new(),
             model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },
             agent: None,
@@ -54,7 +72,7 @@ impl SourceBed {
     }
 
     fn start(&self) -> Agent {
-        let (discovery, commands, _) = discovery(&self.world, self.model.format);
+        let (discovery, commands, _) = discovery(&self.world, self.options.clone());
         Agent { discovery, commands, source: None, next: None }
     }
 
@@ -189,13 +207,13 @@ impl Bed for SourceBed {
 
     fn verdict(&mut self) -> Result<Verdict, String> {
         // A line that never ends is waited for in each generation.
-        for _ in 0..self.world.files().len() + 6 {
+        for _ in 0..self.world.waits() + 6 {
             self.scan();
-            if self.work(100_000) {
+            if self.work(WORK_MAX) {
                 return Err("the source never rests".to_owned());
             }
             self.world.clock().advance(LATE_NS + FLUSH_NS);
         }
-        check(&self.world, &self.model, &self.queue)
+        judge(&self.world, &self.model, &self.options, &self.queue)
     }
 }

@@ -31,13 +31,29 @@ pub struct Life {
     /// The agent, as long as it lives, read its beginning: only then can it tell it from others, and
     /// know whose length it was told of.
     pub is_met: bool,
+    /// It is what a power cut left of the one before.
+    pub is_left: bool,
+    /// By block, whether anything was written there.
+    pub(super) blocks: Vec<bool>,
 }
 
 impl Life {
     pub(super) fn new(begun_ns: u64, bytes: Vec<u8>) -> Life {
         let writes =
             if bytes.is_empty() { Vec::new() } else { vec![(bytes.len() as u64, begun_ns)] };
-        Life { begun_ns, end: None, bytes, writes, told: 0, told_ever: 0, is_met: false }
+        let mut life = Life {
+            begun_ns,
+            end: None,
+            bytes,
+            writes,
+            told: 0,
+            told_ever: 0,
+            is_met: false,
+            is_left: false,
+            blocks: Vec::new(),
+        };
+        life.store(0, life.bytes.len());
+        life
     }
 
     /// Length in bytes.
@@ -117,6 +133,8 @@ pub struct File {
     /// Since when no name and no descriptor of the agent's leads to it.
     pub lost: Option<Lost>,
     pub(super) modified_ns: u64,
+    /// Bytes that a power cut leaves.
+    pub(super) synced: usize,
     pub(super) handles: usize,
     pub(super) writers: usize,
 }
@@ -130,6 +148,7 @@ impl File {
             links: 1,
             lost: None,
             modified_ns: now_ns,
+            synced: 0,
             handles: 0,
             writers: 0,
         }

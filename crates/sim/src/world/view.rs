@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use flow::HEAD_BYTES_MAX;
@@ -77,12 +78,18 @@ impl LogFile for Handle {
         let bytes = &life.bytes[from..];
         let count = bytes.len().min(buffer.len()).min(short);
         buffer[..count].copy_from_slice(&bytes[..count]);
-        life.is_met |= offset == 0 && count > 0 && count < short;
+        // NULs may not be written yet: they tell nothing.
+        let tells = buffer[..count.min(HEAD_BYTES_MAX)].iter().any(|byte| *byte != 0);
+        life.is_met |= offset == 0 && tells && count < short;
         // Who looks at how a file begins asks what it is, not how much it holds.
         if offset > 0 || buffer.len() > HEAD_BYTES_MAX {
             life.tell((from + count) as u64);
         }
         Ok(count)
+    }
+
+    fn hole_from(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok(self.world.lock().files[self.index].now().hole_from(offset))
     }
 
     fn stat(&self) -> io::Result<Stat> {

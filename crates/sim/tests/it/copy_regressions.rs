@@ -395,6 +395,24 @@ fn a_copy_that_turns_up_after_its_generation_was_let_go_is_not_read_again() {
 }
 
 #[test]
+fn what_cannot_be_looked_into_at_a_start_may_be_the_compressed_form_of_what_is_gone() {
+    let steps = [
+        ROUND,
+        line(),
+        ROUND,
+        world(Step::Rotate),
+        line(),
+        world(Step::Reopen),
+        world(Step::CloseLate),
+        NodeStep::Kill(0),
+        world(Step::RefuseOpens(true)),
+        world(Step::Compress(0)),
+    ];
+    let limits = Limits { open_files_max: 1, pinned_bytes_max: u64::MAX };
+    check_in(Setting { limits, stuck: Some(0), ..tidy() }, &steps);
+}
+
+#[test]
 fn what_was_written_just_before_a_file_was_compressed_is_read() {
     let torn = vec![Text { len: 1, is_stderr: false, is_partial: false }];
     let steps = [

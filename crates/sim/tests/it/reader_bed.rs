@@ -19,14 +19,18 @@ use pipeline::memory::Memory;
 use pipeline::meter::Meter;
 use pipeline::pins::Pins;
 use pipeline::reader::{BatchLimits, Command, Reader, ReaderParts, ReaderSink};
-use pipeline::source::Known;
+use pipeline::source::{Known, SourceOptions};
 use pipeline::tracker::TrackerCommand;
-use sim::{Delivery, EPOCH_UNIX_NS, Model, SimQueue, Verdict, World, check};
+use sim::{Delivery, EPOCH_UNIX_NS, Model, SimQueue, Verdict, World};
 
 use crate::actor::DIRECTORY;
 use crate::bed::{
-    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, lose, persisted, resume,
+    Bed, CHUNK_BYTES, FLUSH_NS, LATE_NS, LINE_BYTES_MAX, discovery, forget, grouping, judge, lose,
+    options, persisted, resume,
 };
+
+/// Most rounds of a thousand ticks, and payloads, without a pause: far more than a few megabytes take.
+const ROUNDS_MAX: usize = 300;
 
 /// Tells what the queue holds.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ struct Agent {
 #[derive(Debug)]
 pub(crate) struct ReaderBed {
     world: World,
+    options: SourceOptions,
     model: Model,
     agent: Option<Agent>,
     context: Option<ContextId>,
@@ -70,6 +75,7 @@ impl ReaderBed {
     pub(crate) fn new(format: Format, open_files_max: u64) -> ReaderBed {
         ReaderBed {
             open_files_max,
+            options: options(format),
             world: World::new(),
             model: Model { format, line_bytes_max: LINE_BYTES_MAX as usize },
             agent: None,
@@ -82,8 +88,13 @@ impl ReaderBed {
         }
     }
 
+    /// One that takes lines together.
+    pub(crate) fn grouping(self) -> ReaderBed {
+        ReaderBed { options: grouping(self.model.format), ..self }
+    }
+
     fn start(&self) -> Agent {
-        let (discovery, found, asker) = discovery(&self.world, self.model.format);
+        let (discovery, found, asker) = discovery(&self.world, self.options.clone());
         let (commands, for_reader) = bounded(1000);
         let (tracker_sender, tracker) = bounded(1000);
         let (lane_sender, new_lanes) = bounded(10);
@@ -234,19 +245,19 @@ impl Bed for ReaderBed {
     }
 
     fn verdict(&mut self) -> Result<Verdict, String> {
-        for _ in 0..self.world.files().len() + 6 {
+        for _ in 0..self.world.waits() + 6 {
             self.scan();
             for round in 0.. {
                 let is_busy = self.work(1000);
                 if self.ship(usize::MAX) == 0 && !is_busy {
                     break;
                 }
-                if round > 1000 {
+                if round > ROUNDS_MAX {
                     return Err("the reader never rests".to_owned());
                 }
             }
             self.world.clock().advance(LATE_NS + FLUSH_NS);
         }
-        check(&self.world, &self.model, &self.queue)
+        judge(&self.world, &self.model, &self.options, &self.queue)
     }
 }

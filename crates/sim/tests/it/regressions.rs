@@ -479,6 +479,72 @@ fn what_is_heard_of_a_file_that_was_given_up_is_no_other_gap() {
 }
 
 #[test]
+fn a_part_whose_rest_may_stand_behind_a_hole_keeps_nobody_busy() {
+    let steps = [
+        Step::AppendBehind(1, vec![LINE, PART]),
+        Step::Rotate,
+        Step::Reopen,
+        Step::AppendBehind(1024, vec![LINE]),
+    ];
+    check(Format::Cri, &steps);
+    check_reader(Format::Cri, 1, &steps);
+}
+
+#[test]
+fn a_group_does_not_go_on_in_a_next_generation_that_was_cut() {
+    let steps = [
+        line(),
+        Step::Rotate,
+        Step::Reopen,
+        Step::Scan,
+        Step::Work(1),
+        Step::Append(vec![Text { len: 48, ..LINE }; 3], 0),
+        Step::CloseLate,
+        Step::Look,
+        Step::Truncate,
+        line(),
+        Step::Reopen,
+    ];
+    if let Err(why) = run(&mut SourceBed::grouping(Format::Plain), Format::Plain, &steps) {
+        panic!("{why}");
+    }
+}
+
+#[test]
+fn a_cut_is_noticed_of_a_file_of_which_only_nuls_were_read() {
+    let steps = [
+        Step::ShortenReads(Some(1)),
+        Step::AppendBehind(1, vec![LINE]),
+        line(),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Work(1),
+        Step::Truncate,
+        line(),
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_group_in_a_file_that_was_cut_waits_for_its_own_time() {
+    let steps = [
+        Step::Append(vec![LINE; 3], 0),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Truncate,
+        line(),
+        Step::Work(2),
+        Step::Append(vec![LINE; 4], 0),
+    ];
+    if let Err(why) = run(&mut SourceBed::grouping(Format::Plain), Format::Plain, &steps) {
+        panic!("{why}");
+    }
+}
+
+#[test]
 fn what_was_seen_of_a_file_that_may_not_be_kept_open_is_declared() {
     for cut in 0..40 {
         let steps = [

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use pipeline::frame::Format;
-use sim::SourceBed;
 use sim::actor::Text;
 use sim::bed::{FLUSH_NS, LATE_NS};
 pub(crate) use sim::schedule::{Step, run};
+use sim::{SourceBed, groups};
 
 use crate::reader_bed::ReaderBed;
 
@@ -39,6 +39,38 @@ pub(crate) fn world_step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::RefuseReads),
         1 => prop::option::of(1..200usize).prop_map(Step::ShortenReads),
     ]
+}
+
+/// What happens to files whose writers leave holes, and whose disk loses its power.
+fn disk_step() -> impl Strategy<Value = Step> {
+    let hole = prop_oneof![1..3000usize, 3000..20_000usize];
+    // Who reads a file byte by byte knows nothing of it while these are NULs.
+    let other = step().prop_map(|step| match step {
+        Step::ShortenReads(_) => Step::Scan,
+        step => step,
+    });
+    prop_oneof![
+        20 => other,
+        4 => (hole, texts()).prop_map(|(hole, texts)| Step::AppendBehind(hole, texts)),
+        2 => Just(Step::Sync),
+        1 => (0..200usize, any::<bool>())
+            .prop_map(|(kept, is_zeroed)| Step::CutPower(kept, is_zeroed)),
+    ]
+}
+
+/// What happens to files whose lines are taken together: short ones, written whole.
+fn group_step() -> impl Strategy<Value = Step> {
+    let whole = |texts: Vec<Text>| {
+        texts.into_iter().map(|it| Text { is_partial: false, len: it.len % 60, ..it }).collect()
+    };
+    let pause = prop_oneof![1..groups::GROUP_NS / 2, Just(groups::GROUP_NS)];
+    let other = step().prop_map(move |step| match step {
+        Step::Append(texts, _) => Step::Append(whole(texts), 0),
+        Step::AppendLate(texts, _) => Step::AppendLate(whole(texts), 0),
+        Step::ShortenReads(_) => Step::Scan,
+        step => step,
+    });
+    prop_oneof![10 => other, 1 => pause.prop_map(Step::Wait)]
 }
 
 /// What happens to files where nothing is ever lost: they are copied and cut, or renamed and linked, and
@@ -109,6 +141,37 @@ proptest! {
     #[test]
     fn container_lines_are_those_of_the_model(steps in prop::collection::vec(step(), 1..60)) {
         run(&mut SourceBed::new(Format::Cri), Format::Cri, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn plain_lines_are_taken_together_as_their_group_begins(
+        steps in prop::collection::vec(group_step(), 1..60),
+    ) {
+        run(&mut SourceBed::grouping(Format::Plain), Format::Plain, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_reader_takes_container_lines_together_as_their_group_begins(
+        steps in prop::collection::vec(group_step(), 1..60),
+        open_files_max in 0..2u64,
+    ) {
+        let mut bed = ReaderBed::new(Format::Cri, open_files_max).grouping();
+        run(&mut bed, Format::Cri, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn plain_lines_are_those_of_the_model_over_holes_and_power_cuts(
+        steps in prop::collection::vec(disk_step(), 1..60),
+    ) {
+        run(&mut SourceBed::new(Format::Plain), Format::Plain, &steps).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_reader_delivers_container_lines_over_holes_and_power_cuts(
+        steps in prop::collection::vec(disk_step(), 1..60),
+        open_files_max in 0..2u64,
+    ) {
+        run(&mut ReaderBed::new(Format::Cri, open_files_max), Format::Cri, &steps).map_err(TestCaseError::fail)?;
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! Disk: holes that are declared, and what a power cut left of a file.
+
+use flow::Position;
+
+use super::{Check, Delivery};
+
+impl Check {
+    /// A file of which a power cut has left no less than was delivered is gone on with, and one of which it left
+    /// less is read from its beginning: which of the two the length of the span tells.
+    pub(super) fn go_on_in_what_is_left(&mut self, delivery: &Delivery, to: Position) {
+        let Some(number) = self.by_key.get(&to.generation).copied() else { return };
+        let file = &self.files[number];
+        for index in 1..=file.life_at(delivery.at_ns) {
+            if let Some(read) = self.left_and_read(number, index)
+                && (index < file.life_at(delivery.at_ns)
+                    || to.offset.checked_sub(read) == Some(delivery.span.bytes()))
+            {
+                self.read[number][index] = read;
+                self.roots[number][index] = self.roots[number][index - 1];
+            }
+        }
+    }
+
+    /// How much had been delivered of the life before, if this one is what is left of it, holds as much, and nothing
+    /// was read of it.
+    pub(super) fn left_and_read(&self, number: usize, index: usize) -> Option<u64> {
+        let (life, before) =
+            (&self.files[number].lives[index], &self.files[number].lives[index - 1]);
+        let (read, own) = (self.read[number][index - 1], self.read[number][index]);
+        let kept = before.end.map_or(0, |end| end.kept);
+        (life.is_left && own == 0 && read <= kept).then_some(read)
+    }
+
+    /// Nobody wrote these bytes, and the file system says that some of them are a hole.
+    pub(super) fn hole(&mut self, delivery: &Delivery) -> Result<(), String> {
+        let runs = self.runs_of(delivery)?;
+        for run in &runs {
+            let file = &self.files[run.place.0];
+            let life = &file.lives[file.life_at(delivery.at_ns)];
+            let is_hole = life.hole_from(run.offset).is_some_and(|it| it.start < run.end());
+            if !is_hole || run.bytes.iter().any(|byte| *byte != 0) {
+                return Err(format!("no hole at {} of file {:?}", run.offset, run.place));
+            }
+        }
+        let bytes = delivery.span.bytes();
+        self.verdict.bytes -= bytes;
+        self.verdict.gap_bytes += bytes;
+        self.holes += 1;
+        Ok(())
+    }
+}
