@@ -40,6 +40,8 @@ need_test() {
     command -v python3 >/dev/null || packages+=(python3)
     # A test makes a slow link in a network namespace of its own.
     command -v tc >/dev/null || packages+=(iproute2)
+    # Has the kernel refuse single calls of the agent.
+    command -v strace >/dev/null || packages+=(strace)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
     # Rotates what is on a log disk.

@@ -25,6 +25,7 @@ mod chaos;
 mod copies;
 mod crash;
 mod ending;
+mod fail_points;
 mod full_disk;
 mod kafka;
 mod limits;

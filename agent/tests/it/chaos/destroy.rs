@@ -26,6 +26,10 @@ impl Schedule<'_> {
             // In part, so that it is seen and cannot be read yet.
             self.streams[number].write(&mut self.dice, 5);
         }
+        // What was copied and cut, and is gone before an agent looked, is read again from its copy; see docs/PROOF.md.
+        if self.streams[number].is_copied && !self.is_looked_at(number) {
+            return "is left alone";
+        }
         if self.is_calm && self.node.plan.is_crowded() && self.dice.one_in(2) {
             self.close_unread(number);
             self.streams[number].remove_live();
@@ -75,6 +79,17 @@ impl Schedule<'_> {
                 "is removed"
             }
         }
+    }
+
+    /// Whether the agent knows what the live file holds now.
+    fn is_looked_at(&self, number: usize) -> bool {
+        let stream = &self.streams[number];
+        let Some(content) = stream.named else { return true };
+        let has_seen = |_| {
+            sleep_ms(LOOK_MS);
+            self.node.seen(&stream.context, &stream.live) == Some(stream.truth[content].bytes)
+        };
+        (0..LOOKS).any(has_seen)
     }
 
     /// Before a file is destroyed: what the agent has seen of it, it owes.
