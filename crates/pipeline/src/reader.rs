@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
-use flow::{Chunk, Clock, ContextId, Ledger};
+use flow::{Chunk, Clock, ContextId, Ledger, is_mutant};
 
 use crate::Tick;
 use crate::budgets::Budgets;
@@ -242,8 +242,14 @@ impl Reader {
             }
         }
         let gathers_on = self.pressure.gathers_on(worked && !self.is_stopping, now_ns);
+        if !gathers_on && self.pressure.is_short_of_cpu() {
+            self.schedule.begin_window(now_ns);
+        }
         for (lane, gather) in self.gathers.iter_mut().enumerate() {
-            let is_over = !gathers_on || self.schedule.is_blocked(lane);
+            let is_urgent = self.schedule.is_blocked(lane)
+                || self.schedule.is_within_share(lane, now_ns)
+                    && !is_mutant("whoever_is_quiet_gathers");
+            let is_over = !gathers_on || is_urgent;
             let is_quiet = self.is_stopping || is_over && self.schedule.is_quiet(lane);
             gather.flush(is_quiet, &mut self.packers[gather.key.sink]);
         }

@@ -11,6 +11,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use flow::is_mutant;
+
 use crate::limits::Level;
 
 /// Index of a tenant within its reader.
@@ -55,6 +57,10 @@ pub struct Schedule {
     ready: usize,
     /// Virtual time: that of the tenant that had the last turn.
     now: u128,
+    /// When [`Schedule::begin_window`] was called.
+    window_ns: u64,
+    /// Of all tenants.
+    weights: u64,
 }
 
 #[derive(Debug)]
@@ -62,6 +68,8 @@ struct Tenant {
     weight: u32,
     /// What it was charged, by weight.
     charged: u128,
+    /// What its turns cost since [`Schedule::begin_window`] was called, in nanoseconds.
+    window_cost_ns: u64,
     /// Lanes with ready sources.
     waiting: Vec<LaneIndex>,
     /// Virtual time among its lanes.
@@ -84,9 +92,11 @@ struct LaneTurns {
 impl Schedule {
     /// Adds a tenant; its share grows with its weight, which is at least 1.
     pub fn add_tenant(&mut self, weight: u32) -> TenantIndex {
+        self.weights += u64::from(weight.max(1));
         self.tenants.push(Tenant {
             weight: weight.max(1),
             charged: 0,
+            window_cost_ns: 0,
             waiting: Vec::new(),
             now: 0,
             asleep_until_ns: None,
@@ -129,7 +139,11 @@ impl Schedule {
         }
         let tenant = &mut self.tenants[turns.tenant];
         if tenant.waiting.is_empty() {
-            tenant.charged = tenant.charged.max(self.now);
+            tenant.charged = match tenant.charged {
+                charged if is_mutant("idle_tenant_keeps_its_turns") => charged,
+                _ if is_mutant("debt_forgotten") => self.now,
+                charged => charged.max(self.now),
+            };
             let place = if is_first { 0 } else { self.waiting.len() };
             self.waiting.insert(place, turns.tenant);
         }
@@ -150,6 +164,9 @@ impl Schedule {
                 continue;
             }
             let Some(lane) = next_lane(&self.lanes, &tenant.waiting) else {
+                if is_mutant("stuck_lane_keeps_its_turn") {
+                    return None;
+                }
                 tenant.was_blocked = true;
                 continue;
             };
@@ -179,11 +196,17 @@ impl Schedule {
 
     /// The source's turn is over: it cost so much (see [`cost_ns`]).
     pub fn spent(&mut self, lane: LaneIndex, cost_ns: u64) {
-        let cost_ns = cost_ns.max(TURN_NS);
+        let cost_ns = match cost_ns.max(TURN_NS) {
+            _ if is_mutant("turns_counted_not_bytes") => TURN_NS,
+            // What a turn took beyond its quantum is forgotten.
+            cost_ns if is_mutant("quantum_reset_at_each_turn") => cost_ns.min(4 * TURN_NS),
+            cost_ns => cost_ns,
+        };
         let turns = &mut self.lanes[lane];
         turns.charged += u128::from(cost_ns);
         let tenant = &mut self.tenants[turns.tenant];
         tenant.charged += scaled(cost_ns, tenant.weight);
+        tenant.window_cost_ns += cost_ns;
     }
 
     /// The lane cannot take more: its sources keep their places.
@@ -258,6 +281,22 @@ impl Schedule {
         turns.sources.is_empty() || turns.is_blocked || self.asleep(lane).is_some()
     }
 
+    /// From now on it is counted who takes how much: see [`Schedule::is_within_share`].
+    pub fn begin_window(&mut self, now_ns: u64) {
+        self.window_ns = now_ns;
+        self.tenants.iter_mut().for_each(|it| it.window_cost_ns = 0);
+    }
+
+    /// Whether the lane's tenant took no more of the time since the window began than its share beside all
+    /// others, if they all had something to read.
+    #[must_use]
+    pub fn is_within_share(&self, lane: LaneIndex, now_ns: u64) -> bool {
+        let tenant = &self.tenants[self.lanes[lane].tenant];
+        let passed_ns = u128::from(now_ns.saturating_sub(self.window_ns));
+        let cost_ns = u128::from(tenant.window_cost_ns);
+        cost_ns * u128::from(self.weights) <= passed_ns * u128::from(tenant.weight)
+    }
+
     /// Whether the lane waits for memory or for its shipper.
     #[must_use]
     pub fn is_blocked(&self, lane: LaneIndex) -> bool {
@@ -279,6 +318,7 @@ fn next_lane(lanes: &[LaneTurns], waiting: &[LaneIndex]) -> Option<LaneIndex> {
 
 /// A charge by weight. Exact enough: the scale is above each weight.
 fn scaled(cost_ns: u64, weight: u32) -> u128 {
+    let weight = if is_mutant("weights_ignored") { 1 } else { weight };
     u128::from(cost_ns) * SCALE / u128::from(weight)
 }
 

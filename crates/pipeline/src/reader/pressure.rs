@@ -19,7 +19,8 @@ const SHORT_WINDOWS: u32 = 2;
 const CALM_WINDOWS: u32 = 5;
 /// The last level.
 const LEVEL_MAX: u8 = 2;
-/// How long batches of quiet lanes are gathered for, where CPU is short, in nanoseconds.
+/// How long batches of quiet lanes are gathered for, where CPU is short, in nanoseconds. Those of tenants
+/// that take no more than their share of the reader's time wait only until it pays for what they have read.
 const GATHER_NS: u64 = 100_000_000;
 /// Least that is read at a time where memory is short, in bytes; less if chunks are smaller.
 const READ_BYTES_MIN: usize = 16 << 10;
@@ -102,6 +103,10 @@ impl Pressure {
         }
         self.gathers_until_ns = now_ns + GATHER_NS;
         false
+    }
+
+    pub(super) fn is_short_of_cpu(&self) -> bool {
+        self.cpu.level > 0
     }
 
     /// Counts the last tick; returns whether a second is over.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
 use flow::{AckSender, ContextId, Ledger, Payload, Refused, Sink, SinkError, ack_channel};
 use globset::GlobSet;
@@ -24,7 +24,7 @@ use pipeline::lane::{LaneDirectory, ShipperDoor};
 use pipeline::memory::Memory;
 use pipeline::meter::{Meter, Observe};
 use pipeline::pins::Pins;
-use pipeline::reader::{BatchLimits, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
+use pipeline::reader::{Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
 use pipeline::tracker::Tracker;
 use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
@@ -37,15 +37,12 @@ mod plan;
 mod queue;
 mod watch;
 pub(crate) use oracle::Truth;
-pub(crate) use plan::{Limits, Plan, Stream};
+pub(crate) use plan::{BATCH, Limits, Plan, Stream};
 pub(crate) use queue::Queue;
 pub(crate) use watch::{ReaderTick, Turn, Watch};
 
 /// Streams of logs, each in a world of its own, where nothing else is said.
 pub(crate) const STREAMS: usize = 2;
-/// Most that a batch is made of.
-pub(crate) const BATCH: BatchLimits =
-    BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 };
 /// Commands and messages that may wait: more than one schedule makes.
 const WAITING_MAX: usize = 1000;
 
@@ -78,7 +75,10 @@ const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Sta
 #[derive(Debug)]
 struct Plane {
     discovery: Discovery,
+    /// To the reader, by way of the node, which counts them.
     commands: Sender<Command>,
+    told: Receiver<Command>,
+    for_reader: Sender<Command>,
     reader: Reader,
     /// By sink.
     shippers: Vec<Shipper>,
@@ -86,6 +86,21 @@ struct Plane {
     acks: AckSender,
     ledger: Arc<Ledger>,
     budgets: Arc<Budgets>,
+}
+
+impl Plane {
+    /// Hands the reader what it was told; returns whom of that is about.
+    fn tell_reader(&mut self) -> Vec<ContextId> {
+        let about = |command: &Command| match command {
+            Command::Look { spec, .. } => Some(spec.context.id),
+            Command::Poke { context, .. } | Command::Missed(context) => Some(*context),
+            Command::Report(_) => None,
+        };
+        let commands: Vec<Command> = self.told.try_iter().collect();
+        let news = commands.iter().filter_map(about).collect();
+        commands.into_iter().for_each(|it| self.for_reader.send(it).expect("the reader is there"));
+        news
+    }
 }
 
 /// Nobody wants to know how long it took.
@@ -205,7 +220,8 @@ impl Node {
         .marking(acks.stored_mark());
         let memory = Arc::new(Memory::new(loaded.entries, false, read_backs));
         let tracker = tracker.restoring(memory.settle());
-        let (commands, for_reader) = bounded(WAITING_MAX);
+        let (commands, told) = bounded(WAITING_MAX);
+        let (for_reader, reader_commands) = bounded(WAITING_MAX);
         let weights = self.plan.limits.weights();
         let (doors, new_lanes): (Vec<_>, Vec<_>) = (0..self.plan.sinks)
             .map(|_| {
@@ -228,7 +244,7 @@ impl Node {
         let ledger = Arc::new(Ledger::default());
         let reader = Reader::new(ReaderParts {
             clock: clock.clone(),
-            commands: for_reader,
+            commands: reader_commands,
             discovery: asker,
             tracker: tracker_sender,
             lanes: Arc::new(lanes),
@@ -277,13 +293,24 @@ impl Node {
                 Arc::clone(&buffers),
             ));
         }
-        Some(Plane { discovery, commands, reader, shippers, tracker, acks, ledger, budgets })
+        Some(Plane {
+            discovery,
+            commands,
+            told,
+            for_reader,
+            reader,
+            shippers,
+            tracker,
+            acks,
+            ledger,
+            budgets,
+        })
     }
 
     fn reader_sink(&self, queue: &Queue) -> ReaderSink {
         let (queue, turns) = (queue.clone(), self.watch.turns.clone());
         ReaderSink {
-            limits: BATCH,
+            limits: self.plan.batch,
             encode: Arc::new(move || turns.noting(queue.encoder())),
             compress: Arc::new(Queue::compressor),
         }
@@ -305,6 +332,7 @@ impl Node {
     pub(crate) fn tick(&mut self, stage: Stage) -> bool {
         let now_ns = self.clock.now_ns();
         let Some(plane) = self.running() else { return true };
+        let news = if stage == Stage::Reader { plane.tell_reader() } else { Vec::new() };
         let tick = match stage {
             Stage::Discovery => plane.discovery.tick(),
             Stage::Reader => plane.reader.tick(),
@@ -316,7 +344,7 @@ impl Node {
         self.queues.iter().for_each(Queue::go_on);
         let Some(plane) = &self.plane else { return true };
         if stage == Stage::Reader {
-            self.watch.note(plane);
+            self.watch.note(plane, news);
         }
         let is_broken = plane.shippers.iter().any(|it| it.broken().is_some());
         if is_broken || plane.ledger.dropped() > 0 {

@@ -2,25 +2,27 @@
 //! what the others get is held against their shares ([`shares`]), what is limited against its rate ([`rates`]), and
 //! what is in use against its budget ([`ledger`]).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use pipeline::budgets::BudgetSpec;
 use pipeline::frame::Format;
-use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
+use pipeline::limits::{AtLimit, LogConfigLimits, Rates};
 use proptest::prelude::*;
 use sim::Mode;
 
 use crate::actor::{Actor, Text};
-use crate::bed::{CHUNK_BYTES, FLUSH_NS, LATE_NS};
-use crate::node::{Limits, Node, Plan, Stage, Stream, Truth, directory};
-use crate::node_schedule::{NodeStep, act, disk_fault, lift_faults, stage};
+use crate::bed::{FLUSH_NS, LATE_NS};
+use crate::node::{Node, Plan, Stage, Truth, directory};
+use crate::node_schedule::{NodeStep, act, lift_faults};
 use crate::schedule::{Step, config};
 
+mod contest;
 mod ledger;
 mod rates;
+mod settings;
 mod shares;
+use contest::Stretch;
 use rates::RateGauge;
+use settings::{setting, tenant_step};
 use shares::Shares;
 
 /// Whose streams there are: two victims, one that floods from two files, one whose sink stalls, and one that is
@@ -43,8 +45,6 @@ const LINES_BESIDE: usize = 5;
 const ROUND_NS: u64 = 1_000_000;
 /// Rounds in which what a victim has to read is delivered beside the others, however much that is.
 const BACKLOG_ROUNDS: usize = 2_000;
-/// Rounds for which a reader that is short of CPU gathers what quiet lanes have: 100 ms.
-const GATHER_ROUNDS: usize = 100;
 /// Times that sleepers are woken while everything is delivered.
 const WAKINGS_MAX: usize = 20_000;
 
@@ -55,6 +55,8 @@ pub(crate) struct Setting {
     plan: Plan,
     /// What the sink that stalls does while the others are judged.
     stalls: Mode,
+    /// Afterwards nobody has a limit, and all are read by their shares.
+    contest: Vec<Stretch>,
 }
 
 /// One thing that happens to it.
@@ -116,6 +118,7 @@ fn run_on(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
         act_on(&mut node, &mut actors, setting, step);
         oracle.look(&mut node)?;
     }
+    contest::run(&mut node, &mut actors, &mut oracle, &setting.contest)?;
     beside(&mut node, &mut actors, &mut oracle, setting)?;
     // Everybody but the one whose sink stays away. A reader that is asked for reports never rests.
     node.watch.is_on = false;
@@ -220,12 +223,14 @@ fn beside(
         let mut rounds = 0;
         while rounds < 3 || free.iter().any(|it| !node.is_delivered(*it)) {
             round(node, oracle)?;
-            // What was there before takes as long as it takes.
             let is_backlog = number == 0;
-            let rounds_max =
+            // What was there before takes as long as it takes.
+            let mut rounds_max =
                 if is_backlog { BACKLOG_ROUNDS } else { oracle.shares.rounds_max(&free) };
-            let is_gathering = node.meter.cpu_pressure.get() > 0;
-            if rounds > rounds_max + if is_gathering { GATHER_ROUNDS } else { 0 } {
+            if node.meter.cpu_pressure.get() > 0 {
+                rounds_max += oracle.shares.rounds_gathered(&free);
+            }
+            if rounds > rounds_max {
                 let turns = node.watch.turns.len() - begin;
                 return Err(format!("I6: not delivered after {rounds} rounds, {turns} turns"));
             }
@@ -288,169 +293,6 @@ fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result
 
 fn log_config(stream: usize) -> Arc<str> {
     Arc::from(format!("{}-logs", TENANTS[OWNERS[stream]]))
-}
-
-fn rates() -> impl Strategy<Value = Rates> {
-    let bytes = prop::option::weighted(0.8, 20_000..200_000u64);
-    let records = prop::option::weighted(0.2, 200..5_000u64);
-    (bytes, records, 50_000_000..1_000_000_000u64).prop_map(|(bytes, records, burst_ns)| Rates {
-        bytes_per_second: bytes,
-        records_per_second: records,
-        burst_ns,
-    })
-}
-
-/// Limits in one of so many cases.
-fn maybe(one_in: f64) -> impl Strategy<Value = Rates> {
-    prop::option::weighted(1.0 / one_in, rates()).prop_map(Option::unwrap_or_default)
-}
-
-fn tenant_limits() -> impl Strategy<Value = TenantLimits> {
-    let weight = prop::sample::select(vec![10, 50, 100, 200, 1_000]);
-    let at_limit = prop_oneof![
-        2 => Just(AtLimit::Delay),
-        2 => Just(AtLimit::ShedOldest),
-        1 => (2..5u32).prop_map(AtLimit::Sample),
-    ];
-    let max_lag_ns = prop::option::of(100_000_000..3_000_000_000u64);
-    (weight, maybe(3.0), at_limit, max_lag_ns).prop_map(|(weight, rates, at_limit, max_lag_ns)| {
-        TenantLimits { weight, rates, at_limit, max_lag_ns, open_files_max: None }
-    })
-}
-
-fn log_config_limits() -> impl Strategy<Value = LogConfigLimits> {
-    (maybe(5.0), maybe(5.0))
-        .prop_map(|(rates, per_container)| LogConfigLimits { rates, per_container })
-}
-
-fn memory() -> impl Strategy<Value = BudgetSpec> {
-    (1..3usize, 0..8usize).prop_map(|(reserved, more)| BudgetSpec {
-        reserved_bytes: reserved * CHUNK_BYTES,
-        max_bytes: (reserved + more) * CHUNK_BYTES,
-    })
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    let limits = prop::collection::vec(tenant_limits(), TENANTS.len());
-    let log_configs = prop::collection::vec(log_config_limits(), TENANTS.len());
-    let memories = prop::collection::vec(memory(), TENANTS.len());
-    let pinned = prop::collection::vec(prop::option::weighted(0.3, 0..4_000u64), TENANTS.len());
-    let node_pinned = prop_oneof![3 => Just(u64::MAX), 1 => 0..5_000u64];
-    let files = (0..6u64, node_pinned)
-        .prop_map(|(open_files_max, pinned_bytes_max)| Limits { open_files_max, pinned_bytes_max });
-    (limits, log_configs, memories, pinned, maybe(3.0), files, 0..8usize).prop_map(
-        |(limits, log_configs, memories, pinned, node, files, pool)| {
-            let name = |number: usize| Arc::<str>::from(TENANTS[number]);
-            let stream = |stream: usize| Stream {
-                tenant: name(OWNERS[stream]),
-                log_config: log_config(stream),
-                sink: SINKS[stream],
-            };
-            let configs = log_configs.into_iter().enumerate();
-            let configs =
-                configs.map(|(it, limits)| (Arc::from(format!("{}-logs", TENANTS[it])), limits));
-            let pinned = pinned.into_iter().enumerate();
-            Plan {
-                streams: (0..OWNERS.len()).map(stream).collect(),
-                sinks: 3,
-                retry_max_ns: 20_000_000,
-                absent: None,
-                files,
-                limits: LimitPlan {
-                    node,
-                    tenants: by_name(limits),
-                    log_configs: configs.collect(),
-                },
-                memory: by_name(memories),
-                pool_bytes: pool * CHUNK_BYTES,
-                pinned: pinned.filter_map(|(it, bytes)| Some((name(it), bytes?))).collect(),
-            }
-        },
-    )
-}
-
-fn by_name<T>(all: Vec<T>) -> HashMap<Arc<str>, T> {
-    TENANTS.iter().map(|it| Arc::from(*it)).zip(all).collect()
-}
-
-fn stalling() -> impl Strategy<Value = Mode> {
-    prop_oneof![Just(Mode::Held), Just(Mode::Refuses), Just(Mode::IsBusy)]
-}
-
-fn setting() -> impl Strategy<Value = Setting> {
-    let format = prop_oneof![Just(Format::Plain), Just(Format::Cri)];
-    (format, plan(), stalling()).prop_map(|(format, plan, stalls)| Setting { format, plan, stalls })
-}
-
-fn texts() -> impl Strategy<Value = Vec<Text>> {
-    let text = (0..120u16, any::<bool>()).prop_map(|(len, is_stderr)| Text {
-        len,
-        is_stderr,
-        is_partial: false,
-    });
-    prop::collection::vec(text, 1..12)
-}
-
-/// What happens to the files of a tenant.
-fn file_step() -> impl Strategy<Value = Step> {
-    let cut = || prop_oneof![4 => Just(0usize), 1 => 1..40usize];
-    prop_oneof![
-        12 => (texts(), cut()).prop_map(|(texts, cut)| Step::Append(texts, cut)),
-        2 => (texts(), cut()).prop_map(|(texts, cut)| Step::AppendLate(texts, cut)),
-        1 => Just(Step::CloseLate),
-        5 => Just(Step::Rotate),
-        6 => Just(Step::Reopen),
-        3 => Just(Step::DeleteOldest),
-        1 => Just(Step::Recreate),
-        1 => Just(Step::Unlink),
-        1 => Just(Step::Truncate),
-    ]
-}
-
-/// What goes wrong with them.
-fn fault() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        any::<bool>().prop_map(Step::RefuseOpens),
-        any::<bool>().prop_map(Step::RefuseReads),
-        prop::option::of(1..200usize).prop_map(Step::ShortenReads),
-    ]
-}
-
-fn node_step() -> impl Strategy<Value = NodeStep> {
-    let round = Just([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]);
-    let time = prop_oneof![1..FLUSH_NS / 2, Just(FLUSH_NS), Just(LATE_NS)];
-    let streams = || 0..OWNERS.len();
-    prop_oneof![
-        24 => (streams(), file_step()).prop_map(|(stream, step)| NodeStep::World(stream, step)),
-        2 => fault().prop_map(|step| NodeStep::World(MISCONFIGURED, step)),
-        1 => (streams(), fault()).prop_map(|(stream, step)| NodeStep::World(stream, step)),
-        16 => (stage(), 1..6usize).prop_map(|(stage, times)| NodeStep::Tick(stage, times)),
-        14 => round.prop_shuffle().prop_map(NodeStep::Round),
-        3 => streams().prop_map(NodeStep::Hear),
-        2 => (1..4usize).prop_map(NodeStep::MakeSafe),
-        2 => (0..4usize).prop_map(NodeStep::Acknowledge),
-        1 => (0..12u64, disk_fault()).prop_map(|(steps, fault)| NodeStep::Disk(steps, fault)),
-        1 => (0..4usize).prop_map(NodeStep::Kill),
-        1 => (0..4usize, 0..200usize, any::<bool>())
-            .prop_map(|(kept, torn, names)| NodeStep::PowerCut(kept, torn, names)),
-        1 => Just(NodeStep::Stop),
-        5 => time.prop_map(NodeStep::Wait),
-    ]
-}
-
-fn tenant_step() -> impl Strategy<Value = TenantStep> {
-    let broken = (0..3usize).prop_map(Mode::Breaks);
-    let mode = prop_oneof![4 => stalling(), 3 => Just(Mode::Safe), 1 => broken];
-    prop_oneof![
-        70 => node_step().prop_map(TenantStep::Node),
-        10 => (1..60usize).prop_map(TenantStep::Flood),
-        5 => mode.prop_map(|mode| TenantStep::Sink(1, mode)),
-        2 => stalling().prop_map(|mode| TenantStep::Sink(0, mode)),
-        4 => (0..2usize, 1..4usize).prop_map(|(sink, payloads)| TenantStep::Settle(sink, payloads)),
-        2 => prop::option::of(2..TENANTS.len()).prop_map(TenantStep::Refuse),
-        2 => any::<bool>().prop_map(TenantStep::Absent),
-        1 => any::<bool>().prop_map(TenantStep::Worse),
-    ]
 }
 
 proptest! {

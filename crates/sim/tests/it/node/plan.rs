@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use pipeline::budgets::BudgetSpec;
 use pipeline::limits::{LimitPlan, Rates};
+use pipeline::reader::BatchLimits;
 
 use crate::bed::CHUNK_BYTES;
 
 /// Memory of a tenant of which nothing else is said, in bytes.
 const MEMORY: BudgetSpec = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: 16 * CHUNK_BYTES };
+
+/// Most that a batch is made of where nothing else is said.
+pub(crate) const BATCH: BatchLimits =
+    BatchLimits { bytes_max: 3 * CHUNK_BYTES as u64, records_max: 100 };
 
 /// What a node may have open.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) streams: Vec<Stream>,
     /// How many sinks there are.
     pub(crate) sinks: usize,
+    /// When a batch is full.
+    pub(crate) batch: BatchLimits,
     /// Longest pause between two attempts of a lane that is refused, in nanoseconds.
     pub(crate) retry_max_ns: u64,
     /// One that cannot be opened now: what goes there is not read.
@@ -59,6 +66,7 @@ impl Plan {
         Plan {
             streams: (0..super::STREAMS).map(stream).collect(),
             sinks: 1,
+            batch: BATCH,
             retry_max_ns: 1_000,
             absent: None,
             files,

@@ -20,6 +20,8 @@ pub(crate) struct Turn {
     /// Bytes of records that are delivered.
     pub(crate) kept_bytes: u64,
     pub(crate) records: u64,
+    /// … and of the last of them, with what follows it.
+    pub(crate) last_bytes: u64,
     pub(crate) gap: Option<GapReason>,
     /// It says that the chain is gone.
     pub(crate) is_end: bool,
@@ -80,9 +82,14 @@ impl Encode for Noting {
             }
             Content::End => {}
         }
-        let mut kept_bytes = 0;
+        let (mut kept_bytes, mut last_bytes) = (0, 0);
         if let Content::Records { chunk, .. } = &section.content {
-            kept_bytes = chunk.records().iter().map(|it| chunk.body(it).len() as u64).sum();
+            let body_bytes = |it| chunk.body(it).len() as u64;
+            kept_bytes = chunk.records().iter().map(body_bytes).sum();
+            last_bytes = chunk.records().last().map_or(0, |last| match filtered {
+                0 => bytes - u64::from(last.cursor),
+                _ => body_bytes(last),
+            });
         }
         let mut turns = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
         turns.push(Turn {
@@ -92,6 +99,7 @@ impl Encode for Noting {
             bytes,
             kept_bytes: if filtered > 0 { kept_bytes } else { bytes },
             records: section.records().len() as u64,
+            last_bytes,
             gap,
             is_end: matches!(section.content, Content::End),
             encoded_bytes: out.len() - begin,
@@ -111,6 +119,8 @@ fn stream_of(context: &Context) -> usize {
 pub(crate) struct ReaderTick {
     /// Its turns, among all.
     pub(crate) turns: Range<usize>,
+    /// Whom the commands were about that it had to take.
+    pub(crate) news: Vec<ContextId>,
     /// Memory in use afterwards, by tenant.
     pub(crate) used: Vec<(Arc<str>, usize)>,
     /// Where the sources stood afterwards; none if nobody knows.
@@ -131,18 +141,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// The reader had a tick.
-    pub(super) fn note(&mut self, plane: &Plane) {
+    /// The reader had a tick, and was told of these contexts before.
+    pub(super) fn note(&mut self, plane: &Plane, news: Vec<ContextId>) {
         if !self.is_on {
             return;
         }
         self.settle();
         let turns = self.seen..self.turns.len();
         self.seen = turns.end;
-        let tick = ReaderTick { turns, used: plane.budgets.used(), report: None };
-        let is_first = plane.commands.is_empty();
+        let tick = ReaderTick { turns, news, used: plane.budgets.used(), report: None };
+        let is_first = plane.for_reader.is_empty();
         let (sender, report) = bounded(1);
-        plane.commands.send(Command::Report(sender)).expect("the reader is there");
+        plane.for_reader.send(Command::Report(sender)).expect("the reader is there");
         if is_first {
             self.asked = Some((tick, report));
         } else {

@@ -134,7 +134,7 @@ fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(),
         }
         let max = node.plan.memory_of(tenant).max_bytes;
         let lanes = OWNERS.iter().filter(|it| **it == number).count();
-        let batch = usize::try_from(crate::node::BATCH.bytes_max).expect("a batch is small");
+        let batch = usize::try_from(node.plan.batch.bytes_max).expect("a batch is small");
         if *bytes > max || *bytes > lanes * LANE_BATCHES * (batch + CHUNK_BYTES) {
             return Err(format!("I5: {tenant} has {bytes} bytes of {max}"));
         }

@@ -1,5 +1,5 @@
-//! Rates: in any stretch of time a limit lets no more be read than its rate, its burst, and what the largest read
-//! brought, which may be longer than the tokens there were.
+//! Rates: in any stretch of time a limit lets no more be read than its rate and its burst, and of bytes what one record
+//! has more that crosses them. This is exact: to the token, and whatever else is read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +26,6 @@ struct Over {
 #[derive(Debug, Default)]
 pub(super) struct RateGauge {
     over: BTreeMap<Name, Over>,
-    /// Most bytes and most records of a turn.
-    largest: [u64; 2],
     seen: usize,
     life: u32,
 }
@@ -50,8 +48,6 @@ impl RateGauge {
         if !turn.is_read() || turn.gap.is_some() {
             return Ok(());
         }
-        let largest = [turn.kept_bytes, turn.records];
-        self.largest = [0, 1].map(|it| self.largest[it].max(largest[it]));
         let stream = &plan.streams[turn.stream];
         let levels = [
             (Level::Node, Arc::from("")),
@@ -67,9 +63,9 @@ impl RateGauge {
     }
 
     fn count(&mut self, rates: &Rates, name: Name, turn: &Turn) -> Result<(), String> {
-        let (per_second, tokens, largest) = match name.2 {
-            true => (rates.bytes_per_second, turn.kept_bytes, self.largest[0]),
-            false => (rates.records_per_second, turn.records, self.largest[1]),
+        let (per_second, tokens, crossing) = match name.2 {
+            true => (rates.bytes_per_second, turn.kept_bytes, turn.last_bytes),
+            false => (rates.records_per_second, turn.records, 0),
         };
         let Some(per_second) = per_second.map(u128::from) else {
             self.over.remove(&name);
@@ -85,7 +81,7 @@ impl RateGauge {
         }
         over.parts = over.parts.saturating_sub(passed) + u128::from(tokens) * PARTS;
         over.at_ns = now_ns;
-        let allowed = over.burst + u128::from(largest + 1) * PARTS;
+        let allowed = over.burst + u128::from(crossing) * PARTS;
         if over.parts > allowed {
             let (over, allowed) = (over.parts / PARTS, allowed / PARTS);
             return Err(format!("I6: {name:?}: {over} beyond the rate of {rates:?}, of {allowed}"));

@@ -1,14 +1,17 @@
 //! Shares: what tenants get of a reader beside each other, turn by turn, by their weights.
 //!
 //! While a tenant has something to read, and neither a limit of its own nor memory nor its lane holds it back, each
-//! other one is charged, for its weight, at most what it is charged itself, and a turn of each; and as much more as
-//! the other may have saved while it was held back. Nothing here knows of virtual time. Asked of tenants with one
-//! stream: of another, a look at one file that brings nothing is not seen here.
+//! other one is charged, for its weight, at most what it is charged itself, and one turn of each: its own last one before
+//! that time, and the other's that crosses the line. This is held against every stretch of such a time, turn by turn.
+//! One that was held back by memory or its lane may have saved 1 ms, until it sees others have turns again. Nothing here
+//! knows of virtual time. Asked of tenants with one stream: of another, a look at one file that brings nothing
+//! is not seen here.
 
+use flow::ContextId;
 use pipeline::limits::Level;
 use pipeline::reader::WaitsFor;
 
-use super::{OWNERS, TENANTS};
+use super::{OWNERS, ROUND_NS, TENANTS};
 use crate::node::{Node, Plan, ReaderTick, Turn};
 
 /// What a byte costs, in nanoseconds; and a turn, whatever it brings.
@@ -34,16 +37,26 @@ enum Standing {
     Away,
 }
 
+/// How far another tenant is ahead of one that has something to read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ahead {
+    /// What it was charged more for its weight, since it was least ahead.
+    parts: i128,
+    /// What the last turn before then had cost the one, and what was billed to it since and is not seen here.
+    turn_ns: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Shares {
     weights: Vec<i128>,
     before: Vec<Standing>,
     /// Which tenants were held back, and may have saved something.
     may_save: Vec<bool>,
-    /// By tenant, what its largest turn cost.
+    /// By tenant, what its last turn cost, and its largest.
+    last: Vec<u64>,
     largest: Vec<u64>,
-    /// By tenant and other tenant: how much more the other was charged for its weight, since it was most.
-    over: Vec<Vec<i128>>,
+    /// By tenant and other tenant.
+    ahead: Vec<Vec<Ahead>>,
     life: u32,
 }
 
@@ -55,8 +68,9 @@ impl Shares {
             weights: TENANTS.iter().map(weight).collect(),
             before: vec![Standing::Away; count],
             may_save: vec![false; count],
+            last: vec![TURN_NS; count],
             largest: vec![TURN_NS; count],
-            over: vec![vec![0; count]; count],
+            ahead: vec![vec![Ahead::default(); count]; count],
             life: 0,
         }
     }
@@ -67,30 +81,51 @@ impl Shares {
         if std::mem::replace(&mut self.life, node.lives) != node.lives {
             self.before = vec![Standing::Away; count];
             self.may_save = vec![false; count];
+            self.last = vec![TURN_NS; count];
         }
         let now = standings(node, tick);
-        for (may_save, now) in self.may_save.iter_mut().zip(&now) {
-            *may_save |= *now == Standing::Blocked;
-        }
         let per_second = node.plan.limits.node.bytes_per_second;
         let turns = node.watch.turns.look(|turns| turns[tick.turns.clone()].to_vec());
-        for turn in &turns {
-            let tenant = OWNERS[turn.stream];
-            self.largest[tenant] = self.largest[tenant].max(cost_ns(turn, per_second));
+        let costs: Vec<(usize, u64)> =
+            turns.iter().map(|it| (OWNERS[it.stream], cost_ns(it, per_second))).collect();
+        for (tenant, standing) in now.iter().enumerate() {
+            // Who is not held back, and sees another have a turn, has used what it saved.
+            let is_through = [self.before[tenant], *standing] == [Standing::Ready; 2];
+            let is_seen = is_through && costs.iter().any(|it| it.0 != tenant);
+            self.may_save[tenant] &= !is_seen;
+            self.may_save[tenant] |= *standing == Standing::Blocked;
         }
+        // News of it are billed to it; and its tokens were looked for once, perhaps, and the node had none.
+        let streams: Vec<_> = (0..OWNERS.len()).map(|it| node.context(it)).collect();
         for (victim, standing) in now.iter().enumerate() {
+            let is_about = |it: &&ContextId| match streams.iter().position(|own| *own == Some(**it))
+            {
+                Some(stream) => OWNERS[stream] == victim,
+                None => true,
+            };
+            let unseen_ns = TURN_NS * (tick.news.iter().filter(is_about).count() as u64 + 1);
+            self.ahead[victim].iter_mut().for_each(|it| it.turn_ns += unseen_ns);
             let is_one = OWNERS.iter().filter(|it| **it == victim).count() == 1;
-            let is_through = [self.before[victim], *standing] == [Standing::Ready; 2];
-            if !(is_one && is_through) {
-                self.over[victim].fill(0);
-                continue;
+            // Whoever has turns had something to read until the last of them.
+            let until = match (self.before[victim], *standing) {
+                (Standing::Ready, Standing::Ready) => turns.len(),
+                (Standing::Ready, _) => costs.iter().rposition(|it| it.0 == victim).unwrap_or(0),
+                _ => 0,
+            };
+            if is_one {
+                for (turn, (tenant, cost_ns)) in turns.iter().zip(&costs).take(until) {
+                    self.charge(victim, turn, (*tenant, *cost_ns), unseen_ns)?;
+                }
             }
-            for turn in &turns {
-                self.charge(victim, turn, per_second)?;
+            let last = costs.iter().rfind(|it| it.0 == victim);
+            self.last[victim] = last.map_or(self.last[victim], |it| it.1);
+            if [self.before[victim], *standing] != [Standing::Ready; 2] {
+                let turn_ns = self.last[victim];
+                self.ahead[victim].fill(Ahead { parts: 0, turn_ns });
             }
-            // Its tokens were looked for once, perhaps, and the node had none.
-            let look = i128::from(TURN_NS) * PARTS / self.weights[victim];
-            self.over[victim].iter_mut().for_each(|it| *it = (*it - look).max(0));
+        }
+        for (tenant, cost_ns) in costs {
+            self.largest[tenant] = self.largest[tenant].max(cost_ns);
         }
         self.before = now;
         Ok(())
@@ -101,34 +136,41 @@ impl Shares {
         &mut self,
         victim: usize,
         turn: &Turn,
-        per_second: Option<u64>,
+        (tenant, cost_ns): (usize, u64),
+        unseen_ns: u64,
     ) -> Result<(), String> {
-        let (tenant, cost_ns) = (OWNERS[turn.stream], cost_ns(turn, per_second));
         let charge = i128::from(cost_ns) * PARTS / self.weights[tenant];
         if tenant == victim {
-            self.over[victim].iter_mut().for_each(|it| *it = (*it - charge).max(0));
+            for it in &mut self.ahead[victim] {
+                it.parts -= charge;
+                if it.parts <= 0 {
+                    *it = Ahead { parts: 0, turn_ns: cost_ns + unseen_ns };
+                }
+            }
             return Ok(());
         }
         // What is let go for the sake of the disk costs no turn.
         if !turn.is_read() {
             return Ok(());
         }
-        self.over[victim][tenant] += charge;
-        let (over, allowed) = (self.over[victim][tenant], self.allowed(victim, tenant));
-        if over > allowed {
+        let Ahead { parts, turn_ns } = self.ahead[victim][tenant];
+        let allowed = self.allowed(victim, tenant, turn_ns);
+        if parts > allowed {
             return Err(format!(
-                "I6: while {} had something to read, {} got {over} more for its weight, of {allowed}",
+                "I6: while {} had something to read, {} had got {parts} more for its weight, of \
+                {allowed}, and has another turn",
                 TENANTS[victim], TENANTS[tenant]
             ));
         }
+        self.ahead[victim][tenant].parts += charge;
         Ok(())
     }
 
-    /// How far another may be ahead of a tenant that is ready.
-    fn allowed(&self, victim: usize, other: usize) -> i128 {
+    /// How far another may be ahead of a tenant that is ready, before it has another turn.
+    fn allowed(&self, victim: usize, other: usize, turn_ns: u64) -> i128 {
         let saved_ns = if self.may_save[other] { SAVED_NS } else { 0 };
-        let own = i128::from(self.largest[victim]) * PARTS / self.weights[victim];
-        own + i128::from(self.largest[other] + saved_ns) * PARTS / self.weights[other] + 2
+        let own = i128::from(turn_ns) * PARTS / self.weights[victim];
+        own + i128::from(saved_ns) * PARTS / self.weights[other] + 2
     }
 
     /// Rounds in which a line of these, that nothing limits, is delivered beside the others.
@@ -136,9 +178,25 @@ impl Shares {
         let rounds = |stream: &usize| {
             let victim = OWNERS[*stream];
             let others = (0..TENANTS.len()).filter(|it| *it != victim);
-            let costs_ns = others.map(|it| self.allowed(victim, it) * self.weights[it] / PARTS);
+            let costs_ns = others.map(|it| {
+                let ahead = self.allowed(victim, it, self.largest[victim]);
+                ahead * self.weights[it] / PARTS + i128::from(self.largest[it])
+            });
             let turns = costs_ns.sum::<i128>() / i128::from(TURN_NS);
             usize::try_from(turns / i128::from(TURNS) + i128::from(ROUNDS_ALONE)).expect("few")
+        };
+        victims.iter().map(rounds).max().unwrap_or(0)
+    }
+
+    /// Rounds for which a reader that is short of CPU goes on to gather what it read of these: until their share of
+    /// its time has paid for that.
+    pub(super) fn rounds_gathered(&self, victims: &[usize]) -> usize {
+        let all: i128 = self.weights.iter().sum();
+        let rounds = |stream: &usize| {
+            let victim = OWNERS[*stream];
+            let cost_ns = i128::from(self.largest[victim] + 2 * TURN_NS);
+            let share_ns = cost_ns * all / self.weights[victim];
+            usize::try_from(share_ns / i128::from(ROUND_NS) + 1).expect("few")
         };
         victims.iter().map(rounds).max().unwrap_or(0)
     }
