@@ -9,6 +9,7 @@ mod answer;
 mod leader;
 mod link;
 mod outage;
+mod reload;
 mod restart;
 mod right;
 mod spool;
