@@ -145,8 +145,8 @@ impl Admitted {
         let resources = here(resources, namespaces);
         self.resources.clone_from(&resources);
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
-        let fits = |it: &Settings| MemoryPlan::of(it).map(|_| ()).map_err(|it| problem(&it));
-        let Admission { settings, outcomes } = crd::admit(files, &candidates, &fits)?;
+        let misfit = |it: &Settings| MemoryPlan::of(it).err().map(|it| problem(&it));
+        let Admission { settings, outcomes } = crd::admit(files, &candidates, &misfit)?;
         let mut good = BTreeMap::new();
         let mut refused = BTreeMap::new();
         let mut fallbacks = Vec::new();

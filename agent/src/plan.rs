@@ -172,7 +172,7 @@ fn rule(
                 (false, true) => RecordFlags::STDOUT,
                 _ => RecordFlags::NONE,
             };
-            (Selection::Pods(selection), skip, false)
+            (Selection::Pods(Box::new(selection)), skip, false)
         }
         SourceSettings::Files(it) => {
             let selection = FileSelection::new(it.include.patterns(), it.exclude.set().clone())

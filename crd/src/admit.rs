@@ -45,7 +45,7 @@ pub struct Outcome {
 /// Adds what can be used of `candidates` to what is in `files`. Names in the files are theirs: they stand
 /// for themselves, and come first.
 ///
-/// `fits` says what is against settings that are good by themselves, such as that there is not so much memory.
+/// `misfit` says what is against settings that are good by themselves, such as that there is not so much memory.
 ///
 /// # Errors
 /// Every problem of the files, if one of them is an error; and if the files with what is admitted have one
@@ -53,7 +53,7 @@ pub struct Outcome {
 pub fn admit(
     files: Vec<ConfigFile>,
     candidates: &[Candidate],
-    fits: &dyn Fn(&Settings) -> Result<(), Problem>,
+    misfit: &dyn Fn(&Settings) -> Option<Problem>,
 ) -> Result<Admission, Problems> {
     let texts = texts(files)?;
     let mut admitting = Admitting {
@@ -65,8 +65,8 @@ pub fn admit(
     for _ in 0..limits::CULPRITS_MAX {
         let outcome = admitting.resolve(&|_| true);
         if outcome.errors.is_empty() {
-            if let Err(why) = fits(&outcome.settings)
-                && let Some(number) = admitting.culprit(&|it| fits(&it.settings).is_err())
+            if let Some(why) = misfit(&outcome.settings)
+                && let Some(number) = admitting.culprit(&|it| misfit(&it.settings).is_some())
             {
                 admitting.step_back(number, vec![why]);
                 continue;
@@ -254,7 +254,7 @@ mod tests {
             candidate("good", &[&good]),
             candidate("second", &[&good]),
         ];
-        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
+        let admission = admit(agent(""), &all, &|_| None).unwrap();
         assert_eq!(names(&admission), ["shop/good"]);
         for (number, outcome) in admission.outcomes.iter().enumerate() {
             let is_good = [0, 5].contains(&number);
@@ -272,7 +272,7 @@ mod tests {
     fn what_depends_on_a_broken_one_is_left_out_with_it() {
         let broken = SINK.replace("stdout", "stdouts");
         let all = [candidate("sink", &[&broken]), candidate("web", &[&config("web", "")])];
-        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
+        let admission = admit(agent(""), &all, &|_| None).unwrap();
         assert_eq!((names(&admission).len(), admission.settings.sinks.len()), (0, 0));
         assert_eq!(admission.outcomes[1].problems[0].path, "spec.sink");
     }
@@ -281,7 +281,7 @@ mod tests {
     fn the_last_good_version_is_used_while_the_newest_is_broken() {
         let (bad, good) = (config("web", r#", "startAt": "nowhere""#), config("web", ""));
         let all = [candidate("sink", &[SINK]), candidate("web", &[&bad, &good])];
-        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
+        let admission = admit(agent(""), &all, &|_| None).unwrap();
         assert_eq!(names(&admission), ["shop/web"]);
         assert_eq!(admission.outcomes[1].version, Some(1));
         assert_eq!(admission.outcomes[1].problems[0].path, "spec.startAt");
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn broken_files_are_refused_as_a_whole() {
         let all = [candidate("sink", &[SINK])];
-        let problems = admit(agent("memori: 1"), &all, &|_| Ok(())).unwrap_err();
+        let problems = admit(agent("memori: 1"), &all, &|_| None).unwrap_err();
         assert!(problems.to_string().contains("memori"), "{problems}");
     }
 
@@ -302,7 +302,7 @@ mod tests {
             .chain(tenants.iter().map(String::as_str))
             .map(|it| candidate("any", &[it]))
             .collect();
-        let admission = admit(agent("memory: 256MiB"), &all, &|_| Ok(())).unwrap();
+        let admission = admit(agent("memory: 256MiB"), &all, &|_| None).unwrap();
         let names: Vec<&str> =
             admission.settings.tenants.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["a", "c"]);
@@ -321,7 +321,7 @@ mod tests {
                 }
             })
             .collect();
-        let admission = admit(agent(""), &all, &|_| Ok(())).unwrap();
+        let admission = admit(agent(""), &all, &|_| None).unwrap();
         assert_eq!(admission.settings.log_configs.len(), limits::CANDIDATES_MAX - 1);
         assert!(admission.outcomes.last().unwrap().problems[0].why.contains("more than"));
     }
@@ -338,8 +338,8 @@ mod tests {
         ];
         let sum =
             |it: &Settings| it.tenants.iter().map(|it| it.memory.reserved_bytes).sum::<usize>();
-        let fits = |it: &Settings| match sum(it) > 50 << 20 {
-            true => Err(Problem {
+        let misfit = |it: &Settings| {
+            (sum(it) > 50 << 20).then(|| Problem {
                 severity: Severity::Error,
                 place: None,
                 resource: String::new(),
@@ -347,18 +347,17 @@ mod tests {
                 what: String::new(),
                 why: "too little".to_owned(),
                 cure: String::new(),
-            }),
-            false => Ok(()),
+            })
         };
         // The first was changed: it stays as it was, and the others, later by name, suffer nothing.
         [0, 2, 3].into_iter().for_each(|number| all[number].is_in_force = true);
-        let admission = admit(agent(""), &all, &fits).unwrap();
+        let admission = admit(agent(""), &all, &misfit).unwrap();
         let versions: Vec<_> = admission.outcomes.iter().map(|it| it.version).collect();
         assert_eq!(versions, [Some(0), Some(1), Some(0), Some(0)]);
         assert_eq!(admission.outcomes[1].problems[0].why, "too little");
         // One that is new is left out.
         all[1] = candidate("a", &[&large]);
-        let admission = admit(agent(""), &all, &fits).unwrap();
+        let admission = admit(agent(""), &all, &misfit).unwrap();
         assert_eq!(admission.outcomes[1].version, None);
         assert_eq!(admission.settings.tenants.len(), 2);
     }

@@ -48,7 +48,7 @@ use walk::{Around, Stale, Walk};
 #[derive(Debug, Clone)]
 pub enum Selection {
     /// Standard output of containers.
-    Pods(PodSelection),
+    Pods(Box<PodSelection>),
     /// Files of the host.
     Files(FileSelection),
     /// Files inside of containers.

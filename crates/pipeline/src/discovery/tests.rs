@@ -106,13 +106,13 @@ fn files(root: &Path) -> Selection {
 fn pods(root: &Path) -> Selection {
     let all = NameFilter::default();
     let root = root.to_path_buf();
-    Selection::Pods(PodSelection {
+    Selection::Pods(Box::new(PodSelection {
         root,
         namespaces: all.clone(),
         pods: all.clone(),
         containers: all,
         facts: None,
-    })
+    }))
 }
 
 /// Names of the files of each look, and `poke`.
@@ -536,7 +536,7 @@ fn bed_with_facts(with_watch: bool) -> (Arc<Labels>, Bed) {
     let facts = Arc::clone(&labels);
     let selection = move |root: &Path| {
         let Selection::Pods(it) = pods(root) else { unreachable!() };
-        Selection::Pods(PodSelection { facts: Some(facts), ..it })
+        Selection::Pods(Box::new(PodSelection { facts: Some(facts), ..*it }))
     };
     (labels, bed(selection, with_watch))
 }
@@ -601,7 +601,7 @@ fn bed_with_two_rules(with_watch: bool) -> (Arc<Labels>, Bed) {
     let facts = Arc::clone(&labels);
     let rules = move |root: &Path| {
         let Selection::Pods(it) = pods(root) else { unreachable!() };
-        let by_labels = Selection::Pods(PodSelection { facts: Some(facts), ..it });
+        let by_labels = Selection::Pods(Box::new(PodSelection { facts: Some(facts), ..*it }));
         vec![
             rule("by-labels", by_labels, TenantMap::default(), root),
             rule("by-names", pods(root), TenantMap::default(), root),

@@ -1,7 +1,7 @@
 //! Sample: which records are kept where one in so many is. Parts of a line stay together; what is left out is counted
 //! with its bytes.
 
-use flow::{Chunk, ContextId, RecordFlags, Span, Stream};
+use flow::{Chunk, ContextId, RecordFlags, Span, Stream, checksum};
 
 use crate::limits::Grant;
 
@@ -28,9 +28,9 @@ impl Share {
         one_in: u32,
     ) -> (u32, u64) {
         // Sources that begin alike are not to keep the same places.
-        let (high, low) = ((context.0 >> 64) as u64, context.0 as u64);
+        let own = checksum(&context.0.to_le_bytes());
         let keeps = |cursor: u32, _| {
-            let place = mix(high ^ low ^ (span.begin + u64::from(cursor)));
+            let place = mix(own ^ (span.begin + u64::from(cursor)));
             (u128::from(place) * u128::from(one_in)) >> 64 == 0
         };
         thin(chunk, span.bytes(), &mut self.keeps, keeps)
