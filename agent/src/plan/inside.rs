@@ -52,7 +52,7 @@ fn inside(
     };
     let told = Told { watched: watched.cloned(), folders, last: Mutex::default() };
     let selection = InsideSelection::new(
-        pods.clone(),
+        (**pods).clone(),
         files.expect("the validator reads globs"),
         Arc::new(told),
     );
