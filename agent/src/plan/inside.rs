@@ -65,7 +65,7 @@ fn inside(
     };
     Some(Rule {
         fs: Arc::new(InsideFs::new(selection.trees())),
-        selection: Selection::Inside(selection),
+        selection: Selection::Inside(Box::new(selection)),
         options: Arc::new(options),
         ..rule.clone()
     })

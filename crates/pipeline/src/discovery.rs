@@ -52,7 +52,7 @@ pub enum Selection {
     /// Files of the host.
     Files(FileSelection),
     /// Files inside of containers.
-    Inside(InsideSelection),
+    Inside(Box<InsideSelection>),
 }
 
 /// A resolved LogConfig.
