@@ -9,7 +9,7 @@ use super::scene::{
     PARTITIONS, REST_MS_MAX, Scene, TENANTS, assert_tiled, longest_rest_ms, messages, values,
     wait_for_delivery, wait_for_more,
 };
-use crate::kit::{Agent, append, now_ns, sleep_ms, wait_for};
+use crate::kit::{Agent, append, now_ns, sleep_ms, wait_for, wait_until};
 
 /// Longest wait for a rule to have its turn.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -244,7 +244,12 @@ fn d11_answers_that_are_nonsense_neither_end_the_agent_nor_cost_a_line() {
             scene.proxy().add(Rule::new(api, Fault::Garble(garble)));
         }
     }
-    let agent = Agent::start(&scene.bed);
+    let before = scene.proxy().fired();
+    let mut agent = Agent::spawn(&scene.bed);
+    // Each may cost the time for which an answer is waited.
+    wait_until("nonsense at the start", || scene.proxy().fired() - before, |it| *it >= 4);
+    scene.proxy().clear();
+    agent.wait_ready();
     scene.prove_with_doubles(agent, writers);
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::wait_for;
+use super::{wait_for, wait_until};
 
 /// A file system; unmounted when dropped.
 #[derive(Debug)]
@@ -67,7 +67,16 @@ impl Mount {
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
             if output.status.success() { Ok(()) } else { Err(why) }
         });
+        // A container that was started meanwhile may have a copy of the mount, and so the same disk without power.
+        let image = mount.path.with_extension("image");
+        wait_until("the disk given back", || loop_device_of(&image), String::is_empty);
     }
+}
+
+/// The loop device of a file; empty if it has none.
+fn loop_device_of(image: &Path) -> String {
+    let output = Command::new("losetup").arg("--associated").arg(image).output();
+    String::from_utf8_lossy(&output.expect("there is losetup").stdout).into_owned()
 }
 
 impl Drop for Mount {
