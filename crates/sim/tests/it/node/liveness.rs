@@ -21,6 +21,8 @@ const FACTOR: f64 = 1.5;
 const ROUNDS_OF_START: u64 = 8;
 /// Rounds of a generation, whatever its length: what is behind it is read in a turn of its own.
 const ROUNDS_OF_GENERATION: u64 = 1;
+/// Pieces that are refused one after the other: of the longest line, at the smallest limit.
+const PAUSES: u64 = 64;
 /// Longest pause before a file that could not be read is tried again (`source.rs`).
 const BACK_OFF_MAX_NS: u64 = 5_000_000_000;
 /// How long a copy of what was cut may turn up (`source/carrier.rs`): for all generations at once.
@@ -73,7 +75,8 @@ impl Node {
         // A line that never ends is waited for in each generation.
         let wait_max_ns = BACK_OFF_MAX_NS + COPY_NS + generations * FLUSH_NS;
         // What Kafka refused is asked for all the time until its pause is over.
-        let paused = self.queues[0].pause_max_ns() / self.queues[0].round_ns();
+        // What is too large is refused, and pauses, once for each piece that it is divided into.
+        let paused = PAUSES * self.queues[0].pause_max_ns() / self.queues[0].round_ns();
         let fixed = ROUNDS_OF_START + generations * ROUNDS_OF_GENERATION + paused;
         let mut taken = Taken::default();
         while !self.has_caught_up() {
