@@ -30,6 +30,24 @@ pub(crate) struct Filters {
     pub(crate) exclude_container_labels: String,
 }
 
+impl Filters {
+    /// Filters that all lie below `path`; those by labels of the container itself go by names of their own.
+    pub(crate) fn below(path: &str, [include_label, exclude_label]: [&str; 2]) -> Filters {
+        let at = |field: &str| format!("{path}.{field}");
+        Filters {
+            namespaces: at("K8sNamespaceRegex"),
+            pods: at("K8sPodRegex"),
+            containers: at("K8sContainerRegex"),
+            include_labels: at("IncludeK8sLabel"),
+            exclude_labels: at("ExcludeK8sLabel"),
+            include_env: at("IncludeEnv"),
+            exclude_env: at("ExcludeEnv"),
+            include_container_labels: at(include_label),
+            exclude_container_labels: at(exclude_label),
+        }
+    }
+}
+
 const NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
 const POD_LABEL: &str = "io.kubernetes.pod.name";
 const CONTAINER_LABEL: &str = "io.kubernetes.container.name";

@@ -22,14 +22,14 @@ pub(crate) fn with_depth(path: &str, depth: u64) -> Vec<String> {
         .collect()
 }
 
-/// Globs of all that is in folders like these.
-pub(crate) fn below(folders: &[&str]) -> impl Iterator<Item = String> {
-    folders.iter().map(|it| format!("{}/**", it.trim_end_matches('/')))
-}
-
-/// Globs of files with these names, wherever they are.
-pub(crate) fn of_names(names: &[&str]) -> impl Iterator<Item = String> {
-    names.iter().map(|it| format!("/**/{it}"))
+/// Globs of what is not to be collected: all that is in folders like these, files with these names wherever they are,
+/// and these paths.
+pub(crate) fn excluded(folders: &[&str], names: &[&str], paths: &[&str]) -> Option<Vec<String>> {
+    let below = folders.iter().map(|it| format!("{}/**", it.trim_end_matches('/')));
+    let anywhere = names.iter().map(|it| format!("/**/{it}"));
+    let paths = paths.iter().map(|&it| it.to_owned());
+    let globs: Vec<String> = below.chain(anywhere).chain(paths).collect();
+    (!globs.is_empty()).then_some(globs)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod lines;
 mod log_config;
 mod object;
 mod pipeline;
+mod source;
 mod wanted;
 
 use std::fmt;

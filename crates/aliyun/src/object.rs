@@ -119,6 +119,16 @@ impl<'a> Object<'a> {
         self.read(path, "a list of texts", texts).unwrap_or_default()
     }
 
+    /// Whether the list at `path` has one item, which alone can be used; else the object is refused.
+    pub(crate) fn has_one(&mut self, path: &str) -> bool {
+        let count = self.get(path).and_then(Value::as_array).map_or(0, Vec::len);
+        if count != 1 {
+            let text = format!("{count} inputs; write one, and others into objects of their own");
+            self.refuse(path, &text);
+        }
+        count == 1
+    }
+
     /// Keys and texts, in the order of the keys.
     pub(crate) fn pairs(&mut self, path: &str) -> Vec<(&'a str, &'a str)> {
         let pairs = |it: &'a Value| {

@@ -1,13 +1,11 @@
 //! ClusterAliyunPipelineConfig: one input of LoongCollector's own.
 
-use crd::spec::{
-    ContainerFilesSpec, FilesSpec, LineSpec, LogConfigSpec, MultilineSpec, SourceSpec,
-};
+use crd::spec::{LineSpec, LogConfigSpec, MultilineSpec, SourceSpec};
 
 use crate::containers::{self, Filters};
 use crate::fields::Fate;
-use crate::log_config::streams;
 use crate::object::Object;
+use crate::source::{self, Files};
 use crate::{Reach, files, lines};
 
 const INPUTS: &str = "spec.config.inputs";
@@ -20,106 +18,68 @@ fn at(field: &str) -> String {
 
 /// What it asks for; of an object that is refused, anything.
 pub(crate) fn specs(object: &mut Object<'_>) -> Vec<LogConfigSpec> {
-    let count = object.get(INPUTS).and_then(|it| it.as_array()).map_or(0, Vec::len);
-    if count != 1 {
-        object.refuse(
-            INPUTS,
-            &format!("{count} inputs; write one, and others into objects of their own"),
-        );
+    if !object.has_one(INPUTS) {
         return Vec::new();
     }
     let multiline = multiline(object);
-    let specs = match object.text(&at("Type")) {
+    let (sources, spec) = match object.text(&at("Type")) {
         Some("input_file") => of_files(object),
-        Some("input_container_stdio") => of_stdout(object),
+        Some("input_container_stdio") => (of_stdout(object), LogConfigSpec::default()),
         Some(other) => {
             object.refuse(
                 &at("Type"),
                 &format!("{other:?}: only input_file and input_container_stdio are collected"),
             );
-            Vec::new()
+            return Vec::new();
         }
         None => {
             object.refuse(&at("Type"), "missing; write input_file or input_container_stdio");
-            Vec::new()
+            return Vec::new();
         }
     };
-    specs.into_iter().map(|it| LogConfigSpec { multiline: multiline.clone(), ..it }).collect()
+    let spec = LogConfigSpec { multiline, ..spec };
+    let spec = |it| LogConfigSpec { source: Some(it), ..spec.clone() };
+    sources.into_iter().map(spec).collect()
 }
 
-fn of_files(object: &mut Object<'_>) -> Vec<LogConfigSpec> {
+fn of_files(object: &mut Object<'_>) -> (Vec<SourceSpec>, LogConfigSpec) {
     let depth = object.number(&at("MaxDirSearchDepth")).unwrap_or(0);
     let paths = object.texts(&at("FilePaths"));
     if paths.is_empty() {
         object.refuse(&at("FilePaths"), "missing; write absolute paths");
     }
-    let include: Vec<String> = paths.iter().flat_map(|it| files::with_depth(it, depth)).collect();
-    let exclude = excluded(object);
+    let include = paths.iter().flat_map(|it| files::with_depth(it, depth)).collect();
+    let mut list = |field: &str| object.texts(&at(field));
+    let (folders, names) = (list("ExcludeDirs"), list("ExcludeFiles"));
+    let exclude = files::excluded(&folders, &names, &list("ExcludeFilePaths"));
+    let selected = Files { include, exclude };
     let encoding = lines::encoding(object, &at("FileEncoding"));
     let flush = object.number(&at("FlushTimeoutSecs"));
     let flush_timeout = flush.map(|it| lines::timeout(it.saturating_mul(1000)));
     let line = flush_timeout.map(|it| LineSpec { flush_timeout: Some(it), max_bytes: None });
-    let spec = |source| LogConfigSpec {
-        source: Some(source),
-        encoding,
-        line: line.clone(),
-        ..LogConfigSpec::default()
-    };
-    if !object.flag(&at("EnableContainerDiscovery"), false) {
-        if object.get(&at("ContainerFilters")).is_some() {
-            object.refuse(
-                &at("ContainerFilters"),
-                "without EnableContainerDiscovery; set it, or take the filters out",
-            );
-        }
-        let of_host = FilesSpec { include: Some(include), exclude, follow_links_into: None };
-        return vec![spec(SourceSpec { containers: None, files: Some(of_host) })];
+    let spec = LogConfigSpec { encoding, line, ..LogConfigSpec::default() };
+    if object.flag(&at("EnableContainerDiscovery"), false) {
+        let containers = containers::selected(object, &filters(), Reach::Cluster);
+        return (selected.inside(containers), spec);
     }
-    let inside = ContainerFilesSpec { include: Some(include), exclude };
-    let selected =
-        containers::selected(object, &filters(), Reach::Cluster).into_iter().map(|mut it| {
-            it.files = Some(inside.clone());
-            spec(SourceSpec { containers: Some(it), files: None })
-        });
-    selected.collect()
+    if object.get(&at("ContainerFilters")).is_some() {
+        object.refuse(
+            &at("ContainerFilters"),
+            "without EnableContainerDiscovery; set it, or take the filters out",
+        );
+    }
+    (selected.of_host(), spec)
 }
 
-fn of_stdout(object: &mut Object<'_>) -> Vec<LogConfigSpec> {
-    let stdout = !object.flag(&at("IgnoringStdout"), false);
-    let stderr = !object.flag(&at("IgnoringStderr"), false);
-    if !stdout && !stderr {
-        object.refuse(&at("IgnoringStdout"), "neither stdout nor stderr is collected");
-    }
-    let selected =
-        containers::selected(object, &filters(), Reach::Cluster).into_iter().map(|mut it| {
-            it.streams = streams(stdout, stderr);
-            let source = SourceSpec { containers: Some(it), files: None };
-            LogConfigSpec { source: Some(source), ..LogConfigSpec::default() }
-        });
-    selected.collect()
+fn of_stdout(object: &mut Object<'_>) -> Vec<SourceSpec> {
+    let mut is_left_out = |field: &str| object.flag(&at(field), false);
+    let streams = (!is_left_out("IgnoringStdout"), !is_left_out("IgnoringStderr"));
+    let selected = containers::selected(object, &filters(), Reach::Cluster);
+    source::streams(object, &at("IgnoringStdout"), streams, selected)
 }
 
 fn filters() -> Filters {
-    let at = |field: &str| format!("{INPUT}.ContainerFilters.{field}");
-    Filters {
-        namespaces: at("K8sNamespaceRegex"),
-        pods: at("K8sPodRegex"),
-        containers: at("K8sContainerRegex"),
-        include_labels: at("IncludeK8sLabel"),
-        exclude_labels: at("ExcludeK8sLabel"),
-        include_env: at("IncludeEnv"),
-        exclude_env: at("ExcludeEnv"),
-        include_container_labels: at("IncludeContainerLabel"),
-        exclude_container_labels: at("ExcludeContainerLabel"),
-    }
-}
-
-fn excluded(object: &mut Object<'_>) -> Option<Vec<String>> {
-    let mut list = |field: &str| object.texts(&at(field));
-    let mut globs: Vec<String> = files::below(&list("ExcludeDirs")).collect();
-    globs.extend(files::of_names(&list("ExcludeFiles")));
-    globs.extend(list("ExcludeFilePaths").into_iter().map(str::to_owned));
-    (!globs.is_empty()).then_some(globs)
+    Filters::below(&at("ContainerFilters"), ["IncludeContainerLabel", "ExcludeContainerLabel"])
 }
 
 /// One of the three patterns, as there may be; the first says most of where records begin.
