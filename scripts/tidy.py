@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ARROWS = {
     "logferry": {"logferry-aliyun", "logferry-crd", "logferry-cri-watch", "logferry-flow", "logferry-kube-watch", "logferry-pipeline",
                  "logferry-sink"},
-    "logferry-cri-watch": set(),
+    "logferry-cri": set(),
+    "logferry-cri-watch": {"logferry-cri"},
     "logferry-flow": set(),
     "logferry-logdisk": {"logferry-flow", "logferry-pipeline"},
     "logferry-pipeline": {"logferry-flow"},
@@ -28,7 +29,7 @@ ARROWS = {
     "logferry-aliyun": {"logferry-crd"},
     "logferry-test-kit": set(),
     "logferry-kafka-kit": {"logferry-test-kit"},
-    "logferry-node-kit": {"logferry-test-kit"},
+    "logferry-node-kit": {"logferry-cri", "logferry-test-kit"},
     "logferry-kube-kit": set(),
     "logferry-kube-watch": {"logferry-flow"},
     "logferry-benches": None,  # anything

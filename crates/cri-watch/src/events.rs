@@ -4,12 +4,13 @@
 //! each event but once, for one listener, up to 1.7: whoever else listens would take the kubelet's. So containerd is
 //! asked for its own, and any other runtime by the CRI, if it can.
 
+use cri::message::{ContainerEventResponse, Empty};
 use prost::Message;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
-use crate::message::{ContainerEventResponse, Empty, Envelope, SubscribeRequest, TaskExit};
+use crate::message::{Envelope, SubscribeRequest, TaskExit};
 use crate::runtime::Runtime;
 
 /// Creation and removal of containers, and begin and end of their processes.

@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-mod client;
 mod container;
 mod containers;
 mod events;

@@ -9,7 +9,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::message::CriMount;
+use cri::message::Mount as CriMount;
+
 use crate::runtime::Info;
 use crate::{Mount, Origin};
 

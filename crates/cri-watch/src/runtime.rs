@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use cri::Client;
+use cri::message::{
+    ContainerStatusRequest, ContainerStatusResponse, Empty, ListContainersResponse,
+    ListPodSandboxResponse, ListedContainer, PodSandbox, VersionResponse,
+};
 use serde::Deserialize;
 use tonic::Status;
 
-use crate::client::Client;
-use crate::message::{
-    ContainerStatusRequest, ContainerStatusResponse, Empty, ListContainersResponse,
-    ListPodSandboxResponse, ListedContainer, MountsRequest, MountsResponse, PodSandbox,
-    VersionResponse,
-};
+use crate::message::{MountsRequest, MountsResponse};
 use crate::{Layers, Mount, layers, mounts};
 
 /// The snapshotter of containers of which containerd does not say it.

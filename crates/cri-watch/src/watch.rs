@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use cri::Client;
+use cri::message::{ContainerState, ListedContainer, PodSandboxMetadata};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
-use crate::client::Client;
 use crate::events::{self, Events};
-use crate::message::{ContainerState, ListedContainer, PodSandboxMetadata};
 use crate::runtime::Runtime;
 use crate::{Container, Containers};
 
+/// Longest wait for an answer of the runtime.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// After a change the list is asked for so much later: a start is three events.
 const GATHER: Duration = Duration::from_millis(20);
 /// The list is asked for so often although nothing was told, since events may be lost.
@@ -159,7 +161,7 @@ impl Asking {
 
     /// Keeps the table true until the runtime fails to answer.
     async fn listen(&mut self) -> Result<Infallible, Status> {
-        let runtime = Runtime::greet(Client::new(&self.socket())?).await?;
+        let runtime = Runtime::greet(Client::new(&self.socket(), PATIENCE)?).await?;
         // Before the list. When it is heard is not known: so the list is asked for once more, soon.
         let mut events = Some(Events::of(&runtime));
         let mut patience = LIST_UNTOLD;

@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use test_kit::wait_until;
 
-use crate::cri::message::{
+use crate::image::IMAGE;
+use crate::pod::Pod;
+use cri::message::{
     ContainerConfig, ContainerId, ContainerMetadata, ContainerSecurityContext, ContainerState,
     ContainerStatusRequest, ContainerStatusResponse, CreateContainerRequest, Empty,
     ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxContainerConfig, Mount,
     StopContainerRequest,
 };
-use crate::image::IMAGE;
-use crate::pod::Pod;
 
 /// Longest wait for a container to end by itself, or for a command in it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -219,7 +219,7 @@ impl<'a> Container<'a> {
     }
 
     fn status(&self, verbose: bool) -> Result<ContainerStatusResponse> {
-        let request = ContainerStatusRequest { id: self.id.clone(), verbose };
+        let request = ContainerStatusRequest { container_id: self.id.clone(), verbose };
         let answer: ContainerStatusResponse =
             self.pod.node().cri().call("ContainerStatus", request)?;
         if answer.status.is_none() {

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::cri::Cri;
-use crate::cri::message::Empty;
 use crate::folder::Folder;
 use crate::image::{IMAGE, Image};
 use crate::pod::PodSpec;
 use crate::process::Process;
+use cri::message::Empty;
 
 /// A containerd, running or not, with its pods.
 #[derive(Debug)]

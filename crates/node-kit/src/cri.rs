@@ -1,21 +1,12 @@
-//! CRI: what the kubelet asks of a runtime, as gRPC on its socket (`runtime.v1`).
-//!
-//! The messages are written out in [`message`], of the whole interface what is used here. So the build needs no
-//! compiler of protocol buffers, and compiles a dozen of messages instead of two hundred in two versions.
-
-pub(crate) mod message;
+//! CRI: what the kubelet asks of a runtime, by the client that the agent has, too; one question after the other.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use http::uri::PathAndQuery;
+use cri::Client;
 use prost::Message;
 use tokio::runtime::{Builder, Runtime};
-use tonic::Request;
-use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
-use tonic_prost::ProstCodec;
 
 /// Longest wait for an answer. The slowest, a new sandbox, takes 0.3 s on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Cri {
     runtime: Runtime,
-    channel: Channel,
+    client: Client,
 }
 
 impl Cri {
@@ -35,13 +26,11 @@ impl Cri {
     /// If the path is no text.
     pub(crate) fn new(socket: &Path) -> Result<Cri> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let socket = socket.to_str().context("the path of the socket is no text")?;
-        let endpoint = Endpoint::from_shared(format!("unix://{socket}"))?;
-        let channel = {
+        let client = {
             let _context = runtime.enter();
-            endpoint.connect_lazy()
+            Client::new(socket, PATIENCE)?
         };
-        Ok(Cri { runtime, channel })
+        Ok(Cri { runtime, client })
     }
 
     /// Calls a method of the `RuntimeService`.
@@ -54,16 +43,9 @@ impl Cri {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let path = PathAndQuery::try_from(format!("/runtime.v1.RuntimeService/{method}"))?;
-        let mut grpc = Grpc::new(self.channel.clone());
-        let mut request = Request::new(request);
-        request.set_timeout(PATIENCE);
-        let answer = self.runtime.block_on(async {
-            grpc.ready().await.map_err(|error| anyhow!("{error:?}"))?;
-            let codec: ProstCodec<Q, A> = ProstCodec::default();
-            let answer = grpc.unary(request, path, codec).await;
-            answer.map_err(|status| anyhow!("{:?}: {}", status.code(), status.message()))
-        });
-        Ok(answer.with_context(|| format!("CRI: {method}"))?.into_inner())
+        let path = format!("/runtime.v1.RuntimeService/{method}");
+        let answer = self.runtime.block_on(self.client.call(&path, request));
+        let answer = answer.map_err(|it| anyhow!("{:?}: {}", it.code(), it.message()));
+        answer.with_context(|| format!("CRI: {method}"))
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::container::{Container, Program};
 use crate::containerd::Containerd;
-use crate::cri::message::{
+use cri::message::{
     Empty, LinuxPodSandboxConfig, NamespaceMode, NamespaceOption, PodSandboxConfig,
     PodSandboxMetadata, RunPodSandboxRequest, SandboxId, SandboxSecurityContext,
 };

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
+use cri::message::{
+    ContainerEventResponse, ContainerMetadata, ContainerStatus, ContainerStatusRequest,
+    ContainerStatusResponse, Empty, ListContainersResponse, ListPodSandboxResponse,
+    ListedContainer, Mount, PodSandbox, PodSandboxMetadata, VersionResponse,
+};
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use prost::Message;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
-
-use crate::message::{
-    ContainerEventResponse, ContainerMetadata, ContainerStatus, ContainerStatusRequest,
-    ContainerStatusResponse, CriMount, Empty, ListContainersResponse, ListPodSandboxResponse,
-    ListedContainer, PodSandbox, PodSandboxMetadata, VersionResponse,
-};
 
 /// What gRPC calls a method that there is not, and what is not there.
 const UNIMPLEMENTED: &str = "12";
@@ -25,7 +24,7 @@ const NOT_FOUND: &str = "5";
 #[derive(Debug, Default)]
 pub(super) struct Has {
     pub(super) containers: Vec<ListedContainer>,
-    pub(super) mounts: Vec<CriMount>,
+    pub(super) mounts: Vec<Mount>,
     /// `None` where it tells of no changes.
     pub(super) events: Option<watch::Sender<u64>>,
     /// How often the list was asked for.
@@ -176,7 +175,10 @@ impl Has {
                     root.display()
                 );
                 Ok(frame(&ContainerStatusResponse {
-                    status: Some(ContainerStatus { mounts: self.mounts.clone() }),
+                    status: Some(ContainerStatus {
+                        mounts: self.mounts.clone(),
+                        ..Default::default()
+                    }),
                     info: [("info".to_owned(), info)].into(),
                 }))
             }

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use cri::message::Mount as CriMount;
 use flow::{Clock, SystemClock};
 
 use super::fake::FakeRuntime;
 use super::*;
-use crate::message::CriMount;
 use crate::{Mount, Origin};
 
 struct Bed {

@@ -11,8 +11,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-/// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest answer, in bytes: a list of many thousands of containers.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// What containerd keeps Kubernetes' containers under.
@@ -20,43 +18,54 @@ const CONTAINERD_NAMESPACE: &str = "k8s.io";
 
 /// A client of one socket. It connects when it is first used, and again when the runtime was started anew.
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub struct Client {
     channel: Channel,
+    /// Longest wait for an answer.
+    patience: Duration,
 }
 
 impl Client {
-    /// A client of whoever listens at `socket`; on the runtime that it is made on.
-    pub(crate) fn new(socket: &Path) -> Result<Client, Status> {
+    /// A client of whoever listens at `socket`, now or later, and answers within `patience`; on the runtime of tokio
+    /// that it is made on.
+    ///
+    /// # Errors
+    ///
+    /// If the path is no text.
+    pub fn new(socket: &Path, patience: Duration) -> Result<Client, Status> {
         let bad = |why: String| Status::invalid_argument(why);
         let text = socket.to_str().ok_or_else(|| bad("the path is not UTF-8".to_owned()))?;
         let endpoint = Endpoint::from_shared(format!("unix://{text}"))
             .map_err(|error| bad(error.to_string()))?;
-        Ok(Client { channel: endpoint.connect_lazy() })
+        Ok(Client { channel: endpoint.connect_lazy(), patience })
     }
 
     /// Calls `/SERVICE/METHOD`.
-    pub(crate) async fn call<Q, A>(&self, method: &str, question: Q) -> Result<A, Status>
+    ///
+    /// # Errors
+    ///
+    /// What the runtime says, if it refuses; `Unavailable` or `DeadlineExceeded` if nobody answers.
+    pub async fn call<Q, A>(&self, method: &str, question: Q) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
         let (mut grpc, path, mut request) = self.request(method, question)?;
-        request.set_timeout(PATIENCE);
+        request.set_timeout(self.patience);
         let answer = async {
             grpc.ready().await.map_err(unavailable)?;
             grpc.unary(request, path, ProstCodec::<Q, A>::default()).await
         };
         let late = || Status::deadline_exceeded("no answer");
-        let answer = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())?;
+        let answer = tokio::time::timeout(self.patience, answer).await.map_err(|_| late())?;
         Ok(answer?.into_inner())
     }
 
     /// Calls `/SERVICE/METHOD`, whose answers come when they like.
-    pub(crate) async fn listen<Q, A>(
-        &self,
-        method: &str,
-        question: Q,
-    ) -> Result<Streaming<A>, Status>
+    ///
+    /// # Errors
+    ///
+    /// What the runtime says, if it refuses; `Unavailable` if nobody listens.
+    pub async fn listen<Q, A>(&self, method: &str, question: Q) -> Result<Streaming<A>, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
