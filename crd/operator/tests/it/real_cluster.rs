@@ -1,0 +1,3 @@
+//! With a real API server.
+
+mod leader;
