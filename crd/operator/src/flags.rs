@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-/// Does what a cluster needs once, beside the agents on its nodes.
+/// Sums up what the agents of all nodes say into the status of LogConfigs.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "logferry-operator", version, max_term_width = 100)]
 #[command(
@@ -17,6 +17,9 @@ pub(crate) struct Flags {
     /// Cluster of a kubeconfig's current context; without it, the one that this runs in
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The agents' configuration: a YAML file, or a directory of them; may be given more than once
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR")]
+    pub(crate) paths: Vec<PathBuf>,
     /// Namespace of the agents and of the lease; without it, the one of the account
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
@@ -41,6 +44,24 @@ pub(crate) struct Flags {
     /// Name of the lease
     #[arg(long, value_name = "NAME", default_value = "logferry-operator")]
     pub(crate) leader_elect_resource_name: String,
+    /// Writes of changed conditions a second, at most
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) kube_api_qps: u32,
+    /// Writes of changed conditions at once, after a rest
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) kube_api_burst: u32,
+    /// Writes a second of statuses in which only counts changed, at most
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub(crate) status_counts_qps: u32,
+    /// Statuses that are written at the same time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) concurrent_status_syncs: usize,
+    /// A status is written no more often than this, unless its conditions change
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) status_period: Duration,
+    /// Everything is looked at again after this or up to twice this time, whether it changed or not
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = duration)]
+    pub(crate) min_resync_period: Duration,
     /// How much to log
     #[arg(long, value_enum, default_value_t = Level::Info)]
     pub(crate) log_level: Level,
@@ -96,7 +117,16 @@ impl Flags {
         if lease.as_secs() == 0 {
             return Err("--leader-elect-lease-duration: must be 1s at least".to_owned());
         }
-        Ok(())
+        let least = [
+            ("--kube-api-qps", u64::from(self.kube_api_qps)),
+            ("--kube-api-burst", u64::from(self.kube_api_burst)),
+            ("--status-counts-qps", u64::from(self.status_counts_qps)),
+            ("--concurrent-status-syncs", self.concurrent_status_syncs as u64),
+        ];
+        match least.iter().find(|(_, value)| *value == 0) {
+            Some((flag, _)) => Err(format!("{flag}=0: must be 1 at least")),
+            None => Ok(()),
+        }
     }
 
     /// Where to listen.
@@ -128,7 +158,8 @@ mod tests {
             ("--leader-elect-renew-deadline=15s", "two could lead at once"),
             ("--leader-elect-retry-period=9s", "less than --leader-elect-renew-deadline=10s"),
             ("--leader-elect-retry-period=0s", "more than 0"),
-            ("--leader-elect-retry-period=-1s", "never negative"),
+            ("--kube-api-qps=0", "1 at least"),
+            ("--status-period=-1s", "never negative"),
         ] {
             let said = parsed(&[wrong]).unwrap_err();
             assert!(said.contains(why), "{wrong}: {said}");

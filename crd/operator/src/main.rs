@@ -9,14 +9,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod cluster;
 mod controllers;
 mod flags;
 mod leader;
 mod logging;
 mod metrics;
 mod operator;
+mod pace;
 mod signals;
+mod watch;
 mod web;
+mod work_queue;
 
 use flags::Flags;
 

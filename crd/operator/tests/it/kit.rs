@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
+use node_kit::ApiServer;
 use rustix::process::{Pid, Signal, kill_process};
 use test_kit::Places;
 
@@ -109,4 +110,29 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 /// Looks until it is so.
 pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
     wait_for(what, || look().then_some(()));
+}
+
+/// What the chart installs, of these kinds.
+pub(crate) fn manifests(kinds: &[&str]) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/manifests/logferry.yaml");
+    let text = fs::read_to_string(path).expect("the manifests");
+    let is_wanted = |it: &&str| {
+        let kind = it.lines().find_map(|line| line.strip_prefix("kind: "));
+        kind.is_some_and(|kind| kinds.contains(&kind))
+    };
+    text.split("\n---\n").filter(is_wanted).collect::<Vec<_>>().join("\n---\n")
+}
+
+/// A server with the definitions, accounts and rights that the chart installs.
+pub(crate) fn server() -> ApiServer {
+    let server = ApiServer::start().expect("a server");
+    let admin = server.admin();
+    admin.apply(&manifests(&["Namespace", "CustomResourceDefinition"])).expect("definitions");
+    let rights = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    admin.apply(&manifests(&rights)).expect("rights");
+    for kind in ["logconfigs", "clusterlogconfigs", "logsinks", "logtenants", "lognodes"] {
+        let definition = format!("crd/{kind}.logferry.dev");
+        admin.kubectl(&["wait", "--for=condition=Established", &definition]).expect("in use");
+    }
+    server
 }
