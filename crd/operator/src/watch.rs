@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crd::spec::{LogConfigStatus, LogNodeStatus};
+use crd::spec::LogConfigStatus;
 use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ApiResource, DynamicObject};
@@ -56,9 +56,13 @@ async fn resources(api: Api<DynamicObject>, kind: Kind, cluster: Arc<Cluster>) {
     let mut there = HashSet::new();
     each(watcher(api, config()), kind.plural(), |event| match event {
         Event::Init => there.clear(),
-        Event::InitApply(object) | Event::Apply(object) => {
+        Event::InitApply(object) => {
             let (key, known) = known(kind, object);
             there.insert(key.clone());
+            cluster.put_resource(key, known);
+        }
+        Event::Apply(object) => {
+            let (key, known) = known(kind, object);
             cluster.put_resource(key, known);
         }
         Event::InitDone => cluster.listed(kind, &std::mem::take(&mut there)),
@@ -71,12 +75,12 @@ async fn said(api: Api<DynamicObject>, cluster: Arc<Cluster>) {
     let mut there = HashSet::new();
     each(watcher(api, config()), "lognodes", |event| match event {
         Event::Init => there.clear(),
-        Event::InitApply(object) | Event::Apply(object) => {
+        Event::InitApply(object) => {
             let node = object.name_any();
-            let status: LogNodeStatus = status_of(object);
-            cluster.put_log_node(&node, status);
+            cluster.put_log_node(&node, status_of(object));
             there.insert(node);
         }
+        Event::Apply(object) => cluster.put_log_node(&object.name_any(), status_of(object)),
         Event::InitDone => cluster.listed_log_nodes(&std::mem::take(&mut there)),
         Event::Delete(object) => cluster.remove_log_node(&object.name_any()),
     })

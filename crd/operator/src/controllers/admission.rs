@@ -3,7 +3,7 @@
 //! Each namespace is judged with what is the cluster's, as the agent of a node that has but pods of this namespace. So
 //! what thousands of namespaces say is never looked at together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,6 @@ const GATHER: Duration = Duration::from_millis(200);
 const FILES_INTERVAL: Duration = Duration::from_secs(30);
 
 type Verdicts = Vec<(ResourceKey, Arc<str>, Result<(), String>)>;
-/// A namespace, or none, and all that counts there.
-type Work = (Option<String>, Vec<(ResourceKey, Candidate)>);
 type Texts = Vec<(PathBuf, Result<Vec<u8>, String>)>;
 
 /// For ever. `paths` are the agents' configuration, which may have sinks that LogConfigs name.
@@ -34,9 +32,8 @@ pub(crate) async fn run(cluster: Arc<Cluster>, paths: Vec<PathBuf>) {
         let files_now = texts(&paths);
         let has_new_files = files_now != files;
         files = files_now;
-        let work = work(&cluster, has_new_files);
-        for (namespace, candidates) in work {
-            let files = config_files(&files);
+        for namespace in unjudged(&cluster, has_new_files) {
+            let (files, candidates) = (config_files(&files), candidates(&cluster, &namespace));
             let judging = tokio::task::spawn_blocking(move || judge(files, candidates, namespace));
             match judging.await {
                 Ok(Ok(verdicts)) => take(&cluster, verdicts),
@@ -51,31 +48,25 @@ pub(crate) async fn run(cluster: Arc<Cluster>, paths: Vec<PathBuf>) {
     }
 }
 
-/// What there is to judge: of each namespace, or of the cluster itself, all that counts there.
-fn work(cluster: &Cluster, is_all: bool) -> Vec<Work> {
+/// Namespaces in which something is to be judged; none for what is the cluster's.
+fn unjudged(cluster: &Cluster, is_all: bool) -> BTreeSet<Option<String>> {
     let mut state = cluster.state();
     if !state.is_listed() || !(is_all || state.dirty.is_any()) {
-        return Vec::new();
+        return BTreeSet::new();
     }
     let dirty = std::mem::take(&mut state.dirty);
-    let mut of: BTreeMap<Option<&str>, Vec<(ResourceKey, Candidate)>> = BTreeMap::new();
-    for (key, known) in &state.resources {
-        let candidate = (key.clone(), candidate(key, known));
-        of.entry(key.namespace.as_deref()).or_default().push(candidate);
+    if is_all || dirty.all {
+        return state.resources.keys().map(|it| it.namespace.clone()).collect();
     }
-    let shared = of.get(&None).cloned().unwrap_or_default();
-    let is_dirty = |it: Option<&str>| {
-        is_all || dirty.all || it.is_some_and(|it| dirty.namespaces.contains(it))
-    };
-    let mut work = Vec::new();
-    for (namespace, own) in of.into_iter().filter(|(it, _)| is_dirty(*it)) {
-        let both = match namespace {
-            Some(_) => shared.iter().cloned().chain(own).collect(),
-            None => own,
-        };
-        work.push((namespace.map(str::to_owned), both));
-    }
-    work
+    dirty.namespaces.into_iter().map(Some).collect()
+}
+
+/// All that counts in a namespace, or is the cluster's.
+fn candidates(cluster: &Cluster, namespace: &Option<String>) -> Vec<(ResourceKey, Candidate)> {
+    let state = cluster.state();
+    let counts = |it: &ResourceKey| it.namespace.is_none() || it.namespace == *namespace;
+    let there = state.resources.iter().filter(|(key, _)| counts(key));
+    there.map(|(key, known)| (key.clone(), candidate(key, known))).collect()
 }
 
 fn candidate(key: &ResourceKey, known: &Known) -> Candidate {

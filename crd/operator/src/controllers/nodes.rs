@@ -2,12 +2,14 @@
 //!
 //! Without it their counts would stay for ever. What the watch says is asked again before anything is removed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::DeleteParams;
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::metrics::count_write;
@@ -20,20 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(client: Client, namespace: String, cluster: Arc<Cluster>) {
     let nodes: Api<Node> = Api::all(client.clone());
     let log_nodes = log_nodes(client, &namespace);
+    // Since when a node is missing, of those that are.
+    let mut missing: HashMap<String, Instant> = HashMap::new();
     loop {
         let name = cluster.nodes.next().await;
-        let is_missing = |cluster: &Cluster| {
-            let state = cluster.state();
-            let is_missing = state.nodes.as_ref().is_some_and(|it| !it.contains(&name));
-            is_missing && state.has_log_node(&name)
-        };
-        if !is_missing(&cluster) {
+        if !is_missing(&cluster, &name) {
+            missing.remove(&name);
             cluster.nodes.done(&name);
             continue;
         }
-        tokio::time::sleep(PATIENCE).await;
+        let since = *missing.entry(name.clone()).or_insert_with(Instant::now);
+        if let Some(rest) = PATIENCE.checked_sub(since.elapsed()) {
+            cluster.nodes.done(&name);
+            cluster.nodes.add_after(name, rest);
+            continue;
+        }
         let removed = async {
-            if is_missing(&cluster) && nodes.get_metadata_opt(&name).await?.is_none() {
+            if nodes.get_metadata_opt(&name).await?.is_none() {
                 let deleted = log_nodes.delete(&name, &DeleteParams::default()).await;
                 count_write("LogNode", deleted.is_ok());
                 deleted?;
@@ -50,4 +55,10 @@ pub(crate) async fn run(client: Client, namespace: String, cluster: Arc<Cluster>
             Ok(()) => cluster.nodes.done(&name),
         }
     }
+}
+
+/// Whether an agent has said something on a node that is not there.
+fn is_missing(cluster: &Cluster, name: &str) -> bool {
+    let state = cluster.state();
+    state.nodes.as_ref().is_some_and(|it| !it.contains(name)) && state.has_log_node(name)
 }
