@@ -9,7 +9,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
 	@echo 'make kafka  a broker of Apache Kafka with a topic and a load, to try the agent with; until Ctrl-C'
-	@echo 'make build  build the release programs (target/release/logferry and logdisk)'
+	@echo 'make build  build the release programs (target/release/logferry, logferry-operator and logdisk)'
 	@echo 'make test   all tests'
 	@echo 'make e2e    tests on a real node and a real API server; builds Kubernetes before, once (some 15 minutes)'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
@@ -24,7 +24,7 @@ help:
 
 build:
 	@scripts/need.sh build
-	$(CARGO) build --release --locked --package logferry --package logferry-logdisk --package logferry-benches
+	$(CARGO) build --release --locked --package logferry --package logferry-operator --package logferry-logdisk --package logferry-benches
 
 run: build
 	@scripts/demo.sh $(TARGET_DIR)/release
@@ -46,7 +46,7 @@ e2e:
 	@scripts/need.sh build test node
 	scripts/kubernetes.sh
 	scripts/node.sh
-	$(CARGO) test --locked --package logferry-node-kit --package logferry --test it -- real_node:: real_cluster::
+	$(CARGO) test --locked --package logferry-node-kit --package logferry --package logferry-operator --test it -- real_node:: real_cluster::
 
 sim:
 	@scripts/need.sh build

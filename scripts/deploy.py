@@ -42,6 +42,8 @@ WRONG_VALUES = (
     {"metrics": {"port": 80}},
     {"config": {"sinks": {"a b": {}}}},
     {"config": {"logConfigs": {"web": {}}}},
+    {"operator": {"replicas": -1}},
+    {"operator": {"args": ["log-level=debug"]}},
     {"priorityClass": {"value": 2000000001}},
     {"networkPolicy": {"enabled": "yes"}},
     {"terminationGracePeriodSeconds": "30s"},
@@ -98,6 +100,7 @@ def check_objects(place, objects):
                 problem(title, f"for {version}: {error}")
     check_pod(place, objects)
     check_rights(place, objects)
+    check_operator(place, objects)
 
 
 def check_pod(place, objects):
@@ -133,12 +136,49 @@ def check_pod(place, objects):
             problem(place, f"the pod breaks: {promise}")
 
 
+def check_operator(place, objects):
+    """What is promised of the operator: docs/OPERATOR.md."""
+    deployments = [it for it in objects if it["kind"] == "Deployment"]
+    budgets = [it for it in objects if it["kind"] == "PodDisruptionBudget"]
+    if len(deployments) != len(budgets):
+        problem(place, f"{len(deployments)} Deployments, {len(budgets)} PodDisruptionBudgets")
+    for it in deployments:
+        pod = it["spec"]["template"]["spec"]
+        security = pod["containers"][0]["securityContext"]
+        promises = {
+            "two replicas": it["spec"]["replicas"] >= 2,
+            "apart from each other": "podAntiAffinity" in pod["affinity"],
+            "nobody's root": pod["securityContext"]["runAsNonRoot"] is True,
+            "no capability": security["capabilities"] == {"drop": ["ALL"]},
+            "no way to more": security["allowPrivilegeEscalation"] is False,
+            "a root that is read only": security["readOnlyRootFilesystem"] is True,
+            "the runtime's seccomp": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
+            "nothing of the host": not any("hostPath" in volume for volume in pod["volumes"]),
+        }
+        for promise, holds in promises.items():
+            if not holds:
+                problem(place, f"the operator breaks: {promise}")
+
+
+# What may be written, by role: the agent's, and the operator's.
+WRITES = {
+    "": {("lognodes", "create"), ("lognodes", "patch")},
+    "-operator": {
+        ("lognodes", "delete"), ("leases", "create"), ("leases", "get"), ("leases", "update"), ("nodes", "get"),
+        *((f"{kind}/status", "patch") for kind in ("logconfigs", "clusterlogconfigs", "logtenants", "logsinks")),
+    },
+}
+
+
 def check_rights(place, objects):
-    """Nothing is written, no Secret is read, no right is of everything."""
+    """Nothing but status is written, no Secret is read, no right is of everything."""
     for role in (it for it in objects if it["kind"] in {"ClusterRole", "Role"}):
+        allowed = WRITES["-operator" if role["metadata"]["name"].endswith("-operator") else ""]
         for rule in role["rules"]:
-            if not set(rule["verbs"]) <= {"list", "watch"}:
-                problem(place, f"{role['metadata']['name']} may {rule['verbs']}")
+            rights = {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+            beyond = {it for it in rights if it[1] not in {"list", "watch"}} - allowed
+            if beyond:
+                problem(place, f"{role['metadata']['name']} may {sorted(beyond)}")
             if {"*", "secrets"} & {*rule["resources"], *rule["apiGroups"]}:
                 problem(place, f"{role['metadata']['name']} may read {rule['resources']}")
 

@@ -4,7 +4,7 @@
 usage: scripts/image.py PROGRAM REFERENCE ARCHIVE
        scripts/image.py target/release/logferry registry.example.com/logferry:0.1.0 logferry.tar
 
-It holds the program as /usr/bin/logferry, the shared libraries that it is linked to as they are on this machine (so
+It holds the program below /usr/bin, the shared libraries that it is linked to as they are on this machine (so
 build on an old enough one), certificates of authorities, and nothing else: no shell. The same input gives the same bytes.
 `ctr --namespace k8s.io images import ARCHIVE` loads it where it was made; `skopeo copy oci-archive:ARCHIVE docker://…`
 sends it to a registry.
@@ -24,6 +24,7 @@ from pathlib import Path
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+COMMANDS = {"usr/bin/logferry": ["run", "-f", "/etc/logferry/config"]}
 PASSWD = b"root:x:0:0:root:/:/sbin/nologin\n"
 
 
@@ -39,9 +40,15 @@ def libraries(program):
     return sorted(set(paths))
 
 
+def installed(program):
+    """Where the program lies in the image: under its name, if it is one of ours."""
+    name = Path(program).name
+    return "usr/bin/" + (name if name in {"logferry", "logferry-operator"} else "logferry")
+
+
 def layer(program):
     """The layer as a tar, uncompressed."""
-    files = {"usr/bin/logferry": (Path(program).read_bytes(), 0o755), "etc/passwd": (PASSWD, 0o644)}
+    files = {installed(program): (Path(program).read_bytes(), 0o755), "etc/passwd": (PASSWD, 0o644)}
     if CERTIFICATES.is_file():
         for path in ("etc/ssl/certs/ca-certificates.crt", "usr/lib/ssl/cert.pem"):
             files[path] = (CERTIFICATES.read_bytes(), 0o644)
@@ -87,8 +94,8 @@ def main(program, reference, path):
         "architecture": ARCHITECTURES.get(machine, machine),
         "os": "linux",
         "config": {
-            "Entrypoint": ["/usr/bin/logferry"],
-            "Cmd": ["run", "-f", "/etc/logferry/config"],
+            "Entrypoint": ["/" + installed(program)],
+            "Cmd": COMMANDS.get(installed(program), []),
             "Env": ["PATH=/usr/bin"],
         },
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]},

@@ -26,6 +26,7 @@ ARROWS = {
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
+    "logferry-operator": {"logferry-crd", "logferry-flow", "logferry-kube-watch"},
     "logferry-aliyun": {"logferry-crd"},
     "logferry-test-kit": set(),
     "logferry-kafka-kit": {"logferry-test-kit"},
@@ -41,6 +42,7 @@ TEST_ARROWS = {
     "logferry-cri-watch": {"logferry-flow"},
     "logferry-kube-watch": {"logferry-kube-kit"},
     "logferry-logdisk": {"logferry-test-kit"},
+    "logferry-operator": {"logferry-node-kit", "logferry-test-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }
 # What must not get into the data plane and its vocabulary: no runtime, no HTTP, no Kubernetes.

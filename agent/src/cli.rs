@@ -60,6 +60,9 @@ pub(crate) struct RunOptions {
     /// Also take resources from the cluster of a kubeconfig's current context
     #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Tell the cluster what becomes of its LogConfigs here, in the LogNode called as the node
+    #[arg(long)]
+    pub(crate) node_status: bool,
     /// Print a line of progress to standard error every second
     #[arg(long)]
     pub(crate) progress: bool,

@@ -72,6 +72,15 @@ impl Cluster {
         self.admitted.refused.iter().map(|(key, why)| (key, why.as_str()))
     }
 
+    /// LogConfigs and ClusterLogConfigs that count here, and why they are not in force as they are written.
+    pub(crate) fn log_configs(&self) -> BTreeMap<ResourceKey, Option<String>> {
+        let Admitted { good, refused, .. } = &self.admitted;
+        let all = good.keys().chain(refused.keys());
+        let log_configs =
+            all.filter(|it| matches!(it.kind, Kind::LogConfigs | Kind::ClusterLogConfigs));
+        log_configs.map(|it| (it.clone(), refused.get(it).cloned())).collect()
+    }
+
     /// Whether the resources that count here are others than those of the last settings. A pod that comes or goes
     /// changes them only if it is the first or the last one of its namespace.
     pub(crate) fn has_news(&self) -> bool {
@@ -226,12 +235,7 @@ fn problem(error: &anyhow::Error) -> Problem {
 
 /// What is wrong; where is plain, as a resource is one line.
 fn text_of(problems: &[Problem]) -> String {
-    let text = |it: &Problem| {
-        let parts = [&it.path, &it.what, &it.why].into_iter().filter(|it| !it.is_empty());
-        let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
-        if it.cure.is_empty() { text } else { format!("{text} ({})", it.cure) }
-    };
-    problems.iter().map(text).collect::<Vec<_>>().join("; ")
+    problems.iter().map(Problem::of_field).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod cluster;
 mod command;
 mod configuration;
 mod exit;
+mod log_node;
 mod memory_plan;
 mod metrics;
 mod place;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cri_watch::Containers;
 use flow::Clock;
-use kube_watch::{Kind, WatchMeter};
+use kube_watch::{Kind, ResourceKey, WatchMeter};
 use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
@@ -44,6 +44,8 @@ pub(crate) struct Now {
     pub(crate) containers: Option<Arc<Containers>>,
     /// How many resources of the cluster are not in force as they are written.
     pub(crate) refused_resources: BTreeMap<Kind, u64>,
+    /// LogConfigs and ClusterLogConfigs of the cluster that count here, and why they are not in force as they are written.
+    pub(crate) log_configs: BTreeMap<ResourceKey, Option<String>>,
     pub(crate) reloads: u64,
     pub(crate) reload_failures: u64,
     pub(crate) restarts: u64,

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use crd::{LogFormat, LogLevel, LogSettings, Settings};
 use cri_watch::ContainerWatch;
 use flow::Clock;
+use kube_watch::Access;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
@@ -26,7 +27,7 @@ use crate::configuration::Configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::metrics::{self, Latency};
 use crate::status::Status;
-use crate::{plan, web};
+use crate::{log_node, place, plan, web};
 
 mod absent;
 mod containers;
@@ -145,14 +146,22 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Runs until a signal says stop.
-    pub(crate) async fn run(mut self, mut signals: Signals) -> Outcome {
+    /// Runs until a signal says stop. With `tell_cluster` the LogNode of this node is kept up to date.
+    pub(crate) async fn run(
+        mut self,
+        mut signals: Signals,
+        tell_cluster: Option<Access>,
+    ) -> Outcome {
         let listen = self.settings.agent.listen;
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("{listen}: cannot listen; set another `listen` in the Agent"))
             .map_err(Failure::unusable)?;
         web::start(listener, Arc::clone(&self.status), self.prometheus.clone())
             .map_err(Failure::unusable)?;
+        if let Some(access) = tell_cluster {
+            let node = place::of(&self.settings.agent).node;
+            log_node::start(access, node, Arc::clone(&self.status)).map_err(Failure::unusable)?;
+        }
         tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "collecting");
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -45,6 +45,16 @@ pub struct Problem {
     pub cure: String,
 }
 
+impl Problem {
+    /// The field, what is wrong with it, and the cure; for a resource of a cluster, whose lines nobody knows.
+    #[must_use]
+    pub fn of_field(&self) -> String {
+        let parts = [&self.path, &self.what, &self.why].into_iter().filter(|it| !it.is_empty());
+        let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
+        if self.cure.is_empty() { text } else { format!("{text} ({})", self.cure) }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A line feed in a file name must not fake a second problem.

@@ -12,7 +12,10 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::spec::{API_VERSION, Kind, LogConfigSpec, LogSinkSpec, LogTenantSpec, OF_HOST, Status};
+use crate::spec::{
+    API_VERSION, Kind, LogConfigSpec, LogConfigStatus, LogNodeStatus, LogSinkSpec, LogTenantSpec,
+    OF_HOST, Status,
+};
 use crate::values::write_value;
 
 /// A kind that is a custom resource; the agent itself is none, but configured by a file.
@@ -20,48 +23,116 @@ struct Custom {
     kind: Kind,
     plural: &'static str,
     short: &'static str,
-    /// Columns of `kubectl get`, and their JSON paths.
-    columns: &'static [(&'static str, &'static str)],
+    columns: &'static [Column],
     shape: fn() -> Value,
+    /// Columns of the status, after these.
+    status_columns: &'static [Column],
+    status: fn() -> Value,
 }
+
+/// A column of `kubectl get`: its name, its type, and its JSON path.
+type Column = (&'static str, &'static str, &'static str);
+
+/// Of what the operator finds out.
+const ACCEPTED_COLUMNS: [Column; 2] = [
+    ("Accepted", "string", ".status.conditions[?(@.type==\"Accepted\")].status"),
+    ("Reason", "string", ".status.conditions[?(@.type==\"Accepted\")].reason"),
+];
+
+/// Of what the operator sums up.
+const READY_COLUMNS: [Column; 7] = [
+    ACCEPTED_COLUMNS[0],
+    ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status"),
+    ("Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason"),
+    ("Pods", "integer", ".status.counts.pods"),
+    ("Delivered", "integer", ".status.counts.deliveredBytes"),
+    ("Lag", "integer", ".status.counts.lagBytes"),
+    ("Lost", "integer", ".status.counts.lostBytes"),
+];
+
+/// What agents write, one for each node: no configuration, so no [`Kind`].
+const LOG_NODE: &str = "LogNode";
 
 const CUSTOM: [Custom; 4] = [
     Custom {
         kind: Kind::LogSink,
         plural: "logsinks",
         short: "lsink",
-        columns: &[("Encoding", ".spec.encoding"), ("Topic", ".spec.kafka.topic")],
+        columns: &[
+            ("Encoding", "string", ".spec.encoding"),
+            ("Topic", "string", ".spec.kafka.topic"),
+        ],
         shape: shape::<LogSinkSpec>,
+        status_columns: &ACCEPTED_COLUMNS,
+        status: shape::<Status>,
     },
     Custom {
         kind: Kind::LogTenant,
         plural: "logtenants",
         short: "lt",
-        columns: &[("Weight", ".spec.weight"), ("Reserved", ".spec.memory.reserved")],
+        columns: &[
+            ("Weight", "string", ".spec.weight"),
+            ("Reserved", "string", ".spec.memory.reserved"),
+        ],
         shape: shape::<LogTenantSpec>,
+        status_columns: &ACCEPTED_COLUMNS,
+        status: shape::<Status>,
     },
     Custom {
         kind: Kind::ClusterLogConfig,
         plural: "clusterlogconfigs",
         short: "clc",
-        columns: &[("Tenant", ".spec.tenant"), ("Sink", ".spec.sink")],
+        columns: &[("Tenant", "string", ".spec.tenant"), ("Sink", "string", ".spec.sink")],
         shape: shape::<LogConfigSpec>,
+        status_columns: &READY_COLUMNS,
+        status: shape::<LogConfigStatus>,
     },
     Custom {
         kind: Kind::LogConfig,
         plural: "logconfigs",
         short: "lc",
-        columns: &[("Sink", ".spec.sink")],
+        columns: &[("Sink", "string", ".spec.sink")],
         shape: shape::<LogConfigSpec>,
+        status_columns: &READY_COLUMNS,
+        status: shape::<LogConfigStatus>,
     },
 ];
 
-/// The CustomResourceDefinitions, each with its kind, as YAML.
-pub fn custom_resource_definitions() -> impl Iterator<Item = (Kind, String)> {
-    CUSTOM.iter().map(|custom| {
+/// The CustomResourceDefinitions, each with the name of its kind, as YAML.
+pub fn custom_resource_definitions() -> impl Iterator<Item = (&'static str, String)> {
+    let written = CUSTOM.iter().map(|custom| {
         let definition = definition(custom, restrict(custom.kind, (custom.shape)()));
-        (custom.kind, write_value(&definition))
-    })
+        (custom.kind.name(), write_value(&definition))
+    });
+    written.chain([(LOG_NODE, write_value(&log_node()))])
+}
+
+/// What agents write. In the namespace of the agents, so that it goes with them; not by a subresource, as there is nothing
+/// but the status, and a write is to be one.
+fn log_node() -> Value {
+    let schema = json!({
+        "type": "object",
+        "description": "What the agent of a node says of the LogConfigs there. Written by agents alone; its name is the node's.",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "status": shape::<LogNodeStatus>(),
+        },
+    });
+    let columns = [
+        ("Version", "string", ".status.version"),
+        ("Observed", "date", ".status.observedTime"),
+        AGE,
+    ];
+    let names = json!({
+        "kind": LOG_NODE,
+        "listKind": format!("{LOG_NODE}List"),
+        "plural": "lognodes",
+        "singular": "lognode",
+        "shortNames": ["ln"],
+    });
+    resource(&names, "Namespaced", &schema, &columns, None)
 }
 
 /// The shape of a type.
@@ -91,17 +162,14 @@ fn restrict(kind: Kind, mut spec: Value) -> Value {
     spec
 }
 
+const AGE: Column = ("Age", "date", ".metadata.creationTimestamp");
+
 fn definition(custom: &Custom, spec: Value) -> Value {
-    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
-    let Custom { kind, plural, short, columns, shape: _ } = custom;
+    let Custom { kind, plural, short, columns, shape: _, status_columns, status } = custom;
     let name = kind.name();
-    let column = |name: &str, path: &str| json!({"name": name, "type": "string", "jsonPath": path});
-    let mut columns: Vec<Value> = columns.iter().map(|(it, path)| column(it, path)).collect();
-    let accepted = |field| format!(".status.conditions[?(@.type==\"Accepted\")].{field}");
-    columns.push(column("Accepted", &accepted("status")));
-    columns.push(column("Reason", &accepted("reason")));
-    columns.push(json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}));
-    let mut status = shape::<Status>();
+    let columns: Vec<Column> =
+        columns.iter().chain(*status_columns).copied().chain([AGE]).collect();
+    let mut status = status();
     if let Some(conditions) = structural::find(&mut status, "conditions") {
         conditions["x-kubernetes-list-type"] = json!("map");
         conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
@@ -126,6 +194,38 @@ fn definition(custom: &Custom, spec: Value) -> Value {
         structural::add_rule(&mut schema, &holds, &message);
     }
     let scope = if *kind == Kind::LogConfig { "Namespaced" } else { "Cluster" };
+    let names = json!({
+        "kind": name,
+        "listKind": format!("{name}List"),
+        "plural": plural,
+        "singular": name.to_lowercase(),
+        "shortNames": [short],
+        "categories": ["logferry"],
+    });
+    resource(&names, scope, &schema, &columns, Some(json!({"status": {}})))
+}
+
+fn resource(
+    names: &Value,
+    scope: &str,
+    schema: &Value,
+    columns: &[Column],
+    subresources: Option<Value>,
+) -> Value {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
+    let plural = names["plural"].as_str().unwrap_or_default();
+    let column =
+        |(name, of_type, path): &Column| json!({"name": name, "type": of_type, "jsonPath": path});
+    let mut served = json!({
+        "name": version,
+        "served": true,
+        "storage": true,
+        "schema": {"openAPIV3Schema": schema},
+    });
+    if let Some(subresources) = subresources {
+        served["subresources"] = subresources;
+    }
+    served["additionalPrinterColumns"] = columns.iter().map(column).collect();
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -136,23 +236,9 @@ fn definition(custom: &Custom, spec: Value) -> Value {
         },
         "spec": {
             "group": group,
-            "names": {
-                "kind": name,
-                "listKind": format!("{name}List"),
-                "plural": plural,
-                "singular": name.to_lowercase(),
-                "shortNames": [short],
-                "categories": ["logferry"],
-            },
+            "names": names,
             "scope": scope,
-            "versions": [{
-                "name": version,
-                "served": true,
-                "storage": true,
-                "schema": {"openAPIV3Schema": schema},
-                "subresources": {"status": {}},
-                "additionalPrinterColumns": columns,
-            }],
+            "versions": [served],
         },
     })
 }

@@ -6,6 +6,7 @@
 mod agent;
 mod labels;
 mod log_config;
+mod log_node;
 mod log_sink;
 mod log_tenant;
 mod rate;
@@ -23,6 +24,7 @@ pub use log_config::{
     LogConfigLimitsSpec, LogConfigSpec, MultilinePreset, MultilineSpec, OF_HOST, OwnerSpec,
     RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
 };
+pub use log_node::{LogConfigOnNode, LogCounts, LogNodeStatus};
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,
     KafkaSpec, LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec,
@@ -30,7 +32,7 @@ pub use log_sink::{
 };
 pub use log_tenant::{AtLimitName, LogTenantSpec, MemorySpec, TenantLimitsSpec};
 pub use rate::RateSpec;
-pub use status::{Condition, ConditionStatus, Status};
+pub use status::{Condition, ConditionStatus, LogConfigStatus, NodeProblem, Status};
 
 /// The `apiVersion` of every resource.
 pub const API_VERSION: &str = "logferry.dev/v1alpha1";

@@ -37,17 +37,21 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
         }
         let configuration = Configuration::new(paths, cluster);
         let supervisor = Supervisor::start(configuration, Arc::new(SystemClock), options.progress)?;
-        supervisor.run(signals).await
+        supervisor.run(signals, access(options).filter(|_| options.node_status)).await
     })
+}
+
+/// How to reach the cluster, if there is to be one.
+fn access(options: &RunOptions) -> Option<Access> {
+    match &options.kubeconfig {
+        Some(path) => Some(Access::Kubeconfig(path.clone())),
+        None => options.kubernetes.then_some(Access::InCluster),
+    }
 }
 
 /// Begins to watch the cluster, if there is to be one.
 fn start_cluster(options: &RunOptions, settings: &Settings) -> Result<Option<Cluster>, Failure> {
-    let access = match &options.kubeconfig {
-        Some(path) => Access::Kubeconfig(path.clone()),
-        None if options.kubernetes => Access::InCluster,
-        None => return Ok(None),
-    };
+    let Some(access) = access(options) else { return Ok(None) };
     let watched = kube_watch::Cluster::start(ClusterOptions {
         access,
         node_name: place::of(&settings.agent).node,

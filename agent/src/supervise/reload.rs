@@ -122,6 +122,8 @@ impl Supervisor {
         for (key, _) in cluster.refused() {
             *refused.entry(key.kind).or_default() += 1;
         }
-        self.status.now().refused_resources = refused;
+        let mut now = self.status.now();
+        now.refused_resources = refused;
+        now.log_configs = cluster.log_configs();
     }
 }

@@ -3,6 +3,7 @@
 //! `scripts/test.sh` leaves out all of `real_cluster::` where Kubernetes is not built, or no container can run.
 
 mod resources;
+mod told;
 
 use std::fs;
 use std::path::Path;

@@ -39,7 +39,10 @@ pub enum AccessError {
 
 impl Access {
     /// A client; nothing is sent yet. Within a tokio runtime.
-    pub(crate) async fn client(&self) -> Result<Client, AccessError> {
+    ///
+    /// # Errors
+    /// If there is no such file or account, or it cannot be used.
+    pub async fn client(&self) -> Result<Client, AccessError> {
         let mut config = match self {
             Access::InCluster => Config::incluster()?,
             Access::Kubeconfig(path) => {

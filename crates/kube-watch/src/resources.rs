@@ -43,6 +43,41 @@ pub struct Resource {
     pub text: Arc<str>,
 }
 
+impl Resource {
+    /// The resource with this spec.
+    #[must_use]
+    pub fn new(key: ResourceKey, spec: Value) -> Resource {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Document<'a> {
+            api_version: &'static str,
+            kind: &'static str,
+            metadata: Metadata<'a>,
+            spec: &'a Value,
+        }
+        #[derive(Serialize)]
+        struct Metadata<'a> {
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            namespace: Option<&'a str>,
+        }
+        let spec = match spec.to_string().len() {
+            bytes if bytes > SPEC_BYTES_MAX => {
+                Value::String(format!("{bytes} bytes, of which {SPEC_BYTES_MAX} are allowed"))
+            }
+            _ => spec,
+        };
+        let document = Document {
+            api_version: "logferry.dev/v1alpha1",
+            kind: key.kind.name(),
+            metadata: Metadata { name: &key.name, namespace: key.namespace.as_deref() },
+            spec: &spec,
+        };
+        let text = serde_json::to_string(&document).expect("what was JSON is JSON").into();
+        Resource { key, text }
+    }
+}
+
 /// The resources of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Texts(Mutex<BTreeMap<ResourceKey, Arc<str>>>);
@@ -145,36 +180,8 @@ impl Versioned for ResourceObject {
 
 impl ResourceObject {
     fn trimmed(self, kind: Kind) -> Resource {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Document<'a> {
-            api_version: &'static str,
-            kind: &'static str,
-            metadata: Metadata<'a>,
-            spec: &'a Value,
-        }
-        #[derive(Serialize)]
-        struct Metadata<'a> {
-            name: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            namespace: Option<&'a str>,
-        }
-        let spec = match self.spec.to_string().len() {
-            bytes if bytes > SPEC_BYTES_MAX => {
-                Value::String(format!("{bytes} bytes, of which {SPEC_BYTES_MAX} are allowed"))
-            }
-            _ => self.spec,
-        };
         let namespace = self.metadata.namespace.filter(|it| !it.is_empty());
-        let name = self.metadata.name;
-        let document = Document {
-            api_version: "logferry.dev/v1alpha1",
-            kind: kind.name(),
-            metadata: Metadata { name: &name, namespace: namespace.as_deref() },
-            spec: &spec,
-        };
-        let text = serde_json::to_string(&document).expect("what was JSON is JSON").into();
-        Resource { key: ResourceKey { kind, namespace, name }, text }
+        Resource::new(ResourceKey { kind, namespace, name: self.metadata.name }, self.spec)
     }
 }
 

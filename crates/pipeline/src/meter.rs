@@ -3,10 +3,11 @@
 //! Every byte that enters leaves by exactly one counter: read = delivered + filtered + gaps + in
 //! flight. The control plane turns these into Prometheus metrics when it is scraped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 
-use flow::{GapReason, SourceId, is_mutant};
+use flow::{Acked, GapReason, SourceId, is_mutant};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -116,10 +117,97 @@ impl TenantMeter {
         self.delivered_bytes.get() + self.filtered_bytes.get() + gaps
     }
 
+    /// When the oldest un-acked span of each source was first seen, by the monotonic clock.
+    #[must_use]
+    pub fn unacked_since_ns(&self) -> HashMap<SourceId, u64> {
+        // Oldest first, so that the first of each is the one.
+        let mut since = HashMap::new();
+        for (seen_ns, source, _) in &*lock(&self.in_flight) {
+            since.entry(*source).or_insert(*seen_ns);
+        }
+        since
+    }
+
     /// When the oldest un-acked span was first seen, by the monotonic clock.
     #[must_use]
     pub fn oldest_unacked_ns(&self) -> Option<u64> {
         lock(&self.in_flight).first().map(|(seen_ns, _, _)| *seen_ns)
+    }
+}
+
+/// Counts of one LogConfig, over all tenants.
+#[derive(Debug, Default)]
+pub struct RuleMeter {
+    /// Bytes of the source that got cursors, gaps included.
+    pub read_bytes: Count,
+    /// Records passed over or left out because of a limit, when they were read.
+    pub shed_records: Count,
+    /// Bytes acknowledged by the queue, in records.
+    pub delivered_bytes: Count,
+    /// Records acknowledged by the queue.
+    pub delivered_records: Count,
+    /// Bytes left out by a filter, acknowledged with what surrounds them.
+    pub filtered_bytes: Count,
+    /// Bytes declared missing and acknowledged.
+    pub gap_bytes: Count,
+}
+
+impl RuleMeter {
+    /// The data plane ended with spans un-acked: they count as never read, and are read again.
+    pub fn forget_in_flight(&self) {
+        let parts = [&self.delivered_bytes, &self.filtered_bytes, &self.gap_bytes];
+        self.read_bytes.set(parts.into_iter().map(Count::get).sum());
+    }
+}
+
+/// What a source counts into: the counts of its tenant, which this stands for, and those of its LogConfig.
+#[derive(Debug, Default)]
+pub struct SourceMeter {
+    tenant: Arc<TenantMeter>,
+    /// Counts of its LogConfig.
+    pub rule: Arc<RuleMeter>,
+}
+
+impl SourceMeter {
+    /// Bytes got cursors.
+    pub fn read(&self, bytes: u64) {
+        self.tenant.read_bytes.add(bytes);
+        self.rule.read_bytes.add(bytes);
+    }
+
+    /// Records were passed over or left out because of a limit.
+    pub fn shed(&self, records: u64) {
+        self.tenant.shed_records.add(records);
+        self.rule.shed_records.add(records);
+    }
+
+    /// A span was acknowledged.
+    pub fn acknowledged(&self, acked: &Acked) {
+        self.tenant.end(&(acked.seen_ns, acked.source, acked.span.begin));
+        let bytes = acked.span.bytes();
+        match acked.gap {
+            Some(reason) => {
+                self.tenant.gap_bytes[usize::from(reason.code())].add(bytes);
+                self.rule.gap_bytes.add(bytes);
+            }
+            None => {
+                let delivered_bytes = bytes - acked.filtered_bytes;
+                self.tenant.delivered_bytes.add(delivered_bytes);
+                self.tenant.filtered_bytes.add(acked.filtered_bytes);
+                self.tenant.delivered_records.add(u64::from(acked.records));
+                self.rule.delivered_bytes.add(delivered_bytes);
+                self.rule.filtered_bytes.add(acked.filtered_bytes);
+                self.rule.delivered_records.add(u64::from(acked.records));
+            }
+        }
+    }
+}
+
+impl Deref for SourceMeter {
+    type Target = TenantMeter;
+
+    fn deref(&self) -> &TenantMeter {
+        &self.tenant
     }
 }
 
@@ -146,10 +234,16 @@ pub struct SinkMeter {
     pub spool_refusals: Count,
 }
 
+/// Names of a tenant and of a LogConfig.
+type TenantRule = (Arc<str>, Arc<str>);
+
 /// Counts of the whole data plane.
 #[derive(Debug, Default)]
 pub struct Meter {
     tenants: Mutex<BTreeMap<Arc<str>, Arc<TenantMeter>>>,
+    rules: Mutex<BTreeMap<Arc<str>, Arc<RuleMeter>>>,
+    /// By tenant and LogConfig: sources are many, these are few.
+    sources: Mutex<BTreeMap<TenantRule, Arc<SourceMeter>>>,
     sinks: Mutex<BTreeMap<Arc<str>, Arc<SinkMeter>>>,
     /// Descriptors of log files held open.
     pub open_files: Count,
@@ -189,6 +283,28 @@ impl Meter {
     /// The counts of `tenant`.
     pub fn tenant(&self, tenant: &Arc<str>) -> Arc<TenantMeter> {
         Arc::clone(lock(&self.tenants).entry(Arc::clone(tenant)).or_default())
+    }
+
+    /// The counts of the LogConfig `rule`; of one that never had a source, none.
+    #[must_use]
+    pub fn rule(&self, rule: &str) -> Option<Arc<RuleMeter>> {
+        lock(&self.rules).get(rule).cloned()
+    }
+
+    /// Counts of all LogConfigs that ever had a source.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Arc<RuleMeter>> {
+        lock(&self.rules).values().cloned().collect()
+    }
+
+    /// What a source of `tenant` by the LogConfig `rule` counts into.
+    pub fn source(&self, tenant: &Arc<str>, rule: &Arc<str>) -> Arc<SourceMeter> {
+        let mut sources = lock(&self.sources);
+        let meter = sources.entry((Arc::clone(tenant), Arc::clone(rule))).or_insert_with(|| {
+            let rule = Arc::clone(lock(&self.rules).entry(Arc::clone(rule)).or_default());
+            Arc::new(SourceMeter { tenant: self.tenant(tenant), rule })
+        });
+        Arc::clone(meter)
     }
 
     /// The counts of `sink`.

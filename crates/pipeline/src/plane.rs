@@ -254,6 +254,7 @@ impl DataPlane {
         if !is_clean {
             // The next plane reads these spans again, under tickets of its own.
             tenants.iter().for_each(|(_, it)| it.forget_in_flight());
+            self.world.meter.rules().iter().for_each(|it| it.forget_in_flight());
         }
         Stopped { is_clean, dropped_tickets }
     }

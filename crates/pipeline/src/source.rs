@@ -14,7 +14,7 @@ use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
 use crate::fs::{Fs, Inflaters, Stat};
 use crate::limits::LimitReport;
-use crate::meter::TenantMeter;
+use crate::meter::SourceMeter;
 use crate::reader::WaitsFor;
 
 mod carrier;
@@ -108,8 +108,8 @@ pub struct Source {
     pub id: SourceId,
     /// What was asked for.
     pub spec: SourceSpec,
-    /// Counts for the tenant.
-    pub meter: Arc<TenantMeter>,
+    /// What it counts into.
+    pub meter: Arc<SourceMeter>,
     /// Epoch of the context.
     pub epoch: u32,
     /// Cursor of the next byte to be read.
@@ -186,6 +186,8 @@ impl Retry {
 /// What a reader tells about a source on request.
 #[derive(Debug, Clone)]
 pub struct SourceReport {
+    /// Number within this life of the data plane.
+    pub id: SourceId,
     /// Whose records.
     pub context: Arc<Context>,
     /// The LogConfig that selected it.
@@ -194,6 +196,8 @@ pub struct SourceReport {
     pub epoch: u32,
     /// Cursor of the next byte to be read.
     pub cursor: u64,
+    /// Monotonic time at which the bytes to be read next were first noticed.
+    pub seen_ns: u64,
     /// Bytes known to be unread.
     pub lag_bytes: u64,
     /// … of which the next rotation removes so many.
@@ -226,7 +230,7 @@ pub struct GenerationReport {
 impl Source {
     /// A source that goes on from `known`.
     #[must_use]
-    pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<TenantMeter>, known: &Known) -> Source {
+    pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<SourceMeter>, known: &Known) -> Source {
         let newest = known.generations.last().map(|it| it.generation);
         Source {
             id,
@@ -335,10 +339,12 @@ impl Source {
             is_endangered: Some(it.key) == endangered,
         });
         SourceReport {
+            id: self.id,
             context: Arc::clone(&self.spec.context),
             rule: Arc::clone(&self.spec.rule),
             epoch: self.epoch,
             cursor: self.cursor,
+            seen_ns: self.seen_ns,
             lag_bytes: self.unread_bytes(),
             at_risk_bytes: self.at_risk_bytes(),
             failures: self.retry.failures,

@@ -13,7 +13,7 @@ use flow::{Acked, Clock, ContextId, SourceId, StoredMark};
 
 use crate::Tick;
 use crate::checkpoint::{CheckpointStore, Entry};
-use crate::meter::{Meter, Observe, TenantMeter};
+use crate::meter::{Meter, Observe, SourceMeter};
 use crate::source::Known;
 
 mod tracked;
@@ -30,8 +30,8 @@ pub enum TrackerCommand {
         context: ContextId,
         /// Where it goes on.
         known: Known,
-        /// Counts of its tenant.
-        meter: Arc<TenantMeter>,
+        /// What it counts into.
+        meter: Arc<SourceMeter>,
     },
     /// A generation is done with, once everything before `cursor` is acknowledged.
     Forget {
@@ -64,8 +64,8 @@ pub struct Tracker {
     meter: Arc<Meter>,
     observe: Arc<dyn Observe>,
     sources: HashMap<SourceId, Opened>,
-    /// Meters of tenants, few.
-    meters: Vec<Arc<TenantMeter>>,
+    /// Meters of tenants and LogConfigs, few.
+    meters: Vec<Arc<SourceMeter>>,
     /// What has changed, or waits for an ack. All else rests in the store alone.
     contexts: HashMap<ContextId, Tracked>,
     /// Contexts with changes that are not stored.
@@ -81,7 +81,7 @@ pub struct Tracker {
 struct Opened {
     /// The id of its context in two halves: one number of 16 bytes would have to be aligned to 16.
     context: [u64; 2],
-    /// Which of the meters is its tenant's.
+    /// Which of the meters is its own.
     meter: u32,
 }
 
@@ -217,7 +217,7 @@ impl Tracker {
         source: SourceId,
         context: ContextId,
         known: Known,
-        meter: &Arc<TenantMeter>,
+        meter: &Arc<SourceMeter>,
     ) {
         let number = self.meters.iter().position(|it| Arc::ptr_eq(it, meter));
         let number = number.unwrap_or_else(|| {
@@ -275,7 +275,7 @@ impl Tracker {
             });
             return;
         }
-        count(meter, &acked);
+        meter.acknowledged(&acked);
         self.observe.acknowledged(now_ns.saturating_sub(acked.seen_ns));
         self.change(acked.source, |tracked| tracked.acknowledge(acked));
     }
@@ -341,19 +341,6 @@ const REFRESH_NS: u64 = 86_400_000_000_000;
 
 /// Changed contexts for which there is always room.
 const DIRTY_KEPT: usize = 1024;
-
-/// Counts what was acknowledged.
-fn count(meter: &TenantMeter, acked: &Acked) {
-    meter.end(&(acked.seen_ns, acked.source, acked.span.begin));
-    match acked.gap {
-        Some(reason) => meter.gap_bytes[usize::from(reason.code())].add(acked.span.bytes()),
-        None => {
-            meter.delivered_bytes.add(acked.span.bytes() - acked.filtered_bytes);
-            meter.filtered_bytes.add(acked.filtered_bytes);
-            meter.delivered_records.add(u64::from(acked.records));
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::log_node::LogCounts;
+
 /// What became of a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -13,6 +15,38 @@ pub struct Status {
     /// `Accepted` says whether it is in force, and why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
+}
+
+/// What became of a LogConfig on all nodes. Written by the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogConfigStatus {
+    /// The `metadata.generation` that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted` says whether it is valid and can be in force; `Ready` whether all that it selects is collected and
+    /// delivered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Nodes on which it collects something, or cannot.
+    pub nodes: u64,
+    /// What it collects on all of them. Of a node that is gone nothing counts.
+    pub counts: LogCounts,
+    /// Nodes on which something is wrong.
+    pub nodes_with_problems: u64,
+    /// What is wrong there, of the first of them by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub node_problems: Vec<NodeProblem>,
+}
+
+/// What is wrong on a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeProblem {
+    /// Which node.
+    pub node: String,
+    /// What is wrong.
+    pub message: String,
 }
 
 /// One thing that is known of a resource.

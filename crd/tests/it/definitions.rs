@@ -11,7 +11,7 @@ const FOLDER: &str = "deploy/helm/logferry/files/crds";
 fn the_definitions_in_the_chart_are_what_the_types_say() {
     let folder = crate::top().join(FOLDER);
     for (kind, definition) in custom_resource_definitions() {
-        let path = folder.join(format!("{}.yaml", kind.name().to_lowercase()));
+        let path = folder.join(format!("{}.yaml", kind.to_lowercase()));
         if crate::is_update() {
             fs::create_dir_all(&folder).unwrap();
             fs::write(&path, &definition).unwrap();

@@ -35,6 +35,15 @@ metadata: {name: web-0, labels: {app: web}}
 spec: {nodeName: node-1, containers: [{name: app, image: any, env: [{name: LOGS, value: 'on'}]}]}
 ";
 
+/// What the chart installs, of this kind.
+pub(super) fn manifests(kind: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests/logferry.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let line = format!("kind: {kind}");
+    let is_wanted = |it: &&str| it.lines().any(|it| it == line);
+    text.split("\n---\n").filter(is_wanted).collect::<Vec<_>>().join("\n---\n")
+}
+
 /// A LogConfig of the cluster that selects by labels, and its sink.
 fn resources(bed: &Bed, app: &str) -> String {
     let (queue, root) = (bed.queue().display().to_string(), bed.path("pods").display().to_string());

@@ -76,7 +76,7 @@ impl Reader {
     fn open(&mut self, spec: SourceSpec, known: &Known, now_ns: u64) -> SourceIndex {
         let id = SourceId(self.next_id);
         self.next_id += self.parts.id_step;
-        let meter = self.parts.meter.tenant(&spec.context.tenant);
+        let meter = self.parts.meter.source(&spec.context.tenant, &spec.rule);
         meter.sources.add(1);
         let lane = self.lane_for(&spec);
         let mut source = Source::new(id, spec, meter, known);

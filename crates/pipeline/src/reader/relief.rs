@@ -124,7 +124,7 @@ impl Reader {
                 (bytes, records)
             }
             Kept::None => {
-                slot.source.meter.shed_records.add(records);
+                slot.source.meter.shed(records);
                 (0, 0)
             }
             Kept::OneIn(one_in) => {
@@ -135,7 +135,7 @@ impl Reader {
                 let of_bytes = of_bytes.min(bytes - outcome.framed.filtered_bytes);
                 outcome.framed.filtered += left_out;
                 outcome.framed.filtered_bytes += of_bytes;
-                slot.source.meter.shed_records.add(u64::from(left_out));
+                slot.source.meter.shed(u64::from(left_out));
                 (bytes - of_bytes, records - u64::from(left_out))
             }
         }

@@ -90,7 +90,7 @@ impl Reader {
         let Some(Seat::Resting(rested)) = self.by_context.remove(&spec.context.id) else { return };
         self.parts.meter.resting_sources.sub(1);
         let Rested { resting, lane, pace, asked_ns } = *rested;
-        let meter = self.parts.meter.tenant(&spec.context.tenant);
+        let meter = self.parts.meter.source(&spec.context.tenant, &spec.rule);
         let inflaters = Arc::clone(&self.gathers[lane].inflaters);
         let mut source = Source::wake(resting, spec.clone(), files, meter, inflaters);
         source.seen_ns = asked_ns.unwrap_or(now_ns);

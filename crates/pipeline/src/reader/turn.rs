@@ -221,7 +221,7 @@ impl Reader {
             content: piece.content,
         };
         source.is_first = false;
-        source.meter.read_bytes.add(section.span.bytes());
+        source.meter.read(section.span.bytes());
         if !section.span.is_empty() {
             source.meter.begin((source.seen_ns, source.id, section.span.begin));
         }

@@ -15,7 +15,7 @@ use super::{Carrier, Generation, Known, SeenFile, Source, SourceSpec};
 use crate::frame::multiline::State;
 use crate::frame::{Format, Streams};
 use crate::fs::{FileId, FileKind, Inflaters, Stat};
-use crate::meter::TenantMeter;
+use crate::meter::SourceMeter;
 
 /// A source at rest.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Source {
         resting: Resting,
         spec: SourceSpec,
         files: &[SeenFile],
-        meter: Arc<TenantMeter>,
+        meter: Arc<SourceMeter>,
         inflaters: Arc<Inflaters>,
     ) -> Source {
         let known = Known {

@@ -67,3 +67,30 @@ metadata:
 spec:
   {{- toYaml (index . 3) | nindent 2 }}
 {{ end }}
+
+{{/* Not empty if there is an operator: without the Kubernetes API there is nothing for it to do. */}}
+{{- define "logferry.hasOperator" -}}
+{{- if and .Values.operator.enabled .Values.kubernetesApi.enabled -}}yes{{- end -}}
+{{- end }}
+
+{{- define "logferry.operator" -}}
+{{- printf "%s-operator" (include "logferry.fullname" .) -}}
+{{- end }}
+
+{{/* Another name than the agents': what selects these selects no operator. */}}
+{{- define "logferry.operatorSelector" -}}
+app.kubernetes.io/name: {{ include "logferry.name" . }}-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "logferry.operatorLabels" -}}
+{{ include "logferry.operatorSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "logferry.operatorImage" -}}
+{{- $image := merge (dict) .Values.operator.image (omit .Values.image "repository" "digest") -}}
+{{- include "logferry.image" (dict "Values" (dict "image" $image) "Chart" .Chart) -}}
+{{- end }}

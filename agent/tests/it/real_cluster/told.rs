@@ -1,0 +1,113 @@
+//! The agent tells the cluster what becomes of its LogConfigs, with the rights that the chart gives it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::Command;
+
+use node_kit::ApiServer;
+use serde_json::Value;
+
+use super::resources::manifests;
+use crate::kit::{Agent, Bed, LOGFERRY, Run, append, sleep_ms, wait_until};
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: default}
+spec: {nodeName: node-1, containers: [{name: app, image: any}]}
+";
+
+fn resources(bed: &Bed) -> String {
+    let (queue, root) = (bed.queue().display().to_string(), bed.path("pods").display().to_string());
+    format!(
+        "apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {{name: default}}
+spec: {{queue: {{path: {queue}}}}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: ClusterLogConfig
+metadata: {{name: web}}
+spec: {{source: {{containers: {{root: {root}}}}}}}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: LogConfig
+metadata: {{name: lost, namespace: default}}
+spec: {{sink: nowhere, source: {{containers: {{}}}}}}
+"
+    )
+}
+
+fn told(server: &ApiServer) -> Value {
+    let what = ["get", "lognode", "node-1", "--namespace=logferry", "--output=json"];
+    let text = server.admin().kubectl(&what).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// What it says of a LogConfig.
+fn of(told: &Value, name: &str) -> Value {
+    let all = told["status"]["logConfigs"].as_array().cloned().unwrap_or_default();
+    all.into_iter().find(|it| it["name"] == name).unwrap_or_default()
+}
+
+#[test]
+fn the_cluster_is_told_what_is_collected_with_the_rights_of_the_chart_and_only_news() {
+    let server = ApiServer::start().unwrap();
+    let admin = server.admin();
+    admin.apply(&Run::of(&["crds"]).stdout).unwrap();
+    let rights =
+        ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    for kind in rights {
+        admin.apply(&manifests(kind)).unwrap();
+    }
+    admin.apply(OBJECTS).unwrap();
+    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
+    let bed = Bed::new();
+    bed.configure(&[&bed.agent("  nodeName: node-1\n")]);
+    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    let write =
+        |body: &str| append(&log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+    admin.apply(&resources(&bed)).unwrap();
+    write("one");
+    // The account's pod is in this namespace; a kubeconfig says so by its context.
+    let account = server.service_account("logferry", "logferry").unwrap();
+    let text = fs::read_to_string(account.kubeconfig()).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["contexts"][0]["context"]["namespace"] = "logferry".into();
+    let kubeconfig = bed.path("kubeconfig");
+    fs::write(&kubeconfig, config.to_string()).unwrap();
+    let further = [OsStr::new("--node-status"), OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+    let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
+    agent.wait_ready();
+    wait_until("the queue", || bed.queue().is_dir(), |it| *it);
+    bed.wait_for_bodies(&["one"]);
+
+    let first = wait_until(
+        "what is told",
+        || told(&server),
+        |it| of(it, "web")["counts"]["deliveredRecords"] == 1,
+    );
+    let size = fs::metadata(&log).unwrap().len();
+    let counts = &of(&first, "web")["counts"];
+    for field in ["readBytes", "deliveredBytes"] {
+        assert_eq!(counts[field], size, "{counts}");
+    }
+    assert_eq!((&counts["pods"], &counts["containers"]), (&1.into(), &1.into()), "{counts}");
+    assert_eq!((&counts["lagBytes"], &counts["lostBytes"]), (&0.into(), &0.into()), "{counts}");
+    let problem = of(&first, "lost")["problems"][0].as_str().unwrap_or_default().to_owned();
+    assert!(problem.contains("no LogSink has this name"), "{first}");
+
+    // Longer than a period in which nothing happens, and one in which something does.
+    sleep_ms(35_000);
+    let version = |it: &Value| it["metadata"]["resourceVersion"].clone();
+    assert_eq!(version(&told(&server)), version(&first), "it was written without need");
+    write("two");
+    bed.wait_for_bodies(&["one", "two"]);
+    wait_until("news", || told(&server), |it| of(it, "web")["counts"]["deliveredRecords"] == 2);
+    // The resource is good now: what was wrong is not said any more.
+    admin.kubectl(&["delete", "logconfig", "lost"]).unwrap();
+    wait_until("the end of a problem", || told(&server), |it| of(it, "lost").is_null());
+    assert!(!agent.stderr().contains("is not told"), "{}", agent.stderr());
+    agent.stop();
+}

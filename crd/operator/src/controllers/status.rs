@@ -1,0 +1,217 @@
+//! Status: writes what became of each resource into its `status`.
+//!
+//! A condition that changes is written at once, as fast as `--kube-api-qps` lets it. Counts change all the time: a status
+//! in which nothing else changed waits `--status-period` since it was last written, and for its turn among all of
+//! them (`--status-counts-qps`). What says the same as before is not written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crd::spec::LogConfigStatus;
+use flow::{Clock, SystemClock};
+use jiff::{Timestamp, Unit};
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use kube_watch::{Kind, ResourceKey};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::flags::Flags;
+use crate::metrics::count_write;
+use crate::pace::Pace;
+use crate::watch::api_resource;
+
+mod sum;
+pub(crate) use sum::ACCEPTED;
+use sum::{Facts, is_urgent, sum};
+
+/// Longest that a write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What workers share.
+#[derive(Debug)]
+struct Desk {
+    client: ClientOf,
+    cluster: Arc<Cluster>,
+    period: Duration,
+    urgent: Pace,
+    counts: Pace,
+}
+
+/// A client that can be shown.
+struct ClientOf(Client);
+
+impl std::fmt::Debug for ClientOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// Starts the workers.
+pub(crate) fn spawn(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    flags: &Flags,
+    cluster: &Arc<Cluster>,
+) {
+    let desk = Arc::new(Desk {
+        client: ClientOf(client.clone()),
+        cluster: Arc::clone(cluster),
+        period: flags.status_period,
+        urgent: Pace::new(flags.kube_api_qps, flags.kube_api_burst),
+        counts: Pace::new(flags.status_counts_qps, flags.status_counts_qps),
+    });
+    for _ in 0..flags.concurrent_status_syncs {
+        tasks.spawn(Arc::clone(&desk).write_urgent());
+    }
+    // Its pace is one that a single worker keeps.
+    tasks.spawn(Arc::clone(&desk).write_counts());
+    tasks.spawn(resync(Arc::clone(cluster), flags.min_resync_period));
+}
+
+/// Looks at everything again, after a time that differs from process to process.
+async fn resync(cluster: Arc<Cluster>, period: Duration) {
+    use std::hash::{BuildHasher, RandomState};
+    loop {
+        let part = u32::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or(0);
+        tokio::time::sleep(period + period * part / 1024).await;
+        let keys: Vec<ResourceKey> = cluster.state().resources.keys().cloned().collect();
+        keys.into_iter().for_each(|key| cluster.statuses.add(key));
+    }
+}
+
+/// What there is to write.
+enum Due {
+    Nothing,
+    Now(LogConfigStatus),
+    /// Only counts, not before this time has passed.
+    Counts(LogConfigStatus, Duration),
+}
+
+impl Desk {
+    async fn write_urgent(self: Arc<Desk>) {
+        loop {
+            let key = self.cluster.statuses.next().await;
+            match self.due(&key) {
+                Due::Nothing => {}
+                Due::Counts(_, after) => self.cluster.counts.add_after(key.clone(), after),
+                Due::Now(status) => {
+                    self.urgent.wait().await;
+                    if let Err(error) = self.write(&key, status).await {
+                        say(&key, &error, self.cluster.statuses.failed(key.clone()));
+                        continue;
+                    }
+                }
+            }
+            self.cluster.statuses.done(&key);
+        }
+    }
+
+    async fn write_counts(self: Arc<Desk>) {
+        loop {
+            let key = self.cluster.counts.next().await;
+            if let Due::Counts(..) = self.due(&key) {
+                self.counts.wait().await;
+            }
+            match self.due(&key) {
+                Due::Counts(status, Duration::ZERO) => {
+                    if let Err(error) = self.write(&key, status).await {
+                        say(&key, &error, self.cluster.counts.failed(key.clone()));
+                        continue;
+                    }
+                }
+                Due::Counts(_, after) => self.cluster.counts.add_after(key.clone(), after),
+                Due::Now(_) => self.cluster.statuses.add(key.clone()),
+                Due::Nothing => {}
+            }
+            self.cluster.counts.done(&key);
+        }
+    }
+
+    /// What the status should be, if it is something else.
+    fn due(&self, key: &ResourceKey) -> Due {
+        let state = self.cluster.state();
+        let Some(known) = state.resources.get(key) else { return Due::Nothing };
+        let Some(verdict) = &known.verdict else { return Due::Nothing };
+        let is_summed = matches!(key.kind, Kind::LogConfigs | Kind::ClusterLogConfigs);
+        // What nobody has said yet is not nothing.
+        if is_summed && !state.has_log_nodes() {
+            return Due::Nothing;
+        }
+        let status = sum(Facts {
+            generation: known.generation,
+            verdict,
+            said: is_summed.then(|| state.said_of(key)),
+            before: &known.status,
+            now: &now(),
+        });
+        if status == known.status {
+            return Due::Nothing;
+        }
+        if is_urgent(&status, &known.status) {
+            return Due::Now(status);
+        }
+        let since = known.written_at.map_or(Duration::MAX, |it| it.elapsed());
+        Due::Counts(status, self.period.saturating_sub(since))
+    }
+
+    async fn write(&self, key: &ResourceKey, status: LogConfigStatus) -> anyhow::Result<()> {
+        let resource = api_resource(key.kind.name(), key.kind.plural());
+        let client = self.client.0.clone();
+        let api: Api<DynamicObject> = match &key.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        let patch = Patch::Merge(json!({"status": body(key.kind, &status)}));
+        let params =
+            PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let written =
+            tokio::time::timeout(WRITE_TIMEOUT, api.patch_status(&key.name, &params, &patch)).await;
+        count_write(key.kind.name(), matches!(written, Ok(Ok(_))));
+        match written? {
+            // Gone meanwhile: the watch will say so.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            other => drop(other?),
+        }
+        // The watch says the same in a moment; until then nobody is to write it again.
+        if let Some(known) = self.cluster.state().resources.get_mut(key) {
+            known.status = status;
+            known.written_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+/// Who the server says has written it.
+const MANAGER: &str = "logferry-operator";
+
+/// The status as a merge: what is not said any more is said to be nothing.
+fn body(kind: Kind, status: &LogConfigStatus) -> Value {
+    let mut body = json!(status);
+    if !matches!(kind, Kind::LogConfigs | Kind::ClusterLogConfigs) {
+        return json!({
+            "observedGeneration": body["observedGeneration"], "conditions": body["conditions"],
+        });
+    }
+    for field in ["nodeProblems", "conditions"] {
+        body[field] = body[field].take();
+    }
+    body["counts"]["oldestUnackedTime"] = body["counts"]["oldestUnackedTime"].take();
+    body
+}
+
+fn say(key: &ResourceKey, error: &anyhow::Error, failures: u32) {
+    // The first may be a matter of a moment, and all of them would be too many.
+    if failures == 3 {
+        let error = format!("{error:#}");
+        tracing::warn!(resource = %key, error, "its status could not be written; trying again");
+    }
+}
+
+/// RFC 3339, to the second, as Kubernetes has it.
+fn now() -> String {
+    let now = Timestamp::from_nanosecond(SystemClock.unix_ns().into()).unwrap_or_default();
+    now.round(Unit::Second).unwrap_or(now).to_string()
+}

@@ -1,0 +1,5 @@
+//! With a real API server.
+
+mod leader;
+mod scale;
+mod status;
