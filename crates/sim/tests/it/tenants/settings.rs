@@ -44,7 +44,7 @@ fn tenant_limits() -> impl Strategy<Value = TenantLimits> {
     ];
     let max_lag_ns = prop::option::of(100_000_000..3_000_000_000u64);
     (weight, maybe(3.0), at_limit, max_lag_ns).prop_map(|(weight, rates, at_limit, max_lag_ns)| {
-        TenantLimits { weight, rates, at_limit, max_lag_ns, open_files_max: None }
+        TenantLimits { weight, priority: 0, rates, at_limit, max_lag_ns, open_files_max: None }
     })
 }
 
