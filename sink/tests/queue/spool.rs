@@ -17,6 +17,7 @@ use crate::fixture::*;
 
 mod damaged;
 mod full;
+mod priority;
 
 /// Payloads, and the bytes of each.
 const PAYLOADS: u64 = 8;
