@@ -132,6 +132,8 @@ pub const TENANT_RESERVED: ByteSize = ByteSize::mib(2);
 pub const TENANT_MAX: ByteSize = ByteSize::mib(16);
 /// `weight`: room for a hundredth, and for a hundredfold.
 pub const WEIGHT: u32 = 100;
+/// `priority`: that of a pod without a PriorityClass; also of tenants without a LogTenant.
+pub const PRIORITY: i32 = 0;
 /// `limits.atLimit`: nothing is lost that could have waited.
 pub const AT_LIMIT: AtLimitName = AtLimitName::Delay;
 

@@ -110,6 +110,8 @@ pub const TENANT_RESERVED: Range<ByteSize> = Range::new(ByteSize::kib(4), ByteSi
 pub const TENANT_MAX: Range<ByteSize> = TENANT_RESERVED;
 /// LogTenant `weight`: shares of one in ten thousand are as fine as anybody needs.
 pub const WEIGHT: Range<u32> = Range::new(1, 10_000);
+/// LogTenant `priority`: as the `value` of a Kubernetes PriorityClass that users may define.
+pub const PRIORITY: Range<i32> = Range::new(i32::MIN, 1_000_000_000);
 /// LogTenant `limits.maxLag`: below a second every pause would be too long.
 pub const MAX_LAG: Range<Period> = Range::new(Period::secs(1), Period::days(30));
 /// LogTenant `limits.sampleOneIn` and LogConfig `sampling.oneIn`: one in one is no sample.

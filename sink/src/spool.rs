@@ -38,7 +38,7 @@ use crate::queue::{Disk, FrameId, OpenError, Queue, QueueOptions, ReadError, Sys
 
 pub use end::SpoolEnd;
 pub use read_back::SpoolReadBack;
-pub use room::SpoolRoom;
+pub use room::{SpoolRoom, TenantRooms};
 pub use survey::{Held, survey};
 
 /// Folder of the kept payloads, below the spool's own.
@@ -180,6 +180,7 @@ impl SpoolStore {
             noted: StoredMark::default(),
         });
         store.lock().tenants.keys().for_each(|tenant| store.count(tenant));
+        room.open(sink, &store);
         Ok((store, both))
     }
 

@@ -30,6 +30,7 @@ fn tenant(settings: &TenantSettings) -> TenantLimits {
     let limits = &settings.limits;
     TenantLimits {
         weight: settings.weight,
+        priority: settings.priority,
         rates: rates(&limits.rate),
         at_limit: match limits.at_limit {
             crd::AtLimit::Delay => AtLimit::Delay,

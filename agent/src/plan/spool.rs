@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crd::Settings;
+use crd::{Settings, TenantSettings};
 use flow::{AckSender, Clock, ReadBack, Sink};
 use pipeline::shipper::{DrainPace, SpoolParts};
-use sink::spool::{SpoolEnd, SpoolRoom, SpoolStore};
+use sink::spool::{SpoolEnd, SpoolRoom, SpoolStore, TenantRooms};
 
 /// What the spools of all sinks share.
 #[derive(Debug)]
@@ -21,13 +21,15 @@ impl Spools {
     /// None if the agent has no spool.
     pub(super) fn of(settings: &Settings) -> Option<Spools> {
         let spool = settings.agent.spool.as_ref()?;
-        let own = settings.tenants.iter().filter_map(|it| {
-            let bytes_max = it.spool_bytes_max?;
-            Some((Arc::from(&*it.name), bytes_max))
-        });
+        let own = |it: &TenantSettings| Some((Arc::from(&*it.name), it.spool_bytes_max?));
+        let priority = |it: &TenantSettings| (Arc::from(&*it.name), it.priority);
+        let tenants = TenantRooms {
+            bytes_max: settings.tenants.iter().filter_map(own).collect(),
+            priorities: settings.tenants.iter().map(priority).collect(),
+        };
         Some(Spools {
             path: spool.path.clone(),
-            room: SpoolRoom::with_own(spool.bytes_max, spool.bytes_per_tenant_max, own.collect()),
+            room: SpoolRoom::with_tenants(spool.bytes_max, spool.bytes_per_tenant_max, tenants),
             pace: DrainPace::new(spool.drain_bytes_per_second),
             shards: settings.agent.shippers,
         })

@@ -8,8 +8,8 @@ use benches::truth::StreamTruth;
 use rustix::process::Signal;
 
 use crate::kit::{
-    Agent, Bed, SMALL_QUEUE, Tmpfs, append, assert_exact, files, get, load, queue_sink, sleep_ms,
-    wait_until, write,
+    Agent, Bed, Mount, SMALL_QUEUE, Tmpfs, append, assert_exact, files, get, load, queue_sink,
+    sleep_ms, wait_until, write,
 };
 
 /// A bed whose queue is on a disk of 3 MiB.
@@ -89,6 +89,43 @@ fn a_stop_that_cannot_deliver_ends_with_the_grace_and_its_own_exit_code() {
     assert_exact(&bed.wait_for_truth(&mut agent, &truth));
     agent.stop();
     bed.assert_audit_clean();
+}
+
+/// Nothing of the queue can be made; or its folder can, and no segment.
+#[test]
+fn a_queue_disk_that_is_full_at_the_first_start_is_waited_for_and_said_once() {
+    for left in [0, 16 << 10] {
+        let bed = Bed::new();
+        let disk = Mount::ext4(bed.path("disk"));
+        symlink(disk.path().join("queue"), bed.queue()).unwrap();
+        bed.configure(&[&bed.agent(""), SMALL_QUEUE, &files("files", "*.log", "")]);
+        disk.fill(left);
+        let before = write_more_than_fits(&bed);
+        // A death while it waits costs nothing.
+        let agent = Agent::spawn(&bed);
+        agent.wait_said("No space left");
+        agent.kill();
+        let mut agent = Agent::spawn(&bed);
+        agent.wait_said("No space left");
+        let (status, text) = wait_until("not ready", || agent.ready(), |it| it.0 == 503);
+        assert!(text.contains("sink default"), "{left}: {status} {text}");
+        sleep_ms(3_000);
+        agent.assert_running();
+        let stderr = agent.stderr();
+        let said: Vec<&str> = stderr.lines().filter(|it| it.contains("No space left")).collect();
+        assert_eq!(said.len(), 1, "{said:#?}");
+        let (place, cure) = (disk.path().to_str().unwrap(), "free space, or lower");
+        assert!(said[0].contains(place) && said[0].contains(cure), "{said:#?}");
+        disk.free();
+        assert_exact(&bed.wait_for_truth(&mut agent, &before));
+        wait_until("ready", || agent.ready(), |it| it.0 == 200);
+        append(&bed.log("later.log"), b"later\n");
+        let is_last = |it: &Vec<String>| it.last().is_some_and(|it| it == "later");
+        wait_until("what came later", || bed.bodies(), is_last);
+        agent.stop();
+        bed.assert_audit_clean();
+        drop(disk);
+    }
 }
 
 /// Once the readers had ended, the tracker's channel was closed, and it span until the shippers were

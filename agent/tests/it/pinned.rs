@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, sleep_ms, wait_until,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, containers, queue_sink, resource, sleep_ms,
+    wait_until,
 };
 
 const POD: &str = "pods/shop_web-0_u1/app";
@@ -129,4 +130,48 @@ fn bytes_that_the_next_rotation_takes_are_a_metric_and_explained() {
     let says = format!("{what}: read to 0 of {size}, {size} unread, removed by the next rotation");
     assert!(run.stdout.contains(&says), "{run:?}");
     assert!(run.stdout.contains(&format!("({size} at risk)")), "{run:?}");
+}
+
+/// The one of higher priority holds more, and gives nothing.
+#[test]
+fn removed_files_of_a_lower_priority_are_let_go_before_those_of_a_higher_one() {
+    /// Lines of one generation of the one, 100 kB; of the other half of it.
+    const GENERATION: u64 = LINES / 8;
+    let bed = Bed::new();
+    let tenant = |name: &str, priority: i32| {
+        let slow = "  limits: {bytesPerSecond: 64KiB, burst: 10ms}\n";
+        resource("LogTenant", name, &format!("  priority: {priority}\n{slow}"))
+    };
+    let agent = bed.agent("  pinnedBytesMax: 500KiB\n");
+    let (low, high) = (tenant("batch", -10), tenant("shop", 1000));
+    bed.configure(&[&agent, &queue_sink(""), &low, &high, &containers("pods", "", "")]);
+    let agent = Agent::start(&bed);
+    let mut low = Container::create(&bed.path("pods/batch_job-0_u2/app"));
+    let mut high = Container::create(&bed.path(POD));
+    for _ in 0..9 {
+        low.write(GENERATION / 2);
+        high.write(GENERATION);
+        sleep_ms(200);
+        low.rotate();
+        high.rotate();
+    }
+    wait_until("a release", || agent.stderr(), |it| it.contains("let go unread"));
+    let lag = || agent.metric("logferry_lag_bytes");
+    wait_until("all is read or let go", lag, |it| *it == 0.0);
+    wait_until("nothing pinned", || agent.metric("logferry_pinned_bytes"), |it| *it == 0.0);
+    agent.stop();
+    let (_, report) = bed.audit();
+    let gaps = |tenant: &str| report["tenants"][tenant]["totals"]["gaps"].clone();
+    assert_eq!(gaps("shop")["pinned_budget"]["bytes"].as_u64().unwrap_or(0), 0, "{report:#}");
+    let given = gaps("batch")["pinned_budget"]["bytes"].as_u64().unwrap();
+    let records = bed.records();
+    let lines = |namespace: &str| {
+        let is_line = |it: &&Value| it["log.gap.reason"].is_null();
+        let own = |it: &&Value| it.to_string().contains(namespace);
+        records.iter().filter(is_line).filter(own).count() as u64
+    };
+    let written = [&low, &high].map(|it| it.bodies().len() as u64);
+    assert_eq!(lines("shop_web-0_u1"), written[1], "{}", records[0]);
+    assert_eq!(lines("batch_job-0_u2") + given / low.line_bytes(), written[0]);
+    assert_eq!(report["clean"], true, "{report:#}");
 }

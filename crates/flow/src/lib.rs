@@ -44,5 +44,5 @@ pub use section::{Content, Marks, Section};
 pub use sink::{
     Compress, CompressError, Encode, KeepCopy, ReadBack, Refused, Sink, SinkError, ToldSince,
 };
-pub use spool::Spool;
+pub use spool::{Released, Spool};
 pub use ticket::{AckSender, Acked, Ledger, SourceId, StoredMark, Ticket, ack_channel};

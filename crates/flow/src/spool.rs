@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::{Payload, Refused, SinkError};
 
+/// What a tenant lost so that something else may be kept: its name, and bytes of its sources.
+pub type Released = (Arc<str>, u64);
+
 /// A shipper's end of its sink's spool. Asked per payload, never per record.
 ///
 /// What is kept is acknowledged once it is safe on the disk, and is then owed to the sink: in the order in
@@ -26,12 +29,13 @@ pub trait Spool: Send + Debug {
     /// As [`Spool::keep`].
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>>;
 
-    /// Makes room for so many bytes more of the tenant, if it is that which it lacks: its own oldest payloads are
-    /// let go, and gaps in their place are owed to the sink. Returns how many bytes of the source they cover.
+    /// Makes room for so many bytes more of the tenant, if it is that which it lacks: the oldest payloads of tenants
+    /// of lower priority, in the spool of any sink, or its own are let go, and gaps in their place are owed. Returns
+    /// whose, and how many bytes of the sources they cover.
     ///
     /// # Errors
     /// As [`Spool::keep`]. Then nothing is let go without a gap that is safe.
-    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<u64, SinkError>;
+    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<Vec<Released>, SinkError>;
 
     /// The sink has acknowledged all that there are copies of.
     fn forget_copies(&mut self, tenant: &str);

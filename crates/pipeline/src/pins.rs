@@ -4,6 +4,7 @@
 //! data plane, shared by its readers, which tell it what they hold and ask it what to let go. It is
 //! asked per look at a file without a name, never per record.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
@@ -34,6 +35,8 @@ pub struct Pins {
     bytes_max: u64,
     /// Of tenants that have a limit of their own.
     tenants_max: HashMap<Arc<str>, u64>,
+    /// Of tenants that have another than 0.
+    priorities: HashMap<Arc<str>, i32>,
     bytes: AtomicU64,
     /// How many tenants hold more than their own limit.
     tenants_over: AtomicU64,
@@ -78,6 +81,7 @@ impl Pins {
         Pins {
             bytes_max,
             tenants_max: HashMap::new(),
+            priorities: HashMap::new(),
             bytes: AtomicU64::new(0),
             tenants_over: AtomicU64::new(0),
             held: Mutex::default(),
@@ -88,6 +92,12 @@ impl Pins {
     #[must_use]
     pub fn limited(self, tenants_max: HashMap<Arc<str>, u64>) -> Pins {
         Pins { tenants_max, ..self }
+    }
+
+    /// Those of lower priority give before others.
+    #[must_use]
+    pub fn ranked(self, priorities: HashMap<Arc<str>, i32>) -> Pins {
+        Pins { priorities, ..self }
     }
 
     /// All that a source, always of the same tenant, holds now.
@@ -111,8 +121,8 @@ impl Pins {
 
     /// What to let go so that the rest is within the budget.
     ///
-    /// A tenant beyond its own limit gives first, then the one that holds most, so that none pays for another:
-    /// of its pins those that are read, then the oldest.
+    /// A tenant beyond its own limit gives first; then, of those of the lowest priority, the one that holds most, so
+    /// that none pays for another of its priority: of its pins those that are read, then the oldest.
     #[must_use]
     pub fn excess(&self) -> Vec<PinId> {
         let held = self.lock();
@@ -137,15 +147,20 @@ impl Pins {
             }
         }
         while bytes > self.bytes_max {
-            let Some((sum, order)) = tenants.values_mut().max_by_key(|(sum, _)| *sum) else {
-                break;
-            };
+            let giving = tenants.iter_mut().filter(|(_, (_, order))| !order.is_empty());
+            let first = giving.min_by_key(|(it, (sum, _))| (self.priority(it), Reverse(*sum)));
+            let Some((_, (sum, order))) = first else { break };
             let Some((_, _, source, generation, released)) = order.pop_first() else { break };
             excess.push((source, generation));
             *sum -= released;
             bytes -= released;
         }
         excess
+    }
+
+    fn priority(&self, tenant: &str) -> i32 {
+        let known = self.priorities.get(tenant).filter(|_| !is_mutant("pins_ignore_priority"));
+        known.copied().unwrap_or(0)
     }
 
     /// What is known stays right even if a thread died while it held the lock.
@@ -218,6 +233,20 @@ mod tests {
         pins.set(SourceId(1), &Arc::from("modest"), vec![pin(1, 40)]);
         pins.set(SourceId(2), &Arc::from("greedy"), vec![pin(2, 40), pin(3, 40)]);
         assert_eq!(pins.excess(), [(SourceId(2), 2)]);
+    }
+
+    #[test]
+    fn the_lowest_priority_gives_first_however_little_it_holds() {
+        let priorities = [("batch", -10), ("payments", 900)];
+        let priorities = priorities.map(|(it, priority)| (Arc::from(it), priority)).into();
+        let pins = Pins::new(100).ranked(priorities);
+        pins.set(SourceId(1), &Arc::from("payments"), vec![pin(1, 80), pin(2, 10)]);
+        pins.set(SourceId(2), &Arc::from("batch"), vec![pin(3, 5)]);
+        pins.set(SourceId(3), &Arc::from("usual"), vec![pin(4, 30)]);
+        assert_eq!(pins.excess(), [(SourceId(2), 3), (SourceId(3), 4)]);
+        pins.set(SourceId(1), &Arc::from("payments"), vec![pin(1, 80), pin(2, 50)]);
+        let excess = [(SourceId(2), 3), (SourceId(3), 4), (SourceId(1), 1)];
+        assert_eq!(pins.excess(), excess, "and then the higher one");
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl DataPlane {
         let budgets =
             Budgets::new(plan.pool_bytes, plan.default_budget, plan.default_reserves, plan.budgets);
         let budgets = Arc::new(budgets.windowed(plan.windows));
-        let weights = plan.limits.weights();
+        let (weights, priorities) = (plan.limits.weights(), plan.limits.priorities());
         let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));
         let (flags, ledger) = (Arc::new(Flags::default()), Arc::new(Ledger::default()));
         let threads = Threads { flags: Arc::clone(&flags), clock: Arc::clone(&world.clock) };
@@ -117,7 +117,8 @@ impl DataPlane {
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
         let tracker = tracker.restoring(memory.settle());
         let lanes = Arc::new(LaneDirectory::new(shipping.doors).weighing(weights));
-        let pins = Arc::new(Pins::new(plan.pinned_bytes_max).limited(plan.pinned_by_tenant));
+        let pins = Pins::new(plan.pinned_bytes_max).limited(plan.pinned_by_tenant);
+        let pins = Arc::new(pins.ranked(priorities));
         let discovery_parker = Parker::new();
         let (discovery_door, asks) = DiscoveryDoor::new(discovery_parker.unparker().clone());
         let (mut readers, mut reader_threads) = (Vec::new(), Vec::new());

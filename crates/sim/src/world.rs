@@ -93,6 +93,16 @@ impl World {
         state.files.iter().filter(|it| it.links > 0).map(|it| it.handles as u64).sum()
     }
 
+    /// How many descriptors the agent has of files that no name leads to, and how many bytes of the disk these keep.
+    #[must_use]
+    pub fn pinned(&self) -> (u64, u64) {
+        let state = self.lock();
+        let pinned = state.files.iter().filter(|it| it.links == 0 && it.handles > 0);
+        pinned.fold((0, 0), |(handles, bytes), it| {
+            (handles + it.handles as u64, bytes + it.now().len())
+        })
+    }
+
     /// The names in `directory` now.
     #[must_use]
     pub fn names(&self, directory: &Path) -> Vec<OsString> {

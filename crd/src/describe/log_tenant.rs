@@ -13,6 +13,7 @@ pub(super) fn spec(tenant: &TenantSettings) -> LogTenantSpec {
             max: Some(super::size(tenant.memory.max_bytes)),
         }),
         weight: Some(tenant.weight),
+        priority: Some(tenant.priority),
         sinks: tenant.sinks.clone(),
         limits: Some(limits(&tenant.limits)),
         pinned_bytes: tenant.pinned_bytes_max.map(ByteSize),

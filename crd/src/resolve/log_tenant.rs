@@ -29,6 +29,8 @@ pub(super) fn resolve(
     let namespace_selector = spec.namespace_selector.map(by_labels);
     let memory = memory(&spec.memory.unwrap_or_default(), chunk, check);
     let weight = check.ranged("spec.weight", spec.weight, defaults::WEIGHT, &limits::WEIGHT);
+    let priority = spec.priority;
+    let priority = check.ranged("spec.priority", priority, defaults::PRIORITY, &limits::PRIORITY);
     let sinks = spec.sinks.map(|it| sinks(it, sink_names, check));
     let limits = limits(&spec.limits.unwrap_or_default(), check);
     let mut size = |path, value: Option<ByteSize>, range| {
@@ -54,6 +56,7 @@ pub(super) fn resolve(
         namespace_selector,
         memory,
         weight,
+        priority,
         sinks,
         limits,
         pinned_bytes_max: pinned.map(|it| it.0),

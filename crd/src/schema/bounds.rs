@@ -29,7 +29,7 @@ pub(super) enum Bound {
     /// A mapping in which these are written.
     Has(&'static [&'static str]),
     Default(&'static str),
-    DefaultNumber(u32),
+    DefaultNumber(i64),
 }
 
 impl Bound {
@@ -222,7 +222,9 @@ const LOG_TENANT: &[(&str, Bound)] = &[
     ("memory.reserved", Bound::Size(limits::TENANT_RESERVED)),
     ("memory.max", Bound::Size(limits::TENANT_MAX)),
     ("weight", Bound::count(limits::WEIGHT)),
-    ("weight", Bound::DefaultNumber(defaults::WEIGHT)),
+    ("weight", Bound::DefaultNumber(defaults::WEIGHT as i64)),
+    ("priority", Bound::Number(limits::PRIORITY.min as i64, limits::PRIORITY.max as i64)),
+    ("priority", Bound::DefaultNumber(defaults::PRIORITY as i64)),
     ("sinks", Bound::Items(1, limits::GLOBS_MAX)),
     ("sinks[]", DNS_NAME),
     ("limits.bytesPerSecond", Bound::Size(limits::BYTES_PER_SECOND)),

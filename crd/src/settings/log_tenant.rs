@@ -18,6 +18,8 @@ pub struct TenantSettings {
     pub memory: MemorySettings,
     /// Its share beside other tenants; 1 or more.
     pub weight: u32,
+    /// Where something has to be lost, the lower one loses first.
+    pub priority: i32,
     /// Names of the sinks that its records may go to, in order; `None` for all.
     pub sinks: Option<Vec<String>>,
     /// How much may be read in a second, and what becomes of more.

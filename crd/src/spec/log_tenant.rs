@@ -22,6 +22,9 @@ pub struct LogTenantSpec {
     /// Its share beside other tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Who loses first where something has to be lost: the lower one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
     /// Names of the LogSinks that its records may go to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sinks: Option<Vec<String>>,

@@ -115,6 +115,7 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("sampling.oneIn", limits::SAMPLE_ONE_IN.to_string()),
         ("limits.sampleOneIn", limits::SAMPLE_ONE_IN.to_string()),
         ("weight", limits::WEIGHT.to_string()),
+        ("priority", limits::PRIORITY.to_string()),
         ("pinnedBytes", limits::PINNED_BYTES_MAX.to_string()),
         ("spoolBytes", limits::TENANT_SPOOL_BYTES.to_string()),
         ("inFlightBytes", limits::TENANT_IN_FLIGHT.to_string()),

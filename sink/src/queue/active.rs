@@ -209,7 +209,7 @@ fn after_write(path: &Path, error: &io::Error) -> SinkError {
 pub(super) fn retry(path: &Path, what: &str, error: &io::Error) -> SinkError {
     let path = path.display();
     let cure = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => "free space, or lower the queue's retain_bytes",
+        Some(Errno::NOSPC | Errno::DQUOT) => "free space, or lower the queue's retention.bytes",
         Some(Errno::FBIG) => "raise the limit on file sizes, or lower the queue's segment_bytes",
         Some(Errno::IO) => "check the disk",
         Some(Errno::MFILE | Errno::NFILE) => "raise the limit on open files",

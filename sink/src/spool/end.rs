@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flow::{
-    AckSender, Acked, Clock, Codec, Ledger, Payload, PayloadHeader, Refused, SinkError, SourceId,
-    Spool, Ticket, ack_channel, is_mutant,
+    AckSender, Acked, Clock, Codec, Ledger, Payload, PayloadHeader, Refused, Released, SinkError,
+    SourceId, Spool, Ticket, ack_channel, is_mutant,
 };
 
 use super::entries::State;
@@ -172,7 +172,7 @@ impl Spool for SpoolEnd {
         self.keep_as(payload, State::Copy).map(drop)
     }
 
-    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<u64, SinkError> {
+    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<Vec<Released>, SinkError> {
         let deadline_ns = self.clock.monotonic_ns().saturating_add(SYNC_NS_MAX);
         self.store.make_room(tenant, bytes, deadline_ns)
     }

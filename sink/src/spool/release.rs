@@ -1,4 +1,4 @@
-//! Release: a full spool lets go of a tenant's oldest payloads, and owes gaps in their place.
+//! Release: a full spool lets go of the oldest payloads of who is to give, and owes gaps in their place.
 //!
 //! A segment at a time, and none of which the sink has anything on its way. The gaps are safe first, then the note
 //! that they count, and only then the segment is removed: whenever the process dies, either the payloads are
@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use flow::{Encoding, GapReason, Payload, SinkError, ack_channel, is_mutant};
+use flow::{Encoding, GapReason, Payload, Released, SinkError, ack_channel, is_mutant};
 
 use super::entries::{Entries, Entry};
 use super::gaps::Gaps;
-use super::positions::{Owed, Released};
+use super::positions::{self, Owed};
+use super::room::Giver;
 use super::{ENTRIES_MAX, Inner, SpoolStore, table};
 use crate::queue::FrameId;
 
@@ -29,23 +30,46 @@ impl SpoolStore {
         tenant: &str,
         bytes: u64,
         deadline_ns: u64,
-    ) -> Result<u64, SinkError> {
-        let inner = &mut *self.lock();
-        let Some(tenant) = inner.tenants.get_key_value(tenant).map(|(it, _)| Arc::clone(it)) else {
-            return Ok(0);
-        };
-        let giver = match inner.tenants.keys().find(|it| **it != tenant) {
-            Some(other) if is_mutant("spool_releases_anothers") => Arc::clone(other),
-            _ => Arc::clone(&tenant),
-        };
-        let mut released_bytes = 0;
-        while !self.has_room(inner, &tenant, bytes) && self.room.is_to_give(&tenant, bytes) {
-            match self.release_oldest(inner, &giver, deadline_ns)? {
-                Some(bytes) => released_bytes += bytes,
-                None => break,
+    ) -> Result<Vec<Released>, SinkError> {
+        let known = self.lock().tenants.get_key_value(tenant).map(|(it, _)| Arc::clone(it));
+        let tenant = known.unwrap_or_else(|| Arc::from(tenant));
+        let mut released = Vec::new();
+        loop {
+            // Never with the lock of more than one spool: another may ask for what is here meanwhile.
+            if self.has_room(&self.lock(), &tenant, bytes) {
+                break;
+            }
+            let Some(gift) = self.give_once(&tenant, bytes, deadline_ns)? else { break };
+            released.push(gift);
+        }
+        Ok(released)
+    }
+
+    /// The first that is to give and can does so.
+    fn give_once(
+        &self,
+        tenant: &Arc<str>,
+        bytes: u64,
+        deadline_ns: u64,
+    ) -> Result<Option<Released>, SinkError> {
+        let has_room = self.room.has(tenant, bytes);
+        for giver in self.room.givers(tenant, bytes, has_room) {
+            let Giver::Lower(sink, giver) = giver else {
+                let gift = self.release_oldest(&mut self.lock(), tenant, deadline_ns)?;
+                return Ok(gift.map(|bytes| (Arc::clone(tenant), bytes)));
+            };
+            let Some(store) = self.room.store(&sink) else { continue };
+            let gift = store.release_oldest(&mut store.lock(), &giver, deadline_ns);
+            match gift {
+                Ok(Some(bytes)) => return Ok(Some((giver, bytes))),
+                Ok(None) => {}
+                // Its own shipper hears of it, too; the next one may give.
+                Err(why) => {
+                    tracing::warn!(sink = &*sink, tenant = &*giver, %why, "nothing is let go")
+                }
             }
         }
-        Ok(released_bytes)
+        Ok(None)
     }
 
     /// Whether so many bytes more of the tenant may be kept.
@@ -146,7 +170,8 @@ impl SpoolStore {
         let Owed { released, .. } = table.entry(Arc::clone(tenant)).or_default();
         for it in replaced {
             released.retain(|known| !it.frames.contains(&known.gaps));
-            let of_group = |gaps: &(FrameId, u32)| Released { gaps: gaps.0, place: it.place };
+            let of_group =
+                |gaps: &(FrameId, u32)| positions::Released { gaps: gaps.0, place: it.place };
             released.extend(it.gaps.iter().map(of_group));
         }
         inner.positions.store(table).map_err(|error| {

@@ -17,6 +17,7 @@ use crate::fixture::*;
 
 mod damaged;
 mod full;
+mod priority;
 
 /// Payloads, and the bytes of each.
 const PAYLOADS: u64 = 8;
@@ -41,13 +42,18 @@ struct Life {
 
 impl Life {
     fn begin(dir: &Path, room: &Arc<SpoolRoom>, disk: Arc<dyn Disk>) -> Option<Life> {
+        Life::of("out", dir, room, disk)
+    }
+
+    /// With a sink of that name.
+    fn of(name: &str, dir: &Path, room: &Arc<SpoolRoom>, disk: Arc<dyn Disk>) -> Option<Life> {
         let (queue, _) = open_lazily(&dir.join("sink"), options());
         let clock: Arc<dyn Clock> = StillClock::new();
         let of_sink = QueueReadBack::of(&queue).unwrap();
         let mut of_sink: Option<Box<dyn ReadBack>> = Some(Box::new(of_sink));
         let opened = SpoolStore::open_on(
             &dir.join("spool"),
-            &Arc::from("out"),
+            &Arc::from(name),
             room,
             1,
             &clock,

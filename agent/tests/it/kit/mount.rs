@@ -57,6 +57,21 @@ impl Mount {
         &self.path
     }
 
+    /// Writes a file of its own until nothing but `left` bytes fits.
+    pub(crate) fn fill(&self, left: u64) {
+        let ballast = self.path().join("ballast");
+        let mut file = File::create(&ballast).expect("can be made");
+        let block = [b'x'; 4096];
+        while file.write_all(&block).is_ok() {}
+        let full = file.metadata().expect("is open").len();
+        file.set_len(full.saturating_sub(left)).expect("can be cut");
+    }
+
+    /// Removes what `fill` wrote.
+    pub(crate) fn free(&self) {
+        fs::remove_file(self.path().join("ballast")).expect("is there");
+    }
+
     /// Unmounts it, and returns when nothing of it is left in the kernel: what it was made of may be
     /// mounted again then.
     pub(crate) fn unmount(self) {
@@ -120,18 +135,13 @@ impl Tmpfs {
         self.mount.unmount();
     }
 
-    /// Writes a file of its own until nothing but `left` bytes fits.
+    /// As [`Mount::fill`].
     pub(crate) fn fill(&self, left: u64) {
-        let ballast = self.path().join("ballast");
-        let mut file = File::create(&ballast).expect("can be made");
-        let block = [b'x'; 4096];
-        while file.write_all(&block).is_ok() {}
-        let full = file.metadata().expect("is open").len();
-        file.set_len(full.saturating_sub(left)).expect("can be cut");
+        self.mount.fill(left);
     }
 
-    /// Removes what `fill` wrote.
+    /// As [`Mount::free`].
     pub(crate) fn free(&self) {
-        fs::remove_file(self.path().join("ballast")).expect("is there");
+        self.mount.free();
     }
 }

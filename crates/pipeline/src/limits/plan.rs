@@ -52,6 +52,8 @@ pub struct Policy {
 pub struct TenantLimits {
     /// Its share beside others, from 1 to 10,000.
     pub weight: u32,
+    /// Where disk for removed files or for spools is full, lower ones lose first.
+    pub priority: i32,
     /// Of all its sources together.
     pub rates: Rates,
     /// What to do at any of its sources' limits.
@@ -65,8 +67,9 @@ pub struct TenantLimits {
 impl Default for TenantLimits {
     fn default() -> TenantLimits {
         let (rates, at_limit) = (Rates::default(), AtLimit::Delay);
+        let (weight, priority) = (WEIGHT_USUAL, 0);
         let (max_lag_ns, open_files_max) = (None, None);
-        TenantLimits { weight: WEIGHT_USUAL, rates, at_limit, max_lag_ns, open_files_max }
+        TenantLimits { weight, priority, rates, at_limit, max_lag_ns, open_files_max }
     }
 }
 
@@ -91,6 +94,12 @@ pub struct LimitPlan {
 }
 
 impl LimitPlan {
+    /// Priorities by tenant; 0 for all others.
+    #[must_use]
+    pub fn priorities(&self) -> HashMap<Arc<str>, i32> {
+        self.tenants.iter().map(|(name, it)| (Arc::clone(name), it.priority)).collect()
+    }
+
     /// Weights by tenant.
     #[must_use]
     pub fn weights(&self) -> HashMap<Arc<str>, u32> {

@@ -43,32 +43,21 @@ pub(super) struct Pace {
     pub(super) share: Share,
     /// What it reads in a turn at most, so that it takes no longer than a slice; all if absent.
     slice_bytes: Option<u64>,
-    /// The limit that it waits for.
-    held: Option<Held>,
-}
-
-/// A source waits for a limit.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    level: Level,
-    since_ns: u64,
-    until_ns: u64,
+    /// Since when limits have kept it from being read.
+    pub(super) held_since_ns: Option<u64>,
+    /// It naps, for that limit, and has no turns.
+    pub(super) nap: Option<Later>,
 }
 
 impl Pace {
     pub(super) fn new(toll: Option<Box<Toll>>, policy: Option<Policy>) -> Pace {
         let (lag, sample, share) = (Lag::default(), Sample::default(), Share::new());
-        Pace { toll, policy, lag, sample, share, slice_bytes: None, held: None }
+        Pace { toll, policy, lag, sample, share, slice_bytes: None, held_since_ns: None, nap: None }
     }
 
     /// Its limits, if it has any.
     pub(super) fn toll(&self) -> Option<&Toll> {
         self.toll.as_deref()
-    }
-
-    /// The limit that it waits for, and until when.
-    pub(super) fn held(&self) -> Option<Later> {
-        self.held.map(|it| Later { level: it.level, until_ns: it.until_ns })
     }
 
     /// Takes note of how long a read took.
@@ -167,10 +156,19 @@ impl Reader {
     pub(super) fn wake_napping(&mut self, now_ns: u64) {
         self.schedule.wake(now_ns);
         while let Some(index) = self.naps.pop(now_ns) {
-            if let Some(slot) = &self.slots[index] {
+            if let Some(slot) = &mut self.slots[index] {
+                slot.pace.nap = None;
                 self.schedule.ready(slot.lane, index);
             }
         }
+    }
+
+    /// The source has no turn before then; others have.
+    fn nap(&mut self, index: SourceIndex, later: Later) {
+        if let Some(slot) = &mut self.slots[index] {
+            slot.pace.nap = Some(later);
+        }
+        self.naps.push(index, later.until_ns);
     }
 
     /// Whether the source's LogConfig has no tokens for sure: it is not even looked at.
@@ -182,7 +180,7 @@ impl Reader {
         if until_ns <= now_ns {
             return false;
         }
-        self.naps.push(index, until_ns);
+        self.nap(index, Later { level: Level::LogConfig, until_ns });
         true
     }
 
@@ -216,34 +214,35 @@ impl Reader {
         } else {
             self.parts.limits.ask(toll, bytes, now_ns)
         };
-        let Later { level, until_ns } = match answer {
+        let later = match answer {
             Answer::Granted(grant) => {
                 return Some(Leave { grant: Some(grant), bytes: grant.bytes, kept });
             }
             Answer::Later(later) => later,
         };
+        let Later { level, until_ns } = later;
         if let Some(relief) = self.relieve_at_limit(index, bytes, now_ns) {
             return Some(relief);
         }
         let slot = self.slots[index].as_mut()?;
         let toll = slot.pace.toll.as_ref()?;
-        let since_ns = slot.pace.held.map_or(now_ns, |it| it.since_ns);
-        slot.pace.held = Some(Held { level, since_ns, until_ns });
+        let bucket = toll.shared_bucket(level);
+        slot.pace.held_since_ns.get_or_insert(now_ns);
         match level {
             // Others of the tenant may be about to lose bytes.
-            _ if is_behind_spool => self.naps.push(index, until_ns),
+            _ if is_behind_spool => self.nap(index, later),
             Level::Tenant if is_mutant("limited_tenant_stops_all") => {
                 self.schedule.sleep_all(lane, index, until_ns);
             }
             Level::Node => self.schedule.sleep_all(lane, index, until_ns),
             Level::Tenant => self.schedule.sleep(lane, index, until_ns),
             Level::LogConfig => {
-                if let Some(bucket) = toll.shared_bucket(level) {
+                if let Some(bucket) = bucket {
                     self.naps.note_empty(bucket, until_ns);
                 }
-                self.naps.push(index, until_ns);
+                self.nap(index, later);
             }
-            Level::Container => self.naps.push(index, until_ns),
+            Level::Container => self.nap(index, later),
         }
         None
     }
@@ -261,10 +260,10 @@ impl Reader {
         let Some(toll) = &mut pace.toll else { return };
         self.parts.limits.settle(toll, grant, bytes, records);
         if bytes > 0
-            && let Some(held) = pace.held.take()
+            && let Some(since_ns) = pace.held_since_ns.take()
         {
             slot.source.meter.delayed_bytes.add(bytes);
-            slot.source.meter.delayed_ns.add(now_ns.saturating_sub(held.since_ns));
+            slot.source.meter.delayed_ns.add(now_ns.saturating_sub(since_ns));
         }
     }
 }

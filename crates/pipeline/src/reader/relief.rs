@@ -83,7 +83,7 @@ impl Reader {
         now_ns: u64,
     ) -> Option<Leave> {
         let slot = self.slots[index].as_mut()?;
-        slot.pace.held()?;
+        slot.pace.held_since_ns?;
         let AtLimit::Sample(one_in) = slot.pace.policy?.at_limit else { return None };
         let pressing = slot.pressing_bytes(now_ns).min(bytes);
         let toll = slot.pace.toll.as_mut().filter(|_| pressing > 0)?;

@@ -18,9 +18,9 @@ use crate::budgets::BudgetSpec;
 use crate::frame::Format;
 use crate::fs::{FileId, FileKind, Fs, LogFile, Stat};
 use crate::lane::{LaneReceiver, ShipperDoor};
-use crate::limits::{LimitPlan, TenantLimits};
+use crate::limits::{Level, LimitPlan, LogConfigLimits, Rates, TenantLimits};
 use crate::meter::TenantMeter;
-use crate::source::{SeenFile, SourceOptions, SourceSpec, StartAt};
+use crate::source::{SeenFile, SourceOptions, SourceReport, SourceSpec, StartAt};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -386,4 +386,27 @@ fn a_reader_that_falls_behind_eases_and_is_as_configured_when_it_has_time() {
         bed.fs.clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
     }
     assert_eq!(pressure(&bed), (0, 0), "it is restored");
+}
+
+/// It said that it waited for its turn, as soon as the time was over, or if it had only seen that others wait.
+#[test]
+fn a_source_that_naps_for_a_limit_says_so_until_it_is_woken() {
+    let rates = Rates { bytes_per_second: Some(1000), records_per_second: None, burst_ns: 1 };
+    let limited = LogConfigLimits { rates, per_container: Rates::default() };
+    let log_configs = HashMap::from([(Arc::from("rule"), limited)]);
+    let limits = LimitPlan { log_configs, ..LimitPlan::default() };
+    let mut bed = Bed::limited(0, 1000, HashMap::new(), limits);
+    (0..3).for_each(|_| bed.tell("limited", 10 * KIB, false));
+    (0..2).for_each(|_| bed.tick());
+    for pause_ns in [0, 1_000_000_000] {
+        bed.fs.clock.0.fetch_add(pause_ns, Ordering::Relaxed);
+        let naps = |it: &SourceReport| {
+            let level = Level::LogConfig;
+            matches!(it.waits_for, Some(WaitsFor::Limit { level: it, .. }) if it == level)
+        };
+        let awake = bed.reader.report().awake;
+        assert_eq!(awake.iter().filter(|it| naps(it)).count(), 3, "{pause_ns}: {awake:?}");
+    }
+    bed.tick();
+    assert!(bed.read_bytes("limited") > 0);
 }

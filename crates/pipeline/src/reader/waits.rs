@@ -56,8 +56,8 @@ impl Reader {
             return WaitsFor::Lane;
         }
         let asleep = self.schedule.asleep(slot.lane);
-        let napping = slot.pace.held().map(|it| (it.level, it.until_ns));
-        if let Some((level, until_ns)) = asleep.or_else(|| napping.filter(|it| it.1 > now_ns)) {
+        let napping = slot.pace.nap.map(|it| (it.level, it.until_ns));
+        if let Some((level, until_ns)) = napping.or(asleep) {
             return WaitsFor::Limit { level, for_ns: until_ns.saturating_sub(now_ns) };
         }
         if self.schedule.is_blocked(slot.lane) {

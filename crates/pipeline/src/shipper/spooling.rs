@@ -120,7 +120,7 @@ impl Spooling {
         meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0)
     }
 
-    /// Keeps a payload; if its files cannot wait and there is no room, the tenant's oldest go for it.
+    /// Keeps a payload; if its files cannot wait and there is no room, the oldest of who is to give go for it.
     fn keep_for(
         &mut self,
         payload: Payload,
@@ -134,9 +134,10 @@ impl Spooling {
         let Refused { payload, .. } = *refused;
         let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len() as u64);
         match self.parts.spool.make_room(&tenant, bytes) {
-            Ok(released_bytes) => {
-                if let Some(meter) = &self.meter {
-                    meter.tenant(&tenant).released_bytes.add(released_bytes);
+            Ok(released) => {
+                for (tenant, bytes) in released {
+                    let Some(meter) = &self.meter else { continue };
+                    meter.tenant(&tenant).released_bytes.add(bytes);
                 }
                 self.keep(payload, direct)
             }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Sender, bounded};
-use flow::{Codec, Encoding, KeepCopy, Refused, Spool};
+use flow::{Codec, Encoding, KeepCopy, Refused, Released, Spool};
 
 use super::*;
 use crate::limits::{AtLimit, LimitPlan, Rates, TenantLimits};
@@ -105,10 +105,10 @@ impl Spool for FakeSpool {
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
         self.push(payload, true)
     }
-    fn make_room(&mut self, _tenant: &str, _bytes: u64) -> Result<u64, SinkError> {
+    fn make_room(&mut self, tenant: &str, _bytes: u64) -> Result<Vec<Released>, SinkError> {
         let mut kept = self.0.lock().unwrap();
         kept.is_full &= !kept.gives;
-        Ok(if kept.gives { 7 } else { 0 })
+        Ok(if kept.gives { vec![(Arc::from(tenant), 7)] } else { Vec::new() })
     }
     fn forget_copies(&mut self, _tenant: &str) {
         self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);

@@ -239,6 +239,7 @@ impl Node {
         let now_ns = self.clock.now_ns();
         let limits = pipeline::limits::Limits::new(self.plan.limits.clone(), now_ns);
         let pins = Pins::new(self.plan.files.pinned_bytes_max).limited(self.plan.pinned.clone());
+        let pins = pins.ranked(self.plan.limits.priorities());
         let buffers = Arc::new(Buffers::new(CHUNK_BYTES));
         let (asker, asks) = DiscoveryDoor::new(unparker.clone());
         let ledger = Arc::new(Ledger::default());
@@ -344,7 +345,7 @@ impl Node {
         self.queues.iter().for_each(Queue::go_on);
         let Some(plane) = &self.plane else { return true };
         if stage == Stage::Reader {
-            self.watch.note(plane, news);
+            self.watch.note(plane, &self.meter, news);
         }
         let is_broken = plane.shippers.iter().any(|it| it.broken().is_some());
         if is_broken || plane.ledger.dropped() > 0 {

@@ -16,8 +16,10 @@ use crate::node_schedule::{NodeStep, act, lift_faults};
 use crate::schedule::{Step, config};
 
 mod contest;
+mod holds;
 mod ledger;
 mod rates;
+mod regressions;
 mod settings;
 mod shares;
 use contest::Stretch;
@@ -93,9 +95,11 @@ impl Oracle {
         node.look()?;
         self.rates.look(node)?;
         ledger::look(node)?;
+        holds::look(node)?;
         for tick in node.watch.take() {
             self.shares.look(node, &tick)?;
             ledger::look_at_tick(node, &tick)?;
+            holds::look_at_tick(node, &tick)?;
         }
         Ok(())
     }
@@ -133,6 +137,7 @@ fn run_on(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
     }
     node.lift_faults();
     deliver(&mut node, &mut oracle, None)?;
+    holds::finish(&node)?;
     ledger::finish(&node)
 }
 
@@ -296,7 +301,7 @@ fn log_config(stream: usize) -> Arc<str> {
 }
 
 proptest! {
-    // One of these takes as long as several others; and of six hundred one breaks the bound of shares, which is open.
+    // One of these takes as long as several others.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(24), ..config() })]
 
     #[test]

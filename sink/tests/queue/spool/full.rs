@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use flow::{Codec, GapReason, Sink, Span, Spool};
+use flow::{Codec, GapReason, Released, Sink, Span, Spool};
 use sink::queue::{Disk, SystemDisk};
-use sink::spool::SpoolRoom;
+use sink::spool::{SpoolRoom, TenantRooms};
 use tempfile::tempdir;
 
 use super::{BYTES, Life, whole};
@@ -23,12 +23,17 @@ pub(super) fn life(dir: &Path, disk: Arc<dyn Disk>) -> Life {
     Life::begin(dir, &SpoolRoom::new(1 << 20, ROOM), disk).unwrap()
 }
 
+/// Bytes that were let go.
+pub(super) fn sum(released: Vec<Released>) -> u64 {
+    released.into_iter().map(|(_, bytes)| bytes).sum()
+}
+
 /// Keeps a payload, at the cost of the oldest; returns how many bytes went.
 fn press(life: &mut Life, number: u64) -> u64 {
     if life.keep(number).is_ok() {
         return 0;
     }
-    let released = life.end.make_room("shop", 2 * BYTES).unwrap();
+    let released = sum(life.end.make_room("shop", 2 * BYTES).unwrap());
     life.keep(number).unwrap();
     released
 }
@@ -141,8 +146,35 @@ fn no_other_tenant_gives_anything() {
         number += 1;
     }
     let owed = life.store.stats()[1].owed;
-    assert_eq!(life.end.make_room("quiet", BYTES).unwrap(), 0);
+    assert_eq!(life.end.make_room("quiet", BYTES).unwrap(), []);
     assert_eq!(life.store.stats()[1].owed, owed);
+}
+
+#[test]
+fn a_tenant_of_lower_priority_gives_its_oldest_for_a_higher_one_and_it_is_declared_to_the_byte() {
+    let dir = tempdir().unwrap();
+    let priorities = [(Arc::from("quiet"), 900)].into();
+    let tenants = TenantRooms { priorities, ..TenantRooms::default() };
+    let room = SpoolRoom::with_tenants(5600, 5600, tenants);
+    let mut life = Life::begin(dir.path(), &room, Arc::new(SystemDisk)).unwrap();
+    // It asks in the spool of another sink.
+    let other = tempdir().unwrap();
+    let mut urgent = Life::of("other", other.path(), &room, Arc::new(SystemDisk)).unwrap();
+    let mut number = 0;
+    while life.keep(number).is_ok() {
+        number += 1;
+    }
+    let part = part(2, 0, BYTES);
+    let payload = payload_of("quiet", &urgent.ledger, Codec::None, &[part]);
+    let refused = urgent.end.keep(payload).unwrap_err();
+    let released = urgent.end.make_room("quiet", BYTES).unwrap();
+    assert!(!released.is_empty() && released.iter().all(|(it, _)| **it == *"shop"));
+    urgent.end.keep(refused.payload).unwrap();
+    urgent.end.flush(far_deadline()).unwrap();
+    life.end.flush(far_deadline()).unwrap();
+    life.drain_all().unwrap();
+    assert_eq!(assert_tiled(dir.path(), number, ""), sum(released));
+    assert_eq!(urgent.store.stats()[0].owed, 1);
 }
 
 #[test]
@@ -154,7 +186,7 @@ fn several_contexts_in_one_payload_have_a_gap_each() {
         let [begin, end] = [number * BYTES, (number + 1) * BYTES];
         let parts = [part(1, begin, end), part(7, 2 * begin, 2 * end)];
         while life.end.keep(payload(&life.ledger, Codec::None, &parts)).is_err() {
-            released += life.end.make_room("shop", 5 * BYTES).unwrap();
+            released += sum(life.end.make_room("shop", 5 * BYTES).unwrap());
         }
     }
     life.end.flush(far_deadline()).unwrap();

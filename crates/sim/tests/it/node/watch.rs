@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::{Receiver, bounded};
 use flow::{Content, Context, ContextId, Encode, Encoding, GapReason, Section, attribute};
+use pipeline::meter::{Meter, TenantMeter};
 use pipeline::reader::{Command, ReaderReport};
 
 use super::{DIRECTORIES, Plane};
@@ -123,6 +124,8 @@ pub(crate) struct ReaderTick {
     pub(crate) news: Vec<ContextId>,
     /// Memory in use afterwards, by tenant.
     pub(crate) used: Vec<(Arc<str>, usize)>,
+    /// Bytes of removed files that the agent says it holds open, by tenant.
+    pub(crate) pinned: Vec<(Arc<str>, u64)>,
     /// Where the sources stood afterwards; none if nobody knows.
     pub(crate) report: Option<ReaderReport>,
 }
@@ -142,14 +145,18 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// The reader had a tick, and was told of these contexts before.
-    pub(super) fn note(&mut self, plane: &Plane, news: Vec<ContextId>) {
+    pub(super) fn note(&mut self, plane: &Plane, meter: &Meter, news: Vec<ContextId>) {
         if !self.is_on {
             return;
         }
         self.settle();
         let turns = self.seen..self.turns.len();
         self.seen = turns.end;
-        let tick = ReaderTick { turns, news, used: plane.budgets.used(), report: None };
+        let pinned = |(tenant, it): &(Arc<str>, Arc<TenantMeter>)| {
+            (Arc::clone(tenant), it.pinned_bytes.get())
+        };
+        let pinned = meter.tenants().iter().map(pinned).collect();
+        let tick = ReaderTick { turns, news, used: plane.budgets.used(), pinned, report: None };
         let is_first = plane.for_reader.is_empty();
         let (sender, report) = bounded(1);
         plane.for_reader.send(Command::Report(sender)).expect("the reader is there");

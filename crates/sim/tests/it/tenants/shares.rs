@@ -3,8 +3,8 @@
 //! While a tenant has something to read, and neither a limit of its own nor memory nor its lane holds it back, each
 //! other one is charged, for its weight, at most what it is charged itself, and one turn of each: its own last one before
 //! that time, and the other's that crosses the line. This is held against every stretch of such a time, turn by turn.
-//! One that was held back by memory or its lane may have saved 1 ms, until it sees others have turns again. Nothing here
-//! knows of virtual time. Asked of tenants with one stream: of another, a look at one file that brings nothing
+//! One that was held back by memory or its lane may have saved 1 ms, until it sees others have turns again; what it has
+//! got for that until then it keeps. Nothing here knows of virtual time. Asked of tenants with one stream: of another, a look at one file that brings nothing
 //! is not seen here.
 
 use flow::ContextId;
@@ -44,6 +44,19 @@ struct Ahead {
     parts: i128,
     /// What the last turn before then had cost the one, and what was billed to it since and is not seen here.
     turn_ns: u64,
+    /// It had saved something, perhaps.
+    is_saving: bool,
+    /// … and was so far ahead once that was used.
+    used: i128,
+}
+
+/// A turn among those of its tick.
+#[derive(Debug, Clone, Copy)]
+struct Billed {
+    tenant: usize,
+    cost_ns: u64,
+    /// Its tenant may have saved something before it.
+    is_saving: bool,
 }
 
 #[derive(Debug)]
@@ -88,13 +101,21 @@ impl Shares {
         let turns = node.watch.turns.look(|turns| turns[tick.turns.clone()].to_vec());
         let costs: Vec<(usize, u64)> =
             turns.iter().map(|it| (OWNERS[it.stream], cost_ns(it, per_second))).collect();
-        for (tenant, standing) in now.iter().enumerate() {
-            // Who is not held back, and sees another have a turn, has used what it saved.
-            let is_through = [self.before[tenant], *standing] == [Standing::Ready; 2];
-            let is_seen = is_through && costs.iter().any(|it| it.0 != tenant);
-            self.may_save[tenant] &= !is_seen;
-            self.may_save[tenant] |= *standing == Standing::Blocked;
+        for (tenant, cost_ns) in &costs {
+            self.largest[*tenant] = self.largest[*tenant].max(*cost_ns);
         }
+        // Who is not held back, and sees another have a turn, has used what it saved.
+        let seen = |tenant: usize| {
+            let is_through = [self.before[tenant], now[tenant]] == [Standing::Ready; 2];
+            costs.iter().position(|it| is_through && it.0 != tenant)
+        };
+        let seen: Vec<Option<usize>> = (0..count).map(seen).collect();
+        let billed = |(number, (tenant, cost_ns)): (usize, &(usize, u64))| {
+            let is_over = seen[*tenant].is_some_and(|seen| seen < number);
+            let is_saving = self.may_save[*tenant] && !is_over;
+            Billed { tenant: *tenant, cost_ns: *cost_ns, is_saving }
+        };
+        let billed: Vec<Billed> = costs.iter().enumerate().map(billed).collect();
         // News of it are billed to it; and its tokens were looked for once, perhaps, and the node had none.
         let streams: Vec<_> = (0..OWNERS.len()).map(|it| node.context(it)).collect();
         for (victim, standing) in now.iter().enumerate() {
@@ -113,19 +134,20 @@ impl Shares {
                 _ => 0,
             };
             if is_one {
-                for (turn, (tenant, cost_ns)) in turns.iter().zip(&costs).take(until) {
-                    self.charge(victim, turn, (*tenant, *cost_ns), unseen_ns)?;
+                for (turn, billed) in turns.iter().zip(&billed).take(until) {
+                    self.charge(victim, turn, *billed, unseen_ns)?;
                 }
             }
             let last = costs.iter().rfind(|it| it.0 == victim);
             self.last[victim] = last.map_or(self.last[victim], |it| it.1);
             if [self.before[victim], *standing] != [Standing::Ready; 2] {
                 let turn_ns = self.last[victim];
-                self.ahead[victim].fill(Ahead { parts: 0, turn_ns });
+                self.ahead[victim].fill(Ahead { turn_ns, ..Ahead::default() });
             }
         }
-        for (tenant, cost_ns) in costs {
-            self.largest[tenant] = self.largest[tenant].max(cost_ns);
+        for (tenant, standing) in now.iter().enumerate() {
+            self.may_save[tenant] &= seen[tenant].is_none();
+            self.may_save[tenant] |= *standing == Standing::Blocked;
         }
         self.before = now;
         Ok(())
@@ -136,15 +158,16 @@ impl Shares {
         &mut self,
         victim: usize,
         turn: &Turn,
-        (tenant, cost_ns): (usize, u64),
+        billed: Billed,
         unseen_ns: u64,
     ) -> Result<(), String> {
+        let Billed { tenant, cost_ns, is_saving } = billed;
         let charge = i128::from(cost_ns) * PARTS / self.weights[tenant];
         if tenant == victim {
             for it in &mut self.ahead[victim] {
                 it.parts -= charge;
                 if it.parts <= 0 {
-                    *it = Ahead { parts: 0, turn_ns: cost_ns + unseen_ns };
+                    *it = Ahead { turn_ns: cost_ns + unseen_ns, ..Ahead::default() };
                 }
             }
             return Ok(());
@@ -153,8 +176,14 @@ impl Shares {
         if !turn.is_read() {
             return Ok(());
         }
-        let Ahead { parts, turn_ns } = self.ahead[victim][tenant];
-        let allowed = self.allowed(victim, tenant, turn_ns);
+        let ahead = &mut self.ahead[victim][tenant];
+        if std::mem::replace(&mut ahead.is_saving, is_saving) && !is_saving {
+            // Whoever is next came to be so by a turn of the one that is no larger than its largest.
+            ahead.used = ahead.parts.max(0);
+            ahead.turn_ns = ahead.turn_ns.max(self.largest[victim]);
+        }
+        let Ahead { parts, turn_ns, used, .. } = *ahead;
+        let allowed = self.allowed(victim, tenant, turn_ns, is_saving) + used;
         if parts > allowed {
             return Err(format!(
                 "I6: while {} had something to read, {} had got {parts} more for its weight, of \
@@ -167,8 +196,8 @@ impl Shares {
     }
 
     /// How far another may be ahead of a tenant that is ready, before it has another turn.
-    fn allowed(&self, victim: usize, other: usize, turn_ns: u64) -> i128 {
-        let saved_ns = if self.may_save[other] { SAVED_NS } else { 0 };
+    fn allowed(&self, victim: usize, other: usize, turn_ns: u64, is_saving: bool) -> i128 {
+        let saved_ns = if is_saving { SAVED_NS } else { 0 };
         let own = i128::from(turn_ns) * PARTS / self.weights[victim];
         own + i128::from(saved_ns) * PARTS / self.weights[other] + 2
     }
@@ -179,7 +208,7 @@ impl Shares {
             let victim = OWNERS[*stream];
             let others = (0..TENANTS.len()).filter(|it| *it != victim);
             let costs_ns = others.map(|it| {
-                let ahead = self.allowed(victim, it, self.largest[victim]);
+                let ahead = self.allowed(victim, it, self.largest[victim], self.may_save[it]);
                 ahead * self.weights[it] / PARTS + i128::from(self.largest[it])
             });
             let turns = costs_ns.sum::<i128>() / i128::from(TURN_NS);

@@ -1,0 +1,56 @@
+//! Schedules of tenants that failed once, shrunk.
+
+use std::collections::HashMap;
+
+use pipeline::budgets::BudgetSpec;
+use pipeline::limits::{LimitPlan, TenantLimits};
+
+use super::contest::Stretch;
+use super::*;
+use crate::bed::CHUNK_BYTES;
+use crate::node::{BATCH, Limits, Stream};
+
+/// A node where nobody is limited, of tenants with these weights, which then contend.
+fn contending(weights: [u32; TENANTS.len()], contest: Vec<Stretch>) -> Setting {
+    let stream = |stream: usize| Stream {
+        tenant: Arc::from(TENANTS[OWNERS[stream]]),
+        log_config: log_config(stream),
+        sink: SINKS[stream],
+    };
+    let by_name = |weight: &u32| TenantLimits { weight: *weight, ..TenantLimits::default() };
+    let names = TENANTS.into_iter().map(Arc::from);
+    let tenants = names.zip(weights.iter().map(by_name)).collect();
+    let chunk = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: CHUNK_BYTES };
+    let log_configs = (0..OWNERS.len()).map(|it| (log_config(it), LogConfigLimits::default()));
+    let plan = Plan {
+        streams: (0..OWNERS.len()).map(stream).collect(),
+        sinks: 3,
+        batch: BATCH,
+        retry_max_ns: 20_000_000,
+        absent: None,
+        files: Limits { open_files_max: 0, pinned_bytes_max: u64::MAX },
+        limits: LimitPlan { node: Rates::default(), tenants, log_configs: log_configs.collect() },
+        memory: TENANTS.into_iter().map(|it| (Arc::from(it), chunk)).collect(),
+        pool_bytes: 0,
+        pinned: HashMap::new(),
+    };
+    Setting { format: Format::Plain, plan, stalls: Mode::Held, contest }
+}
+
+/// What one had saved while its memory was short it used in one tick, and it was not paid back in the next.
+#[test]
+fn what_was_saved_while_held_back_and_is_used_stays_used() {
+    let lines = |lines: [usize; OWNERS.len()]| lines.into_iter().map(|it| (it, 0)).collect();
+    let contest = vec![
+        Stretch { lines: lines([0, 231, 1500, 0, 0, 150]), rounds: 4 },
+        Stretch { lines: lines([150, 1500, 0, 1500, 0, 0]), rounds: 4 },
+    ];
+    let setting = contending([50, 100, 50, 10, 50], contest);
+    let steps = [
+        TenantStep::Flood(28),
+        TenantStep::Flood(46),
+        TenantStep::Flood(9),
+        TenantStep::Node(NodeStep::World(2, Step::Rotate)),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
