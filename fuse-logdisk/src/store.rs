@@ -245,7 +245,11 @@ impl Store {
         let Kind::File(node) = &inner.tree.get(id)?.kind else { return Err(Errno::ISDIR) };
         let held = inner.contents.get(&node.key).ok_or(Errno::STALE)?;
         let content = Arc::clone(&held.content);
-        let file = content.file(|| open(&self.place(inner, id)?))?;
+        // By the agent's name: its watch of that folder hears of what is done by way of it alone.
+        let file = content.file(|| match &held.log {
+            Some(log) => open(&self.in_logs(&log.path)),
+            None => open(&self.place(inner, id)?),
+        })?;
         Ok((content, file))
     }
 
