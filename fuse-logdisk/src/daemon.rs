@@ -21,10 +21,11 @@ use crate::meter::Meter;
 use crate::parked::{Parked, WhenFull};
 use crate::resume;
 use crate::store::{Retention, Selection, Store};
+use crate::syncs::Syncs;
 
 /// Pause between two ticks; acknowledgements are stored twice a second.
 const TICK: Duration = Duration::from_millis(200);
-/// Pause while writes wait.
+/// Pause while calls wait.
 const WAITING_TICK: Duration = Duration::from_millis(20);
 /// So many ticks after each other are without numbers for people.
 const TICKS_PER_METRICS: u64 = 5;
@@ -53,6 +54,8 @@ pub struct Options {
     pub selection: Selection,
     /// What becomes of writes when there is no room.
     pub when_full: WhenFull,
+    /// How long `fsync` waits for the queue; `None` if it does not.
+    pub sync: Option<Duration>,
     /// How many threads answer.
     pub threads: usize,
 }
@@ -74,19 +77,22 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let pulse = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let is_resumed = resume::is_begun(&options.folder);
     let meter = Arc::new(Meter::default());
-    let Options { folder, agent_state, mode, retention, selection, when_full, threads } = options;
+    let Options { folder, agent_state, mode, retention, selection, when_full, sync, threads } =
+        options;
     let store = Arc::new(Store::open_at(&folder, selection, retention, meter)?);
     if !is_resumed {
         // A new mount: nobody has anything open.
         store.forget_all();
     }
     let parked = Arc::new(Parked::new(when_full));
-    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), mode);
+    let syncs = Arc::new(Syncs::new(sync));
+    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), Arc::clone(&syncs), mode);
     let session = resume::session(front, connection, &folder, threads)?;
     let acks = agent_state.map(|it| Box::new(CheckpointAcks::new(&it)) as Box<dyn Acks>);
     let ticker = Ticker {
         store,
         parked,
+        syncs,
         acks,
         pulse,
         metrics: metrics_file(&folder)?,
@@ -103,6 +109,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 struct Ticker {
     store: Arc<Store>,
     parked: Arc<Parked>,
+    syncs: Arc<Syncs>,
     acks: Option<Box<dyn Acks>>,
     pulse: File,
     /// With room for all numbers, whatever room is left later.
@@ -125,12 +132,14 @@ impl Ticker {
             self.has_failed = outcome.is_err();
             let mut pulse = Vec::with_capacity(PULSE_BYTES);
             pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
-            pulse.extend_from_slice(&(self.parked.len() as u64).to_ne_bytes());
+            let waiting = self.parked.len() + self.syncs.len();
+            pulse.extend_from_slice(&(waiting as u64).to_ne_bytes());
             // The supervisor is gone: so are we, in a moment.
             if self.pulse.write_all(&pulse).is_err() {
                 return;
             }
-            thread::sleep(if self.parked.is_empty() { TICK } else { WAITING_TICK });
+            let is_waited_for = !(self.parked.is_empty() && self.syncs.is_empty());
+            thread::sleep(if is_waited_for { WAITING_TICK } else { TICK });
         }
     }
 
@@ -141,6 +150,7 @@ impl Ticker {
         }
         self.store.sweep()?;
         self.parked.tick(&self.store);
+        self.syncs.tick(&self.store);
         if self.ticks.is_multiple_of(TICKS_PER_METRICS) {
             let held_bytes = self.store.room()?.held_bytes;
             let (waiting, unknown) = self.store.waiting();

@@ -18,6 +18,7 @@ use rustix::fs::FileType as RawType;
 
 use crate::parked::Parked;
 use crate::store::{Changes, NAME_BYTES_MAX, NodeId, Order, ROOT, Store, Written};
+use crate::syncs::Syncs;
 
 mod convert;
 use convert::{empty, entry, errno, file_attr, file_type, maker, or_gone, timespec};
@@ -49,14 +50,15 @@ pub enum Mode {
 pub struct Front {
     store: Arc<Store>,
     parked: Arc<Parked>,
+    syncs: Arc<Syncs>,
     mode: Mode,
 }
 
 impl Front {
     /// The volume of this store.
     #[must_use]
-    pub fn new(store: Arc<Store>, parked: Arc<Parked>, mode: Mode) -> Front {
-        Front { store, parked, mode }
+    pub fn new(store: Arc<Store>, parked: Arc<Parked>, syncs: Arc<Syncs>, mode: Mode) -> Front {
+        Front { store, parked, syncs, mode }
     }
 
     /// The node of a request that is begun with it.
@@ -316,9 +318,8 @@ impl Filesystem for Front {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        // What was written is in the store, which is as safe as it gets.
-        reply.ok();
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.syncs.sync(&self.store, self.node(ino), reply);
     }
 
     fn readdir(

@@ -14,3 +14,4 @@ pub mod parked;
 pub mod resume;
 pub mod store;
 pub mod supervisor;
+pub mod syncs;

@@ -40,6 +40,8 @@ pub struct Meter {
     pub blocked_ms: Counter,
     /// Writes that failed for want of room.
     pub full_writes: Counter,
+    /// Calls of `fsync` that failed since the queue did not have the bytes in time.
+    pub late_syncs: Counter,
     /// Writes that came before those of the bytes in front of them.
     pub early_writes: Counter,
 }
@@ -62,6 +64,11 @@ impl Meter {
             ("blocked_writes_total", "Writes that waited for room.", &self.blocked_writes),
             ("blocked_milliseconds_total", "Time that writes waited for room.", &self.blocked_ms),
             ("full_writes_total", "Writes that failed for want of room.", &self.full_writes),
+            (
+                "late_syncs_total",
+                "Calls of fsync that failed for want of the queue.",
+                &self.late_syncs,
+            ),
             ("early_writes_total", "Writes that waited for others.", &self.early_writes),
         ];
         let mut text = String::new();

@@ -43,7 +43,7 @@ pub use change::Maker;
 pub use content::{Order, Written};
 pub use load::LoadError;
 pub use names::{NAME_BYTES_MAX, Selection};
-pub use release::Room;
+pub use release::{Room, Until};
 pub use tree::{NodeId, ROOT};
 
 use content::Content;

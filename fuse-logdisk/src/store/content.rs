@@ -100,6 +100,10 @@ impl Content {
         self.state().size
     }
 
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.state().acknowledged
+    }
+
     pub(super) fn undelivered_bytes(&self) -> u64 {
         let state = self.state();
         state.size.saturating_sub(state.acknowledged)

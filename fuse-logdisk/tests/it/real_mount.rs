@@ -6,6 +6,7 @@ mod full;
 mod memory;
 mod programs;
 mod refused;
+mod synced;
 mod writers;
 
 /// Options of the two modes.

@@ -13,7 +13,7 @@ use super::MODES;
 use crate::kit::{Volume, limited, now_ms, wait_until};
 
 /// An agent that collects a volume into an embedded queue; killed when dropped.
-struct Agent {
+pub(super) struct Agent {
     child: Child,
 }
 
@@ -34,7 +34,7 @@ fn queue(volume: &Volume) -> PathBuf {
     volume.scratch().join("queue")
 }
 
-fn start(volume: &Volume) -> Agent {
+pub(super) fn start(volume: &Volume) -> Agent {
     let config = volume.scratch().join("agent.yaml");
     let text = "apiVersion: logferry.dev/v1alpha1
 kind: Agent
@@ -61,7 +61,7 @@ spec: {source: {files: {include: ['{dir}/store/logs/**/*.log']}}}
 }
 
 /// How often each line is in the queue.
-fn arrived(volume: &Volume) -> HashMap<String, u32> {
+pub(super) fn arrived(volume: &Volume) -> HashMap<String, u32> {
     let mut command = Command::new(program());
     command.args(["tail", "--all", "--output", "json", "--queue"]).arg(queue(volume));
     let output = command.output().expect("as it must");
