@@ -27,6 +27,12 @@ use crate::syncs::Syncs;
 const TICK: Duration = Duration::from_millis(200);
 /// Pause while calls wait.
 const WAITING_TICK: Duration = Duration::from_millis(20);
+/// Pause between two looks at what was written past us, while anything is.
+const AHEAD_PAUSE: Duration = Duration::from_millis(2);
+/// While nothing is.
+const AHEAD_IDLE_PAUSE: Duration = Duration::from_millis(20);
+/// At least this for each file that is looked at: a hundredth of a core.
+const AHEAD_FILE_PAUSE: Duration = Duration::from_micros(200);
 /// So many ticks after each other are without numbers for people.
 const TICKS_PER_METRICS: u64 = 5;
 /// So many ticks after which files that nobody collects are spoken of, once.
@@ -86,8 +92,13 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     }
     let parked = Arc::new(Parked::new(when_full));
     let syncs = Arc::new(Syncs::new(sync));
-    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), Arc::clone(&syncs), mode);
+    let ours = connection.try_clone()?;
+    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), Arc::clone(&syncs), mode, ours);
     let session = resume::session(front, connection, &folder, threads)?;
+    if store.passes() {
+        let store = Arc::clone(&store);
+        thread::Builder::new().name("ld-ahead".to_owned()).spawn(move || take_ahead(&store))?;
+    }
     let acks = agent_state.map(|it| Box::new(CheckpointAcks::new(&it)) as Box<dyn Acks>);
     let ticker = Ticker {
         store,
@@ -167,6 +178,29 @@ impl Ticker {
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps ahead of those who write past us: what they write would be their memory otherwise, and no limit of theirs
+/// could give it back.
+fn take_ahead(store: &Store) {
+    let mut has_failed = false;
+    loop {
+        let looked = store.take_ahead();
+        let pause = match &looked {
+            Ok((_, true)) => AHEAD_PAUSE,
+            Ok((files, false)) => {
+                AHEAD_IDLE_PAUSE.max(AHEAD_FILE_PAUSE * u32::try_from(*files).unwrap_or(u32::MAX))
+            }
+            Err(_) => TICK,
+        };
+        if let Err(error) = &looked
+            && !has_failed
+        {
+            tracing::warn!(%error, "cannot take memory ahead of writers");
+        }
+        has_failed = looked.is_err();
+        thread::sleep(pause);
     }
 }
 

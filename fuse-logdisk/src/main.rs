@@ -95,6 +95,8 @@ enum ModeOption {
     Writeback,
     /// Each write by itself: in the store when it returns
     Strict,
+    /// What is opened only to append is written to the store without asking anybody; all else as with strict
+    Fast,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -149,6 +151,7 @@ fn serve(options: VolumeOptions) -> Result<()> {
         mode: match options.mode {
             ModeOption::Writeback => Mode::Writeback,
             ModeOption::Strict => Mode::Strict,
+            ModeOption::Fast => Mode::Fast,
         },
         retention: Retention { keep_bytes: options.keep, ..Retention::default() },
         selection,
@@ -195,8 +198,9 @@ fn mount(options: &MountOptions) -> Result<()> {
         target,
         folder: folder.clone(),
         daemon: daemon_command(volume, &folder)?,
-        flush: (volume.mode == ModeOption::Writeback)
+        flush: (volume.mode != ModeOption::Strict)
             .then_some(Duration::from_millis(options.flush_ms)),
+        may_pass: volume.mode == ModeOption::Fast,
         hang: Duration::from_secs(options.hang_seconds),
     });
     let Some(agent_state) = volume.agent_state.as_deref() else { return outcome };

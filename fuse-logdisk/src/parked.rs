@@ -47,6 +47,7 @@ struct Write {
     node: NodeId,
     offset: u64,
     data: Box<[u8]>,
+    order: Order,
     why: Written,
     since_ns: u64,
     reply: ReplyWrite,
@@ -82,7 +83,7 @@ impl Parked {
         node: NodeId,
         offset: u64,
         data: &[u8],
-        why: Written,
+        (order, why): (Order, Written),
         reply: ReplyWrite,
     ) {
         let meter = store.meter();
@@ -102,7 +103,7 @@ impl Parked {
         }
         waiting.bytes += data.len();
         let since_ns = SystemClock.monotonic_ns();
-        waiting.writes.push(Write { node, offset, data: data.into(), why, since_ns, reply });
+        waiting.writes.push(Write { node, offset, data: data.into(), order, why, since_ns, reply });
         self.count.store(waiting.writes.len(), Ordering::Release);
         drop(waiting);
         // What it waits for may have come before it was parked.
@@ -146,7 +147,10 @@ impl Parked {
     fn again(&self, store: &Store, mut write: Write, now_ns: u64) -> Option<Write> {
         let waited_ns = now_ns.saturating_sub(write.since_ns);
         let is_late = write.why == Written::Full || waited_ns >= EARLY_NS;
-        let order = if is_late { Order::AsWritten } else { Order::AnyOrder };
+        let order = match write.order {
+            Order::AnyOrder if is_late => Order::AsWritten,
+            order => order,
+        };
         match store.write(write.node, write.offset, &write.data, order) {
             Ok(Written::Done) => {
                 if write.why == Written::Full {

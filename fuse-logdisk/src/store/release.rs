@@ -70,6 +70,9 @@ impl Store {
     pub fn acknowledge(&self, key: u64, offset: u64) -> Result<(), Errno> {
         let inner = self.inner();
         let Some(held) = inner.contents.get(&key) else { return Ok(()) };
+        if self.passes() && offset > held.content.size() {
+            self.measure(held);
+        }
         held.content.acknowledge(offset);
         self.release(&inner, key, self.retention.keep_bytes)
     }

@@ -80,10 +80,16 @@ fn lines_are_collected_once_in_strict_mode_and_a_cut_loses_none() {
 }
 
 #[test]
+fn lines_are_collected_once_past_the_daemon_and_a_cut_loses_none() {
+    limited(120, || run(MODES[2], false));
+}
+
+#[test]
 fn one_thread_answers_all_and_never_waits_for_itself() {
     limited(120, || {
         run(&["--mode", "writeback", "--threads", "1"], true);
         run(&["--mode", "strict", "--threads", "1"], false);
+        run(&["--mode", "fast", "--threads", "1"], false);
     });
 }
 
