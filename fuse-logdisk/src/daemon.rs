@@ -97,7 +97,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let session = resume::session(front, connection, &folder, threads)?;
     if store.passes() {
         let store = Arc::clone(&store);
-        thread::Builder::new().name("ld-ahead".to_owned()).spawn(move || take_ahead(&store))?;
+        let drops = when_full == WhenFull::DropOldest;
+        thread::Builder::new()
+            .name("ld-ahead".to_owned())
+            .spawn(move || take_ahead(&store, drops))?;
     }
     let acks = agent_state.map(|it| Box::new(CheckpointAcks::new(&it)) as Box<dyn Acks>);
     let ticker = Ticker {
@@ -183,10 +186,13 @@ impl Ticker {
 
 /// Keeps ahead of those who write past us: what they write would be their memory otherwise, and no limit of theirs
 /// could give it back.
-fn take_ahead(store: &Store) {
+fn take_ahead(store: &Store, drops: bool) {
     let mut has_failed = false;
     loop {
-        let looked = store.take_ahead();
+        let looked = match if drops { store.make_room() } else { Ok(()) } {
+            Ok(()) => store.take_ahead(),
+            Err(error) => Err(error),
+        };
         let pause = match &looked {
             Ok((_, true)) => AHEAD_PAUSE,
             Ok((files, false)) => {

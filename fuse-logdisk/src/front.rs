@@ -295,7 +295,7 @@ impl Filesystem for Front {
             false if self.appends(NodeId(ino.0), flags.0) => Order::AtEnd,
             false => Order::AsWritten,
         };
-        match self.store.write(self.node(ino), offset, data, order) {
+        match self.parked.write(&self.store, self.node(ino), offset, data, order) {
             Ok(Written::Done) => {
                 reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
                 self.parked.stored(&self.store, NodeId(ino.0));

@@ -105,6 +105,9 @@ enum FullOption {
     Block,
     /// They fail at once
     Enospc,
+    /// The oldest bytes that are not delivered are let go, and declared as gaps
+    #[value(name = "drop_oldest")]
+    DropOldest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,6 +161,7 @@ fn serve(options: VolumeOptions) -> Result<()> {
         when_full: match options.full {
             FullOption::Block => WhenFull::Block(Duration::from_secs(options.full_seconds)),
             FullOption::Enospc => WhenFull::Fail,
+            FullOption::DropOldest => WhenFull::DropOldest,
         },
         sync: (options.fsync == SyncOption::Ack)
             .then_some(Duration::from_secs(options.fsync_seconds)),

@@ -30,6 +30,8 @@ pub struct Meter {
     pub released_bytes: Counter,
     /// Bytes written over what was released already: collected as they were before.
     pub overwritten_bytes: Counter,
+    /// Bytes that were let go before anybody had delivered them.
+    pub dropped_bytes: Counter,
     /// Files that the agent was done with and that no application sees any more.
     pub removed_files: Counter,
     /// Requests that a log disk does not serve, such as hard links.
@@ -59,6 +61,7 @@ impl Meter {
                 "Bytes written over released ones, and not delivered.",
                 &self.overwritten_bytes,
             ),
+            ("dropped_bytes_total", "Bytes let go undelivered.", &self.dropped_bytes),
             ("removed_files_total", "Delivered files that were removed.", &self.removed_files),
             ("refused_total", "Requests that a log disk does not serve.", &self.refused),
             ("blocked_writes_total", "Writes that waited for room.", &self.blocked_writes),

@@ -33,6 +33,7 @@ mod attr;
 mod backing;
 mod change;
 mod content;
+mod dropping;
 mod load;
 mod names;
 mod new;

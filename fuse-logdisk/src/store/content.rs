@@ -24,6 +24,8 @@ const HEAD_BYTES: u64 = PAGE_BYTES;
 /// Less than this is not worth a system call, in bytes.
 const RELEASE_BYTES_MIN: u64 = 64 << 10;
 
+/// What is never let go at the end of a file, in bytes: the page cache may still send it again.
+const UNDROPPED_BYTES: u64 = 64 << 10;
 /// Least memory that is taken ahead of a writer that writes past us, in bytes.
 const AHEAD_BYTES_MIN: u64 = 256 << 10;
 /// So many times what it wrote since the last look.
@@ -69,6 +71,8 @@ struct State {
     acknowledged: u64,
     /// What stands between the first page and here reads as NUL.
     released: u64,
+    /// What is not acknowledged before here was let go.
+    dropped: u64,
     /// What applications see begins here: what stands before was cut off for them.
     base: u64,
     /// Memory is taken up to here, if that is behind the end.
@@ -77,7 +81,15 @@ struct State {
 
 impl Content {
     pub(super) fn new(key: u64, size: u64, is_log: bool) -> Content {
-        let state = State { file: None, size, acknowledged: 0, released: 0, base: 0, allocated: 0 };
+        let state = State {
+            file: None,
+            size,
+            acknowledged: 0,
+            released: 0,
+            dropped: 0,
+            base: 0,
+            allocated: 0,
+        };
         Content { key, is_log, state: Mutex::new(state) }
     }
 
@@ -179,6 +191,24 @@ impl Content {
 
     pub(super) fn acknowledged(&self) -> u64 {
         self.state().acknowledged
+    }
+
+    /// Lets go of the oldest bytes that are not acknowledged, about so many: the agent finds a hole there, and declares
+    /// it. Says how many it was; the first page and the last bytes stay.
+    pub(super) fn drop_oldest(&self, file: &File, bytes: u64, meter: &Meter) -> Result<u64, Errno> {
+        let mut state = self.state();
+        let begin = state.acknowledged.max(state.dropped).max(HEAD_BYTES);
+        let begin = begin.next_multiple_of(PAGE_BYTES);
+        let last = state.size.saturating_sub(UNDROPPED_BYTES) / PAGE_BYTES * PAGE_BYTES;
+        let end = last.min(begin.saturating_add(bytes).next_multiple_of(PAGE_BYTES));
+        if end <= begin {
+            return Ok(0);
+        }
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(file, punch, begin, end - begin)?;
+        state.dropped = end;
+        meter.dropped_bytes.add(end - begin);
+        Ok(end - begin)
     }
 
     pub(super) fn undelivered_bytes(&self) -> u64 {
