@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
 
@@ -105,5 +106,33 @@ fn a_full_volume_is_told_at_once() {
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
         let held: usize = volume.lines().iter().map(String::len).sum();
         assert!(held > 3 << 20, "memory taken ahead leaves room for what is written: {held}");
+    });
+}
+
+/// Mounts from within a user namespace of its own, whose root has no right of the machine's.
+const ELSEWHERE: &str = r#"
+"$1" mount "$2/mount" --store "$2/store" --mode fast --drain-seconds 0 2> "$2/log" & disk=$!
+until grep -q mounted "$2/log"; do kill -0 $disk || exit 1; sleep 0.05; done
+for number in 1 2 3; do echo "line $number" >> "$2/mount/app.log" || exit 1; done
+sync "$2/mount/app.log"
+cat "$2/store/logs/app.log"
+kill $disk
+wait $disk
+"#;
+
+#[test]
+fn without_the_right_to_let_writes_pass_the_page_cache_takes_them_and_that_is_said() {
+    limited(60, || {
+        let folder = tempfile::TempDir::new().expect("a scratch folder");
+        fs::create_dir(folder.path().join("mount")).expect("ours");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "--kill-child"]);
+        command.args(["timeout", "30", "sh", "-c", ELSEWHERE, "sh", env!("CARGO_BIN_EXE_logdisk")]);
+        let output = command.arg(folder.path()).output().expect("can be started");
+        let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        assert!(output.status.success(), "{log}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "line 1\nline 2\nline 3\n");
+        assert!(log.contains("CAP_SYS_ADMIN"), "{log}");
+        assert!(log.contains("going on as with --mode writeback"), "{log}");
     });
 }
