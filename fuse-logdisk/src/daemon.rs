@@ -21,11 +21,18 @@ use crate::meter::Meter;
 use crate::parked::{Parked, WhenFull};
 use crate::resume;
 use crate::store::{Retention, Selection, Store};
+use crate::syncs::Syncs;
 
 /// Pause between two ticks; acknowledgements are stored twice a second.
 const TICK: Duration = Duration::from_millis(200);
-/// Pause while writes wait.
+/// Pause while calls wait.
 const WAITING_TICK: Duration = Duration::from_millis(20);
+/// Pause between two looks at what was written past us, while anything is.
+const AHEAD_PAUSE: Duration = Duration::from_millis(2);
+/// While nothing is.
+const AHEAD_IDLE_PAUSE: Duration = Duration::from_millis(20);
+/// At least this for each file that is looked at: a hundredth of a core.
+const AHEAD_FILE_PAUSE: Duration = Duration::from_micros(200);
 /// So many ticks after each other are without numbers for people.
 const TICKS_PER_METRICS: u64 = 5;
 /// So many ticks after which files that nobody collects are spoken of, once.
@@ -53,6 +60,8 @@ pub struct Options {
     pub selection: Selection,
     /// What becomes of writes when there is no room.
     pub when_full: WhenFull,
+    /// How long `fsync` waits for the queue; `None` if it does not.
+    pub sync: Option<Duration>,
     /// How many threads answer.
     pub threads: usize,
 }
@@ -74,19 +83,30 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let pulse = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let is_resumed = resume::is_begun(&options.folder);
     let meter = Arc::new(Meter::default());
-    let Options { folder, agent_state, mode, retention, selection, when_full, threads } = options;
+    let Options { folder, agent_state, mode, retention, selection, when_full, sync, threads } =
+        options;
     let store = Arc::new(Store::open_at(&folder, selection, retention, meter)?);
     if !is_resumed {
         // A new mount: nobody has anything open.
         store.forget_all();
     }
     let parked = Arc::new(Parked::new(when_full));
-    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), mode);
+    let syncs = Arc::new(Syncs::new(sync));
+    let ours = connection.try_clone()?;
+    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), Arc::clone(&syncs), mode, ours);
     let session = resume::session(front, connection, &folder, threads)?;
+    if store.passes() {
+        let store = Arc::clone(&store);
+        let drops = when_full == WhenFull::DropOldest;
+        thread::Builder::new()
+            .name("ld-ahead".to_owned())
+            .spawn(move || take_ahead(&store, drops))?;
+    }
     let acks = agent_state.map(|it| Box::new(CheckpointAcks::new(&it)) as Box<dyn Acks>);
     let ticker = Ticker {
         store,
         parked,
+        syncs,
         acks,
         pulse,
         metrics: metrics_file(&folder)?,
@@ -103,6 +123,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 struct Ticker {
     store: Arc<Store>,
     parked: Arc<Parked>,
+    syncs: Arc<Syncs>,
     acks: Option<Box<dyn Acks>>,
     pulse: File,
     /// With room for all numbers, whatever room is left later.
@@ -125,12 +146,14 @@ impl Ticker {
             self.has_failed = outcome.is_err();
             let mut pulse = Vec::with_capacity(PULSE_BYTES);
             pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
-            pulse.extend_from_slice(&(self.parked.len() as u64).to_ne_bytes());
+            let waiting = self.parked.len() + self.syncs.len();
+            pulse.extend_from_slice(&(waiting as u64).to_ne_bytes());
             // The supervisor is gone: so are we, in a moment.
             if self.pulse.write_all(&pulse).is_err() {
                 return;
             }
-            thread::sleep(if self.parked.is_empty() { TICK } else { WAITING_TICK });
+            let is_waited_for = !(self.parked.is_empty() && self.syncs.is_empty());
+            thread::sleep(if is_waited_for { WAITING_TICK } else { TICK });
         }
     }
 
@@ -141,6 +164,7 @@ impl Ticker {
         }
         self.store.sweep()?;
         self.parked.tick(&self.store);
+        self.syncs.tick(&self.store);
         if self.ticks.is_multiple_of(TICKS_PER_METRICS) {
             let held_bytes = self.store.room()?.held_bytes;
             let (waiting, unknown) = self.store.waiting();
@@ -157,6 +181,32 @@ impl Ticker {
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps ahead of those who write past us: what they write would be their memory otherwise, and no limit of theirs
+/// could give it back.
+fn take_ahead(store: &Store, drops: bool) {
+    let mut has_failed = false;
+    loop {
+        let looked = match if drops { store.make_room() } else { Ok(()) } {
+            Ok(()) => store.take_ahead(),
+            Err(error) => Err(error),
+        };
+        let pause = match &looked {
+            Ok((_, true)) => AHEAD_PAUSE,
+            Ok((files, false)) => {
+                AHEAD_IDLE_PAUSE.max(AHEAD_FILE_PAUSE * u32::try_from(*files).unwrap_or(u32::MAX))
+            }
+            Err(_) => TICK,
+        };
+        if let Err(error) = &looked
+            && !has_failed
+        {
+            tracing::warn!(%error, "cannot take memory ahead of writers");
+        }
+        has_failed = looked.is_err();
+        thread::sleep(pause);
     }
 }
 

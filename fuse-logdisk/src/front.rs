@@ -4,22 +4,25 @@
 //! would wait for itself. A write that cannot be stored yet is [parked](crate::parked), and the thread goes on.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
-    WriteFlags,
+    Errno, FileHandle, FileType, Filesystem, INodeNo, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fs::FileType as RawType;
 
 use crate::parked::Parked;
 use crate::store::{Changes, NAME_BYTES_MAX, NodeId, Order, ROOT, Store, Written};
+use crate::syncs::Syncs;
 
 mod convert;
+mod opening;
 use convert::{empty, entry, errno, file_attr, file_type, maker, or_gone, timespec};
 
 /// How long the kernel may believe what it was told: only it changes what is there.
@@ -42,6 +45,8 @@ pub enum Mode {
     Writeback,
     /// Each by itself: it is in the store when `write` returns.
     Strict,
+    /// Who only appends writes to the store itself, and asks nobody; all others as in [`Mode::Strict`].
+    Fast,
 }
 
 /// The file system of one volume.
@@ -49,27 +54,30 @@ pub enum Mode {
 pub struct Front {
     store: Arc<Store>,
     parked: Arc<Parked>,
+    syncs: Arc<Syncs>,
     mode: Mode,
+    connection: OwnedFd,
+    /// It was said that the kernel lets nothing pass.
+    has_failed: AtomicBool,
 }
 
 impl Front {
     /// The volume of this store.
     #[must_use]
-    pub fn new(store: Arc<Store>, parked: Arc<Parked>, mode: Mode) -> Front {
-        Front { store, parked, mode }
+    pub fn new(
+        store: Arc<Store>,
+        parked: Arc<Parked>,
+        syncs: Arc<Syncs>,
+        mode: Mode,
+        connection: OwnedFd,
+    ) -> Front {
+        Front { store, parked, syncs, mode, connection, has_failed: AtomicBool::new(false) }
     }
 
     /// The node of a request that is begun with it.
     fn node(&self, ino: INodeNo) -> NodeId {
         self.store.meter().requests.add(1);
         NodeId(ino.0)
-    }
-
-    fn open_flags(&self) -> FopenFlags {
-        match self.mode {
-            Mode::Writeback => FopenFlags::FOPEN_KEEP_CACHE,
-            Mode::Strict => FopenFlags::FOPEN_DIRECT_IO,
-        }
     }
 
     /// Says no to something that no log needs.
@@ -83,13 +91,7 @@ impl Front {
 /// anyway, `access`, since it checks permissions itself, and extended attributes, which it would ask for before every write.
 impl Filesystem for Front {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let wanted = match self.mode {
-            Mode::Writeback => InitFlags::FUSE_WRITEBACK_CACHE,
-            Mode::Strict => InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-        };
-        if config.add_capabilities(wanted).is_err() && self.mode == Mode::Writeback {
-            return Err(std::io::Error::other("the kernel has no writeback cache for FUSE (3.15)"));
-        }
+        self.agree(config)?;
         if let Err(largest) = config.set_max_write(WRITE_BYTES_MAX) {
             tracing::warn!(largest, "smaller writes than wanted");
         }
@@ -229,9 +231,9 @@ impl Filesystem for Front {
         reply.error(Errno::EPERM);
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         match self.store.open(self.node(ino)) {
-            Ok(()) => reply.opened(FileHandle(0), self.open_flags()),
+            Ok(()) => self.opened(NodeId(ino.0), flags.0, reply),
             Err(error) => reply.error(errno(error)),
         }
     }
@@ -243,7 +245,7 @@ impl Filesystem for Front {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _flags: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
         let made = self.store.create(self.node(parent), name, mode, maker(request));
@@ -252,10 +254,7 @@ impl Filesystem for Front {
             Ok(attr)
         });
         match opened {
-            Ok(attr) => {
-                let attr = file_attr(&attr);
-                reply.created(&TTL, &attr, Generation(0), FileHandle(0), self.open_flags());
-            }
+            Ok(attr) => self.created(&attr, flags, reply),
             Err(error) => reply.error(errno(error)),
         }
     }
@@ -286,18 +285,24 @@ impl Filesystem for Front {
         offset: u64,
         data: &[u8],
         write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let is_cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
-        let order = if is_cached { Order::AnyOrder } else { Order::AsWritten };
-        match self.store.write(self.node(ino), offset, data, order) {
+        let order = match is_cached {
+            true => Order::AnyOrder,
+            false if self.appends(NodeId(ino.0), flags.0) => Order::AtEnd,
+            false => Order::AsWritten,
+        };
+        match self.parked.write(&self.store, self.node(ino), offset, data, order) {
             Ok(Written::Done) => {
                 reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
                 self.parked.stored(&self.store, NodeId(ino.0));
             }
-            Ok(why) => self.parked.park(&self.store, NodeId(ino.0), offset, data, why, reply),
+            Ok(why) => {
+                self.parked.park(&self.store, NodeId(ino.0), offset, data, (order, why), reply);
+            }
             Err(error) => reply.error(errno(error)),
         }
     }
@@ -316,9 +321,8 @@ impl Filesystem for Front {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        // What was written is in the store, which is as safe as it gets.
-        reply.ok();
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.syncs.sync(&self.store, self.node(ino), reply);
     }
 
     fn readdir(

@@ -11,6 +11,8 @@ pub mod front;
 pub mod meter;
 pub mod mounting;
 pub mod parked;
+pub mod passthrough;
 pub mod resume;
 pub mod store;
 pub mod supervisor;
+pub mod syncs;

@@ -58,6 +58,12 @@ struct VolumeOptions {
     /// How long writes wait for room before they fail
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     full_seconds: u64,
+    /// When fsync returns
+    #[arg(long, value_enum, default_value_t = SyncOption::Accept)]
+    fsync: SyncOption,
+    /// How long fsync waits for the queue until it fails (ack)
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    fsync_seconds: u64,
     /// How many threads answer
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     threads: u8,
@@ -89,6 +95,8 @@ enum ModeOption {
     Writeback,
     /// Each write by itself: in the store when it returns
     Strict,
+    /// What is opened only to append is written to the store without asking anybody; all else as with strict
+    Fast,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,6 +105,17 @@ enum FullOption {
     Block,
     /// They fail at once
     Enospc,
+    /// The oldest bytes that are not delivered are let go, and declared as gaps
+    #[value(name = "drop_oldest")]
+    DropOldest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SyncOption {
+    /// When the bytes are in the store
+    Accept,
+    /// When the queue has acknowledged them; ETIMEDOUT after --fsync-seconds
+    Ack,
 }
 
 /// Reads a number of bytes, with K, M or G (powers of 1024) behind it or without.
@@ -135,13 +154,17 @@ fn serve(options: VolumeOptions) -> Result<()> {
         mode: match options.mode {
             ModeOption::Writeback => Mode::Writeback,
             ModeOption::Strict => Mode::Strict,
+            ModeOption::Fast => Mode::Fast,
         },
         retention: Retention { keep_bytes: options.keep, ..Retention::default() },
         selection,
         when_full: match options.full {
             FullOption::Block => WhenFull::Block(Duration::from_secs(options.full_seconds)),
             FullOption::Enospc => WhenFull::Fail,
+            FullOption::DropOldest => WhenFull::DropOldest,
         },
+        sync: (options.fsync == SyncOption::Ack)
+            .then_some(Duration::from_secs(options.fsync_seconds)),
         threads: usize::from(options.threads),
     })
 }
@@ -160,6 +183,11 @@ fn selection(only: &[String]) -> Result<Selection> {
 fn mount(options: &MountOptions) -> Result<()> {
     let volume = &options.volume;
     selection(&volume.only)?;
+    if volume.fsync == SyncOption::Ack && volume.agent_state.is_none() {
+        bail!(
+            "--fsync ack: nobody would acknowledge anything; --agent-state says whose checkpoint tells"
+        );
+    }
     let target = mounting::resolve(&options.target)
         .with_context(|| format!("{}", options.target.display()))?;
     std::fs::create_dir_all(&volume.store)
@@ -174,8 +202,9 @@ fn mount(options: &MountOptions) -> Result<()> {
         target,
         folder: folder.clone(),
         daemon: daemon_command(volume, &folder)?,
-        flush: (volume.mode == ModeOption::Writeback)
+        flush: (volume.mode != ModeOption::Strict)
             .then_some(Duration::from_millis(options.flush_ms)),
+        may_pass: volume.mode == ModeOption::Fast,
         hang: Duration::from_secs(options.hang_seconds),
     });
     let Some(agent_state) = volume.agent_state.as_deref() else { return outcome };
@@ -244,6 +273,9 @@ fn daemon_command(volume: &VolumeOptions, folder: &Path) -> Result<Vec<OsString>
     let full = volume.full.to_possible_value().context("every policy has a name")?;
     add("--full", full.get_name().into());
     add("--full-seconds", volume.full_seconds.to_string().into());
+    let fsync = volume.fsync.to_possible_value().context("every policy has a name")?;
+    add("--fsync", fsync.get_name().into());
+    add("--fsync-seconds", volume.fsync_seconds.to_string().into());
     add("--keep", volume.keep.to_string().into());
     add("--threads", volume.threads.to_string().into());
     Ok(command)

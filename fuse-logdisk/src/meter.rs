@@ -30,6 +30,8 @@ pub struct Meter {
     pub released_bytes: Counter,
     /// Bytes written over what was released already: collected as they were before.
     pub overwritten_bytes: Counter,
+    /// Bytes that were let go before anybody had delivered them.
+    pub dropped_bytes: Counter,
     /// Files that the agent was done with and that no application sees any more.
     pub removed_files: Counter,
     /// Requests that a log disk does not serve, such as hard links.
@@ -40,6 +42,8 @@ pub struct Meter {
     pub blocked_ms: Counter,
     /// Writes that failed for want of room.
     pub full_writes: Counter,
+    /// Calls of `fsync` that failed since the queue did not have the bytes in time.
+    pub late_syncs: Counter,
     /// Writes that came before those of the bytes in front of them.
     pub early_writes: Counter,
 }
@@ -57,11 +61,17 @@ impl Meter {
                 "Bytes written over released ones, and not delivered.",
                 &self.overwritten_bytes,
             ),
+            ("dropped_bytes_total", "Bytes let go undelivered.", &self.dropped_bytes),
             ("removed_files_total", "Delivered files that were removed.", &self.removed_files),
             ("refused_total", "Requests that a log disk does not serve.", &self.refused),
             ("blocked_writes_total", "Writes that waited for room.", &self.blocked_writes),
             ("blocked_milliseconds_total", "Time that writes waited for room.", &self.blocked_ms),
             ("full_writes_total", "Writes that failed for want of room.", &self.full_writes),
+            (
+                "late_syncs_total",
+                "Calls of fsync that failed for want of the queue.",
+                &self.late_syncs,
+            ),
             ("early_writes_total", "Writes that waited for others.", &self.early_writes),
         ];
         let mut text = String::new();

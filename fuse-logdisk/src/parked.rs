@@ -25,6 +25,8 @@ pub enum WhenFull {
     Block(Duration),
     /// They fail at once (`ENOSPC`).
     Fail,
+    /// The oldest bytes that are not delivered are let go for them; if there are none, they fail (`ENOSPC`).
+    DropOldest,
 }
 
 /// The writes of one volume that wait.
@@ -47,6 +49,7 @@ struct Write {
     node: NodeId,
     offset: u64,
     data: Box<[u8]>,
+    order: Order,
     why: Written,
     since_ns: u64,
     reply: ReplyWrite,
@@ -75,6 +78,27 @@ impl Parked {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes, and makes room for that where it may.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub(crate) fn write(
+        &self,
+        store: &Store,
+        node: NodeId,
+        offset: u64,
+        data: &[u8],
+        order: Order,
+    ) -> Result<Written, rustix::io::Errno> {
+        loop {
+            let written = store.write(node, offset, data, order)?;
+            let drops = written == Written::Full && self.when_full == WhenFull::DropOldest;
+            if !drops || store.drop_oldest(data.len() as u64)? == 0 {
+                return Ok(written);
+            }
+        }
+    }
+
     /// Keeps a write that the store did not take, or answers it if it may not wait.
     pub(crate) fn park(
         &self,
@@ -82,12 +106,12 @@ impl Parked {
         node: NodeId,
         offset: u64,
         data: &[u8],
-        why: Written,
+        (order, why): (Order, Written),
         reply: ReplyWrite,
     ) {
         let meter = store.meter();
         if why == Written::Full {
-            if self.when_full == WhenFull::Fail {
+            if !matches!(self.when_full, WhenFull::Block(_)) {
                 meter.full_writes.add(1);
                 return reply.error(Errno::ENOSPC);
             }
@@ -102,7 +126,7 @@ impl Parked {
         }
         waiting.bytes += data.len();
         let since_ns = SystemClock.monotonic_ns();
-        waiting.writes.push(Write { node, offset, data: data.into(), why, since_ns, reply });
+        waiting.writes.push(Write { node, offset, data: data.into(), order, why, since_ns, reply });
         self.count.store(waiting.writes.len(), Ordering::Release);
         drop(waiting);
         // What it waits for may have come before it was parked.
@@ -146,8 +170,11 @@ impl Parked {
     fn again(&self, store: &Store, mut write: Write, now_ns: u64) -> Option<Write> {
         let waited_ns = now_ns.saturating_sub(write.since_ns);
         let is_late = write.why == Written::Full || waited_ns >= EARLY_NS;
-        let order = if is_late { Order::AsWritten } else { Order::AnyOrder };
-        match store.write(write.node, write.offset, &write.data, order) {
+        let order = match write.order {
+            Order::AnyOrder if is_late => Order::AsWritten,
+            order => order,
+        };
+        match self.write(store, write.node, write.offset, &write.data, order) {
             Ok(Written::Done) => {
                 if write.why == Written::Full {
                     store.meter().blocked_ms.add(waited_ns / 1_000_000);
@@ -157,7 +184,7 @@ impl Parked {
             }
             Ok(why) => {
                 let is_over = match self.when_full {
-                    WhenFull::Fail => true,
+                    WhenFull::Fail | WhenFull::DropOldest => true,
                     WhenFull::Block(longest) => u128::from(waited_ns) >= longest.as_nanos(),
                 };
                 if why == Written::Full && is_over {

@@ -38,6 +38,18 @@ pub fn is_begun(folder: &Path) -> bool {
     folder.join(INIT_NAME).try_exists().unwrap_or(false)
 }
 
+/// What the kernel offered with its first request (`flags` and `flags2` of `fuse_init_in`, linux/fuse.h).
+///
+/// # Errors
+/// If no daemon has begun.
+pub fn offered(folder: &Path) -> io::Result<u64> {
+    let init = std::fs::read(folder.join(INIT_NAME))?;
+    let word = |at: usize| init.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    // The header has 40 bytes; version and readahead come before.
+    let (low, high) = (word(52).unwrap_or(0), word(56).unwrap_or(0));
+    Ok(u64::from(low) | u64::from(high) << 32)
+}
+
 /// Begins a session on `connection`, or goes on with it; `folder` is the volume's, which keeps the first request.
 ///
 /// # Errors

@@ -16,10 +16,11 @@
 //! All that outlives the daemon lies in these folders: opening a store that was in use goes on with it. Errors are those
 //! that applications see. Any thread may call; requests for one node come one after the other, as the kernel sends them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ use rustix::io::Errno;
 use crate::meter::Meter;
 
 mod attr;
+mod backing;
 mod change;
 mod content;
+mod dropping;
 mod load;
 mod names;
 mod new;
@@ -39,11 +42,12 @@ mod release;
 mod tree;
 
 pub use attr::{Attr, Changes, FileKind};
+pub use backing::Backed;
 pub use change::Maker;
 pub use content::{Order, Written};
 pub use load::LoadError;
 pub use names::{NAME_BYTES_MAX, Selection};
-pub use release::Room;
+pub use release::{Room, Until};
 pub use tree::{NodeId, ROOT};
 
 use content::Content;
@@ -72,6 +76,8 @@ pub struct Store {
     selection: Selection,
     retention: Retention,
     meter: Arc<Meter>,
+    /// The kernel may write to files by itself.
+    passes: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -86,6 +92,10 @@ struct Inner {
     stamp: u64,
     /// Number of the next file that is made.
     made: u64,
+    /// Keys of contents to which the kernel may be writing by itself.
+    appended: BTreeSet<u64>,
+    /// Numbers of backings that nobody needs any more.
+    closed: Vec<u32>,
 }
 
 /// A content, and who has it.
@@ -140,6 +150,7 @@ impl Store {
     /// Whoever had files open has not any more: nodes without a name are gone.
     pub fn forget_all(&self) {
         let mut inner = self.inner();
+        self.forget_backings(&mut inner);
         for id in inner.tree.orphans() {
             self.remove_orphan(&mut inner, id);
         }
@@ -207,6 +218,9 @@ impl Store {
         let Ok(file) = inner.tree.file_mut(id) else { return };
         file.opens = file.opens.saturating_sub(1);
         let (key, is_open) = (file.key, file.opens > 0);
+        if !is_open {
+            self.end_appending(&mut inner, id);
+        }
         if let Some(held) = inner.contents.get(&key).filter(|_| !is_open) {
             held.content.close();
         }
@@ -245,12 +259,25 @@ impl Store {
         let Kind::File(node) = &inner.tree.get(id)?.kind else { return Err(Errno::ISDIR) };
         let held = inner.contents.get(&node.key).ok_or(Errno::STALE)?;
         let content = Arc::clone(&held.content);
-        let file = content.file(|| open(&self.place(inner, id)?))?;
+        // By the agent's name: its watch of that folder hears of what is done by way of it alone.
+        let file = content.file(|| match &held.log {
+            Some(log) => open(&self.in_logs(&log.path)),
+            None => open(&self.place(inner, id)?),
+        })?;
+        if self.passes() {
+            content.measure(&file, &self.meter)?;
+        }
         Ok((content, file))
     }
 
     fn attr_of(&self, inner: &Inner, id: NodeId) -> Result<Attr, Errno> {
-        Ok(Attr::new(id, inner.tree.get(id)?, &stat(&self.place(inner, id)?)?))
+        let node = inner.tree.get(id)?;
+        let mut attr = Attr::new(id, node, &stat(&self.place(inner, id)?)?);
+        if let Kind::File(file) = &node.kind {
+            let base = inner.contents.get(&file.key).map_or(0, |it| it.content.base());
+            attr.size = attr.size.saturating_sub(base);
+        }
+        Ok(attr)
     }
 }
 

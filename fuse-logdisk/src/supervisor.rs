@@ -19,6 +19,7 @@ use rustix::process::{PidfdFlags, Signal};
 
 use crate::daemon::PULSE_BYTES;
 use crate::mounting::{self, Connection, FUSE_TYPE};
+use crate::passthrough;
 use crate::resume;
 
 mod drain;
@@ -53,6 +54,8 @@ pub struct Options {
     pub daemon: Vec<std::ffi::OsString>,
     /// How often what is in the page cache is asked for; `None` if nothing is kept there.
     pub flush: Option<Duration>,
+    /// Nothing is kept there either if the kernel can let writes pass.
+    pub may_pass: bool,
     /// How long requests may go unanswered until the daemon is killed.
     pub hang: Duration,
 }
@@ -173,7 +176,9 @@ impl Kept<'_> {
     fn keep(&mut self) -> anyhow::Result<()> {
         self.start()?;
         self.wait_for_start()?;
-        let flusher = match self.options.flush {
+        let passes = self.options.may_pass
+            && passthrough::refusal(resume::offered(&self.options.folder)?).is_none();
+        let flusher = match self.options.flush.filter(|_| !passes) {
             Some(period) => Some(Flusher::start(&self.options.target, period)?),
             None => None,
         };

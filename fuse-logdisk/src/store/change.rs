@@ -51,7 +51,7 @@ impl Store {
         let is = stat(&new)?;
         let id = NodeId(is.stx_ino);
         if !is_log {
-            Mark { id, is_log }.set(&new)?;
+            Mark::new(id, is_log).set(&new)?;
         }
         let log = is_log.then(|| LogName { path: path.clone(), is_live: true });
         if let Some(log) = &log {
@@ -61,7 +61,7 @@ impl Store {
         rustix::fs::rename(&*new, self.in_tree(&path))?;
         let key = key_of(&is);
         inner.hold(Content::new(key, 0, is_log), log);
-        inner.tree.insert(parent, name, id, Kind::File(FileNode { key, opens: 0 }));
+        inner.tree.insert(parent, name, id, Kind::File(FileNode { key, opens: 0, backing: None }));
         inner.tree.get_mut(id)?.lookups += 1;
         self.attr_of(&inner, id)
     }
@@ -194,15 +194,23 @@ impl Store {
         is_opened: bool,
     ) -> Result<(), Errno> {
         let (content, file) = self.file_of(inner, id)?;
-        if size >= content.size() {
+        if size >= content.seen_bytes() {
             return content.lengthen(&file, size);
         }
         let held = inner.contents.get(&content.key).ok_or(Errno::STALE)?;
-        match held.log.clone() {
+        let log = held.log.clone();
+        let backing = inner.tree.file_mut(id)?.backing;
+        let is_backed = backing.is_some_and(|it| it.key == content.key);
+        match log {
             None => content.cut(&file, size),
             // Whoever opens a rotated file to write it anew writes a copy.
             Some(log) if is_opened && !log.is_live && !self.is_log_name(inner, id)? => {
                 self.renew(inner, id, &content, &file, None, size)
+            }
+            // Who appends past us goes on to do so.
+            Some(_) if is_backed && size == 0 => {
+                content.begin_anew();
+                self.remember(inner, id)
             }
             Some(log) => self.renew(inner, id, &content, &file, Some(&log), size),
         }
@@ -230,7 +238,8 @@ impl Store {
         let (new, file) = self.make(inner)?;
         own(&new, Some(is.stx_uid), Some(is.stx_gid))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(u32::from(is.stx_mode & 0o7777)))?;
-        Mark { id, is_log: log.is_some() }.set(&new)?;
+        let backing = inner.tree.file_mut(id)?.backing;
+        Mark { backing, ..Mark::new(id, log.is_some()) }.set(&new)?;
         copy(old, old_file, &file, size)?;
         let new_log = match log {
             Some(log) if log.is_live => {
@@ -252,7 +261,9 @@ impl Store {
         let content = Content::new(key_of(&is), size, new_log.is_some());
         inner.tree.file_mut(id)?.key = content.key;
         inner.hold(content, new_log);
-        self.unsee(inner, old.key);
+        if !inner.appended.contains(&old.key) {
+            self.unsee(inner, old.key);
+        }
         Ok(())
     }
 
@@ -347,7 +358,7 @@ impl Store {
 
 impl Mark {
     /// Writes it to a file.
-    fn set(&self, path: &Path) -> Result<(), Errno> {
+    pub(super) fn set(&self, path: &Path) -> Result<(), Errno> {
         rustix::fs::setxattr(path, Mark::NAME, &self.bytes(), XattrFlags::empty())
     }
 }

@@ -8,11 +8,12 @@
 //! The first page stays, since the agent knows a file by it.
 
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::meter::Meter;
 
@@ -22,6 +23,13 @@ const PAGE_BYTES: u64 = 4096;
 const HEAD_BYTES: u64 = PAGE_BYTES;
 /// Less than this is not worth a system call, in bytes.
 const RELEASE_BYTES_MIN: u64 = 64 << 10;
+
+/// What is never let go at the end of a file, in bytes: the page cache may still send it again.
+const UNDROPPED_BYTES: u64 = 64 << 10;
+/// Least memory that is taken ahead of a writer that writes past us, in bytes.
+const AHEAD_BYTES_MIN: u64 = 256 << 10;
+/// So many times what it wrote since the last look.
+const AHEAD_FACTOR: u64 = 8;
 
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub enum Order {
     AsWritten,
     /// Writes come as the kernel sends pages, in any order: what is missing before is still to come.
     AnyOrder,
+    /// The writer appends, and so may others, of whom nobody told the kernel: it goes to the end.
+    AtEnd,
 }
 
 /// The bytes of one inode.
@@ -61,12 +71,33 @@ struct State {
     acknowledged: u64,
     /// What stands between the first page and here reads as NUL.
     released: u64,
+    /// What is not acknowledged before here was let go.
+    dropped: u64,
+    /// What applications see begins here: what stands before was cut off for them.
+    base: u64,
+    /// Memory is taken up to here, if that is behind the end.
+    allocated: u64,
 }
 
 impl Content {
     pub(super) fn new(key: u64, size: u64, is_log: bool) -> Content {
-        let state = State { file: None, size, acknowledged: 0, released: 0 };
+        let state = State {
+            file: None,
+            size,
+            acknowledged: 0,
+            released: 0,
+            dropped: 0,
+            base: 0,
+            allocated: 0,
+        };
         Content { key, is_log, state: Mutex::new(state) }
+    }
+
+    /// One of which applications see what stands behind `base`.
+    pub(super) fn resumed(key: u64, size: u64, is_log: bool, base: u64) -> Content {
+        let content = Content::new(key, size, is_log);
+        content.state().base = base.min(size);
+        content
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,6 +131,86 @@ impl Content {
         self.state().size
     }
 
+    /// Where that begins which applications see.
+    pub(super) fn base(&self) -> u64 {
+        self.state().base
+    }
+
+    /// Length that applications see.
+    pub(super) fn seen_bytes(&self) -> u64 {
+        let state = self.state();
+        state.size - state.base
+    }
+
+    /// Applications see nothing any more of what is there; the agent does.
+    pub(super) fn begin_anew(&self) {
+        let mut state = self.state();
+        state.base = state.size;
+    }
+
+    /// Finds out how much was written past us.
+    pub(super) fn measure(&self, file: &File, meter: &Meter) -> Result<(), Errno> {
+        self.state().measure(file, meter).map(drop)
+    }
+
+    /// Takes memory ahead of a writer that writes past us, in proportion to what it wrote since the last call, and
+    /// `largest_bytes` at most. Says whether it wrote anything.
+    pub(super) fn take_ahead(
+        &self,
+        file: &File,
+        largest_bytes: u64,
+        meter: &Meter,
+    ) -> Result<bool, Errno> {
+        let mut state = self.state();
+        let grown = state.measure(file, meter)?;
+        let ahead = (grown * AHEAD_FACTOR).max(AHEAD_BYTES_MIN).min(largest_bytes);
+        if state.size + ahead / 2 > state.allocated {
+            let (begin, end) = (state.allocated.max(state.size), state.size + ahead);
+            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, begin, end - begin) {
+                Ok(()) => state.allocated = end,
+                // The writer will be told.
+                Err(Errno::NOSPC) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(grown > 0)
+    }
+
+    /// Gives back what was taken ahead. Nobody may be writing past us.
+    pub(super) fn give_back_ahead(&self, file: &File, meter: &Meter) -> Result<(), Errno> {
+        let mut state = self.state();
+        state.measure(file, meter)?;
+        let begin = state.size.next_multiple_of(PAGE_BYTES);
+        if let Some(len) = state.allocated.checked_sub(begin).filter(|it| *it > 0) {
+            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(file, punch, begin, len.next_multiple_of(PAGE_BYTES))?;
+        }
+        state.allocated = 0;
+        Ok(())
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.state().acknowledged
+    }
+
+    /// Lets go of the oldest bytes that are not acknowledged, about so many: the agent finds a hole there, and declares
+    /// it. Says how many it was; the first page and the last bytes stay.
+    pub(super) fn drop_oldest(&self, file: &File, bytes: u64, meter: &Meter) -> Result<u64, Errno> {
+        let mut state = self.state();
+        let begin = state.acknowledged.max(state.dropped).max(HEAD_BYTES);
+        let begin = begin.next_multiple_of(PAGE_BYTES);
+        let last = state.size.saturating_sub(UNDROPPED_BYTES) / PAGE_BYTES * PAGE_BYTES;
+        let end = last.min(begin.saturating_add(bytes).next_multiple_of(PAGE_BYTES));
+        if end <= begin {
+            return Ok(0);
+        }
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(file, punch, begin, end - begin)?;
+        state.dropped = end;
+        meter.dropped_bytes.add(end - begin);
+        Ok(end - begin)
+    }
+
     pub(super) fn undelivered_bytes(&self) -> u64 {
         let state = self.state();
         state.size.saturating_sub(state.acknowledged)
@@ -120,6 +231,10 @@ impl Content {
         meter: &Meter,
     ) -> Result<Written, Errno> {
         let mut state = self.state();
+        if order == Order::AtEnd {
+            return state.append(file, data, meter);
+        }
+        let offset = state.base.saturating_add(offset);
         if order == Order::AnyOrder && offset > state.size {
             return Ok(Written::Early);
         }
@@ -154,6 +269,7 @@ impl Content {
     /// Makes it longer, by NULs that take no room.
     pub(super) fn lengthen(&self, file: &File, size: u64) -> Result<(), Errno> {
         let mut state = self.state();
+        let size = state.base.checked_add(size).ok_or(Errno::FBIG)?;
         if size > state.size {
             rustix::fs::ftruncate(file, size)?;
             state.size = size;
@@ -172,6 +288,7 @@ impl Content {
     }
 
     pub(super) fn read(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        let offset = offset.saturating_add(self.base());
         let mut len = 0;
         while len < into.len() {
             match rustix::io::pread(file, &mut into[len..], offset + len as u64) {
@@ -225,6 +342,33 @@ impl Content {
 }
 
 impl State {
+    /// How much was written past us.
+    fn measure(&mut self, file: &File, meter: &Meter) -> Result<u64, Errno> {
+        let size = u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0);
+        let grown = size.saturating_sub(self.size);
+        self.size += grown;
+        meter.written_bytes.add(grown);
+        Ok(grown)
+    }
+
+    /// Writes to the end, wherever that is by then.
+    fn append(&mut self, file: &File, data: &[u8], meter: &Meter) -> Result<Written, Errno> {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let bytes = [IoSlice::new(rest)];
+            match rustix::io::pwritev2(file, &bytes, 0, ReadWriteFlags::APPEND) {
+                Err(Errno::NOSPC) | Ok(0) if rest.len() == data.len() => return Ok(Written::Full),
+                // What was written of it stays, as on any disk.
+                Ok(0) => return Err(Errno::NOSPC),
+                Ok(len) => rest = &rest[len..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.measure(file, meter)?;
+        Ok(Written::Done)
+    }
+
     /// Whether there was room for all of it.
     fn put(&mut self, file: &File, data: &[u8], offset: u64) -> Result<bool, Errno> {
         let mut rest = data;

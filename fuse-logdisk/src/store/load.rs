@@ -1,10 +1,11 @@
 //! Load: goes on with a store that another daemon left, however it ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use flow::{Clock, SystemClock};
@@ -13,6 +14,7 @@ use pipeline::source::generation_key;
 use rustix::fs::Statx;
 use rustix::io::Errno;
 
+use super::backing::Backing;
 use super::content::Content;
 use super::place::{LOGS, NEW, ORPHANS, TREE};
 use super::tree::{FileNode, Kind, Tree};
@@ -40,16 +42,29 @@ pub(super) struct Mark {
     pub(super) id: NodeId,
     /// Whether it is collected.
     pub(super) is_log: bool,
+    /// Where that begins which applications see.
+    pub(super) base: u64,
+    /// What the kernel writes to by itself for the node.
+    pub(super) backing: Option<Backing>,
 }
 
 impl Mark {
     pub(super) const NAME: &'static str = "trusted.logdisk";
-    const BYTES: usize = 9;
+    const BYTES: usize = 29;
+
+    pub(super) fn new(id: NodeId, is_log: bool) -> Mark {
+        Mark { id, is_log, base: 0, backing: None }
+    }
 
     pub(super) fn bytes(&self) -> [u8; Mark::BYTES] {
         let mut bytes = [0; Mark::BYTES];
         bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
         bytes[8] = u8::from(self.is_log);
+        bytes[9..17].copy_from_slice(&self.base.to_le_bytes());
+        if let Some(backing) = self.backing {
+            bytes[17..21].copy_from_slice(&backing.number.to_le_bytes());
+            bytes[21..].copy_from_slice(&backing.key.to_le_bytes());
+        }
         bytes
     }
 
@@ -58,11 +73,16 @@ impl Mark {
         let mut bytes = [0; Mark::BYTES];
         match rustix::fs::getxattr(path, Mark::NAME, &mut bytes) {
             Ok(Mark::BYTES) => {
-                let [id @ .., is_log] = bytes;
-                Ok(Mark { id: NodeId(u64::from_le_bytes(id)), is_log: is_log != 0 })
+                let long = |from: usize| {
+                    u64::from_le_bytes(bytes[from..from + 8].try_into().unwrap_or_default())
+                };
+                // The kernel gives no number 0.
+                let number = u32::from_le_bytes(bytes[17..21].try_into().unwrap_or_default());
+                let backing = (number > 0).then_some(Backing { number, key: long(21) });
+                Ok(Mark { id: NodeId(long(0)), is_log: bytes[8] != 0, base: long(9), backing })
             }
             Ok(_) => Err(Errno::INVAL),
-            Err(Errno::NODATA) => Ok(Mark { id: NodeId(is.stx_ino), is_log: true }),
+            Err(Errno::NODATA) => Ok(Mark::new(NodeId(is.stx_ino), true)),
             Err(error) => Err(error),
         }
     }
@@ -101,9 +121,12 @@ impl Store {
             unseen: HashMap::new(),
             stamp: 0,
             made: 0,
+            appended: BTreeSet::new(),
+            closed: Vec::new(),
         };
         let (folder, inner) = (folder.to_path_buf(), Mutex::new(inner));
-        let store = Store { folder, selection, retention, meter, inner };
+        let passes = AtomicBool::new(false);
+        let store = Store { folder, selection, retention, meter, passes, inner };
         store.load()?;
         Ok(store)
     }
@@ -122,7 +145,9 @@ impl Store {
         // What is left was removed, or is of a file that was not made to the end.
         for (key, (path, size)) in logs {
             inner.hold(Content::new(key, size, true), Some(LogName { path, is_live: false }));
-            inner.unseen.insert(key, now_ns);
+            if !inner.appended.contains(&key) {
+                inner.unseen.insert(key, now_ns);
+            }
             self.retire_strayed(&mut inner, key)?;
         }
         inner.tree.set_loaded();
@@ -162,10 +187,13 @@ impl Store {
                 continue;
             };
             let key = key_of(&is);
-            inner.tree.insert_orphan(id, Kind::File(FileNode { key, opens: 0 }));
+            let mark = Mark::of(&path, &is).map_err(LoadError::at(&path))?;
+            inner.appended.extend(mark.backing.map(|it| it.key));
+            let file = FileNode { key, opens: 0, backing: mark.backing };
+            inner.tree.insert_orphan(id, Kind::File(file));
             let log = logs.remove(&key).map(|(path, _)| LogName { path, is_live: false });
             let is_log = log.is_some();
-            inner.hold(Content::new(key, is.stx_size, is_log), log);
+            inner.hold(Content::resumed(key, is.stx_size, is_log, mark.base), log);
             if is_log {
                 self.retire_strayed(inner, key)?;
             }
@@ -193,15 +221,17 @@ impl Store {
                 } else if is_file(&is) {
                     let mark = Mark::of(&place, &is).map_err(LoadError::at(&place))?;
                     let key = key_of(&is);
-                    let file = Kind::File(FileNode { key, opens: 0 });
-                    inner.tree.insert(parent, &name, mark.id, file);
+                    inner.appended.extend(mark.backing.map(|it| it.key));
+                    let file = FileNode { key, opens: 0, backing: mark.backing };
+                    inner.tree.insert(parent, &name, mark.id, Kind::File(file));
                     let log = match logs.remove(&key) {
                         Some((log, _)) => Some(LogName { is_live: log == path, path: log }),
                         None if mark.is_log => Some(self.link_again(inner, &place, &path)?),
                         None => None,
                     };
                     let is_strayed = log.as_ref().is_some_and(|it| !it.is_live);
-                    inner.hold(Content::new(key, is.stx_size, log.is_some()), log);
+                    let is_log = log.is_some();
+                    inner.hold(Content::resumed(key, is.stx_size, is_log, mark.base), log);
                     if is_strayed {
                         self.retire_strayed(inner, key)?;
                     }

@@ -122,7 +122,9 @@ impl Store {
 
     /// Nobody but the agent has the content any more.
     pub(super) fn unsee(&self, inner: &mut Inner, key: u64) {
+        inner.appended.remove(&key);
         let Some(held) = inner.contents.get(&key) else { return };
+        self.settle(held);
         held.content.close();
         if held.log.is_some() {
             inner.unseen.insert(key, SystemClock.monotonic_ns());
@@ -138,6 +140,10 @@ impl Store {
             tracing::warn!(%error, node = id.0, "a removed file stays in memory");
         }
         if let Kind::File(file) = node.kind {
+            if let Some(backing) = file.backing {
+                inner.closed.push(backing.number);
+                self.unsee(inner, backing.key);
+            }
             self.unsee(inner, file.key);
         }
     }

@@ -3,7 +3,7 @@
 use flow::{Clock, SystemClock};
 use rustix::io::Errno;
 
-use super::{Inner, Store, open};
+use super::{Inner, NodeId, Store, open};
 
 /// What is kept for readers when room is short, in bytes.
 const SHORT_KEEP_BYTES: u64 = 64 << 10;
@@ -25,7 +25,33 @@ impl Room {
     }
 }
 
+/// Bytes of a file that are to be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until {
+    /// Key of its content.
+    key: u64,
+    /// What stands before this offset.
+    offset: u64,
+}
+
 impl Store {
+    /// What must be acknowledged for all that a file holds now to be; `None` if nobody collects it.
+    ///
+    /// # Errors
+    /// As `fstat`.
+    pub fn until_delivered(&self, id: NodeId) -> Result<Option<Until>, Errno> {
+        let (content, _) = self.file_of(&self.inner(), id)?;
+        let until = Until { key: content.key, offset: content.size() };
+        Ok(content.is_log().then_some(until))
+    }
+
+    /// Whether that is acknowledged. A content that is gone was, as a whole.
+    #[must_use]
+    pub fn is_delivered(&self, until: &Until) -> bool {
+        let inner = self.inner();
+        inner.contents.get(&until.key).is_none_or(|it| it.content.acknowledged() >= until.offset)
+    }
+
     /// The memory that the volume takes.
     ///
     /// # Errors
@@ -44,6 +70,9 @@ impl Store {
     pub fn acknowledge(&self, key: u64, offset: u64) -> Result<(), Errno> {
         let inner = self.inner();
         let Some(held) = inner.contents.get(&key) else { return Ok(()) };
+        if self.passes() && offset > held.content.size() {
+            self.measure(held);
+        }
         held.content.acknowledge(offset);
         self.release(&inner, key, self.retention.keep_bytes)
     }

@@ -671,3 +671,43 @@ proptest! {
         prop_assert!(read_all(&store, id) == whole);
     }
 }
+
+#[test]
+fn what_is_appended_past_us_survives_a_cut_and_a_restart() {
+    let folder = place();
+    let store = open_store(folder.path());
+    store.let_pass();
+    let id = create(&store, "app.log");
+    store.open(id).expect("opened");
+    let backed = store.backing(id, true, |_| Ok(7)).expect("made");
+    assert_eq!(backed, Some(Backed { number: 7, is_current: true }));
+    let past = |text: &str| {
+        let live = folder.path().join("logs/app.log");
+        std::io::Write::write_all(
+            &mut File::options().append(true).open(live).expect("there"),
+            text.as_bytes(),
+        )
+        .expect("written");
+    };
+    past("one\n");
+    store.change(id, &Changes { size: Some(0), ..Changes::default() }).expect("cut");
+    past("two\n");
+    assert_eq!(read_all(&store, id), b"two\n");
+    drop(store);
+    let store = open_store(folder.path());
+    store.let_pass();
+    assert_eq!(read_all(&store, id), b"two\n");
+    let backed = store.backing(id, false, |_| unreachable!()).expect("known");
+    assert_eq!(backed, Some(Backed { number: 7, is_current: true }));
+    // Another length: who appends goes on with what is an older generation now.
+    store.change(id, &Changes { size: Some(2), ..Changes::default() }).expect("cut");
+    assert_eq!(read_all(&store, id), b"tw");
+    let backed = store.backing(id, true, |_| unreachable!()).expect("known");
+    assert_eq!(backed, Some(Backed { number: 7, is_current: false }));
+    let texts: Vec<String> = log_texts(&store).into_iter().map(|it| it.1).collect();
+    assert_eq!(texts, ["tw", "one\ntwo\n"]);
+    assert_eq!(store.waiting(), (0, 0), "somebody may be appending to the older one");
+    store.remove(ROOT, name("app.log")).expect("removed");
+    store.forget_all();
+    assert_eq!(store.waiting().0, 2);
+}

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::backing::Backing;
+
 /// Number of a node, the same over a restart of the daemon: the kernel keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
@@ -40,6 +42,8 @@ pub(super) struct FileNode {
     pub(super) key: u64,
     /// How often it is open; 0 after a restart, whatever is open.
     pub(super) opens: u64,
+    /// What the kernel writes to by itself for it.
+    pub(super) backing: Option<Backing>,
 }
 
 /// One node.
@@ -155,6 +159,12 @@ impl Tree {
 
     pub(super) fn orphans(&self) -> Vec<NodeId> {
         self.nodes.iter().filter(|(_, it)| it.is_orphan).map(|(id, _)| *id).collect()
+    }
+
+    /// Nodes whose files the kernel writes to by itself.
+    pub(super) fn backed(&self) -> Vec<NodeId> {
+        let is_backed = |it: &Node| matches!(&it.kind, Kind::File(it) if it.backing.is_some());
+        self.nodes.iter().filter(|(_, it)| is_backed(it)).map(|(id, _)| *id).collect()
     }
 
     /// Way of a node from the top; of an orphan, none.

@@ -4,9 +4,11 @@ mod agent;
 mod crash;
 mod full;
 mod memory;
+mod passing;
 mod programs;
 mod refused;
+mod synced;
 mod writers;
 
-/// Options of the two modes.
-const MODES: [&[&str]; 2] = [&["--mode", "writeback"], &["--mode", "strict"]];
+/// Options of the three modes.
+const MODES: [&[&str]; 3] = [&["--mode", "writeback"], &["--mode", "strict"], &["--mode", "fast"]];

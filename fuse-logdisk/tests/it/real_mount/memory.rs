@@ -31,7 +31,7 @@ impl Group {
 
     /// Writes 200 MB into a file, from within the group.
     fn write(&self, path: &Path) -> ExitStatus {
-        let script = "echo $$ > \"$1/cgroup.procs\" && exec dd if=/dev/zero of=\"$2\" bs=64k count=3200 status=none";
+        let script = "echo $$ > \"$1/cgroup.procs\" && exec dd if=/dev/zero of=\"$2\" bs=64k count=3200 oflag=append conv=notrunc status=none";
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).arg(&self.0).arg(path);
         command.status().expect("can be started")

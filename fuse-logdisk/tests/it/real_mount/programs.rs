@@ -1,9 +1,9 @@
-//! Programs as others wrote them: logrotate and Python's handlers.
+//! Programs as others wrote them: logrotate, tail and Python's handlers.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -75,10 +75,48 @@ fn logrotate_renames_compresses_and_removes_and_every_line_is_collected_once() {
 }
 
 #[test]
-fn logrotate_copies_and_cuts_and_in_strict_mode_every_line_is_collected_once() {
+fn logrotate_copies_and_cuts_and_but_for_the_page_cache_every_line_is_collected_once() {
     limited(120, || {
         rotate(MODES[1], " copytruncate", 150, false, false);
+        rotate(MODES[2], " copytruncate", 150, false, false);
         rotate(MODES[0], " copytruncate", 150, false, true);
+    });
+}
+
+#[test]
+fn tail_follows_a_file_over_rotation_and_a_cut() {
+    limited(120, || {
+        for mode in MODES {
+            let volume = Volume::mount(mode);
+            let path = volume.target().join("app.log");
+            let seen = volume.scratch().join("seen");
+            let open = || OpenOptions::new().create(true).append(true).open(&path).expect("opened");
+            let mut file = open();
+            let out = fs::File::create(&seen).expect("as it must");
+            let mut command = Command::new("tail");
+            command.args(["-n", "+1", "-F", "-s", "0.05"]).arg(&path);
+            let mut tail =
+                test_kit::start(&command, Stdio::from(out), Stdio::null()).expect("starts");
+            let mut expected = String::new();
+            for round in 0..3 {
+                for number in 0..10 {
+                    writeln!(file, "{round} {number}").expect("as it must");
+                    expected.push_str(&format!("{round} {number}\n"));
+                }
+                let look = || fs::read_to_string(&seen).expect("as it must");
+                crate::kit::wait_until("seen by tail", look, |it| *it == expected);
+                if round == 0 {
+                    fs::rename(&path, path.with_extension("log.1")).expect("as it must");
+                    file = open();
+                } else {
+                    file.set_len(0).expect("as it must");
+                    // It learns of a cut by the size that it sees.
+                    thread::sleep(Duration::from_millis(500));
+                }
+            }
+            tail.kill().expect("runs");
+            tail.wait().expect("ours");
+        }
     });
 }
 

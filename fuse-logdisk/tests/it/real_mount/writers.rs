@@ -5,8 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use rustix::fs::inotify;
+
 use super::MODES;
-use crate::kit::{Volume, limited};
+use crate::kit::{Volume, limited, wait_until};
 
 fn append(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("can be opened")
@@ -78,10 +80,36 @@ fn lines_are_collected_once_in_strict_mode_and_a_cut_loses_none() {
 }
 
 #[test]
+fn lines_are_collected_once_past_the_daemon_and_a_cut_loses_none() {
+    limited(120, || run(MODES[2], false));
+}
+
+#[test]
 fn one_thread_answers_all_and_never_waits_for_itself() {
     limited(120, || {
         run(&["--mode", "writeback", "--threads", "1"], true);
         run(&["--mode", "strict", "--threads", "1"], false);
+        run(&["--mode", "fast", "--threads", "1"], false);
+    });
+}
+
+/// A watch of a folder hears of what is done by way of its own names, and not by those of other folders.
+#[test]
+fn what_is_written_is_heard_of_in_the_folder_that_the_agent_watches() {
+    limited(120, || {
+        for mode in MODES {
+            let volume = Volume::mount(mode);
+            let mut file = append(&volume.target().join("app.log"));
+            file.write_all(b"first\n").expect("as it must");
+            file.sync_all().expect("as it must");
+            let events = inotify::init(inotify::CreateFlags::NONBLOCK).expect("as it must");
+            let logs = volume.store().join("logs");
+            inotify::add_watch(&events, logs, inotify::WatchFlags::MODIFY).expect("as it must");
+            file.write_all(b"second\n").expect("as it must");
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 512];
+            let mut heard = inotify::Reader::new(&events, &mut buffer);
+            wait_until("heard of", || heard.next().is_ok(), |it| *it);
+        }
     });
 }
 
