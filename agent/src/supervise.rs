@@ -3,7 +3,8 @@
 //!
 //! Whatever needs another data plane (a changed configuration, a sink in an unknown state, a dropped
 //! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
-//! the queue holds. So a reload can lose or double nothing that a restart cannot.
+//! the queue holds. So a reload can lose or double nothing that a restart cannot. Only Kafka's clients outlive a plane
+//! that ended in good order (`plan/producers.rs`).
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -88,6 +89,8 @@ pub(crate) struct Supervisor {
     containers: Option<ContainerWatch>,
     /// Sinks that were away when the last data plane ended, and why.
     away: HashMap<String, String>,
+    /// Of the data plane that runs, or of the last one if it ended in good order.
+    producers: plan::Producers,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -130,6 +133,7 @@ impl Supervisor {
             credentials,
             absent: AbsentSinks::default(),
             away: HashMap::new(),
+            producers: plan::Producers::default(),
             containers: None,
             status: Arc::new(Status::new(clock, meter, watches)),
             world,
@@ -201,6 +205,7 @@ impl Supervisor {
             watched.as_ref(),
             containers.as_ref(),
             &self.away,
+            std::mem::take(&mut self.producers),
             clock,
         )?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
@@ -231,6 +236,7 @@ impl Supervisor {
         }
         drop(now);
         self.absent.are(resolved.absent);
+        self.producers = resolved.producers;
         self.plane = Some(plane);
         Ok(())
     }
@@ -244,6 +250,10 @@ impl Supervisor {
         let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = self.world.clock.monotonic_ns().saturating_add(grace_ns);
         let stopped = plane.stop(deadline_ns);
+        if !stopped.is_clean || !stopped.is_stored {
+            // What the topics have and no checkpoint is read back by who opens them again.
+            self.producers = plan::Producers::default();
+        }
         if !stopped.is_clean {
             let dropped_tickets = stopped.dropped_tickets;
             tracing::warn!(dropped_tickets, "not everything read was delivered; it is read again");
