@@ -31,6 +31,7 @@ mod producers;
 mod sinks;
 mod spool;
 mod tenants;
+mod unknowable;
 #[cfg(test)]
 mod worlds;
 
@@ -44,6 +45,7 @@ pub(crate) use sinks::Absent;
 use sinks::Stores;
 use spool::Spools;
 pub(crate) use tenants::{ByLabels, tenants};
+pub(crate) use unknowable::unknowable;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! the queue holds. So a reload can lose or double nothing that a restart cannot. Only Kafka's clients outlive a plane
 //! that ended in good order (`plan/producers.rs`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub(crate) struct Supervisor {
     fingerprint: Fingerprint,
     /// Of a change, as the look before saw it.
     seen_fingerprint: Option<Fingerprint>,
+    /// What was warned of, so that each is said once.
+    unknowable: BTreeSet<String>,
     credentials: CredentialWatch,
     absent: AbsentSinks,
     /// Asks the container runtime, as long as somebody wants files inside of containers.
@@ -130,6 +132,7 @@ impl Supervisor {
             configuration,
             fingerprint,
             seen_fingerprint: None,
+            unknowable: BTreeSet::new(),
             credentials,
             absent: AbsentSinks::default(),
             away: HashMap::new(),
@@ -145,6 +148,7 @@ impl Supervisor {
             grace,
         };
         supervisor.tell_refused();
+        supervisor.tell_unknowable();
         supervisor.start_plane().map_err(Failure::unusable)?;
         Ok(supervisor)
     }
