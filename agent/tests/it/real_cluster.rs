@@ -3,6 +3,7 @@
 //! `scripts/test.sh` leaves out all of `real_cluster::` where Kubernetes is not built, or no container can run.
 
 mod resources;
+mod scale;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
