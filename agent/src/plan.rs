@@ -27,9 +27,11 @@ mod limits;
 mod multiline;
 mod owed;
 mod pods;
+mod producers;
 mod sinks;
 mod spool;
 mod tenants;
+mod unknowable;
 #[cfg(test)]
 mod worlds;
 
@@ -38,10 +40,12 @@ pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
 pub(crate) use pods::{Awaited, Watched, awaits};
+pub(crate) use producers::Producers;
 pub(crate) use sinks::Absent;
 use sinks::Stores;
 use spool::Spools;
 pub(crate) use tenants::{ByLabels, tenants};
+pub(crate) use unknowable::unknowable;
 
 /// A plan, and the queues that its sinks write to.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub(crate) struct Resolved {
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     /// Sinks that are not there yet.
     pub(crate) absent: Vec<Absent>,
+    /// For the plane after it.
+    pub(crate) producers: Producers,
 }
 
 /// Refuses what can be written and is not built yet, and what this machine has no memory for.
@@ -66,13 +72,15 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<MemoryPlan> {
 }
 
 /// Opens the sinks and resolves everything else. `watched` is what an API server says, `containers` what a runtime
-/// says of containers. Of sinks that are known to be `away`, and why, nobody waits to hear it again.
+/// says of containers. Of sinks that are known to be `away`, and why, nobody waits to hear it again. Those whose
+/// `producers` ended in good order go on with them.
 pub(crate) fn resolve(
     settings: &Settings,
     credentials: &Credentials,
     watched: Option<&Watched>,
     containers: Option<&Arc<Containers>>,
     away: &HashMap<String, String>,
+    producers: Producers,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Resolved> {
     let memory = check(settings)?;
@@ -81,7 +89,7 @@ pub(crate) fn resolve(
         tracing::warn!("{warning}");
     }
     let agent = &settings.agent;
-    let mut stores = Stores::new(Spools::of(settings));
+    let mut stores = Stores::new(Spools::of(settings), producers);
     let undrained = undrained(settings);
     undrained.iter().for_each(|it| tracing::warn!("{it}"));
     if let Err(error) = owed::remember(settings, &undrained) {
@@ -92,7 +100,7 @@ pub(crate) fn resolve(
         let opener = sinks::opener(sink, agent, credentials, clock)?;
         let plan = match away.get(&*sink.name) {
             Some(why) => stores.late(sink, agent, clock, (opener, why.clone()), &mut absent),
-            None => match opener.open_now() {
+            None => match stores.open_now(sink, &opener) {
                 Ok(opened) => stores.present(sink, agent, clock, opened),
                 Err(error) if sinks::is_absence(&error) => {
                     let why = format!("LogSink {}: {error:#}", sink.name);
@@ -150,8 +158,8 @@ pub(crate) fn resolve(
             .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
             .collect(),
     };
-    let Stores { queues, spools, .. } = stores;
-    Ok(Resolved { plan, queues, spools, absent })
+    let Stores { queues, spools, producers, .. } = stores;
+    Ok(Resolved { plan, queues, spools, absent, producers })
 }
 
 fn rule(

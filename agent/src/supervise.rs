@@ -3,9 +3,10 @@
 //!
 //! Whatever needs another data plane (a changed configuration, a sink in an unknown state, a dropped
 //! ticket) goes the same way: stop within the grace, start again from the checkpoint and from what
-//! the queue holds. So a reload can lose or double nothing that a restart cannot.
+//! the queue holds. So a reload can lose or double nothing that a restart cannot. Only Kafka's clients outlive a plane
+//! that ended in good order (`plan/producers.rs`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -83,12 +84,16 @@ pub(crate) struct Supervisor {
     fingerprint: Fingerprint,
     /// Of a change, as the look before saw it.
     seen_fingerprint: Option<Fingerprint>,
+    /// What was warned of, so that each is said once.
+    unknowable: BTreeSet<String>,
     credentials: CredentialWatch,
     absent: AbsentSinks,
     /// Asks the container runtime, as long as somebody wants files inside of containers.
     containers: Option<ContainerWatch>,
     /// Sinks that were away when the last data plane ended, and why.
     away: HashMap<String, String>,
+    /// Of the data plane that runs, or of the last one if it ended in good order.
+    producers: plan::Producers,
     world: World,
     status: Arc<Status>,
     prometheus: PrometheusHandle,
@@ -128,9 +133,11 @@ impl Supervisor {
             configuration,
             fingerprint,
             seen_fingerprint: None,
+            unknowable: BTreeSet::new(),
             credentials,
             absent: AbsentSinks::default(),
             away: HashMap::new(),
+            producers: plan::Producers::default(),
             containers: None,
             status: Arc::new(Status::new(clock, meter, watches)),
             world,
@@ -142,6 +149,7 @@ impl Supervisor {
             grace,
         };
         supervisor.tell_refused();
+        supervisor.tell_unknowable();
         supervisor.start_plane().map_err(Failure::unusable)?;
         Ok(supervisor)
     }
@@ -210,6 +218,7 @@ impl Supervisor {
             watched.as_ref(),
             containers.as_ref(),
             &self.away,
+            std::mem::take(&mut self.producers),
             clock,
         )?;
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
@@ -240,6 +249,7 @@ impl Supervisor {
         }
         drop(now);
         self.absent.are(resolved.absent);
+        self.producers = resolved.producers;
         self.plane = Some(plane);
         Ok(())
     }
@@ -253,6 +263,10 @@ impl Supervisor {
         let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = self.world.clock.monotonic_ns().saturating_add(grace_ns);
         let stopped = plane.stop(deadline_ns);
+        if !stopped.is_clean || !stopped.is_stored {
+            // What the topics have and no checkpoint is read back by who opens them again.
+            self.producers = plan::Producers::default();
+        }
         if !stopped.is_clean {
             let dropped_tickets = stopped.dropped_tickets;
             tracing::warn!(dropped_tickets, "not everything read was delivered; it is read again");

@@ -59,6 +59,18 @@ pub(crate) fn awaits(
     }
 }
 
+/// The fields by which the LogConfig asks for what only an API server knows.
+pub(super) fn asked_fields(containers: &ContainersSettings) -> Vec<&'static str> {
+    let Wish { namespace, pod, owner, env } = Wish::of(containers);
+    let fields = [
+        ("namespaceSelector", namespace.is_some()),
+        ("podSelector", pod.is_some()),
+        ("owner", owner.is_some()),
+        ("env", env.is_some()),
+    ];
+    fields.into_iter().filter_map(|(name, is_asked)| is_asked.then_some(name)).collect()
+}
+
 /// What facts say of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {

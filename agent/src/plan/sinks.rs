@@ -22,7 +22,7 @@ use sink::spool::SpoolStore;
 use sink::stdout::StdoutSink;
 
 use super::spool::{OpenSpool, Spools};
-use super::{Credentials, kafka, nanoseconds};
+use super::{Credentials, Producers, kafka, nanoseconds};
 
 /// A sink that is not there yet.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(super) struct Opened {
     make: MakeSink,
     read_back: Option<Box<dyn ReadBack>>,
     queue: Option<Arc<Queue>>,
+    producer: Option<Arc<KafkaProducer>>,
 }
 
 /// Opens a sink, whenever that is.
@@ -64,18 +65,35 @@ impl Opener {
 /// How long the start waits for brokers to say anything. Then it goes on, and they are waited for beside.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// What sinks have open on the disk.
+/// What sinks have open.
 #[derive(Debug, Default)]
 pub(super) struct Stores {
     pub(super) queues: Vec<(Arc<str>, Arc<Queue>)>,
     pub(super) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     /// What the spools share; none without.
     all: Option<Spools>,
+    pub(super) producers: Producers,
+    /// Of the last plane, as far as nobody took them yet.
+    last: Producers,
 }
 
 impl Stores {
-    pub(super) fn new(all: Option<Spools>) -> Stores {
-        Stores { all, ..Stores::default() }
+    pub(super) fn new(all: Option<Spools>, last: Producers) -> Stores {
+        Stores { all, last, ..Stores::default() }
+    }
+
+    /// Opens a sink, or goes on with its producer: not where its spool is to be held against what the topics have.
+    pub(super) fn open_now(
+        &mut self,
+        settings: &SinkSettings,
+        opener: &Opener,
+    ) -> anyhow::Result<Opened> {
+        let last = opener.brokers.as_ref().and_then(|it| self.last.take(&settings.name, it));
+        let owes = self.all.as_ref().is_some_and(|it| it.owes(&settings.name));
+        match last.filter(|_| !owes) {
+            Some(producer) => Ok(by(producer, None)),
+            None => opener.open_now(),
+        }
     }
 
     /// The plan of a sink that is there.
@@ -86,7 +104,10 @@ impl Stores {
         clock: &Arc<dyn Clock>,
         opened: Opened,
     ) -> anyhow::Result<SinkPlan> {
-        let Opened { make, read_back, queue } = opened;
+        let Opened { make, read_back, queue, producer } = opened;
+        if let Some(producer) = producer {
+            self.producers.keep(&settings.name, producer);
+        }
         self.queues.extend(queue.map(|it| (Arc::from(&*settings.name), it)));
         self.plan(settings, agent, clock, make, read_back)
     }
@@ -184,7 +205,7 @@ pub(super) fn opener(
                 let own = Arc::clone(&queue);
                 let make: MakeSink =
                     Arc::new(move |acks| Box::new(QueueSink::new(Arc::clone(&own), acks)));
-                Ok(Opened { make, read_back: Some(read_back), queue: Some(queue) })
+                Ok(Opened { make, read_back: Some(read_back), queue: Some(queue), producer: None })
             })
         }
         SinkTarget::Kafka(kafka) => {
@@ -193,9 +214,7 @@ pub(super) fn opener(
             Arc::new(move || {
                 let read_back: Box<dyn ReadBack> = Box::new(KafkaReadBack::of(&config, &*clock)?);
                 let producer = KafkaProducer::open(config.clone(), Arc::clone(&clock))?;
-                let make: MakeSink =
-                    Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&producer), acks)));
-                Ok(Opened { make, read_back: Some(read_back), queue: None })
+                Ok(by(producer, Some(read_back)))
             })
         }
         SinkTarget::File(file) => {
@@ -220,9 +239,16 @@ pub(super) fn opener(
     Ok(Opener { open, brokers })
 }
 
+/// A Kafka sink by that producer, of which a checkpoint has all but what `read_back` tells.
+fn by(producer: Arc<KafkaProducer>, read_back: Option<Box<dyn ReadBack>>) -> Opened {
+    let own = Arc::clone(&producer);
+    let make: MakeSink = Arc::new(move |acks| Box::new(KafkaSink::new(Arc::clone(&own), acks)));
+    Opened { make, read_back, queue: None, producer: Some(producer) }
+}
+
 /// A sink that cannot be asked what it has.
 fn forgetful(make: impl Fn(AckSender) -> Box<dyn flow::Sink> + Send + Sync + 'static) -> Opened {
-    Opened { make: Arc::new(make), read_back: None, queue: None }
+    Opened { make: Arc::new(make), read_back: None, queue: None, producer: None }
 }
 
 /// What readers do for a sink.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crd::{Settings, TenantSettings};
 use flow::{AckSender, Clock, ReadBack, Sink};
 use pipeline::shipper::{DrainPace, SpoolParts};
-use sink::spool::{SpoolEnd, SpoolRoom, SpoolStore, TenantRooms};
+use sink::spool::{Held, SpoolEnd, SpoolRoom, SpoolStore, TenantRooms, survey};
 
 /// What the spools of all sinks share.
 #[derive(Debug)]
@@ -33,6 +33,12 @@ impl Spools {
             pace: DrainPace::new(spool.drain_bytes_per_second),
             shards: settings.agent.shippers,
         })
+    }
+
+    /// Whether the spool of a sink holds anything, or that cannot be told.
+    pub(super) fn owes(&self, sink: &str) -> bool {
+        let is_empty = |it: &Held| it.payloads + it.problems == 0;
+        !survey(&self.path.join(sink)).is_ok_and(|all| all.iter().all(is_empty))
     }
 
     /// Opens the spool of a sink. One that cannot be used is said, and the sink goes on without.

@@ -94,6 +94,7 @@ impl Supervisor {
             self.restart_at_ns = 0;
             return;
         }
+        self.tell_unknowable();
         self.grace.set(self.settings.agent.shutdown_grace);
         self.restart_pause = RESTART_FIRST;
         let took_ms = (self.world.clock.monotonic_ns() - began_ns) / 1_000_000;
@@ -113,6 +114,16 @@ impl Supervisor {
         let mut now = self.status.now();
         now.reload_failures += 1;
         now.config_problem = Some(problem);
+    }
+
+    /// Warns of what can select nothing, as there is no API server: once, until it is changed.
+    pub(super) fn tell_unknowable(&mut self) {
+        if self.configuration.cluster().is_some() {
+            return;
+        }
+        let now = plan::unknowable(&self.settings);
+        now.difference(&self.unknowable).for_each(|it| tracing::warn!("{it}"));
+        self.unknowable = now;
     }
 
     /// Tells the status which resources of the cluster are refused.

@@ -3,18 +3,23 @@
 //! `scripts/test.sh` leaves out all of `real_cluster::` where Kubernetes is not built, or no container can run.
 
 mod resources;
+mod scale;
 mod told;
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 
+use kafka_kit::{Cluster as Brokers, Isolation, Listener};
 use node_kit::{Cluster, IMAGE, Image};
 use serde_json::{Value, json};
 
-use crate::kit::{Bed, LOGFERRY, body, queue_sink, wait_for, wait_until};
+use crate::kit::{Bed, LOGFERRY, body, wait_for, wait_until};
 
 /// Name of the agent's image.
 const AGENT_IMAGE: &str = "test.logferry.dev/logferry:1";
+/// Where the broker is for pods: there is one such cluster at a time on a machine.
+const PORT: u16 = 19_092;
 /// Lines of the pod that writes much: some 600 KB, ten times what the kubelet lets a log have.
 const LINES: usize = 8_000;
 
@@ -31,50 +36,33 @@ fn image() -> Image {
     image
 }
 
-/// The agent on every node. It may read the logs, and write to its own folder; it may do nothing else.
-fn daemon_set(bed: &Bed, cluster: &Cluster) -> Value {
+/// What `kubectl apply` installs on this node: the manifests that the chart renders, with the folders of this node, and
+/// with what these documents say of sinks and LogConfigs.
+fn manifests(bed: &Bed, cluster: &Cluster, documents: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/manifests/logferry.yaml");
     let (own, logs) = (bed.path("").display().to_string(), cluster.logs().display().to_string());
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": "logferry"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "logferry"}},
-            "template": {
-                "metadata": {"labels": {"app": "logferry"}},
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "containers": [{
-                        "name": "agent",
-                        "image": AGENT_IMAGE,
-                        "args": ["run", "--file", bed.config()],
-                        "env": [{
-                            "name": "NODE_NAME",
-                            "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
-                        }],
-                        "readinessProbe": {
-                            "httpGet": {"path": "/ready", "port": bed.listen.port()},
-                            "periodSeconds": 1,
-                        },
-                        "securityContext": {
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"]},
-                            "seccompProfile": {"type": "RuntimeDefault"},
-                        },
-                        "volumeMounts": [
-                            {"name": "own", "mountPath": own},
-                            {"name": "logs", "mountPath": logs, "readOnly": true},
-                        ],
-                    }],
-                    "volumes": [
-                        {"name": "own", "hostPath": {"path": own}},
-                        {"name": "logs", "hostPath": {"path": logs}},
-                    ],
-                },
-            },
-        },
+    let own = own.trim_end_matches('/');
+    let begin = "    ---\n    apiVersion: logferry.dev/v1alpha1\n    kind: LogSink\n";
+    let indented: String = documents.lines().map(|line| format!("    {line}\n")).collect();
+    let text = fs::read_to_string(path).unwrap();
+    let changes = [
+        ("logferry:0.1.0", AGENT_IMAGE),
+        ("/var/log/pods", &logs),
+        ("/var/lib/logferry", own),
+        (begin, &format!("    ---\n{indented}{begin}")),
+    ];
+    changes.into_iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the manifests have no {from}");
+        text.replace(from, to)
     })
+}
+
+/// Where pods, which have a network of their own, find this machine; nobody is asked for it.
+fn own_address() -> Ipv4Addr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    let IpAddr::V4(address) = socket.local_addr().unwrap().ip() else { panic!("it is of IPv4") };
+    address
 }
 
 /// A pod that runs a command of busybox, once.
@@ -84,25 +72,41 @@ fn pod(name: &str, script: &str) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
 }
 
+/// Bodies of what is in the topic, sorted.
+fn jobs(brokers: &Brokers) -> Vec<String> {
+    let ends = brokers.end_offsets("logs").unwrap();
+    let count = ends.values().sum();
+    let read = brokers.consume_count("logs", 0, Isolation::Uncommitted, count).unwrap();
+    let values = read.iter().flat_map(|it| it.value.clone()).flatten().collect::<Vec<u8>>();
+    let lines = values.split(|it| *it == b'\n').filter(|it| !it.is_empty());
+    let mut all: Vec<String> =
+        lines.map(|it| body(&serde_json::from_slice(it).expect("a record"))).collect();
+    all.sort();
+    all
+}
+
 fn bodies(records: &[Value], pod: &str) -> Vec<String> {
     records.iter().filter(|it| it["k8s.pod.name"] == pod).map(body).collect()
 }
 
 #[test]
-fn a_daemon_set_without_any_right_collects_what_other_pods_write_while_the_kubelet_rotates() {
+fn the_manifests_collect_into_queue_and_kafka_what_other_pods_write_while_the_kubelet_rotates() {
     let (bed, cluster) = (Bed::new(), Cluster::start().unwrap());
-    // The pod has a network of its own, in which the kubelet asks whether it is ready.
-    let agent = bed.agent("").replace("'127.0.0.1:", "'0.0.0.0:");
-    let logs = cluster.logs().display().to_string();
-    let source = format!(
-        "apiVersion: logferry.dev/v1alpha1\nkind: LogConfig\nmetadata: {{name: pods}}\nspec:\n  \
-         source:\n    containers:\n      root: '{logs}'\n      pods: {{include: ['web-*', 'job-*']}}\n"
+    let brokers = Brokers::builder().at(SocketAddrV4::new(own_address(), PORT));
+    let brokers = brokers.start().unwrap();
+    brokers.create_topic("logs", 1, 1, &[]).unwrap();
+    let address = brokers.addresses(Listener::Plain);
+    let documents = format!(
+        "apiVersion: logferry.dev/v1alpha1\nkind: LogSink\nmetadata: {{name: kafka}}\nspec:\n  \
+         kafka: {{brokers: ['{address}'], topic: logs}}\n  encoding: json_lines\n---\n\
+         apiVersion: logferry.dev/v1alpha1\nkind: ClusterLogConfig\nmetadata: {{name: a-jobs}}\nspec:\n  \
+         sink: kafka\n  source: {{containers: {{pods: {{include: ['job-*']}}}}}}\n"
     );
-    bed.configure(&[&agent, &queue_sink(""), &source]);
     cluster.runtime().import(image()).unwrap();
     let admin = cluster.admin();
-    admin.apply(&daemon_set(&bed, &cluster).to_string()).unwrap();
-    let ready = ["rollout", "status", "daemonset/logferry", "--timeout=50s"];
+    admin.apply(&manifests(&bed, &cluster, &documents)).unwrap();
+    let ready =
+        ["rollout", "status", "--namespace=logferry", "daemonset/logferry", "--timeout=50s"];
     admin.kubectl(&ready).unwrap();
 
     // The kubelet looks at sizes every three seconds, so this takes a while.
@@ -116,15 +120,17 @@ fn a_daemon_set_without_any_right_collects_what_other_pods_write_while_the_kubel
             .apply(&pod(&format!("job-{number}"), &format!("echo only line of {number}")))
             .unwrap();
     }
-    let all = LINES + 3;
-    let records = wait_until("all records", || bed.records(), |it| it.len() >= all);
-    assert_eq!(records.len(), all);
+    let of_web = || bodies(&bed.records(), "web-0");
+    let lines = wait_until("all records", of_web, |it| it.len() >= LINES);
     let want =
         |number: usize| format!("line {number} of a pod that writes more than its log may have");
-    assert_eq!(bodies(&records, "web-0"), (0..LINES).map(want).collect::<Vec<String>>());
-    for number in 0..3 {
-        assert_eq!(bodies(&records, &format!("job-{number}")), [format!("only line of {number}")]);
-    }
+    assert_eq!(lines, (0..LINES).map(want).collect::<Vec<String>>());
+    // What the agent prints itself is collected as well.
+    let records = bed.records();
+    assert!(records.iter().any(|it| it["k8s.namespace.name"] == "logferry"));
+    assert!(records.iter().all(|it| !it["k8s.pod.name"].as_str().unwrap().starts_with("job-")));
+    let jobs = wait_until("all jobs", || jobs(&brokers), |it| it.len() >= 3);
+    assert_eq!(jobs, [0, 1, 2].map(|number| format!("only line of {number}")));
     assert!(records.iter().all(|it| it["k8s.node.name"] == node_kit::NODE), "{}", records[0]);
     wait_for("a rotation of the kubelet's", || {
         let pods = fs::read_dir(cluster.logs()).unwrap().flatten().map(|it| it.path().join("app"));
@@ -134,7 +140,7 @@ fn a_daemon_set_without_any_right_collects_what_other_pods_write_while_the_kubel
         let is_rotated = names.iter().any(|name| name.starts_with("0.log.2"));
         if is_rotated { Ok(()) } else { Err(format!("{names:?}")) }
     });
-    let end = ["delete", "daemonset", "logferry", "--cascade=foreground", "--timeout=50s"];
-    admin.kubectl(&end).unwrap();
+    let end = ["delete", "daemonset", "logferry", "--namespace=logferry"];
+    admin.kubectl(&[&end[..], &["--cascade=foreground", "--timeout=50s"]].concat()).unwrap();
     bed.assert_audit_clean();
 }

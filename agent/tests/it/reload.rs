@@ -6,7 +6,8 @@ use benches::load::LoadSpec;
 use rustix::process::Signal;
 
 use crate::kit::{
-    Agent, Bed, Writer, append, assert_exact, files, load, queue_sink, rotation, wait_until,
+    Agent, Bed, Writer, append, assert_exact, containers, files, load, queue_sink, rotation,
+    wait_until,
 };
 
 fn reloads(agent: &Agent) -> f64 {
@@ -170,5 +171,24 @@ fn a_hangup_puts_a_change_in_force_and_ends_nothing() {
     bed.wait_for_bodies(&["one"]);
     agent.assert_running();
     assert!((reloads(&agent) - 1.0).abs() < 0.5);
+    agent.stop();
+}
+
+#[test]
+fn what_asks_for_labels_where_no_api_server_is_is_warned_of_once() {
+    let bed = Bed::new();
+    let labels = "      podSelector: {matchLabels: {app: web}}\n";
+    let configure = |bytes: &str| {
+        let web = containers("web", labels, "");
+        let others = files("files", "*.log", &format!("  line: {{maxBytes: {bytes}}}\n"));
+        bed.configure(&[&bed.agent(""), &queue_sink(""), &web, &others]);
+    };
+    configure("64KiB");
+    let agent = Agent::start(&bed);
+    let warned = "LogConfig web: spec.source.containers.podSelector: nobody tells labels";
+    agent.wait_said(warned);
+    configure("65KiB");
+    wait_until("in force", || reloads(&agent), |it| *it == 1.0);
+    assert_eq!(agent.stderr().matches(warned).count(), 1, "{}", agent.stderr());
     agent.stop();
 }

@@ -60,6 +60,8 @@ pub struct SandboxSecurityContext {
 pub struct ContainerSecurityContext {
     #[prost(message, tag = "3")]
     pub namespaces: Option<NamespaceOption>,
+    #[prost(bool, tag = "7")]
+    pub readonly_rootfs: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]

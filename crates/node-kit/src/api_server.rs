@@ -4,10 +4,13 @@
 //! is scheduled, no service account gets a secret, and what has an owner is not removed with it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 use test_kit::{Authority, Validity};
 
 use crate::folder::Folder;
@@ -18,6 +21,17 @@ use crate::user::User;
 
 /// What pods would see the API server as.
 const SERVICES: &str = "10.96.0.0/16";
+
+/// What is written down: each request of a service account that is none of the cluster's own, once.
+const AUDIT_POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [ResponseStarted, ResponseComplete, Panic]
+rules:
+- {level: None, userGroups: ['system:serviceaccounts:kube-system']}
+- {level: Metadata, userGroups: ['system:serviceaccounts']}
+- {level: None}
+"#;
 
 /// Whoever is known to the server by a token that is its name. Only this machine reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +115,7 @@ impl ApiServer {
             format!("{},{name},{name},{group}\n", role.token())
         });
         fs::write(server.path("tokens"), tokens.concat())?;
+        fs::write(server.path("audit-policy"), AUDIT_POLICY)?;
         server.start_etcd()?;
         server.start_again()?;
         Ok(server)
@@ -132,6 +147,8 @@ impl ApiServer {
         set("service-account-key-file", &file("authority-apiserver.crt"));
         set("service-account-signing-key-file", &file("authority-apiserver.key"));
         set("service-cluster-ip-range", SERVICES);
+        set("audit-policy-file", &file("audit-policy"));
+        set("audit-log-path", &file("audit"));
         set("authorization-mode", "Node,RBAC");
         set("enable-admission-plugins", "NodeRestriction");
         if !self.has_controllers {
@@ -167,6 +184,48 @@ impl ApiServer {
     /// If its log is gone.
     pub fn log(&self) -> Result<String> {
         self.server.log()
+    }
+
+    /// What service accounts have asked since it was made: verbs and resources, such as `list pods`.
+    ///
+    /// # Errors
+    ///
+    /// If that was not written down.
+    pub fn requests(&self) -> Result<Vec<String>> {
+        let text = fs::read_to_string(self.path("audit"))?;
+        let request = |line: &str| -> Result<String> {
+            let event: Value = serde_json::from_str(line)?;
+            let word = |it: &Value| it.as_str().unwrap_or("nothing").to_owned();
+            Ok(format!("{} {}", word(&event["verb"]), word(&event["objectRef"]["resource"])))
+        };
+        text.lines().map(request).collect()
+    }
+
+    /// Has etcd forget all but what there is now: a watch that was not there meanwhile cannot go on (410).
+    ///
+    /// # Errors
+    ///
+    /// If etcd does not answer, or refuses.
+    pub fn compact(&self) -> Result<()> {
+        let now = self.ask_etcd("/v3/kv/range", &json!({"key": "AA=="}))?;
+        let revision = &now["header"]["revision"];
+        let done = self.ask_etcd("/v3/kv/compaction", &json!({"revision": revision}))?;
+        ensure!(done["header"].is_object(), "{done}");
+        Ok(())
+    }
+
+    fn ask_etcd(&self, path: &str, question: &Value) -> Result<Value> {
+        let (place, body) = (self.place.port(1), question.to_string());
+        let mut line = TcpStream::connect(place)?;
+        let length = body.len();
+        write!(
+            line,
+            "POST {path} HTTP/1.0\r\nHost: {place}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        line.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("an answer of HTTP")?;
+        serde_json::from_str(body).with_context(|| format!("etcd says {answer:?}"))
     }
 
     /// Whoever may do anything.

@@ -27,6 +27,7 @@ pub struct Program {
     name: String,
     command: Vec<String>,
     mounts: Vec<Mount>,
+    is_root_read_only: bool,
 }
 
 impl Program {
@@ -37,7 +38,15 @@ impl Program {
             name: name.to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             mounts: Vec::new(),
+            is_root_read_only: false,
         }
+    }
+
+    /// With a root that it cannot write to, but for its volumes: `readOnlyRootFilesystem`.
+    #[must_use]
+    pub fn read_only_root(mut self) -> Program {
+        self.is_root_read_only = true;
+        self
     }
 
     /// With a folder of this machine at `path`.
@@ -92,7 +101,10 @@ impl<'a> Container<'a> {
         fs::create_dir_all(pod.folder().join(&program.name))?;
         let mut labels = pod.config().labels.clone();
         labels.insert("io.kubernetes.container.name".to_owned(), program.name.clone());
-        let security = ContainerSecurityContext { namespaces: Some(pod.namespaces()) };
+        let security = ContainerSecurityContext {
+            namespaces: Some(pod.namespaces()),
+            readonly_rootfs: program.is_root_read_only,
+        };
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: program.name.clone(), attempt }),
             image: Some(ImageSpec { image: IMAGE.to_owned() }),

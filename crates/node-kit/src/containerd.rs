@@ -165,6 +165,8 @@ Root = "{folder}/runc"
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": self.folder.subnet()}]],
+                    // To this machine's own addresses.
+                    "routes": [{"dst": "0.0.0.0/0"}],
                     "dataDir": self.path("addresses"),
                 },
             }],

@@ -67,6 +67,15 @@ impl User {
         self.run(&["apply", "--filename=-"], manifests)
     }
 
+    /// `kubectl create` of manifests, which are not looked at before: for very many.
+    ///
+    /// # Errors
+    ///
+    /// With what the server says, if it refuses one.
+    pub fn create(&self, manifests: &str) -> Result<String> {
+        self.run(&["create", "--validate=false", "--output=name", "--filename=-"], manifests)
+    }
+
     fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "60"]).arg(home::program("kubectl")?);

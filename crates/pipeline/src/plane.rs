@@ -40,8 +40,10 @@ use threads::Threads;
 /// What a stop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// Everything that was read is acknowledged and in the checkpoint.
+    /// Everything that was read is acknowledged.
     pub is_clean: bool,
+    /// Everything that was acknowledged is in the checkpoint.
+    pub is_stored: bool,
     /// Tickets that were dropped: their spans will be read again.
     pub dropped_tickets: u64,
 }
@@ -257,7 +259,8 @@ impl DataPlane {
             tenants.iter().for_each(|(_, it)| it.forget_in_flight());
             self.world.meter.rules().iter().for_each(|it| it.forget_in_flight());
         }
-        Stopped { is_clean, dropped_tickets }
+        let is_stored = self.flags.is_stored.load(Ordering::Acquire);
+        Stopped { is_clean, is_stored, dropped_tickets }
     }
 }
 

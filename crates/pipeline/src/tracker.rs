@@ -177,11 +177,12 @@ impl Tracker {
         let _either = select.ready_timeout(at_most);
     }
 
-    /// Stores everything acknowledged so far, whatever the interval says.
-    pub fn store_now(&mut self) {
+    /// Stores everything acknowledged so far, whatever the interval says; returns whether it is stored.
+    pub fn store_now(&mut self) -> bool {
         let now_ns = self.clock.monotonic_ns();
         while self.take(now_ns) {}
         self.store(now_ns);
+        self.dirty.is_empty()
     }
 
     fn take(&mut self, now_ns: u64) -> bool {

@@ -32,7 +32,7 @@ pub enum Compression {
 }
 
 /// What a Kafka sink needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaConfig {
     /// `host:port`, comma-separated: some of the brokers.
     pub brokers: String,

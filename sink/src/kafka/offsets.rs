@@ -167,6 +167,11 @@ impl Offsets {
         }
     }
 
+    /// Whether nothing is on its way to any topic, or waits to be sent there again.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.topics.values().all(|it| it.open.is_empty())
+    }
+
     /// What the file says.
     pub(super) fn stored(&self) -> &Table {
         &self.stored.topics

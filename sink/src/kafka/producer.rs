@@ -237,6 +237,18 @@ impl KafkaProducer {
         Ok(Arc::new(KafkaProducer { client, shared, agent, config }))
     }
 
+    /// What it was made with.
+    #[must_use]
+    pub fn config(&self) -> &KafkaConfig {
+        &self.config
+    }
+
+    /// Whether the topics hold nothing of it that it has not acknowledged, nor will.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.shared.broken().is_none() && self.shared.offsets().is_at_rest()
+    }
+
     /// Where a section of that payload goes, in `topic`, where the last one went.
     ///
     /// # Errors

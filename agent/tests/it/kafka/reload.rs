@@ -1,9 +1,11 @@
 //! Changes of the configuration while logs are written: what they cost, and that they lose and double nothing.
 
-use kafka_kit::{Cluster, Listener};
+use kafka_kit::{Api, Cluster, Fault, Listener, Rule};
 
-use super::scene::{PARTITIONS, assert_arrived, sink, wait_for_delivery};
-use crate::kit::{Agent, Bed, Writer, containers, load, rotation, wait_until};
+use super::scene::{
+    PARTITIONS, Scene, TENANTS, assert_arrived, sink, wait_for_delivery, wait_for_more,
+};
+use crate::kit::{Agent, Bed, Writer, containers, load, rotation, sleep_ms, wait_until};
 use benches::layout::Layout;
 use benches::load::LoadSpec;
 use benches::wrap::Format;
@@ -51,4 +53,65 @@ fn d_changes_of_the_configuration_leave_neither_hole_nor_double_in_the_topic() {
     assert_eq!(pauses_ms.len(), CHANGES as usize);
     agent.stop();
     assert_arrived(&cluster, "logs-shop", &truth);
+}
+
+/// Kinds of requests of which a client that comes sends some: one for each connection, one for each producer, and
+/// those of who reads topics back.
+const OF_NEW_CLIENTS: [Api; 4] =
+    [Api::ApiVersions, Api::InitProducerId, Api::ListOffsets, Api::Fetch];
+
+#[test]
+fn d_a_change_that_is_none_of_the_sink_s_makes_no_connection_and_reads_nothing_back() {
+    let scene = Scene::proxied();
+    let agent = Agent::start(&scene.bed);
+    let writers = scene.write();
+    TENANTS.iter().for_each(|tenant| wait_for_more(&scene.bed, tenant));
+    let asked = || OF_NEW_CLIENTS.map(|api| scene.proxy().requests(api));
+    let before = asked();
+    let text = std::fs::read_to_string(scene.bed.config()).unwrap();
+    for number in 1..=CHANGES {
+        let change =
+            format!("  tenant: {}\n  line: {{maxBytes: {}KiB}}\n", TENANTS[0], 64 + number);
+        let changed = text.replacen(&format!("  tenant: {}\n", TENANTS[0]), &change, 1);
+        scene.bed.configure(&[&changed]);
+        let reloads = || agent.metric("logferry_config_reloads_total");
+        wait_until("in force", reloads, |it| *it == f64::from(number));
+        TENANTS.iter().for_each(|tenant| wait_for_more(&scene.bed, tenant));
+    }
+    println!("without a data plane, in ms: {:?}", pauses_ms(&agent));
+    assert_eq!(asked(), before, "{OF_NEW_CLIENTS:?}");
+    // Another sink by that name is another client, which reads back.
+    scene.configure(Listener::Proxied, "    inFlight: 3MiB\n");
+    let reloads = || agent.metric("logferry_config_reloads_total");
+    wait_until("in force", reloads, |it| *it == f64::from(CHANGES + 1));
+    TENANTS.iter().for_each(|tenant| wait_for_more(&scene.bed, tenant));
+    let after = asked();
+    assert!(after.iter().zip(before).all(|(after, before)| *after > before), "{after:?}");
+    scene.prove(agent, writers);
+}
+
+#[test]
+fn d_a_change_while_the_brokers_are_silent_reads_back_what_they_had_taken() {
+    let scene = Scene::proxied();
+    let text = std::fs::read_to_string(scene.bed.config()).unwrap();
+    let agent_fields = |fields: &str| {
+        let own = "  hostName: bed\n";
+        scene.bed.configure(&[&text.replace(own, &format!("{own}  shutdownGrace: 1s\n{fields}"))]);
+    };
+    agent_fields("");
+    let agent = Agent::start(&scene.bed);
+    let writers = scene.write();
+    TENANTS.iter().for_each(|tenant| wait_for_more(&scene.bed, tenant));
+    let fetches = scene.proxy().requests(Api::Fetch);
+    // The brokers store what they are sent, and nobody hears of it.
+    scene.proxy().add(Rule::new(Api::Produce, Fault::DropResponse).times(u64::MAX));
+    sleep_ms(1000);
+    agent_fields("  podLabels: [app]\n");
+    let reloads = || agent.metric("logferry_config_reloads_total");
+    wait_until("in force", reloads, |it| *it == 1.0);
+    scene.proxy().clear();
+    TENANTS.iter().for_each(|tenant| wait_for_more(&scene.bed, tenant));
+    let read_back = scene.proxy().requests(Api::Fetch);
+    assert!(read_back > fetches, "{read_back} requests of a consumer");
+    scene.prove(agent, writers);
 }

@@ -47,6 +47,17 @@ impl Mount {
         Mount::at(path, &["-t", "overlay", "-o", &folders, "logferry-test"])
     }
 
+    /// Shows the folder or file `what` at `path`, too, which is made.
+    pub(crate) fn bind(what: &Path, path: PathBuf) -> Mount {
+        fs::create_dir_all(path.parent().expect("in a folder")).expect("ours");
+        if what.is_dir() {
+            fs::create_dir(&path).expect("ours");
+        } else {
+            File::create(&path).expect("ours");
+        }
+        Mount::cover(what, path)
+    }
+
     /// Hides the file at `path` behind the file `over`, until this is dropped.
     pub(crate) fn cover(over: &Path, path: PathBuf) -> Mount {
         run(Command::new("mount").arg("--bind").arg(over).arg(&path));

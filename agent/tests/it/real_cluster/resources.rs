@@ -9,7 +9,7 @@ use node_kit::ApiServer;
 use crate::kit::{Agent, Bed, LOGFERRY, Run, append, wait_until};
 
 /// What the agent asks for, and no more.
-const RIGHTS: &str = "
+pub(super) const RIGHTS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: agent}

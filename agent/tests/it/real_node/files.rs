@@ -1,13 +1,14 @@
 //! Files inside of containers: found through containerd, in what they wrote to their roots and in their volumes.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use node_kit::{Container, Containerd, Pod, Program};
 use serde_json::Value;
 
-use crate::kit::{Agent, Bed, Tmpfs, body, now_ns, queue_sink, wait_until};
+use crate::kit::{Agent, Bed, Mount, Tmpfs, body, now_ns, queue_sink, wait_until};
 
 use super::{numbered, stop_and_audit};
 
@@ -338,5 +339,57 @@ fn a_file_that_the_container_rotates_is_one_source() {
     let records = wait_for_count(&bed, 10);
     let want: Vec<String> = (0..10).map(|it| format!(">{it}\nmore")).collect();
     assert_eq!(of_file(&records, "/tmp/a.log"), want);
+    stop_and_audit(&bed, agent);
+}
+
+/// A part of a volume, where the kubelet mounts it for a container (`subPath`): a folder or a file.
+fn sub_path(node: &Containerd, pod: &Pod<'_>, volume: &Path, part: &str, number: u32) -> Mount {
+    let name = volume.file_name().unwrap().to_str().unwrap();
+    let parts = format!("pods/{}/volume-subpaths/{name}/app/{number}", pod.uid());
+    Mount::bind(&volume.join(part), node.kubelet_folder().join(parts))
+}
+
+#[test]
+fn parts_of_a_volume_are_read_beneath_a_root_that_nobody_can_write_to_and_let_go() {
+    const LINES: usize = 2_000;
+    let node = Containerd::start().unwrap();
+    let fields = "  rotation: {lateWrites: 1s}\n";
+    let bed = bed(&node, &log_config(false, "'/logs/**/*.log', /app/one.log, /tmp/*.log", fields));
+    let agent = Agent::start(&bed);
+    let pod = pod(&node, "web-0");
+    let data = Tmpfs::mount(pod.empty_dir("data").unwrap(), 1 << 20);
+    fs::create_dir_all(data.path().join("web/old")).unwrap();
+    fs::write(data.path().join("web/old/a.log"), "old\n").unwrap();
+    // Not in the part.
+    fs::write(data.path().join("other.log"), "other\n").unwrap();
+    fs::write(data.path().join("one.log"), "").unwrap();
+    let folder = sub_path(&node, &pod, data.path(), "web", 0);
+    let file = sub_path(&node, &pod, data.path(), "one.log", 1);
+    let script = format!(
+        "touch /tmp/no.log && exit 9; for i in $(seq 0 {}); do echo line $i; done >/logs/b.log; echo one >>/app/one.log",
+        LINES - 1
+    );
+    let program = shell(&script).read_only_root();
+    let program = program.volume(folder.path(), "/logs").volume(file.path(), "/app/one.log");
+    let app = pod.start(&program).unwrap();
+    assert_eq!(app.wait_ended().unwrap().exit_code, 0, "the root cannot be written to");
+    let records = wait_for_count(&bed, LINES + 2);
+    assert_eq!(of_file(&records, "/logs/b.log"), numbered("line", LINES));
+    assert_eq!(of_file(&records, "/logs/old/a.log"), ["old"]);
+    assert_eq!(of_file(&records, "/app/one.log"), ["one"]);
+    let no_source = || agent.metric("logferry_sources");
+    wait_until("no source", no_source, |it| *it == 0.0);
+    // The next life of the container goes on in both.
+    let next = shell("echo more >>/logs/b.log; echo two >>/app/one.log").read_only_root();
+    let next = next.volume(folder.path(), "/logs").volume(file.path(), "/app/one.log");
+    pod.start(&next).unwrap().wait_ended().unwrap();
+    let records = wait_for_count(&bed, LINES + 4);
+    assert_eq!(of_file(&records, "/app/one.log"), ["one", "two"]);
+    wait_until("no source", no_source, |it| *it == 0.0);
+    pod.remove().unwrap();
+    // Fails if the agent keeps one of them busy.
+    folder.unmount();
+    file.unmount();
+    data.unmount();
     stop_and_audit(&bed, agent);
 }

@@ -167,7 +167,9 @@ impl InsideSelection {
     /// Name of the live file of the chain that the file is of, if it is selected.
     pub(super) fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
         let (root, rest) = self.find(directory)?;
-        self.files.chain(&root.inside.join(rest), name)
+        // As a volume, it is let go with its container.
+        let is_gone = root.container.has_ended && root.mounted(&rest.join(name)).is_some();
+        if is_gone { None } else { self.files.chain(&root.inside.join(rest), name) }
     }
 
     /// The context of a live file.
@@ -183,7 +185,10 @@ impl InsideSelection {
         let pod = &container.pod;
         // A volume outlives its containers, and several may see it; a folder of the host also pods; the rest is the
         // container's alone.
-        let (uid, whose) = match root.access {
+        let file = root.mounted(&rest);
+        let access = file.map_or(root.access, |it| Some(it.access));
+        let path = file.map_or(live_path, |it| &it.host);
+        let (uid, whose) = match access {
             None => (&*pod.uid, &*container.id),
             Some(Access::Host) => ("", "host"),
             Some(_) => (&*pod.uid, "volume"),
@@ -194,10 +199,10 @@ impl InsideSelection {
             pod.namespace.as_bytes(),
             uid.as_bytes(),
             whose.as_bytes(),
-            live_path.as_os_str().as_bytes(),
+            path.as_os_str().as_bytes(),
         ]);
         let mut attributes = super::pods::of_container(place, pod, &container.name);
-        if root.access.is_none() {
+        if access.is_none() {
             let restart = i64::from(container.restart);
             attributes.push(Attribute::int(key::K8S_CONTAINER_RESTART_COUNT, restart));
         }

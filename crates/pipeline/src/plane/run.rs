@@ -20,6 +20,8 @@ pub(super) struct Flags {
     pub(super) is_abandoned: AtomicBool,
     /// The first scan was passed on.
     pub(super) is_scanned: AtomicBool,
+    /// The tracker has ended, and the checkpoint has all that it knew.
+    pub(super) is_stored: AtomicBool,
     pub(super) deadline_ns: AtomicU64,
     broken: Mutex<Option<String>>,
 }

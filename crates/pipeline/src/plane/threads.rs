@@ -106,7 +106,8 @@ impl Threads {
                     std::thread::sleep(TRACKER_REST);
                 }
             }
-            tracker.store_now();
+            let is_stored = tracker.store_now();
+            flags.is_stored.store(is_stored, Ordering::Release);
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The watermark moves over the gap-free prefix only.
 
+use std::path::Path;
+
 use crossbeam::channel::{Sender, bounded};
 use flow::{AckSender, ContextId, Ledger, Position, Span, Ticket, ack_channel};
 
@@ -36,12 +38,17 @@ const CONTEXT: ContextId = ContextId(9);
 
 fn bed() -> Bed {
     let directory = tempfile::tempdir().unwrap();
-    let (store, _) = CheckpointStore::open(directory.path(), 1_800_000_000).unwrap();
+    let (tracker, acks, commands) = tracker_in(directory.path());
+    Bed { tracker, acks, commands, ledger: Arc::default(), directory }
+}
+
+fn tracker_in(directory: &Path) -> (Tracker, AckSender, Sender<TrackerCommand>) {
+    let (store, _) = CheckpointStore::open(directory, 1_800_000_000).unwrap();
     let (acks, receiver) = ack_channel();
     let (commands, command_receiver) = bounded(100);
     let (clock, meter) = (Arc::new(FixedClock), Arc::new(Meter::default()));
     let tracker = Tracker::new(receiver, command_receiver, clock, store, 0, meter, Arc::new(Deaf));
-    Bed { tracker, acks, commands, ledger: Arc::default(), directory }
+    (tracker, acks, commands)
 }
 
 impl Bed {
@@ -147,6 +154,22 @@ fn a_part_of_a_section_is_stored_with_the_rest_of_it() {
     bed.tracker.store_now();
     let known = bed.stored().unwrap();
     assert_eq!((known.cursor, known.position(5).unwrap().offset), (20, 20));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_stored_is_said_not_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let mount = crate::test_mount::Tmpfs::new(directory.path(), "256k");
+    let (mut tracker, ..) = tracker_in(mount.path());
+    assert!(tracker.store_now(), "there is nothing to store");
+    let filler = mount.path().join("filler");
+    drop(std::fs::write(&filler, vec![1; 1 << 20]));
+    let known = Known { cursor: 70, is_new: false, ..Known::new(3) };
+    let mut tracker =
+        tracker.restoring((0..2000).map(|it| (ContextId(it), known.clone())).collect());
+    assert!(!tracker.store_now());
+    std::fs::remove_file(&filler).unwrap();
+    assert!(tracker.store_now());
 }
 
 #[test]

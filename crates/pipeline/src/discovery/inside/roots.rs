@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use super::Container;
-use crate::fs::Access;
+use crate::fs::{Access, TreeMount};
 
 /// Roots that have left are kept until so many others have: what was found below them is read to the end meanwhile.
 const LEFT_MAX: usize = 1024;
@@ -25,6 +25,13 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// The mount of a single file at `rest`, below the root.
+    pub(super) fn mounted(&self, rest: &Path) -> Option<&TreeMount> {
+        let real = self.real.join(rest);
+        let is_file = |it: &&TreeMount| it.inside == real && it.inside != self.real;
+        self.container.tree.mounts.iter().find(is_file)
+    }
+
     /// What the LogConfig calls `real`, which is below the root.
     pub(super) fn inside_of(&self, real: &Path) -> PathBuf {
         real.strip_prefix(&self.real).map_or_else(|_| real.to_path_buf(), |it| self.inside.join(it))
