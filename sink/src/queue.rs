@@ -98,7 +98,7 @@ impl Queue {
         disk: Arc<dyn Disk>,
     ) -> Result<(Arc<Queue>, Recovery), OpenError> {
         options.check()?;
-        std::fs::create_dir_all(dir).map_err(OpenError::io(dir, "create"))?;
+        flow::make_folder(dir).map_err(OpenError::io(dir, "create"))?;
         let lock = WriterLock::acquire(dir)?;
         let mut recovery = Recovery::default();
         let mut tenants = BTreeMap::new();

@@ -85,7 +85,7 @@ pub(super) fn remember(settings: &Settings, undrained: &[Undrained]) -> anyhow::
         return Ok(());
     }
     let path = state.join(FOLDERS_NAME);
-    std::fs::create_dir_all(state)
+    flow::make_folder(state)
         .and_then(|()| small_file::replace(&path, &serde_json::to_vec(&folders)?, &SystemDisk))
         .with_context(|| path.display().to_string())
 }

@@ -50,7 +50,7 @@ impl Spools {
         read_back: &mut Option<Box<dyn ReadBack>>,
     ) -> Option<OpenSpool> {
         let dir = self.path.join(&**sink);
-        let opened = std::fs::create_dir_all(&dir).map_err(anyhow::Error::from);
+        let opened = flow::make_folder(&dir).map_err(anyhow::Error::from);
         let opened = opened.and_then(|()| self.open_store(&dir, sink, clock, read_back));
         match opened {
             Ok(store) => {

@@ -57,8 +57,6 @@ struct Totals {
     owed: AtomicU64,
     gaps: AtomicU64,
     gaps_without_length: AtomicU64,
-    /// … for which nothing was removed.
-    false_alarms: AtomicU64,
     /// Holes that were declared.
     holes: AtomicU64,
     /// Files that were seen and closed unread, and then removed.
@@ -76,7 +74,6 @@ impl Totals {
         add(&self.owed, outcome.owed);
         add(&self.gaps, outcome.gaps);
         add(&self.gaps_without_length, outcome.unsized_gaps);
-        add(&self.false_alarms, outcome.false_alarms);
         add(&self.again, outcome.again);
         add(&self.holes, outcome.holes);
     }
@@ -130,8 +127,5 @@ fn chaos_loses_and_doubles_nothing_and_declares_what_is_gone() {
         failed.is_empty(),
         "{told} CHAOS_SCHEDULES=1 with CHAOS_SEED each of {failed:?}: {totals:?}"
     );
-    // Known, rare, and no loss (docs/PROOF.md, "What is not proven"): a gap without a length may come twice.
-    let false_alarms = totals.false_alarms.load(Ordering::Relaxed);
-    assert!(false_alarms <= 1 + schedules / 100, "{told} none: {totals:?}");
     eprintln!("{told} none: {totals:?}");
 }

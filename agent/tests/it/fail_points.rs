@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kube_kit::ApiServer;
@@ -23,8 +24,11 @@ use crate::kit::{
 const FAULTS: [&str; 3] = ["error=EIO", "error=ENOSPC", KILL];
 const KILL: &str = "signal=KILL";
 /// Every step: the call, the file or folder in the bed, and up to which such call of a thread has a turn.
-const STEPS: [(&str, &str, u32); 23] = [
+const STEPS: [(&str, &str, u32); 25] = [
     ("mkdir", "state", 1),
+    // The names of `state` and of `queue`.
+    ("fsync", "", 2),
+    ("mkdir", "spool", 1),
     ("openat", "state/spools.new", 1),
     ("pwritev", "state/spools.new", 1),
     ("fdatasync", "state/spools.new", 1),
@@ -45,14 +49,19 @@ const STEPS: [(&str, &str, u32); 23] = [
     ("fdatasync", "queue/default/0000000000000000.seg", 2),
     ("fsync", "queue", 1),
     ("fsync", "queue/default", 1),
-    ("write", "lines.jsonl", 2),
-    ("fdatasync", "lines.jsonl", 2),
+    ("write", "out/lines.jsonl", 2),
+    // Each life of the data plane is shorter here than the pause between two syncs of its thread.
+    ("fdatasync", "out/lines.jsonl", 1),
 ];
 /// Runs at the same time: they wait most of their time.
 const AT_ONCE: usize = 8;
-/// Times that lines are written, and the agent that has the fault configured anew.
+/// Times that the agent that has the fault is configured anew, at least; and at most, until there was the call: how
+/// many there are of a kind depends on how much is done at once.
 const ROUNDS: u64 = 4;
-const LINES_PER_ROUND: u64 = 20;
+const ROUNDS_MAX: u64 = 20;
+/// Times that lines are written in each: as many as the most calls of a kind.
+const WRITES: u64 = 3;
+const LINES_PER_WRITE: u64 = 20;
 /// Longest time for what may not come, since the agent has a fault, in milliseconds.
 const WAIT_MS: u64 = 3000;
 
@@ -90,6 +99,11 @@ impl FailPoint {
         command
     }
 
+    /// Whether there was the call by now.
+    fn has_hit(self, bed: &Bed, agent: &mut Agent) -> bool {
+        if self.fault == KILL { agent.has_ended() } else { FailPoint::has_refused(bed) }
+    }
+
     /// Whether a call was refused. An agent that is killed tells by its end.
     fn has_refused(bed: &Bed) -> bool {
         let trace = fs::read_to_string(bed.path("trace")).unwrap_or_default();
@@ -101,6 +115,8 @@ impl FailPoint {
 fn bed(api: &ApiServer) -> Bed {
     let bed = Bed::new();
     fs::write(bed.path("kubeconfig"), api.kubeconfig()).unwrap();
+    // In a folder of its own: that of the bed is synced for the folders of state, queue and spool alone.
+    fs::create_dir(bed.path("out")).unwrap();
     configure(&bed, 100);
     bed
 }
@@ -112,7 +128,7 @@ fn configure(bed: &Bed, open_files: u32) {
     let to_file = resource(
         "LogSink",
         "file",
-        "  file: {path: '{dir}/lines.jsonl'}\n  batch: {linger: 10ms}\n",
+        "  file: {path: '{dir}/out/lines.jsonl'}\n  batch: {linger: 10ms}\n",
     );
     bed.configure(&[
         &bed.agent(&agent),
@@ -123,8 +139,8 @@ fn configure(bed: &Bed, open_files: u32) {
     ]);
 }
 
-fn write(bed: &Bed, round: u64) {
-    let numbers = round * LINES_PER_ROUND..(round + 1) * LINES_PER_ROUND;
+fn write(bed: &Bed, nth: u64) {
+    let numbers = nth * LINES_PER_WRITE..(nth + 1) * LINES_PER_WRITE;
     let text: String = numbers.map(|it| format!("line {it}\n")).collect();
     for name in ["queue.log", "file.log"] {
         append(&bed.log(name), text.as_bytes());
@@ -151,9 +167,15 @@ fn run(point: FailPoint) -> bool {
     let mut agent = Agent::spawn_with(&bed, point.command(&bed), &further);
     let mut reloads = 0;
     await_said(&mut agent, "collecting", 1);
-    for round in 1..=ROUNDS {
-        write(&bed, round);
-        sleep_ms(100);
+    let (mut rounds, mut writes) = (0, 0);
+    while rounds < ROUNDS || rounds < ROUNDS_MAX && !point.has_hit(&bed, &mut agent) {
+        rounds += 1;
+        // One batch each, for the threads of one life of the data plane.
+        for _ in 0..WRITES {
+            writes += 1;
+            write(&bed, writes);
+            sleep_ms(60);
+        }
         if agent.has_said("collecting") && !agent.has_ended() {
             // All of it is opened once more.
             reloads += 1;
@@ -161,7 +183,7 @@ fn run(point: FailPoint) -> bool {
             agent.signal(Signal::HUP);
             await_said(&mut agent, "configuration in force", reloads);
         }
-        let labels = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "1", "labels": {"round": round.to_string()}},
+        let labels = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "1", "labels": {"round": rounds.to_string()}},
             "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": "x"}]}});
         api.apply("pods", labels);
     }
@@ -177,13 +199,13 @@ fn run(point: FailPoint) -> bool {
     let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
     agent.wait_ready();
     let want: Vec<String> =
-        (0..(ROUNDS + 1) * LINES_PER_ROUND).map(|it| format!("line {it}")).collect();
+        (0..(writes + 1) * LINES_PER_WRITE).map(|it| format!("line {it}")).collect();
     let is_dir = || bed.queue().is_dir();
     wait_until("the queue", is_dir, |it| *it);
     let bodies = wait_until("all in the queue", || bed.bodies(), |it| it.len() >= want.len());
     assert_eq!(bodies, want, "{point:?}");
     let in_file = || {
-        let text = fs::read_to_string(bed.path("lines.jsonl")).unwrap_or_default();
+        let text = fs::read_to_string(bed.path("out/lines.jsonl")).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         lines.map(|record| body(&record)).collect::<BTreeSet<String>>()
     };
@@ -197,18 +219,18 @@ fn run(point: FailPoint) -> bool {
 #[test]
 fn every_step_of_the_real_agent_to_its_disk_may_fail_or_be_the_last() {
     let (points, next) = (FailPoint::all(), AtomicUsize::new(0));
-    let hits = AtomicUsize::new(0);
+    let missed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let has_hit = run(*point);
-                    // How many there are later depends on how much was done at once.
-                    assert!(has_hit || point.nth > 1, "there was no such call: {point:?}");
-                    hits.fetch_add(usize::from(has_hit), Ordering::Relaxed);
+                    if !run(*point) {
+                        missed.lock().expect("nobody fails with it").push(*point);
+                    }
                 }
             });
         }
     });
-    eprintln!("fail points: {} of {} hit", hits.into_inner(), points.len());
+    let missed = missed.into_inner().expect("nobody fails with it");
+    assert!(missed.is_empty(), "of {} there were no such calls: {missed:#?}", points.len());
 }

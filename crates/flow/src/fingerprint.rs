@@ -60,11 +60,13 @@ pub struct Place {
 impl Place {
     /// The fingerprint of an offset that `bytes` precede.
     ///
-    /// None if there are NULs: a hole may be filled later, and is the same place then.
+    /// Of those behind the last NUL: a hole may be filled later, and is the same place then.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Place {
         let bytes = &bytes[bytes.len().saturating_sub(PLACE_BYTES_MAX)..];
-        if bytes.is_empty() || bytes.contains(&0) {
+        let begin = bytes.iter().rposition(|byte| *byte == 0).map_or(0, |last| last + 1);
+        let bytes = &bytes[begin..];
+        if bytes.is_empty() {
             return Place::default();
         }
         let len = u8::try_from(bytes.len()).expect("PLACE_BYTES_MAX fits");
@@ -111,5 +113,6 @@ mod tests {
     #[test]
     fn a_hole_is_no_place() {
         assert_eq!(Place::of(b"line\n\0\0\0"), Place::default());
+        assert_eq!(Place::of(b"line\n\0\0\0line\n"), Place::of(b"line\n"));
     }
 }

@@ -20,6 +20,7 @@ use crate::reader::WaitsFor;
 mod carrier;
 mod classify;
 mod content;
+mod cut;
 mod failure;
 mod generation;
 mod hold;
@@ -283,13 +284,15 @@ impl Source {
     /// What to remember when the source is closed while the data plane lives on.
     #[must_use]
     pub fn known(&self) -> Known {
+        // Of those that have no file, all was read or declared.
+        let is_settled = |it: &Generation| it.is_gone && it.unread_bytes() == 0;
+        let is_newest_settled = self.generations.iter().all(is_settled) && self.vanished.is_none();
         Known {
             epoch: self.epoch,
             cursor: self.cursor,
             is_new: self.is_first,
             generations: self.positions(),
-            // Of those that have no file, all was read or declared.
-            is_newest_settled: self.generations.is_empty() && self.vanished.is_none(),
+            is_newest_settled,
         }
     }
 

@@ -28,8 +28,6 @@ pub(super) struct Outcome {
     pub(super) gaps: u64,
     /// Declared gaps of unknown length.
     pub(super) unsized_gaps: u64,
-    /// … beyond one for each that was removed.
-    pub(super) false_alarms: u64,
     /// Declared holes.
     pub(super) holes: u64,
 }
@@ -204,7 +202,10 @@ impl Check<'_> {
             let is_cause =
                 |it: &&Content| is_cause(it) || reason == "rotated_before_read" && it.was_packed;
             let causes = self.stream.truth.iter().filter(is_cause).count() as u64;
-            self.outcome.false_alarms += u64::from(self.outcome.unsized_gaps > causes);
+            if self.outcome.unsized_gaps > causes {
+                let gaps = self.outcome.unsized_gaps;
+                return Err(format!("{reason}: gap {gaps} without a length, and {causes} causes"));
+            }
             return Ok(());
         }
         self.outcome.gaps += 1;

@@ -90,7 +90,7 @@ pub(super) struct HostState {
 impl HostState {
     /// Takes the folder for this process alone.
     pub(super) fn open(directory: &Path) -> Result<HostState, OpenError> {
-        std::fs::create_dir_all(directory).map_err(OpenError::io(directory))?;
+        flow::make_folder(directory).map_err(OpenError::io(directory))?;
         let lock = lock(directory)?;
         Ok(HostState { directory: directory.to_path_buf(), _lock: lock })
     }

@@ -168,13 +168,18 @@ impl Chain {
         (files, is_complete)
     }
 
-    /// The readers are told of these files.
-    pub(super) fn tell(&mut self, files: &[SeenFile], base: &OsStr, fingerprint: u64) {
+    /// A look shows these files.
+    pub(super) fn look(&mut self, files: &[SeenFile]) {
         let is_there = |live: u64| files.iter().any(|it| key(it) == live);
         if self.missed.is_some() || self.live != 0 && !is_there(self.live) {
             let live = self.live;
             self.missed().look(live, is_there);
         }
+    }
+
+    /// The readers are told of these files.
+    pub(super) fn tell(&mut self, files: &[SeenFile], base: &OsStr, fingerprint: u64) {
+        self.look(files);
         self.live = live_key(files, base);
         self.told_names = names(files);
         self.told = fingerprint;

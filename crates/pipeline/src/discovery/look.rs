@@ -141,6 +141,7 @@ pub(super) fn look(
     let live_path = join(directory, base);
     if files.is_empty() {
         if chain.told != 0 {
+            chain.look(&files);
             around.outlet.gone(around.rule, &live_path);
         }
         return false;

@@ -53,6 +53,12 @@ pub fn split(name: &[u8]) -> Option<(&[u8], Suffix<'_>)> {
     None
 }
 
+/// Whether a file has the name of a rotated one.
+#[must_use]
+pub fn is_rotated(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| split(name.as_bytes()).is_some())
+}
+
 /// Whether it is a rotated file that a rotator has not finished: it never counts.
 #[must_use]
 pub fn is_unfinished(name: &[u8]) -> bool {

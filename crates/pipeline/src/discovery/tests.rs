@@ -776,3 +776,44 @@ fn no_tenant_is_guessed_before_labels_are_known() {
         assert_eq!((bed.discovery.outlet.meter.denied_pods.get(), heard(&bed).len()), (1, 0));
     }
 }
+
+#[test]
+fn a_live_file_that_is_rotated_and_removed_between_two_looks_stands_for_its_last_name() {
+    let mut bed = bed(files, false);
+    let (live, rotated) =
+        (bed.root.path().join("app.log"), bed.root.path().join("app.log.20260102-000001"));
+    fs::write(&live, "one\n").unwrap();
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["app.log"]]);
+    // Its reader has it open, and its writer went on in it.
+    fs::rename(&live, &rotated).unwrap();
+    fs::remove_file(&rotated).unwrap();
+    let changes = Changes {
+        written: [rotated.clone()].into(),
+        named: [live.clone(), rotated.clone()].into(),
+        removed: [rotated].into(),
+        ..Changes::default()
+    };
+    bed.discovery.hear(&changes, &[]);
+    let none: &[&str] = &[];
+    assert_eq!(heard(&bed), [&["poke"], none], "it is gone, and no other was missed");
+}
+
+#[test]
+fn a_generation_that_came_and_went_between_two_looks_is_missed_once() {
+    let mut bed = bed(files, false);
+    let (live, rotated) =
+        (bed.root.path().join("app.log"), bed.root.path().join("app.log.20260102-000001"));
+    fs::write(&live, "one\n").unwrap();
+    bed.discovery.tick();
+    heard(&bed);
+    let changes = Changes {
+        written: [rotated.clone()].into(),
+        named: [rotated.clone()].into(),
+        removed: [rotated].into(),
+        ..Changes::default()
+    };
+    bed.discovery.hear(&changes, &[]);
+    let missed = heard(&bed).iter().filter(|it| *it == &["missed"]).count();
+    assert_eq!(missed, 1);
+}

@@ -74,7 +74,7 @@ pub(super) struct Stale {
     /// they may be gone before their reader looks.
     chains: BTreeMap<(PathBuf, OsString), Opened>,
     /// Files of chains that are not there, and that no look showed: directory, live file's name, name.
-    unseen: Vec<(PathBuf, OsString, OsString)>,
+    unseen: BTreeSet<(PathBuf, OsString, OsString)>,
 }
 
 impl Walk {
@@ -195,7 +195,7 @@ impl Walk {
         if !is_there && !was_there {
             // Its reader may have to know that it was missed, and so must be awake.
             folder.chains.get_mut(base).into_iter().for_each(Chain::tell_again);
-            stale.unseen.push((parent.to_path_buf(), base.to_owned(), name.to_owned()));
+            stale.unseen.insert((parent.to_path_buf(), base.to_owned(), name.to_owned()));
         }
         let opened = stale.chains.entry(chain).or_insert_with(|| around.outlet.none_opened());
         if is_there && !was_there {

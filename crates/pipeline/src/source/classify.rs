@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flow::{HEAD_BYTES_MAX, Head, Position, is_mutant};
 
 use super::carrier::{Carrier, is_packed};
-use super::content::{head_of, holds, is_beginning_of, tells};
+use super::content::{head_of, holds, is_beginning_of, tells, written};
 use super::generation::Generation;
 use super::{SeenFile, Source};
 use crate::discovery::rotation;
@@ -31,8 +31,8 @@ pub enum Proof {
 
 /// What a file that is new to a source turned out to be.
 pub(super) enum NewFile {
-    /// A generation of its own.
-    Generation,
+    /// A generation of its own, which begins so, as far as it was looked into.
+    Generation(Head),
     /// The carrier of this generation from now on.
     CarrierOf(usize),
     /// A copy of this generation, whose original is still there.
@@ -59,17 +59,21 @@ impl Source {
         now_ns: u64,
     ) -> io::Result<NewFile> {
         let is_packed = is_packed(&file.path);
-        let is_live = files.last().is_some_and(|live| live.stat.id == file.stat.id);
-        if is_live && !is_packed {
-            return Ok(NewFile::Generation);
+        // Its name tells: of a chain whose live file is gone the last one may be a copy.
+        let is_last = files.last().is_some_and(|live| live.stat.id == file.stat.id);
+        if is_last && !rotation::is_rotated(&file.path) {
+            return Ok(NewFile::Generation(Head::default()));
         }
         let opened = if own.is_none() { Some(open(fs, file)?) } else { None };
-        let Some(opened) = own.or(opened.as_deref()) else { return Ok(NewFile::Generation) };
+        let Some(opened) = own.or(opened.as_deref()) else {
+            return Ok(NewFile::Generation(Head::default()));
+        };
         let may_be_copy = |it: usize| self.generations[it].may_be_copied_by(file);
         let may_be_copy = self.live(files).is_some_and(may_be_copy);
         if may_be_copy || is_packed {
             self.check_live(fs, files, now_ns)?;
         }
+        self.check_renamed(fs, file, files, now_ns)?;
         if is_packed {
             return self.classify_packed(file, opened, files);
         }
@@ -77,9 +81,16 @@ impl Source {
         let head = head_of(opened)?;
         for (index, it) in self.generations.iter().enumerate() {
             let is_lost = matches!(it.carrier, Carrier::Lost(_));
+            // Of one that has neither name nor descriptor a copy may be all that is left.
+            let is_closed = it.is_gone && it.file.is_none();
+            let is_out_of_reach = is_closed && !is_lost && !it.is_given_up();
             // A copy is of one of few: what was read tells enough.
-            let size = if may_be_copy { it.offset } else { it.size };
-            if is_lost && holds(opened, &head, &it.position(), size)? {
+            let size = match may_be_copy {
+                _ if is_out_of_reach => u64::MAX,
+                true => it.offset,
+                false => it.size,
+            };
+            if (is_lost || is_out_of_reach) && holds(opened, &head, &it.position(), size)? {
                 return Ok(NewFile::CarrierOf(index));
             }
         }
@@ -89,8 +100,10 @@ impl Source {
                 return Ok(NewFile::Resumed(*orphan));
             }
         }
+        // Should it be cut before it is read, that is seen by its beginning.
+        let generation = NewFile::Generation(Head::of(written(&head)));
         let Some(live) = self.live(files).filter(|_| may_be_copy) else {
-            return Ok(NewFile::Generation);
+            return Ok(generation);
         };
         if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {
             return Ok(NewFile::CopyOf(live));
@@ -98,7 +111,7 @@ impl Source {
         if self.check_live(fs, files, now_ns)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the live file was cut"));
         }
-        Ok(NewFile::Generation)
+        Ok(generation)
     }
 
     fn classify_packed(
@@ -142,7 +155,8 @@ impl Source {
         let is_before_read = later
             .filter_map(|it| self.index_of(it))
             .any(|index| self.generations[index].offset > 0);
-        Ok(if is_before_read { NewFile::ReadBefore } else { NewFile::Generation })
+        let generation = NewFile::Generation(Head::default());
+        Ok(if is_before_read { NewFile::ReadBefore } else { generation })
     }
 
     /// Whether this is the compressed form of one that left before it was looked into: it is looked into
@@ -162,29 +176,6 @@ impl Source {
         self.generations[index].carry_on_in(file);
         self.generations[index].file = None;
         true
-    }
-
-    /// Looks whether the live file still holds what is known of it, and returns whether it was cut: what
-    /// is in no file any more is looked for in those that are new.
-    ///
-    /// # Errors
-    /// If it cannot be read, or has another name by now.
-    fn check_live(&mut self, fs: &dyn Fs, files: &[SeenFile], now_ns: u64) -> io::Result<bool> {
-        let is_trusted = is_mutant("live_file_not_looked_at_before_its_copy");
-        let live = self.live(files).filter(|_| !is_trusted);
-        let Some(index) = live else { return Ok(false) };
-        let live = &mut self.generations[index];
-        let was_open = live.file.is_some();
-        let size = live.open(fs)?.stat()?.size;
-        let is_cut = live.is_cut(fs, size);
-        if !was_open && !matches!(is_cut, Ok(true)) {
-            live.close_if_named();
-        }
-        if is_cut? {
-            self.cut(fs, index, size, now_ns);
-            return Ok(true);
-        }
-        Ok(false)
     }
 
     /// The generation that the live file holds, if it is the file that this was written to.
@@ -254,7 +245,10 @@ impl Source {
                 tracing::info!(%path, "older than what was read before: taken as read");
                 return Some(Generation::read_before(file));
             }
-            NewFile::Generation | NewFile::ReadBefore => return Some(Generation::new(file, 0)),
+            NewFile::Generation(head) => {
+                return Some(Generation { head, ..Generation::new(file, 0) });
+            }
+            NewFile::ReadBefore => return Some(Generation::new(file, 0)),
         }
         None
     }
@@ -292,11 +286,17 @@ impl Source {
         let stat = self.generations[index].open(fs)?.stat()?;
         let mut wanted = self.generations.remove(index);
         let mut file = SeenFile { path: wanted.path.clone(), stat };
-        let live = self.live(&files);
+        let live = self.live(&files).map(|live| self.generations[live].key);
+        // A cut that is noticed meanwhile moves all behind it.
+        let next = self.generations.get(index).map(|it| it.key);
+        let place = |source: &Source| {
+            let next = source.generations.iter().position(|it| Some(it.key) == next);
+            next.unwrap_or(source.generations.len())
+        };
         let what = match self.classify(fs, &mut file, wanted.file.as_deref(), &files, now_ns) {
             Ok(what) => what,
             Err(error) => {
-                self.generations.insert(index.min(self.generations.len()), wanted);
+                self.generations.insert(place(self), wanted);
                 return Err(error);
             }
         };
@@ -315,11 +315,12 @@ impl Source {
                 ..proven
             };
             // It stays where it is, but for a cut that was just noticed: what was cut is older.
-            let cut = self.live(&files).filter(|now| Some(*now) != live);
-            let place = cut.unwrap_or(index).min(self.generations.len());
-            self.generations.insert(place, generation);
-        } else if let Some(next) = self.generations.get_mut(index) {
-            next.missed_before += wanted.missed_before;
+            let cut = self.live(&files).filter(|now| Some(self.generations[*now].key) != live);
+            self.generations.insert(cut.unwrap_or_else(|| place(self)), generation);
+        } else {
+            let next = place(self);
+            let next = self.generations.get_mut(next);
+            next.into_iter().for_each(|it| it.missed_before += wanted.missed_before);
         }
         Ok(())
     }
@@ -358,9 +359,14 @@ impl Generation {
     /// A file that was renamed is older than the live one that took its place; a copy is younger. Where
     /// files have no time of birth, it must be long enough for its content to tell.
     fn may_be_copied_by(&self, file: &SeenFile) -> bool {
+        !self.is_gone && self.may_be_older_than(file)
+    }
+
+    /// As [`Generation::may_be_copied_by`], whatever became of its name.
+    pub(super) fn may_be_older_than(&self, file: &SeenFile) -> bool {
         let is_younger = file.stat.id.birth_ns > self.id.birth_ns;
         let is_timeless = self.id.birth_ns == 0 && file.stat.size >= HEAD_BYTES_MAX as u64;
-        !self.is_gone && (is_younger || is_timeless)
+        is_younger || is_timeless
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) fn head_of(file: &dyn LogFile) -> io::Result<Vec<u8>> {
 
 /// What surely was written of a head. NULs at the end may not be written yet, and then tell nothing. A hole
 /// has all or nothing of these bytes, as they are of one block.
-fn written(head: &[u8]) -> &[u8] {
+pub(super) fn written(head: &[u8]) -> &[u8] {
     let len = head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     &head[..len]
 }

@@ -184,7 +184,7 @@ impl Generation {
         self.done_since_ns = Some(0);
     }
 
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         self.is_gone && self.file.is_none() && self.done_since_ns == Some(0)
     }
 }

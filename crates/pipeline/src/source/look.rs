@@ -9,9 +9,9 @@ use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
 use super::classify::Proof;
 use super::failure::{UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
-use super::{Carrier, Missing, MissingOf, Source, Vanished, Waiting};
+use super::{Carrier, Missing, MissingOf, Source, Vanished};
 use crate::frame::Tail;
-use crate::fs::{Defect, Fs, Printable};
+use crate::fs::{Defect, Fs};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,47 +282,6 @@ impl Source {
         // What goes on inside of a line cannot follow a whole one.
         let is_bridge = is_same.is_ok() && !next.starts_mid_line(fs, format);
         if is_bridge { stat.size - next.offset } else { 0 }
-    }
-
-    /// The file was cut and begun anew under its name.
-    pub(super) fn cut(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> Turn {
-        let generation = &mut self.generations[index];
-        let path = Printable(&generation.path).to_string();
-        if generation.carrier == Carrier::Copy {
-            tracing::warn!(path, "no copy of what was read before; the rest is not read from it");
-            generation.carrier = Carrier::Lost(now_ns);
-            generation.file = None;
-            return Turn::Act(Look::Wait(Some(now_ns)));
-        }
-        let unread = if generation.is_checked { generation.size - generation.offset } else { 0 };
-        let (copy, unknown) = generation.take_copy(fs);
-        let has_copy = copy.is_some();
-        let offset = generation.offset;
-        tracing::info!(path, offset, unread, has_copy, "truncated; reading from its beginning");
-        let mut next = generation.cut(size, copy.as_ref(), now_ns);
-        // What was seen of the new content is told from the next by its head. An error shows again.
-        drop(next.is_same(fs));
-        self.generations.insert(index + 1, next);
-        // What it holds now has not waited yet, though its cursors may be those of what it held.
-        self.waiting = Waiting::default();
-        for file in unknown {
-            // It may be its copy that was not begun then, or one of what comes next.
-            let file = Generation { proof: Proof::Wanted, ..Generation::new(&file, 0) };
-            self.generations.insert(index + 1, file);
-        }
-        Turn::Act(Look::Wait(Some(now_ns)))
-    }
-
-    /// The file is shorter than it was seen, but not shorter than what was read of it.
-    fn shrunk(&mut self, fs: &dyn Fs, index: usize, size: u64, now_ns: u64) -> io::Result<Turn> {
-        let generation = &mut self.generations[index];
-        if generation.is_cut(fs, size)? {
-            return Ok(self.cut(fs, index, size, now_ns));
-        }
-        let bytes = generation.size - size;
-        generation.size = size;
-        generation.tail = None;
-        Ok(Turn::Act(Look::Gap(Missing::new(GapReason::Truncated, bytes))))
     }
 
     /// Until when a generation that is done is looked at again, if it must be.

@@ -470,3 +470,21 @@ fn a_file_that_cannot_be_read_is_tried_again() {
     assert_eq!(bed.wait(RETRY_FIRST_NS), ["one"]);
     assert!(Path::new(&path).try_exists().unwrap());
 }
+
+#[test]
+fn a_chain_that_ended_a_moment_after_it_was_gone_is_not_missed_when_it_comes_again() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", "one\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["one"]);
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.look(&[]);
+    bed.run();
+    assert_eq!(bed.wait(LATE), ["end"]);
+    // What the next source of the context is told.
+    bed.source = source(&bed.source.known(), Some(Format::Plain));
+    bed.append("a.log", "two\n");
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), ["two"]);
+    assert!(bed.wait(10_000_000_000).is_empty(), "nothing is missing");
+}

@@ -21,14 +21,16 @@ impl Check {
         }
     }
 
-    /// How much had been delivered of the life before, if this one is what is left of it, holds as much, and nothing
-    /// was read of it.
+    /// How much had been delivered of the life before, if this one is what is left of it, holds as much, or NULs in its
+    /// place, and nothing was read of it.
     pub(super) fn left_and_read(&self, number: usize, index: usize) -> Option<u64> {
         let (life, before) =
             (&self.files[number].lives[index], &self.files[number].lives[index - 1]);
         let (read, own) = (self.read[number][index - 1], self.read[number][index]);
         let kept = before.end.map_or(0, |end| end.kept);
-        (life.is_left && own == 0 && read <= kept).then_some(read)
+        let lost = life.bytes.get(super::index(kept)..super::index(read.max(kept)));
+        let is_held = lost.is_some_and(|lost| lost.iter().all(|byte| *byte == 0));
+        (life.is_left && own == 0 && is_held).then_some(read)
     }
 
     /// Nobody wrote these bytes, and the file system says that some of them are a hole.

@@ -49,7 +49,10 @@ impl World {
             if is_zeroed {
                 bytes.resize(life.bytes.len(), 0);
             }
-            life.end = Some(End { at_ns: now_ns, kept: left as u64 });
+            // NULs that nobody wrote are the same as those of a hole.
+            let same =
+                bytes.iter().zip(&life.bytes).take_while(|(one, other)| one == other).count();
+            life.end = Some(End { at_ns: now_ns, kept: same as u64 });
             file.synced = bytes.len();
             file.modified_ns = now_ns;
             file.lives.push(Life { is_left: true, ..Life::new(now_ns, bytes) });

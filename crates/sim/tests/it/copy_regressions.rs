@@ -427,3 +427,49 @@ fn what_was_written_just_before_a_file_was_compressed_is_read() {
     ];
     check(&steps);
 }
+
+#[test]
+fn a_copy_beside_which_no_live_file_is_left_is_not_read_again_after_a_restart() {
+    let steps = [
+        line_of(100),
+        ROUND,
+        world(Step::BeginCopy),
+        world(Step::FinishRotation),
+        ROUND,
+        ROUND,
+        world(Step::Unlink),
+        NodeStep::Kill(0),
+    ];
+    check(&steps);
+}
+
+#[test]
+fn a_file_that_was_copied_cut_and_renamed_while_no_agent_ran_is_not_read_again_from_its_copy() {
+    let steps = [
+        line_of(100),
+        ROUND,
+        ROUND,
+        NodeStep::Stop,
+        world(Step::BeginCopy),
+        world(Step::FinishRotation),
+        world(Step::Rotate),
+        world(Step::Reopen),
+        line_of(100),
+    ];
+    check(&steps);
+}
+
+#[test]
+fn a_file_that_was_copied_cut_and_removed_between_two_looks_is_not_read_again_from_its_copy() {
+    for open_files_max in [0, 2] {
+        let steps = [
+            line_of(100),
+            ROUND,
+            ROUND,
+            world(Step::BeginCopy),
+            world(Step::FinishRotation),
+            world(Step::Unlink),
+        ];
+        check_in(Setting { is_tidy: true, ..Setting::new(Format::Plain, open_files_max) }, &steps);
+    }
+}

@@ -214,16 +214,10 @@ where
 }
 
 /// Schedules of one rotator, that compresses or not.
-///
-/// Where it does, the agent is neither restarted nor refused what it reads: see docs/PROOF.md, "What is not
-/// proven".
 fn rotated(format: Format) -> impl Strategy<Value = Vec<NodeStep>> {
     any::<(bool, bool)>().prop_flat_map(move |(is_copied, is_packed)| {
         let is_in = move |step: &NodeStep| match step {
             NodeStep::World(_, Step::Compress(_)) => is_packed,
-            NodeStep::Kill(_) | NodeStep::PowerCut(..) | NodeStep::Stop => !is_packed,
-            NodeStep::Queue(Mode::Breaks(_)) | NodeStep::Disk(..) => !is_packed,
-            NodeStep::World(_, Step::RefuseReads(is_on)) => !(is_packed && *is_on),
             _ => true,
         };
         let steps =

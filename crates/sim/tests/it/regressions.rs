@@ -491,6 +491,59 @@ fn a_part_whose_rest_may_stand_behind_a_hole_keeps_nobody_busy() {
 }
 
 #[test]
+fn a_hole_that_was_skipped_is_not_counted_again_when_a_power_cut_leaves_nothing_but_nuls() {
+    let steps = [
+        Step::AppendBehind(1024, vec![LINE]),
+        line(),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Look,
+        Step::CutPower(0, true),
+        line(),
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_file_that_could_not_be_looked_into_stays_behind_one_whose_cut_was_noticed_meanwhile() {
+    let steps = [
+        Step::Reopen,
+        Step::Scan,
+        Step::RefuseOpens(true),
+        Step::Rotate,
+        line(),
+        Step::Reopen,
+        Step::Work(1),
+        line(),
+        Step::Rotate,
+        Step::CutPower(0, true),
+        Step::AppendBehind(1, vec![LINE]),
+        Step::Rotate,
+        Step::Recreate,
+        Step::Scan,
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_rotated_file_that_was_looked_into_and_cut_before_it_was_read_is_another_content() {
+    check(Format::Plain, &[line(), Step::Rotate, Step::Scan, Step::Truncate, line()]);
+}
+
+#[test]
+fn what_stands_behind_a_hole_tells_that_a_power_cut_took_it() {
+    let long = Step::Append(vec![Text { len: 4000, ..LINE }], 0);
+    let read = [line(), Step::Scan, Step::AppendBehind(1016, vec![LINE]), Step::Work(1)];
+    for (is_zeroed, next) in [(false, long), (true, line())] {
+        let mut steps = read.to_vec();
+        steps.extend([Step::CutPower(8, is_zeroed), next]);
+        check(Format::Plain, &steps);
+    }
+}
+
+#[test]
 fn a_group_does_not_go_on_in_a_next_generation_that_was_cut() {
     let steps = [
         line(),

@@ -177,7 +177,8 @@ proptest! {
 }
 
 proptest! {
-    // Of three thousand one fails, of plain lines in a file that a power cut made shorter; that is open.
+    // Of some ten thousand one fails, of plain lines in a file that a power cut made shorter than a hole that was
+    // declared, and that grew beyond it; that is open, see docs/PROOF.md.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]
