@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::webhook::WebhookFlags;
+
 /// Does what a cluster needs once, beside the agents on its nodes.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "logferry-operator", version, max_term_width = 100)]
@@ -47,6 +49,8 @@ pub(crate) struct Flags {
     /// How to log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) logging_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) webhook: WebhookFlags,
 }
 
 /// How much is logged.
@@ -96,7 +100,7 @@ impl Flags {
         if lease.as_secs() == 0 {
             return Err("--leader-elect-lease-duration: must be 1s at least".to_owned());
         }
-        Ok(())
+        self.webhook.check()
     }
 
     /// Where to listen.
@@ -106,7 +110,7 @@ impl Flags {
 }
 
 /// Takes a time such as 15s or 12h.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
     Duration::try_from(duration).map_err(|_| "a time is never negative".to_owned())
 }

@@ -1,7 +1,7 @@
 //! logferry-operator: what a cluster needs once, beside the agents on its nodes.
 //!
 //! Two or more replicas run, of which one leads ([`leader`]). What only the leader does are the [`controllers`]; what
-//! every replica does is to answer ([`web`]). It collects nothing: without it all logs are delivered as before.
+//! every replica does is to answer: whoever watches it ([`web`]), and the API server ([`webhook`]). It collects nothing: without it all logs are delivered as before.
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +9,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod certificate;
 mod controllers;
 mod flags;
+mod inject;
 mod leader;
 mod logging;
 mod metrics;
 mod operator;
 mod signals;
 mod web;
+mod webhook;
 
 use flags::Flags;
 
