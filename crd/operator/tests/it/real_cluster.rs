@@ -1,3 +1,4 @@
 //! With a real API server.
 
 mod leader;
+mod webhook;
