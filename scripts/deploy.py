@@ -47,6 +47,7 @@ WRONG_VALUES = (
     {"priorityClass": {"value": 2000000001}},
     {"networkPolicy": {"enabled": "yes"}},
     {"terminationGracePeriodSeconds": "30s"},
+    {"webhook": {"timeoutSeconds": 30}},
 )
 
 problems = []
@@ -172,7 +173,17 @@ WRITES = {
 
 def check_rights(place, objects):
     """Nothing but status is written, no Secret is read, no right is of everything."""
-    for role in (it for it in objects if it["kind"] in {"ClusterRole", "Role"}):
+    roles = [it for it in objects if it["kind"] in {"ClusterRole", "Role"}]
+    # Those of the operator's webhooks write.
+    is_webhook = lambda role: role["metadata"]["name"].endswith("-webhook")
+    for rule in (rule for role in roles if is_webhook(role) for rule in role["rules"]):
+        # Only what has its name, but for what is made.
+        may_write = {"update", "get"} & set(rule["verbs"]) and rule["resources"] != ["namespaces"]
+        if "*" in str(rule) or {"list", "watch", "delete"} & set(rule["verbs"]):
+            problem(place, f"the webhook may {rule}")
+        if may_write and not rule.get("resourceNames"):
+            problem(place, f"the webhook may {rule['verbs']} any of {rule['resources']}")
+    for role in (it for it in roles if not is_webhook(it)):
         allowed = WRITES["-operator" if role["metadata"]["name"].endswith("-operator") else ""]
         for rule in role["rules"]:
             rights = {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crd::AgentSettings;
-use pipeline::discovery::Place;
+use pipeline::discovery::{Place, PodPath};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Where this agent runs: as configured, else as the environment and the system say.
@@ -14,7 +14,18 @@ pub(crate) fn of(settings: &AgentSettings) -> Place {
         // Set by the DaemonSet through the downward API.
         node: settings.node_name.clone().unwrap_or_else(|| from_environment("NODE_NAME")),
         host: settings.host_name.clone().unwrap_or_else(host_name),
+        pod: pod(&from_environment),
     }
+}
+
+/// The pod that this is a sidecar of, as whoever injected it says by the downward API.
+fn pod(from_environment: &dyn Fn(&str) -> String) -> Option<PodPath> {
+    let pod = PodPath {
+        namespace: from_environment("LOGFERRY_POD_NAMESPACE"),
+        pod: from_environment("LOGFERRY_POD_NAME"),
+        uid: from_environment("LOGFERRY_POD_UID"),
+    };
+    [&pod.namespace, &pod.pod, &pod.uid].iter().all(|it| !it.is_empty()).then_some(pod)
 }
 
 fn host_name() -> String {

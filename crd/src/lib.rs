@@ -21,6 +21,7 @@ mod pattern;
 mod problem;
 mod report;
 mod resolve;
+mod review;
 mod schema;
 mod settings;
 pub mod spec;
@@ -34,6 +35,7 @@ pub use load::{ConfigFile, load, read};
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;
+pub use review::review;
 pub use schema::custom_resource_definitions;
 pub use settings::{
     AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainerFilesSettings,

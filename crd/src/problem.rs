@@ -53,6 +53,12 @@ impl Problem {
         let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
         if self.cure.is_empty() { text } else { format!("{text} ({})", self.cure) }
     }
+
+    /// Whether the configuration does not run with it.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 impl fmt::Display for Place {

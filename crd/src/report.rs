@@ -42,6 +42,12 @@ impl Report {
         first.iter().filter(is_error).collect()
     }
 
+    /// What documents have against them by themselves, in the order of lines.
+    pub(crate) fn finish_own(mut self) -> Problems {
+        self.problems.truncate(self.own.unwrap_or(self.problems.len()));
+        self.finish()
+    }
+
     /// The problems, in the order of files and lines.
     pub(crate) fn finish(mut self) -> Problems {
         self.problems.sort_by_key(|(file_index, problem)| {

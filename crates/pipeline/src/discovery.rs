@@ -206,6 +206,8 @@ pub struct Place {
     pub node: String,
     /// Name of the host.
     pub host: String,
+    /// The pod whose files these are, if the agent is its sidecar.
+    pub pod: Option<PodPath>,
 }
 
 /// A reader's end for commands.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-/// Sums up what the agents of all nodes say into the status of LogConfigs.
+use crate::webhook::WebhookFlags;
+
+/// Does what a cluster needs once, beside the agents on its nodes.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "logferry-operator", version, max_term_width = 100)]
 #[command(
@@ -68,6 +70,8 @@ pub(crate) struct Flags {
     /// How to log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) logging_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) webhook: WebhookFlags,
 }
 
 /// How much is logged.
@@ -125,7 +129,7 @@ impl Flags {
         ];
         match least.iter().find(|(_, value)| *value == 0) {
             Some((flag, _)) => Err(format!("{flag}=0: must be 1 at least")),
-            None => Ok(()),
+            None => self.webhook.check(),
         }
     }
 
@@ -136,7 +140,7 @@ impl Flags {
 }
 
 /// Takes a time such as 15s or 12h.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|error| error.to_string())?;
     Duration::try_from(duration).map_err(|_| "a time is never negative".to_owned())
 }

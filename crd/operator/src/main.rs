@@ -1,7 +1,8 @@
 //! logferry-operator: what a cluster needs once, beside the agents on its nodes.
 //!
 //! Two or more replicas run, of which one leads ([`leader`]). What only the leader does are the [`controllers`]; what
-//! every replica does is to answer ([`web`]). It collects nothing: without it all logs are delivered as before.
+//! every replica does is to answer: whoever watches it ([`web`]), and the API server ([`webhook`]). It collects
+//! nothing: without it all logs are delivered as before.
 
 #![forbid(unsafe_code)]
 
@@ -9,9 +10,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod certificate;
 mod cluster;
 mod controllers;
 mod flags;
+mod inject;
 mod leader;
 mod logging;
 mod metrics;
@@ -20,6 +23,7 @@ mod pace;
 mod signals;
 mod watch;
 mod web;
+mod webhook;
 mod work_queue;
 
 use flags::Flags;

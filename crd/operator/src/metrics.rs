@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube_watch::Kind;
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::cluster::Cluster;
@@ -23,6 +23,17 @@ pub(crate) const WRITES: &str = "logferry_operator_writes_total";
 pub(crate) const WATCH_FAILURES: &str = "logferry_operator_watch_failures_total";
 /// Memory of the process.
 pub(crate) const RESIDENT_BYTES: &str = "logferry_operator_resident_bytes";
+/// Reviews of the API server that were answered, by `webhook` and `outcome`.
+pub(crate) const WEBHOOK_REVIEWS: &str = "logferry_operator_webhook_reviews_total";
+/// How long answers took, by `webhook`.
+pub(crate) const WEBHOOK_SECONDS: &str = "logferry_operator_webhook_seconds";
+/// Pods that got no sidecar, by `reason`.
+pub(crate) const INJECTION_SKIPPED: &str = "logferry_operator_injection_skipped_total";
+/// Events that were not written, as there were too many.
+pub(crate) const EVENTS_DROPPED: &str = "logferry_operator_events_dropped_total";
+/// What is left of the webhooks' certificate.
+pub(crate) const CERTIFICATE_EXPIRY_SECONDS: &str =
+    "logferry_operator_webhook_certificate_expiry_seconds";
 
 /// Makes the recorder that all metrics go to.
 pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
@@ -37,6 +48,14 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         "Lists and watches that failed, by kind; they are begun anew."
     );
     describe_gauge!(RESIDENT_BYTES, "Resident memory of the process.");
+    describe_counter!(WEBHOOK_REVIEWS, "Reviews of the API server that were answered.");
+    describe_histogram!(WEBHOOK_SECONDS, "How long answers to the API server took, in seconds.");
+    describe_counter!(INJECTION_SKIPPED, "Pods that got no sidecar.");
+    describe_counter!(EVENTS_DROPPED, "Events that were not written, as there were too many.");
+    describe_gauge!(
+        CERTIFICATE_EXPIRY_SECONDS,
+        "How long the webhooks' certificate that is shown lasts, in seconds."
+    );
     gauge!(LEADER).set(0.0);
     Ok(handle)
 }

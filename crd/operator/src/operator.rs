@@ -11,6 +11,7 @@ use crate::leader::Candidate;
 use crate::metrics::{self as names, LEADER};
 use crate::signals::Signals;
 use crate::web::{self, Readiness};
+use crate::webhook;
 
 /// Runs until a signal says stop.
 ///
@@ -36,6 +37,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         reached = reach(&client) => reached?,
     }
+    webhook::start(&flags.webhook, access, &namespace).await?;
     readiness.is_ready();
     let mut candidate = Candidate::new(client.clone(), &namespace, &flags);
     if !flags.leader_elect {

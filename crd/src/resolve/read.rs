@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::ConfigFile;
 use crate::document::{self, Written};
-use crate::limits;
 use crate::problem::{Place, Problem, Severity};
 use crate::report::{Check, Report};
 use crate::spec::{AgentSpec, Kind, LogConfigSpec, LogSinkSpec, LogTenantSpec};
 use crate::yaml::{self, Mark, Node};
+use crate::{defaults, limits};
 
 /// All resources, by kind.
 #[derive(Default)]
@@ -99,6 +99,15 @@ pub(crate) fn text(path: &Path, bytes: std::io::Result<Vec<u8>>) -> Result<Strin
 }
 
 impl Resources {
+    /// Takes for granted that each LogSink is there that another resource names.
+    pub(crate) fn assume_sinks(&mut self) {
+        let sink = |it: &Written<LogConfigSpec>| it.spec.sink.clone();
+        let by_default = || defaults::SINK.to_owned();
+        let of_configs = self.log_configs.iter().map(|it| sink(it).unwrap_or_else(by_default));
+        let of_tenants = self.tenants.iter().filter_map(|it| it.spec.sinks.clone()).flatten();
+        self.stray_names.extend(of_configs.chain(of_tenants));
+    }
+
     fn add(&mut self, file: &Arc<Path>, index: usize, root: Node, report: &mut Report) {
         match document::kind(file, index, &root, report) {
             Some(kind @ Kind::Agent) => {

@@ -194,15 +194,25 @@ fn matches_parts(components: &[Option<GlobMatcher>], parts: &[&OsStr]) -> bool {
 
 fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
     let path = live_path.as_os_str().to_owned().into_vec();
-    let id = ContextId::of(&[b"file", place.cluster.as_bytes(), place.host.as_bytes(), &path]);
+    // A pod of the same name that comes after it has files of its own.
+    let whose = place.pod.as_ref().map_or(&place.host, |it| &it.uid);
+    let id = ContextId::of(&[b"file", place.cluster.as_bytes(), whose.as_bytes(), &path]);
     // As many as there are: there may be very many contexts.
     let named = [&place.cluster, &place.node].iter().filter(|it| !it.is_empty()).count();
-    let mut attributes = Vec::with_capacity(named + 2);
+    let of_pod = if place.pod.is_some() { 3 } else { 0 };
+    let mut attributes = Vec::with_capacity(named + of_pod + 2);
     if !place.cluster.is_empty() {
         attributes.push(Attribute::text(key::K8S_CLUSTER_NAME, &*place.cluster));
     }
     if !place.node.is_empty() {
         attributes.push(Attribute::text(key::K8S_NODE_NAME, &*place.node));
+    }
+    if let Some(pod) = &place.pod {
+        attributes.extend([
+            Attribute::text(key::K8S_NAMESPACE_NAME, &*pod.namespace),
+            Attribute::text(key::K8S_POD_NAME, &*pod.pod),
+            Attribute::text(key::K8S_POD_UID, &*pod.uid),
+        ]);
     }
     attributes.push(Attribute::text(key::HOST_NAME, &*place.host));
     attributes.push(Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()));
@@ -212,10 +222,31 @@ fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::PodPath;
 
     fn takes(glob: &str, path: &str) -> bool {
         let selection = FileSelection::new(&[glob.to_owned()], GlobSet::empty()).unwrap();
         selection.takes(Path::new(path))
+    }
+
+    #[test]
+    fn files_of_a_sidecar_bear_its_pod_and_are_of_that_pod_alone() {
+        let pod = |uid: &str| PodPath {
+            namespace: "shop".to_owned(),
+            pod: "web-0".to_owned(),
+            uid: uid.to_owned(),
+        };
+        let host = "web-0".to_owned();
+        let place = Place { host, pod: Some(pod("1")), ..Place::default() };
+        let of = |place: &Place| context(place, &"shop".into(), Path::new("/logs/app.log"));
+        let first = of(&place);
+        let text = |key| first.text(key);
+        assert_eq!(
+            [key::K8S_NAMESPACE_NAME, key::K8S_POD_NAME, key::K8S_POD_UID].map(text),
+            [Some("shop"), Some("web-0"), Some("1")]
+        );
+        assert_ne!(first.id, of(&Place { pod: Some(pod("2")), ..place.clone() }).id);
+        assert_eq!(of(&Place { pod: None, ..place }).text(key::K8S_POD_NAME), None);
     }
 
     #[test]

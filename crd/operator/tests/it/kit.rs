@@ -100,6 +100,11 @@ impl Drop for Operator {
     }
 }
 
+/// Where an operator can answer an API server.
+pub(crate) fn webhook_place() -> test_kit::Place {
+    PLACES.take().expect("a free port")
+}
+
 /// Looks until there is something.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let found =

@@ -3,3 +3,4 @@
 mod leader;
 mod scale;
 mod status;
+mod webhook;
