@@ -224,7 +224,11 @@ pub(super) fn wait_for_delivery(agent: &mut Agent) {
             if left == 0.0 && agent.ready().0 == 200 {
                 break;
             }
-            assert!(now_ns() < deadline_ns, "{left} bytes are left, {unread} of them unread");
+            assert!(
+                now_ns() < deadline_ns,
+                "{left} bytes are left, {unread} of them unread:\n{}",
+                agent.account()
+            );
             sleep_ms(50);
         }
         sleep_ms(1500);

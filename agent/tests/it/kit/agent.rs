@@ -159,6 +159,13 @@ impl Agent {
         get(self.listen, "/ready").unwrap_or_else(|| panic!("no answer; {}", self.stderr()))
     }
 
+    /// What it tells of itself, for who has to find out why it does not go on.
+    pub(crate) fn account(&self) -> String {
+        let pages = ["/metrics", "/debug/sources"].map(|page| get(self.listen, page));
+        let lines = pages.iter().flatten().flat_map(|(_, text)| text.lines());
+        lines.filter(|it| !it.starts_with('#')).flat_map(|it| [it, "\n"]).collect()
+    }
+
     /// Names of its threads.
     pub(crate) fn threads(&self) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");

@@ -47,7 +47,8 @@ const LINES_BESIDE: usize = 5;
 const ROUND_NS: u64 = 1_000_000;
 /// Rounds in which what a victim has to read is delivered beside the others, however much that is.
 const BACKLOG_ROUNDS: usize = 2_000;
-/// Times that sleepers are woken while everything is delivered.
+/// Times that sleepers are woken before anything more is delivered: a sink that stays away is tried again every few
+/// milliseconds, beside a stream that may bring some hundred bytes a second.
 const WAKINGS_MAX: usize = 20_000;
 
 /// A node of several tenants before anything happens.
@@ -266,7 +267,9 @@ fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result
     let clock = node.worlds[0].clock();
     for _ in 0..generations + 6 {
         node.tick(Stage::Discovery);
-        for waking in 0.. {
+        let (mut wakings, mut accounted) = (0, 0);
+        loop {
+            wakings += 1;
             let mut is_busy = false;
             for number in (0..node.queues.len()).filter(|it| stuck.is_none() || *it != 1) {
                 node.settle_all(number);
@@ -279,7 +282,13 @@ fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result
             if is_done && !is_busy {
                 break;
             }
-            if waking > WAKINGS_MAX {
+            let tenants = node.meter.tenants();
+            let before = accounted;
+            accounted = tenants.iter().map(|(_, it)| it.accounted_bytes()).sum();
+            if accounted > before {
+                wakings = 0;
+            }
+            if wakings > WAKINGS_MAX {
                 let open = |it: &usize| Some(*it) != stuck && !node.is_delivered(*it);
                 let open: Vec<usize> = (0..OWNERS.len()).filter(open).collect();
                 return Err(format!("I7: the node never rests: busy {is_busy}, streams {open:?}"));
