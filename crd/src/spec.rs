@@ -24,7 +24,7 @@ pub use log_config::{
     LogConfigLimitsSpec, LogConfigSpec, MultilinePreset, MultilineSpec, OF_HOST, OwnerSpec,
     RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
 };
-pub use log_node::{LogConfigOnNode, LogCounts, LogNodeStatus};
+pub use log_node::{LogConfigOnNode, LogCounts, LogNodeStatus, shortened};
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,
     KafkaSpec, LogSinkSpec, QueueSpec, RetentionSpec, RetrySpec, SaslMechanism, SaslSpec,

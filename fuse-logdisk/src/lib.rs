@@ -16,3 +16,4 @@ pub mod resume;
 pub mod store;
 pub mod supervisor;
 pub mod syncs;
+mod waiting;

@@ -4,14 +4,13 @@
 //! room, which the agent's acknowledgements make. Both have a deadline. What waits when the daemon is killed was not
 //! answered, and is sent again to the next one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
 use fuser::{Errno, ReplyWrite};
 
 use crate::store::{NodeId, Order, Store, Written};
+use crate::waiting::Waiting;
 
 /// How long the bytes before a write are waited for: what comes later than that was never written.
 const EARLY_NS: u64 = 200_000_000;
@@ -33,14 +32,12 @@ pub enum WhenFull {
 #[derive(Debug)]
 pub struct Parked {
     when_full: WhenFull,
-    /// How many there are, to be looked at without the lock.
-    count: AtomicUsize,
-    waiting: Mutex<Waiting>,
+    waiting: Waiting<Writes>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    writes: Vec<Write>,
+struct Writes {
+    all: Vec<Write>,
     bytes: usize,
 }
 
@@ -59,23 +56,19 @@ impl Parked {
     /// Nothing waits.
     #[must_use]
     pub fn new(when_full: WhenFull) -> Parked {
-        Parked { when_full, count: AtomicUsize::new(0), waiting: Mutex::default() }
+        Parked { when_full, waiting: Waiting::default() }
     }
 
     /// How many writes wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.waiting.len()
     }
 
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes, and makes room for that where it may.
@@ -119,15 +112,15 @@ impl Parked {
         } else {
             meter.early_writes.add(1);
         }
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.bytes + data.len() > BYTES_MAX {
             meter.full_writes.add(1);
             return reply.error(Errno::ENOSPC);
         }
         waiting.bytes += data.len();
         let since_ns = SystemClock.monotonic_ns();
-        waiting.writes.push(Write { node, offset, data: data.into(), order, why, since_ns, reply });
-        self.count.store(waiting.writes.len(), Ordering::Release);
+        waiting.all.push(Write { node, offset, data: data.into(), order, why, since_ns, reply });
+        self.waiting.counted(waiting.all.len());
         drop(waiting);
         // What it waits for may have come before it was parked.
         if why == Written::Early {
@@ -151,19 +144,19 @@ impl Parked {
 
     fn retry(&self, store: &Store, is_meant: impl Fn(&Write) -> bool) {
         let now_ns = SystemClock.monotonic_ns();
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         // In the order of the file, one opens the way for the next.
-        waiting.writes.sort_by_key(|it| (it.node, it.offset));
+        waiting.all.sort_by_key(|it| (it.node, it.offset));
         let (meant, others): (Vec<Write>, Vec<Write>) =
-            std::mem::take(&mut waiting.writes).into_iter().partition(is_meant);
-        waiting.writes = others;
+            std::mem::take(&mut waiting.all).into_iter().partition(is_meant);
+        waiting.all = others;
         for write in meant {
             if let Some(write) = self.again(store, write, now_ns) {
-                waiting.writes.push(write);
+                waiting.all.push(write);
             }
         }
-        waiting.bytes = waiting.writes.iter().map(|it| it.data.len()).sum();
-        self.count.store(waiting.writes.len(), Ordering::Release);
+        waiting.bytes = waiting.all.iter().map(|it| it.data.len()).sum();
+        self.waiting.counted(waiting.all.len());
     }
 
     /// Tries a write again; returns it if it is to wait on.

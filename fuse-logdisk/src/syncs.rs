@@ -3,14 +3,13 @@
 //! A call waits here, and no thread does. What it waits for is what the agent's checkpoint says of the file's bytes at
 //! that time. What waits when the daemon is killed was not answered, and is sent again to the next one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
 use fuser::{Errno, ReplyEmpty};
 
 use crate::store::{NodeId, Store, Until};
+use crate::waiting::Waiting;
 
 /// Most calls that wait at once: one for each thread of applications.
 const CALLS_MAX: usize = 16 << 10;
@@ -20,9 +19,7 @@ const CALLS_MAX: usize = 16 << 10;
 pub struct Syncs {
     /// How long they wait until they fail (`ETIMEDOUT`); `None` if none waits.
     longest: Option<Duration>,
-    /// How many there are, to be looked at without the lock.
-    count: AtomicUsize,
-    waiting: Mutex<Vec<Call>>,
+    waiting: Waiting<Vec<Call>>,
 }
 
 #[derive(Debug)]
@@ -36,23 +33,19 @@ impl Syncs {
     /// None waits. With `longest`, calls wait for the queue so long; without, they return at once.
     #[must_use]
     pub fn new(longest: Option<Duration>) -> Syncs {
-        Syncs { longest, count: AtomicUsize::new(0), waiting: Mutex::default() }
+        Syncs { longest, waiting: Waiting::default() }
     }
 
     /// How many calls wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.waiting.len()
     }
 
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Call>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers a call, or keeps it until the queue has what the file holds now.
@@ -66,14 +59,14 @@ impl Syncs {
             Ok(_) => return reply.ok(),
             Err(error) => return reply.error(Errno::from_i32(error.raw_os_error())),
         };
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.len() >= CALLS_MAX {
             drop(waiting);
             store.meter().late_syncs.add(1);
             return reply.error(Errno::ENOBUFS);
         }
         waiting.push(Call { until, since_ns: SystemClock.monotonic_ns(), reply });
-        self.count.store(waiting.len(), Ordering::Release);
+        self.waiting.counted(waiting.len());
     }
 
     /// Answers those whose bytes the queue has by now, and those that have waited too long.
@@ -83,7 +76,7 @@ impl Syncs {
         }
         let longest_ns = self.longest.unwrap_or_default().as_nanos();
         let now_ns = SystemClock.monotonic_ns();
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         for call in std::mem::take(&mut *waiting) {
             if store.is_delivered(&call.until) {
                 call.reply.ok();
@@ -94,6 +87,6 @@ impl Syncs {
                 waiting.push(call);
             }
         }
-        self.count.store(waiting.len(), Ordering::Release);
+        self.waiting.counted(waiting.len());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crd::spec::{LogConfigOnNode, LogCounts, LogNodeStatus};
+use crd::spec::{LogConfigOnNode, LogCounts, LogNodeStatus, shortened};
 use flow::{SourceId, attribute};
 use jiff::{Timestamp, Unit};
 use kube_watch::ResourceKey;
@@ -64,7 +64,7 @@ pub(super) fn gather(facts: Facts<'_>) -> LogNodeStatus {
     LogNodeStatus {
         version: VERSION.to_owned(),
         observed_time: None,
-        problems: facts.unready.into_iter().take(PROBLEMS_MAX).map(short).collect(),
+        problems: first(facts.unready),
         log_configs,
         omitted_log_configs: omitted as u64,
     }
@@ -138,9 +138,14 @@ fn log_config(
         let (count, path) = (sum.failing.len(), path.unwrap_or_default());
         problems.push(format!("{count} logs cannot be opened or read, such as {path}"));
     }
-    let problems = problems.into_iter().take(PROBLEMS_MAX).map(short).collect();
     let (namespace, name) = (key.namespace.clone(), key.name.clone());
-    Some(LogConfigOnNode { namespace, name, counts, problems })
+    Some(LogConfigOnNode { namespace, name, counts, problems: first(problems) })
+}
+
+/// As many problems as are said, each as long as it may be.
+fn first(problems: impl IntoIterator<Item = String>) -> Vec<String> {
+    let said = problems.into_iter().take(PROBLEMS_MAX);
+    said.map(|it| shortened(it, PROBLEM_BYTES_MAX)).collect()
 }
 
 /// A moment of the monotonic clock as a time of day, to the second.
@@ -153,14 +158,6 @@ fn time_of(facts: &Facts<'_>, monotonic_ns: u64) -> Option<String> {
 pub(super) fn time_text(unix_ns: i64) -> Option<String> {
     let time = Timestamp::from_nanosecond(unix_ns.into()).ok()?;
     Some(time.round(Unit::Second).ok()?.to_string())
-}
-
-fn short(mut text: String) -> String {
-    if text.len() > PROBLEM_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(PROBLEM_BYTES_MAX));
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

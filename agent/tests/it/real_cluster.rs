@@ -6,15 +6,17 @@ mod resources;
 mod scale;
 mod told;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use kafka_kit::{Cluster as Brokers, Isolation, Listener};
-use node_kit::{Cluster, IMAGE, Image};
+use node_kit::{Cluster, IMAGE, Image, User};
 use serde_json::{Value, json};
 
-use crate::kit::{Bed, LOGFERRY, body, wait_for, wait_until};
+use crate::kit::{Agent, Bed, LOGFERRY, append, body, wait_for, wait_until};
 
 /// Name of the agent's image.
 const AGENT_IMAGE: &str = "test.logferry.dev/logferry:1";
@@ -22,6 +24,28 @@ const AGENT_IMAGE: &str = "test.logferry.dev/logferry:1";
 const PORT: u16 = 19_092;
 /// Lines of the pod that writes much: some 600 KB, ten times what the kubelet lets a log have.
 const LINES: usize = 8_000;
+
+/// An agent with the resources of the cluster that the kubeconfig leads to, once it is ready.
+fn start_agent(bed: &Bed, kubeconfig: &Path, flags: &[&str]) -> Agent {
+    let kubeconfig = [OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+    let further: Vec<&OsStr> = flags.iter().map(OsStr::new).chain(kubeconfig).collect();
+    let mut agent = Agent::spawn_with(bed, Command::new(LOGFERRY), &further);
+    agent.wait_ready();
+    agent
+}
+
+/// The log that the container `app` of pod `web-0` would have on this node; its folder is there.
+fn log_of_web(bed: &Bed, admin: &User) -> PathBuf {
+    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
+    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    log
+}
+
+/// Writes a line as containerd does.
+fn write_line(log: &Path, body: &str) {
+    append(log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+}
 
 /// The program with the libraries that it asks for, and nothing else.
 fn image() -> Image {

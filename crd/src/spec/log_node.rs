@@ -84,6 +84,16 @@ impl LogCounts {
     }
 }
 
+/// A text of a status, cut to so many bytes at the end of a character, and then with an ellipsis behind.
+#[must_use]
+pub fn shortened(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

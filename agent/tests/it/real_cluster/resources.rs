@@ -1,12 +1,11 @@
 //! Resources of a real API server: what a fake one cannot show, such as TLS, tokens, rights and real watches.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
 
 use node_kit::ApiServer;
 
-use crate::kit::{Agent, Bed, LOGFERRY, Run, append, wait_until};
+use super::{log_of_web, start_agent, write_line};
+use crate::kit::{Bed, Run, wait_until};
 
 /// What the agent asks for, and no more.
 pub(super) const RIGHTS: &str = "
@@ -68,21 +67,13 @@ fn resources_and_labels_come_from_a_real_api_server_and_outlive_it() {
     let definitions = Run::of(&["crds"]).stdout;
     admin.apply(&definitions).unwrap();
     admin.apply(RIGHTS).unwrap();
-    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
     let bed = Bed::new();
     bed.configure(&[&bed.agent("  nodeName: node-1\n  podLabels: [app]\n")]);
-    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
-    fs::create_dir_all(log.parent().unwrap()).unwrap();
-    let write =
-        |body: &str| append(&log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+    let log = log_of_web(&bed, admin);
+    let write = |body: &str| write_line(&log, body);
     write("one");
     let account = server.service_account("default", "agent").unwrap();
-    let further = [OsStr::new("--kubeconfig"), account.kubeconfig().as_os_str()];
-    let start = || {
-        let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
-        agent.wait_ready();
-        agent
-    };
+    let start = || start_agent(&bed, account.kubeconfig(), &[]);
     let agent = start();
     wait_until("all watches", || agent.metric("logferry_kube_watch_open"), |it| *it == 5.0);
     // Of a kind that was just defined, a server may say at first that it is not ready.
@@ -144,16 +135,11 @@ fn tenants_by_labels_and_containers_by_variables_come_from_a_real_api_server() {
     let admin = server.admin();
     admin.apply(&Run::of(&["crds"]).stdout).unwrap();
     admin.apply(RIGHTS).unwrap();
-    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
     let bed = Bed::new();
     bed.configure(&[&bed.agent("  nodeName: node-1\n")]);
-    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
-    fs::create_dir_all(log.parent().unwrap()).unwrap();
-    append(&log, b"2026-01-02T03:04:05Z stdout F one\n");
+    write_line(&log_of_web(&bed, admin), "one");
     let account = server.service_account("default", "agent").unwrap();
-    let further = [OsStr::new("--kubeconfig"), account.kubeconfig().as_os_str()];
-    let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
-    agent.wait_ready();
+    let agent = start_agent(&bed, account.kubeconfig(), &[]);
     let open = || agent.metric("logferry_kube_watch_open");
     wait_until("all watches but of namespaces", open, |it| *it == 5.0);
     admin.apply(&of_tenant(&bed)).unwrap();

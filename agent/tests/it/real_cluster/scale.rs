@@ -3,9 +3,7 @@
 //! The machine may be busy: what is shown is that nothing waits for a timer of seconds; the numbers are printed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -14,9 +12,8 @@ use node_kit::{ApiServer, User};
 use serde_json::{Value, json};
 
 use super::resources::RIGHTS;
-use crate::kit::{
-    Agent, Bed, LOGFERRY, Run, append, now_ns, queue_sink, resource, sleep_ms, wait_until,
-};
+use super::{start_agent, write_line};
+use crate::kit::{Agent, Bed, Run, now_ns, queue_sink, resource, sleep_ms, wait_until};
 
 /// 10,000 LogConfigs, as many in each namespace.
 const NAMESPACES: usize = 500;
@@ -138,9 +135,7 @@ fn tell(what: &str, took_ms: &[u64]) {
 fn start(bed: &Bed, account: &User, sink: &str) -> Agent {
     let fields = "  nodeName: node-1\n  podLogsDirectory: '{dir}/pods'\n";
     bed.configure(&[&bed.agent(fields), sink]);
-    let further = [OsStr::new("--kubeconfig"), account.kubeconfig().as_os_str()];
-    let mut agent = Agent::spawn_with(bed, Command::new(LOGFERRY), &further);
-    agent.wait_ready();
+    let agent = start_agent(bed, account.kubeconfig(), &[]);
     let objects = || agent.metrics().sum_where("logferry_kube_objects", "kind", "LogConfig");
     let all = Some((NAMESPACES * CONFIGS_PER_NAMESPACE) as f64);
     wait_until("all LogConfigs", objects, |it| *it == all);
@@ -167,7 +162,7 @@ fn ten_thousand_log_configs_of_a_real_api_server_fit_and_a_change_is_in_force_so
         for pod in &pods {
             let log = bed.path(format!("pods/{pod}/app/0.log"));
             fs::create_dir_all(log.parent().unwrap()).unwrap();
-            append(&log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+            write_line(&log, body);
         }
     };
     write(&bed, "one");

@@ -1,14 +1,13 @@
 //! The agent tells the cluster what becomes of its LogConfigs, with the rights that the chart gives it.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
 
 use node_kit::ApiServer;
 use serde_json::Value;
 
 use super::resources::manifests;
-use crate::kit::{Agent, Bed, LOGFERRY, Run, append, sleep_ms, wait_until};
+use super::{log_of_web, start_agent, write_line};
+use crate::kit::{Bed, Run, sleep_ms, wait_until};
 
 const OBJECTS: &str = "
 apiVersion: v1
@@ -61,13 +60,10 @@ fn the_cluster_is_told_what_is_collected_with_the_rights_of_the_chart_and_only_n
         admin.apply(&manifests(kind)).unwrap();
     }
     admin.apply(OBJECTS).unwrap();
-    let uid = admin.kubectl(&["get", "pod", "web-0", "--output=jsonpath={.metadata.uid}"]).unwrap();
     let bed = Bed::new();
     bed.configure(&[&bed.agent("  nodeName: node-1\n")]);
-    let log = bed.path(format!("pods/default_web-0_{uid}/app/0.log"));
-    fs::create_dir_all(log.parent().unwrap()).unwrap();
-    let write =
-        |body: &str| append(&log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
+    let log = log_of_web(&bed, admin);
+    let write = |body: &str| write_line(&log, body);
     admin.apply(&resources(&bed)).unwrap();
     write("one");
     // The account's pod is in this namespace; a kubeconfig says so by its context.
@@ -77,9 +73,7 @@ fn the_cluster_is_told_what_is_collected_with_the_rights_of_the_chart_and_only_n
     config["contexts"][0]["context"]["namespace"] = "logferry".into();
     let kubeconfig = bed.path("kubeconfig");
     fs::write(&kubeconfig, config.to_string()).unwrap();
-    let further = [OsStr::new("--node-status"), OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
-    let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &further);
-    agent.wait_ready();
+    let agent = start_agent(&bed, &kubeconfig, &["--node-status"]);
     wait_until("the queue", || bed.queue().is_dir(), |it| *it);
     bed.wait_for_bodies(&["one"]);
 

@@ -1,7 +1,7 @@
 //! Sum: the status that a resource should have, of what is known of it.
 
 use crd::spec::{
-    Condition, ConditionStatus, LogConfigOnNode, LogConfigStatus, LogCounts, NodeProblem,
+    Condition, ConditionStatus, LogConfigOnNode, LogConfigStatus, LogCounts, NodeProblem, shortened,
 };
 
 /// Whether it is valid, and can be in force.
@@ -55,7 +55,7 @@ pub(super) fn sum<'a>(
         status.conditions.push(ready);
     }
     for condition in &mut status.conditions {
-        condition.message = short(std::mem::take(&mut condition.message));
+        condition.message = shortened(std::mem::take(&mut condition.message), MESSAGE_BYTES_MAX);
         condition.observed_generation = Some(generation);
         let was = before.conditions.iter().find(|it| it.about == condition.about);
         let was = was.filter(|it| it.status == condition.status);
@@ -112,14 +112,6 @@ fn condition(about: &str, status: ConditionStatus, reason: &str, message: String
         last_transition_time: String::new(),
         observed_generation: None,
     }
-}
-
-fn short(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,0 +1,29 @@
+//! Waiting: what waits in a volume behind a lock, and how much, for who only looks whether anything does.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Unanswered requests.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting<T> {
+    /// How many there are, to be looked at without the lock.
+    count: AtomicUsize,
+    requests: Mutex<T>,
+}
+
+impl<T> Waiting<T> {
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Them all; whoever changes their number tells it by [`Waiting::counted`].
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many wait now; called under the lock.
+    pub(crate) fn counted(&self, count: usize) {
+        self.count.store(count, Ordering::Release);
+    }
+}
