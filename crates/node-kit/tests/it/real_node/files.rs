@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use node_kit::{Container, Containerd, Pod, Program};
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use test_kit::wait_until;
 
@@ -61,7 +62,14 @@ fn open_root(path: &Path) -> OwnedFd {
 /// Opens as a root of its own: no link leads out of it.
 fn open_in(root: &OwnedFd, path: &str) -> io::Result<File> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(openat2(root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?.into())
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    loop {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            // The way has a `..`, and something was renamed or mounted anywhere meanwhile: openat2(2).
+            Err(Errno::AGAIN) => {}
+            opened => return Ok(opened?.into()),
+        }
+    }
 }
 
 /// What the file holds; `None` if there is none.
