@@ -76,7 +76,7 @@ fn d7_a_right_that_is_taken_and_given_back_under_load_costs_its_tenant_alone_tim
     for _ in 0..3 {
         wait_for_more(&scene.bed, "shop");
         scene.cluster.deny("ferry", AclOperation::Write, "logs-shop").unwrap();
-        let rest_ms = longest_rest_ms(&scene.bed, "bank", 4000);
+        let rest_ms = longest_rest_ms(&scene.bed, "bank", 7000);
         println!("d7: the other tenant rested {rest_ms} ms at most");
         agent.wait_said("not taken by Kafka");
         scene.cluster.undeny("ferry", AclOperation::Write, "logs-shop").unwrap();

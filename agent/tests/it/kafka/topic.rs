@@ -40,7 +40,7 @@ fn d5_what_is_too_large_for_the_topic_arrives_in_parts_and_holds_up_nobody() {
     let mut agent = Agent::start(&scene.bed);
     let bank = Writer::start(&scene.load("bank"));
     wait_for_more(&scene.bed, "bank");
-    let rest_ms = longest_rest_ms(&scene.bed, "bank", 5000);
+    let rest_ms = longest_rest_ms(&scene.bed, "bank", 7000);
     println!("d5: the other tenant rested {rest_ms} ms at most");
     let truth = bank.stop();
     wait_for_delivery(&mut agent);
