@@ -168,7 +168,8 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
         let len = u16::from_le_bytes(take(body)?);
         let head = Head { len, hash: u64::from_le_bytes(take(body)?) };
         let [len] = take(body)?;
-        let place = Place { len, hash: u32::from_le_bytes(take(body)?) };
+        let hash = u32::from_le_bytes(take(body)?);
+        let place = Place { len, hash, hole: u64::from_le_bytes(take(body)?) };
         generations.push(Position { generation, offset, head, place });
     }
     Some(Entry {

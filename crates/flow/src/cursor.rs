@@ -58,6 +58,6 @@ pub struct Position {
     pub offset: u64,
     /// Fingerprint of the generation's first bytes, as far as it was known then.
     pub head: Head,
-    /// Fingerprint of the bytes just before `offset`.
+    /// Fingerprint of the bytes at `offset`.
     pub place: Place,
 }

@@ -2,7 +2,9 @@
 //!
 //! A log that is copied, compressed or restored has another inode and another name, and says the same.
 //! The [`Head`] tells that a file begins as one seen before; the [`Place`], that it still says what
-//! was read just before the offset.
+//! was read just before the offset, or stood behind a hole there.
+
+use std::ops::Range;
 
 use crate::checksum;
 
@@ -48,13 +50,15 @@ impl Head {
     }
 }
 
-/// Fingerprint of the bytes just before an offset.
+/// Fingerprint of the bytes just before an offset; or of those behind it, if a hole stands before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Place {
     /// How many bytes it covers; 0 for none.
     pub len: u8,
     /// Low half of their checksum.
     pub hash: u32,
+    /// Length of the hole before the offset, in bytes; 0 for none.
+    pub hole: u64,
 }
 
 impl Place {
@@ -70,10 +74,30 @@ impl Place {
             return Place::default();
         }
         let len = u8::try_from(bytes.len()).expect("PLACE_BYTES_MAX fits");
-        Place { len, hash: hash(bytes) }
+        Place { len, hash: hash(bytes), hole: 0 }
     }
 
-    /// Whether an offset that `bytes`, as many as it covers, precede can be that place.
+    /// The fingerprint of the end of a hole of this length, behind which `bytes` stand.
+    ///
+    /// Of those before the next NUL, for the same reason.
+    #[must_use]
+    pub fn behind(hole: u64, bytes: &[u8]) -> Place {
+        let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        let bytes = &bytes[..bytes.len().min(PLACE_BYTES_MAX)];
+        Place { hole: if bytes.is_empty() { 0 } else { hole }, ..Place::of(bytes) }
+    }
+
+    /// Where the bytes are that it covers, if it is the place of `offset`.
+    #[must_use]
+    pub fn range(&self, offset: u64) -> Range<u64> {
+        let len = u64::from(self.len);
+        if self.hole > 0 {
+            return offset..offset.saturating_add(len);
+        }
+        offset.saturating_sub(len)..offset
+    }
+
+    /// Whether an offset with these bytes in that range can be that place.
     #[must_use]
     pub fn matches(&self, bytes: &[u8]) -> bool {
         self.len == 0 || (bytes.len() == usize::from(self.len) && hash(bytes) == self.hash)
@@ -114,5 +138,16 @@ mod tests {
     fn a_hole_is_no_place() {
         assert_eq!(Place::of(b"line\n\0\0\0"), Place::default());
         assert_eq!(Place::of(b"line\n\0\0\0line\n"), Place::of(b"line\n"));
+    }
+
+    #[test]
+    fn the_end_of_a_hole_is_known_by_what_stands_behind_it() {
+        assert_eq!(Place::behind(9, b""), Place::default());
+        assert_eq!(Place::behind(9, b"\0line"), Place::default());
+        let place = Place::behind(9, b"line\n\0more");
+        assert_eq!((place.range(100), place.hole), (100..105, 9));
+        assert!(place.matches(b"line\n"));
+        assert!(!place.matches(b"other"));
+        assert!(!place.matches(b"li"));
     }
 }

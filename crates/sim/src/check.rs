@@ -316,7 +316,7 @@ impl Check {
                 let read = left.unwrap_or(read);
                 // A length may be told of one life and taken for the one before.
                 let told_next = file.lives.get(index + 1).map_or(0, |next| next.told_ever);
-                must += due(file, index).saturating_sub(read);
+                must += due(file, index).saturating_sub(read.max(filled(file, index)));
                 may += life.len().max(told_next).saturating_sub(read);
                 missing += life.len() - read;
             }
@@ -361,6 +361,15 @@ fn due(file: &File, index: usize) -> u64 {
         // Written, or begun, when nobody could know of it any more.
         Some(Lost::LetGo { .. } | Lost::Died { .. }) => 0,
     }
+}
+
+/// How far a life that a power cut left goes on in the next one for all that an agent can know: where only NULs were,
+/// other bytes may have been filled in, and what it knows the file by ends before them.
+fn filled(file: &File, index: usize) -> u64 {
+    let life = &file.lives[index];
+    let Some(next) = file.lives.get(index + 1).filter(|_| life.is_left) else { return 0 };
+    let differs = life.bytes.iter().zip(&next.bytes).find(|(old, new)| old != new);
+    if differs.is_none_or(|(old, _)| *old == 0) { life.len().min(next.len()) } else { 0 }
 }
 
 /// A file without its content, for messages.

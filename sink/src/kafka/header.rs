@@ -232,7 +232,8 @@ fn content_type(encoding: Encoding) -> &'static str {
     }
 }
 
-/// `generation:offset:head length:head:place length:place`, in hexadecimal, one after the other.
+/// `generation:offset:head length:head:place length:place`, in hexadecimal, one after the other; behind a hole with
+/// `:hole` at the end.
 fn positions_text(positions: &[Position]) -> String {
     let mut text = String::with_capacity(positions.len() * 64);
     for it in positions {
@@ -244,6 +245,9 @@ fn positions_text(positions: &[Position]) -> String {
             it.generation, it.offset, head.len, head.hash, place.len, place.hash
         )
         .expect("memory");
+        if place.hole > 0 {
+            write!(text, ":{:x}", place.hole).expect("memory");
+        }
     }
     text
 }
@@ -256,11 +260,17 @@ fn parse_positions(text: &str) -> Option<Vec<Position>> {
 }
 
 fn parse_position(text: &str) -> Option<Position> {
-    let mut numbers = text.split(':').map(|it| u64::from_str_radix(it, 16).ok());
-    let mut next = || numbers.next().flatten();
-    let (generation, offset) = (next()?, next()?);
-    let head = Head { len: next()?.try_into().ok()?, hash: next()? };
-    let place = Place { len: next()?.try_into().ok()?, hash: next()?.try_into().ok()? };
+    let numbers = text.split(':').map(|it| u64::from_str_radix(it, 16).ok());
+    let numbers = numbers.collect::<Option<Vec<u64>>>()?;
+    let (&[generation, offset, head_len, head_hash, len, hash], rest) =
+        numbers.split_first_chunk()?;
+    let hole = match rest {
+        [] => 0,
+        [hole] => *hole,
+        _ => return None,
+    };
+    let head = Head { len: head_len.try_into().ok()?, hash: head_hash };
+    let place = Place { len: len.try_into().ok()?, hash: hash.try_into().ok()?, hole };
     Some(Position { generation, offset, head, place })
 }
 
@@ -282,7 +292,7 @@ mod tests {
             generation,
             offset: 99,
             head: Head::of(b"head"),
-            place: Place::of(b"place"),
+            place: if generation == 1 { Place::behind(9, b"hole") } else { Place::of(b"place") },
         };
         PayloadHeader {
             context: Arc::new(context),

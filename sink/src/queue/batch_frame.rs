@@ -20,7 +20,7 @@ const BATCH_FIXED_BYTES: usize = 16;
 /// Bytes of a row before its positions.
 const ROW_BYTES: usize = 64;
 /// Bytes of one position.
-pub(super) const POSITION_BYTES: usize = 32;
+pub(super) const POSITION_BYTES: usize = 40;
 
 const MARK_FIRST: u8 = 1;
 const MARK_LAST: u8 = 2;
@@ -241,6 +241,7 @@ pub(super) fn encode_position(position: &Position, out: &mut Vec<u8>) {
     out.put_u8(position.place.len);
     out.put_u8(0);
     out.put_u32(position.place.hash);
+    out.put_u64(position.place.hole);
 }
 
 pub(super) fn decode_position(fields: &mut Fields<'_>) -> Result<Position, Malformed> {
@@ -249,7 +250,7 @@ pub(super) fn decode_position(fields: &mut Fields<'_>) -> Result<Position, Malfo
     let head = Head { len: fields.u16()?, hash };
     let len = fields.u8()?;
     fields.zero(1, "reserved")?;
-    let place = Place { len, hash: fields.u32()? };
+    let place = Place { len, hash: fields.u32()?, hole: fields.u64()? };
     if usize::from(head.len) > HEAD_BYTES_MAX || usize::from(place.len) > PLACE_BYTES_MAX {
         return Err(Malformed::Field("fingerprint"));
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::batch_frame::POSITION_BYTES;
+
 /// Longest tenant name, in bytes: that of a DNS label, which namespaces are.
 pub const TENANT_BYTES_MAX: usize = 63;
 
@@ -35,7 +37,7 @@ pub const CONTEXT_ATTRIBUTES_MAX: usize = 4096;
 /// The writer holds the entries of its active segment until it is sealed: 64 Ki of them are 3 MiB.
 pub const SEGMENT_ENTRIES_MAX: usize = 64 << 10;
 
-/// Most positions in one segment; with more, a new segment is begun. 4 MiB of memory.
+/// Most positions in one segment; with more, a new segment is begun. 12 MiB of memory at most.
 pub const SEGMENT_POSITIONS_MAX: usize = 256 << 10;
 
 /// Largest `segment_bytes` that may be set.
@@ -74,9 +76,11 @@ pub const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 // An index is one block, and it must fit.
 const _: () = assert!(
-    (SEGMENT_ENTRIES_MAX + BATCH_SECTIONS_MAX) * (48 + 24) + SEGMENT_POSITIONS_MAX * 2 * 32
+    (SEGMENT_ENTRIES_MAX + BATCH_SECTIONS_MAX) * (48 + 24)
+        + SEGMENT_POSITIONS_MAX * 2 * POSITION_BYTES
         < BLOCK_BYTES_MAX as usize
 );
 // A batch of as many sections as may be, with three positions each, fits a header part.
-const _: () = assert!(BATCH_SECTIONS_MAX * (64 + 3 * 32) < HEADER_PART_BYTES_MAX as usize);
+const _: () =
+    assert!(BATCH_SECTIONS_MAX * (64 + 3 * POSITION_BYTES) < HEADER_PART_BYTES_MAX as usize);
 const _: () = assert!(BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);

@@ -183,6 +183,7 @@ fn write_entry((context, known, updated_unix_seconds): Parts<'_>, out: &mut Vec<
         out.extend_from_slice(&position.head.hash.to_le_bytes());
         out.push(position.place.len);
         out.extend_from_slice(&position.place.hash.to_le_bytes());
+        out.extend_from_slice(&position.place.hole.to_le_bytes());
     }
 }
 
@@ -198,7 +199,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
         let (generation, offset) = (reader.u64()?, reader.u64()?);
         let head = Head { len: u16::from_le_bytes(reader.take()?), hash: reader.u64()? };
         let [len] = reader.take()?;
-        let place = Place { len, hash: reader.u32()? };
+        let place = Place { len, hash: reader.u32()?, hole: reader.u64()? };
         generations.push(Position { generation, offset, head, place });
     }
     let (is_new, is_newest_settled) = (marks & NEW != 0, marks & NEWEST_SETTLED != 0);

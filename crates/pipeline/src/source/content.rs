@@ -7,6 +7,7 @@ use std::io;
 use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position, is_mutant};
 
 use super::generation::Generation;
+use super::holes::is_nul;
 use crate::fs::{Fs, LogFile};
 
 /// How many bytes of a file's beginning tell it from others at least: a time stamp and some words.
@@ -57,18 +58,27 @@ impl Generation {
     }
 
     fn is_same_place(&mut self, fs: &dyn Fs, head: &[u8]) -> io::Result<bool> {
-        let (place, len) = (self.place, usize::from(self.place.len));
-        let begin = self.offset.saturating_sub(len as u64);
-        let in_head = usize::try_from(begin).ok().and_then(|it| head.get(it..it + len));
+        let (offset, place, len) = (self.offset, self.place, usize::from(self.place.len));
+        let range = place.range(offset);
+        let in_head = usize::try_from(range.start).ok().and_then(|it| head.get(it..it + len));
         if let Some(bytes) = in_head {
-            return Ok(place.matches(bytes));
+            return Ok(place.matches(bytes) || self.has_lost_power(fs, bytes)?);
         }
         let mut bytes = [0; PLACE_BYTES_MAX];
-        let read = self.open(fs)?.read_at(&mut bytes[..len], begin)?;
-        if read < len && self.open(fs)?.stat()?.size >= self.offset {
+        let file = self.open(fs)?;
+        let read = file.read_at(&mut bytes[..len], range.start)?;
+        if read < len && file.stat()?.size >= range.end {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(place.matches(&bytes[..read]))
+        Ok(place.matches(&bytes[..read]) || self.has_lost_power(fs, &bytes[..read])?)
+    }
+
+    /// Whether a power cut took what stood behind the hole that was read last, where these bytes are now: all that was
+    /// read stands before it then, and the hole is there yet. It did not while this agent looked.
+    fn has_lost_power(&mut self, fs: &dyn Fs, bytes: &[u8]) -> io::Result<bool> {
+        let (offset, hole) = (self.offset, self.place.hole);
+        let is_taken = hole > 0 && !self.is_checked && bytes.iter().all(|byte| *byte == 0);
+        Ok(is_taken && is_nul(self.open(fs)?, &(offset.saturating_sub(hole)..offset))?)
     }
 }
 
@@ -88,18 +98,18 @@ pub(super) fn holds(
     size: u64,
 ) -> io::Result<bool> {
     let is_place_long = u64::from(position.place.len) >= size.clamp(1, HEAD_BYTES_MIN);
-    let is_known = tells(position.head, size) || is_place_long;
+    let is_known = tells(position.head, size) || is_place_long && position.place.hole == 0;
     let is_known = is_known && position.head.matches(head);
     Ok(is_known && has_place(file, position)?)
 }
 
-/// Whether what was read up to that position stands in the file before its offset.
+/// Whether the file says at that position what it said there.
 fn has_place(file: &dyn LogFile, position: &Position) -> io::Result<bool> {
-    let len = usize::from(position.place.len);
+    let (offset, place) = (position.offset, position.place);
     let mut bytes = [0; PLACE_BYTES_MAX];
-    let begin = position.offset.saturating_sub(len as u64);
-    let read = read_full(file, &mut bytes[..len], begin)?;
-    Ok(file.stat()?.size >= position.offset && position.place.matches(&bytes[..read]))
+    let len = usize::from(place.len);
+    let read = read_full(file, &mut bytes[..len], place.range(offset).start)?;
+    Ok(file.stat()?.size >= offset && place.matches(&bytes[..read]))
 }
 
 /// Whether one file says what the other begins with, by the beginning and the end of the one.

@@ -11,8 +11,9 @@
 //! that a NUL there, at the first byte or at the last, is what makes the file system be asked.
 
 use std::io;
+use std::ops::Range;
 
-use flow::{GapReason, Place};
+use flow::{GapReason, PLACE_BYTES_MAX, Place, is_mutant};
 
 use super::look::{Look, Turn};
 use super::{Generation, Missing, Source};
@@ -146,7 +147,7 @@ impl Source {
                 Turn::Wait(Some(look_ns))
             }
             Nuls::Hole(end) => {
-                let bytes = generation.skip_hole(end);
+                let bytes = generation.skip_hole(fs, end)?;
                 self.continued = Streams::default();
                 Turn::Act(Look::Gap(Missing::new(GapReason::SparseHole, bytes)))
             }
@@ -156,18 +157,21 @@ impl Source {
 
 impl Generation {
     /// Goes on behind a hole; returns its length in bytes. No line goes on over it.
-    fn skip_hole(&mut self, end: u64) -> u64 {
+    fn skip_hole(&mut self, fs: &dyn Fs, end: u64) -> io::Result<u64> {
+        let mut behind = [0; PLACE_BYTES_MAX];
+        let len = self.open(fs)?.read_at(&mut behind, end)?;
         let bytes = end - self.offset;
         let path = self.path.display();
         tracing::info!(%path, offset = self.offset, bytes, "a hole that nobody wrote; going on");
         self.offset = end;
-        // What stands before it tells nothing: it may be filled later.
-        self.place = Place::default();
+        // It tells nothing itself: it may be filled later.
+        let is_forgotten = is_mutant("place_behind_a_hole_forgotten");
+        self.place = Place::behind(bytes, &behind[..if is_forgotten { 0 } else { len }]);
         self.size = self.size.max(end);
         self.mid_line = Some(false);
         self.mid_part = false;
         self.tail = None;
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -193,8 +197,24 @@ fn may_have_hole(bytes: &[u8], offset: u64, unit: usize) -> bool {
         || (first..bytes.len()).step_by(BLOCK_BYTES).any(|at| is_nul(&at))
 }
 
+/// Whether all is NUL in a range, as far as one look reaches.
+pub(super) fn is_nul(file: &dyn LogFile, range: &Range<u64>) -> io::Result<bool> {
+    Ok(nuls_from(file, range.start)?.0 >= range.end)
+}
+
 /// Finds out what the NULs at `begin` are, and where they end.
 fn measure(file: &dyn LogFile, begin: u64, unit: usize) -> io::Result<Nuls> {
+    let (end, is_hole) = nuls_from(file, begin)?;
+    let end = end - end % unit as u64;
+    Ok(match (end > begin, is_hole) {
+        (false, _) => Nuls::Gone,
+        (true, false) => Nuls::Stored,
+        (true, true) => Nuls::Hole(end),
+    })
+}
+
+/// Where the NULs at `begin` end, and whether a hole is among them.
+fn nuls_from(file: &dyn LogFile, begin: u64) -> io::Result<(u64, bool)> {
     let mut buffer = [0; STEP_BYTES];
     let mut hole = file.hole_from(begin)?;
     let (mut end, mut is_hole) = (begin, false);
@@ -214,10 +234,5 @@ fn measure(file: &dyn LogFile, begin: u64, unit: usize) -> io::Result<Nuls> {
             break;
         }
     }
-    end -= end % unit as u64;
-    Ok(match (end > begin, is_hole) {
-        (false, _) => Nuls::Gone,
-        (true, false) => Nuls::Stored,
-        (true, true) => Nuls::Hole(end),
-    })
+    Ok((end, is_hole))
 }

@@ -533,6 +533,43 @@ fn a_rotated_file_that_was_looked_into_and_cut_before_it_was_read_is_another_con
 }
 
 #[test]
+fn a_file_that_lost_its_power_is_not_gone_on_with_behind_a_hole_that_was_filled() {
+    let grown = [line(), Step::AppendBehind(3000, vec![LINE])];
+    for regrown in
+        [Step::AppendBehind(3000, vec![LINE]), Step::Append(vec![Text { len: 4000, ..LINE }], 0)]
+    {
+        let mut steps = grown.to_vec();
+        steps.extend([Step::Scan, Step::Work(1), Step::Wait(1_000_000_000), Step::Work(2)]);
+        steps.extend([
+            Step::CutPower(8, false),
+            line(),
+            regrown,
+            Step::Kill(1),
+            line(),
+            Step::Scan,
+        ]);
+        check(Format::Plain, &steps);
+    }
+}
+
+#[test]
+fn nuls_that_a_power_cut_left_and_a_writer_replaced_are_not_missing() {
+    let text = |len| Text { len, ..LINE };
+    let steps = [
+        line(),
+        Step::AppendBehind(1263, vec![text(35), text(11), text(15)]),
+        Step::AppendBehind(2459, vec![text(27), text(34)]),
+        Step::CutPower(1, true),
+        Step::Scan,
+        line(),
+        Step::Work(1),
+        Step::Truncate,
+        line(),
+    ];
+    check_reader(Format::Cri, 0, &steps);
+}
+
+#[test]
 fn what_stands_behind_a_hole_tells_that_a_power_cut_took_it() {
     let long = Step::Append(vec![Text { len: 4000, ..LINE }], 0);
     let read = [line(), Step::Scan, Step::AppendBehind(1016, vec![LINE]), Step::Work(1)];

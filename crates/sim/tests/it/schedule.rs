@@ -177,8 +177,8 @@ proptest! {
 }
 
 proptest! {
-    // Of some ten thousand one fails, of plain lines in a file that a power cut made shorter than a hole that was
-    // declared, and that grew beyond it; that is open, see docs/PROOF.md.
+    // Of some thirty thousand one fails, of files of which a power cut left no more than a byte; that is open, see
+    // docs/PROOF.md.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]
