@@ -8,6 +8,7 @@ mod passing;
 mod programs;
 mod refused;
 mod synced;
+mod verified;
 mod writers;
 
 /// Options of the three modes.
