@@ -16,6 +16,7 @@ use logdisk::parked::WhenFull;
 use logdisk::store::{Retention, Selection};
 use logdisk::supervisor::{self, Drained};
 use rustix::fs::{FlockOperation, Mode as Permissions, OFlags};
+use tracing_subscriber::EnvFilter;
 
 /// A volume that applications write logs to, and that no disk stores.
 #[derive(Debug, Parser)]
@@ -132,7 +133,10 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    // fuser warns of each call that is not served here, which the applications are told as well.
+    let filter = EnvFilter::new("info,fuser=error");
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.with_writer(std::io::stderr).init();
     let outcome = match Cli::parse().command {
         Command::Mount(options) => mount(&options),
         Command::Serve(options) => serve(options),
