@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use logdisk::acks::CheckpointAcks;
+use logdisk::context;
 use logdisk::daemon;
 use logdisk::front::Mode;
 use logdisk::mounting;
@@ -79,6 +80,9 @@ struct MountOptions {
     /// Budget: most memory that the volume takes
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
     size: u64,
+    /// What all records of the volume bear, such as team=shop. May be given more than once
+    #[arg(long, value_name = "KEY=VALUE", value_parser = context::parse)]
+    context: Vec<(String, String)>,
     /// How often what applications wrote is asked of the page cache (writeback)
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     flush_ms: u64,
@@ -202,6 +206,7 @@ fn mount(options: &MountOptions) -> Result<()> {
     }
     make_tmpfs(&folder, options.size)?;
     let lock = lock(&folder)?;
+    context::set(&folder, &options.context)?;
     let outcome = supervisor::run(&supervisor::Options {
         target,
         folder: folder.clone(),

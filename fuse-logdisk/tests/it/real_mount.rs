@@ -1,6 +1,7 @@
 //! Log disks that are mounted: `scripts/test.sh` leaves these out, loudly, where nothing can be mounted.
 
 mod agent;
+mod context;
 mod crash;
 mod full;
 mod memory;
