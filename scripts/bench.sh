@@ -9,7 +9,7 @@ bin=$1
 shift
 section=$bin/bench-results.md
 status=0
-"$bin/bench" --logferry "$bin/logferry" --markdown "$section" "$@" || status=$?
+"$bin/bench" --logferry "$bin/logferry" --logdisk "$bin/logdisk" --markdown "$section" "$@" || status=$?
 # 1 says that a goal is not met: that is a result too.
 ((status <= 1)) || exit "$status"
 {

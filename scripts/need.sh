@@ -44,8 +44,10 @@ need_test() {
     command -v strace >/dev/null || packages+=(strace)
     # The real Prometheus scrapes the agent in a test.
     [[ -x /usr/bin/prometheus ]] || packages+=(prometheus)
-    # Rotates what is on a log disk.
+    # Rotates what is on a log disk; verifies it; writes to it.
     command -v logrotate >/dev/null || packages+=(logrotate)
+    command -v fio >/dev/null || packages+=(fio)
+    [[ -x /usr/sbin/nginx ]] || packages+=(nginx-light)
     # A consumer of Kafka that is not ours.
     command -v kcat >/dev/null || packages+=(kcat)
     # Apache Kafka is run in tests: scripts/kafka.sh has Maven fetch it. Its certificates are made by openssl.
@@ -113,7 +115,7 @@ install_quietly() {
     fi
     apt-get install -q -y --no-install-recommends "$@"
     local daemon
-    for daemon in prometheus containerd; do
+    for daemon in prometheus containerd nginx; do
         if [[ " $* " == *" $daemon "* && -d /run/systemd/system ]]; then
             systemctl disable --now "$daemon.service"
         fi

@@ -12,6 +12,7 @@ pub mod floors;
 pub mod kafka;
 pub mod layout;
 pub mod load;
+pub mod log_disk;
 pub mod machine;
 pub mod process;
 pub mod random;

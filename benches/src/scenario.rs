@@ -10,7 +10,9 @@ mod idle_files;
 mod isolation;
 mod kafka;
 mod latency;
+mod logdisk;
 mod many_files;
+mod mounted;
 mod multiline;
 mod paced;
 mod tail;
@@ -93,6 +95,14 @@ pub enum Scenario {
     IsolationShares,
     /// What is shed beyond a limit, against what is declared missing
     IsolationShed,
+    /// A log disk in its default mode, against tmpfs and ext4
+    LogdiskWriteback,
+    /// A log disk whose writers write past it, against tmpfs and ext4
+    LogdiskFast,
+    /// A log disk that is asked for each write, against tmpfs and ext4
+    LogdiskStrict,
+    /// Eight writers, a log disk and an agent: lines to the queue, against bare zstd
+    LogdiskEndToEnd,
 }
 
 /// How the questions are put.
@@ -100,6 +110,8 @@ pub enum Scenario {
 pub struct Settings {
     /// Path of the `logferry` binary.
     pub logferry: PathBuf,
+    /// Path of the `logdisk` binary.
+    pub logdisk: PathBuf,
     /// Folder of input, state and queue; each scenario has one of its own in it, removed afterwards.
     pub scratch: PathBuf,
     /// Runs of each scenario, of which the median counts.
@@ -158,6 +170,10 @@ impl Scenario {
             Scenario::IsolationRejected => isolation::rejecting(settings, &space),
             Scenario::IsolationShares => isolation::shares(settings, &space),
             Scenario::IsolationShed => isolation::shed(settings, &space),
+            Scenario::LogdiskWriteback => logdisk::run(&logdisk::WRITEBACK, settings, &space),
+            Scenario::LogdiskFast => logdisk::run(&logdisk::FAST, settings, &space),
+            Scenario::LogdiskStrict => logdisk::run(&logdisk::STRICT, settings, &space),
+            Scenario::LogdiskEndToEnd => logdisk::end_to_end(settings, &space),
         }
     }
 }

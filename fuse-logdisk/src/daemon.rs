@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use flow::{Clock, SystemClock};
 use rustix::process::Signal;
 
 use crate::acks::{Acks, CheckpointAcks};
@@ -25,18 +26,22 @@ use crate::syncs::Syncs;
 
 /// Pause between two ticks; acknowledgements are stored twice a second.
 const TICK: Duration = Duration::from_millis(200);
+/// Pause while nothing happens and nothing is undelivered.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 /// Pause while calls wait.
 const WAITING_TICK: Duration = Duration::from_millis(20);
 /// Pause between two looks at what was written past us, while anything is.
 const AHEAD_PAUSE: Duration = Duration::from_millis(2);
+/// While nobody may be writing past us; whoever begins to wakes the thread.
+const AHEAD_REST: Duration = Duration::from_secs(1);
 /// While nothing is.
 const AHEAD_IDLE_PAUSE: Duration = Duration::from_millis(20);
 /// At least this for each file that is looked at: a hundredth of a core.
 const AHEAD_FILE_PAUSE: Duration = Duration::from_micros(200);
-/// So many ticks after each other are without numbers for people.
-const TICKS_PER_METRICS: u64 = 5;
-/// So many ticks after which files that nobody collects are spoken of, once.
-const TICKS_UNKNOWN: u64 = 300;
+/// Time between two times that numbers for people are written, in nanoseconds.
+const METRICS_NS: u64 = 1_000_000_000;
+/// Time after which files that nobody collects are spoken of, once, in nanoseconds.
+const UNKNOWN_NS: u64 = 60_000_000_000;
 /// Room for all numbers, in bytes.
 const METRICS_BYTES: usize = 4096;
 /// Name of the file with the numbers, in the volume's folder.
@@ -111,7 +116,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         pulse,
         metrics: metrics_file(&folder)?,
         folder,
-        ticks: 0,
+        begin_ns: SystemClock.monotonic_ns(),
+        metrics_ns: 0,
+        requests: 0,
         has_warned: false,
         has_failed: false,
     };
@@ -129,14 +136,21 @@ struct Ticker {
     /// With room for all numbers, whatever room is left later.
     metrics: File,
     folder: PathBuf,
-    ticks: u64,
+    begin_ns: u64,
+    /// When numbers were written last.
+    metrics_ns: u64,
+    /// Requests at the last tick.
+    requests: u64,
     has_warned: bool,
     has_failed: bool,
 }
 
 impl Ticker {
     fn run(mut self) {
-        loop {
+        self.parked.ticked_by(thread::current());
+        self.syncs.ticked_by(thread::current());
+        // The first sign of life comes before the first work.
+        while self.is_heard() {
             let outcome = self.tick();
             if let Err(error) = &outcome
                 && !self.has_failed
@@ -144,34 +158,49 @@ impl Ticker {
                 tracing::warn!(%error, folder = %self.folder.display(), "cannot give memory back");
             }
             self.has_failed = outcome.is_err();
-            let mut pulse = Vec::with_capacity(PULSE_BYTES);
-            pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
-            let waiting = self.parked.len() + self.syncs.len();
-            pulse.extend_from_slice(&(waiting as u64).to_ne_bytes());
-            // The supervisor is gone: so are we, in a moment.
-            if self.pulse.write_all(&pulse).is_err() {
-                return;
-            }
-            let is_waited_for = !(self.parked.is_empty() && self.syncs.is_empty());
-            thread::sleep(if is_waited_for { WAITING_TICK } else { TICK });
+            thread::park_timeout(self.pause());
+        }
+    }
+
+    /// Says how much was begun and waits. If nobody hears it the supervisor is gone, and so are we in a moment.
+    fn is_heard(&mut self) -> bool {
+        let mut pulse = Vec::with_capacity(PULSE_BYTES);
+        pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
+        let waiting = self.parked.len() + self.syncs.len();
+        pulse.extend_from_slice(&(waiting as u64).to_ne_bytes());
+        self.pulse.write_all(&pulse).is_ok()
+    }
+
+    fn pause(&mut self) -> Duration {
+        if !(self.parked.is_empty() && self.syncs.is_empty()) {
+            return WAITING_TICK;
+        }
+        let before = std::mem::replace(&mut self.requests, self.store.meter().requests.get());
+        let is_idle = before == self.requests && !self.store.is_passed_by();
+        // What is undelivered may be acknowledged any time, and its memory is wanted.
+        if is_idle && (self.acks.is_none() || self.store.undelivered_bytes() == 0) {
+            IDLE_TICK
+        } else {
+            TICK
         }
     }
 
     fn tick(&mut self) -> io::Result<()> {
-        self.ticks += 1;
         if let Some(acks) = &mut self.acks {
             release(&self.store, &mut **acks)?;
         }
         self.store.sweep()?;
         self.parked.tick(&self.store);
         self.syncs.tick(&self.store);
-        if self.ticks.is_multiple_of(TICKS_PER_METRICS) {
+        let now_ns = SystemClock.monotonic_ns();
+        if now_ns - self.metrics_ns >= METRICS_NS {
+            self.metrics_ns = now_ns;
             let held_bytes = self.store.room()?.held_bytes;
             let (waiting, unknown) = self.store.waiting();
             let mut text = self.store.meter().text(held_bytes, waiting).into_bytes();
             text.resize(METRICS_BYTES, b'\n');
             self.metrics.write_all_at(&text, 0)?;
-            if unknown > 0 && self.ticks >= TICKS_UNKNOWN && !self.has_warned {
+            if unknown > 0 && now_ns - self.begin_ns >= UNKNOWN_NS && !self.has_warned {
                 self.has_warned = true;
                 tracing::warn!(
                     files = unknown, logs = %self.store.logs().display(),
@@ -187,6 +216,7 @@ impl Ticker {
 /// Keeps ahead of those who write past us: what they write would be their memory otherwise, and no limit of theirs
 /// could give it back.
 fn take_ahead(store: &Store, drops: bool) {
+    store.taken_ahead_by(thread::current());
     let mut has_failed = false;
     loop {
         let looked = match if drops { store.make_room() } else { Ok(()) } {
@@ -195,6 +225,7 @@ fn take_ahead(store: &Store, drops: bool) {
         };
         let pause = match &looked {
             Ok((_, true)) => AHEAD_PAUSE,
+            Ok((0, false)) => AHEAD_REST,
             Ok((files, false)) => {
                 AHEAD_IDLE_PAUSE.max(AHEAD_FILE_PAUSE * u32::try_from(*files).unwrap_or(u32::MAX))
             }
@@ -206,7 +237,7 @@ fn take_ahead(store: &Store, drops: bool) {
             tracing::warn!(%error, "cannot take memory ahead of writers");
         }
         has_failed = looked.is_err();
-        thread::sleep(pause);
+        thread::park_timeout(pause);
     }
 }
 

@@ -6,6 +6,7 @@
 //! another daemon when one ends.
 
 pub mod acks;
+pub mod context;
 pub mod daemon;
 pub mod front;
 pub mod meter;

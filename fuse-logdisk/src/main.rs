@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use logdisk::acks::CheckpointAcks;
+use logdisk::context;
 use logdisk::daemon;
 use logdisk::front::Mode;
 use logdisk::mounting;
@@ -16,6 +17,7 @@ use logdisk::parked::WhenFull;
 use logdisk::store::{Retention, Selection};
 use logdisk::supervisor::{self, Drained};
 use rustix::fs::{FlockOperation, Mode as Permissions, OFlags};
+use tracing_subscriber::EnvFilter;
 
 /// A volume that applications write logs to, and that no disk stores.
 #[derive(Debug, Parser)]
@@ -78,6 +80,9 @@ struct MountOptions {
     /// Budget: most memory that the volume takes
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
     size: u64,
+    /// What all records of the volume bear, such as team=shop. May be given more than once
+    #[arg(long, value_name = "KEY=VALUE", value_parser = context::parse)]
+    context: Vec<(String, String)>,
     /// How often what applications wrote is asked of the page cache (writeback)
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     flush_ms: u64,
@@ -132,7 +137,10 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    // fuser warns of each call that is not served here, which the applications are told as well.
+    let filter = EnvFilter::new("info,fuser=error");
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.with_writer(std::io::stderr).init();
     let outcome = match Cli::parse().command {
         Command::Mount(options) => mount(&options),
         Command::Serve(options) => serve(options),
@@ -198,6 +206,7 @@ fn mount(options: &MountOptions) -> Result<()> {
     }
     make_tmpfs(&folder, options.size)?;
     let lock = lock(&folder)?;
+    context::set(&folder, &options.context)?;
     let outcome = supervisor::run(&supervisor::Options {
         target,
         folder: folder.clone(),

@@ -4,6 +4,7 @@
 //! room, which the agent's acknowledgements make. Both have a deadline. What waits when the daemon is killed was not
 //! answered, and is sent again to the next one.
 
+use std::thread::Thread;
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
@@ -57,6 +58,11 @@ impl Parked {
     #[must_use]
     pub fn new(when_full: WhenFull) -> Parked {
         Parked { when_full, waiting: Waiting::default() }
+    }
+
+    /// This thread calls [`Parked::tick`], and is woken when there is need of it.
+    pub fn ticked_by(&self, thread: Thread) {
+        self.waiting.answered_by(thread);
     }
 
     /// How many writes wait.

@@ -21,7 +21,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Statx, StatxFlags};
@@ -78,6 +79,8 @@ pub struct Store {
     meter: Arc<Meter>,
     /// The kernel may write to files by itself.
     passes: AtomicBool,
+    /// Who takes memory ahead of those who write past us.
+    ahead: OnceLock<Thread>,
     inner: Mutex<Inner>,
 }
 

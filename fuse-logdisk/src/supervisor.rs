@@ -38,6 +38,8 @@ const FAILURES_MAX: u32 = 10;
 const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 /// How long those who use a mount that ends have until their writes fail.
 const END: Duration = Duration::from_millis(1500);
+/// Has the C library give back each write that had to wait, instead of keeping the room of all of them.
+const TUNABLES: &str = "glibc.malloc.mmap_threshold=131072";
 /// Pause between two looks at something that ends.
 const LOOK: Duration = Duration::from_millis(10);
 /// Most that the page cache may hold unwritten for one volume, in bytes.
@@ -193,6 +195,7 @@ impl Kept<'_> {
         };
         let mut child = Command::new(program)
             .args(arguments)
+            .env("GLIBC_TUNABLES", TUNABLES)
             // Ctrl-C is for us: the daemon ends with the mount.
             .process_group(0)
             .stdin(Stdio::from(self.device.as_fd().try_clone_to_owned()?))

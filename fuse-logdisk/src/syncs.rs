@@ -3,6 +3,7 @@
 //! A call waits here, and no thread does. What it waits for is what the agent's checkpoint says of the file's bytes at
 //! that time. What waits when the daemon is killed was not answered, and is sent again to the next one.
 
+use std::thread::Thread;
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
@@ -34,6 +35,11 @@ impl Syncs {
     #[must_use]
     pub fn new(longest: Option<Duration>) -> Syncs {
         Syncs { longest, waiting: Waiting::default() }
+    }
+
+    /// This thread calls [`Syncs::tick`], and is woken when there is need of it.
+    pub fn ticked_by(&self, thread: Thread) {
+        self.waiting.answered_by(thread);
     }
 
     /// How many calls wait.

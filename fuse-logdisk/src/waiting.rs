@@ -1,7 +1,8 @@
 //! Waiting: what waits in a volume behind a lock, and how much, for who only looks whether anything does.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 
 /// Unanswered requests.
 #[derive(Debug, Default)]
@@ -9,6 +10,8 @@ pub(crate) struct Waiting<T> {
     /// How many there are, to be looked at without the lock.
     count: AtomicUsize,
     requests: Mutex<T>,
+    /// Who answers them later.
+    answers: OnceLock<Thread>,
 }
 
 impl<T> Waiting<T> {
@@ -22,8 +25,16 @@ impl<T> Waiting<T> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many wait now; called under the lock.
+    /// So many wait now; called under the lock. Whoever answers them is woken for the first one.
     pub(crate) fn counted(&self, count: usize) {
-        self.count.store(count, Ordering::Release);
+        let before = self.count.swap(count, Ordering::AcqRel);
+        if before == 0 && count > 0 {
+            self.answers.get().into_iter().for_each(Thread::unpark);
+        }
+    }
+
+    /// This thread answers them.
+    pub(crate) fn answered_by(&self, thread: Thread) {
+        drop(self.answers.set(thread));
     }
 }

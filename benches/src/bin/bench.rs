@@ -24,6 +24,9 @@ struct Args {
     /// The agent to run
     #[arg(long, value_name = "FILE", default_value = "target/release/logferry")]
     logferry: PathBuf,
+    /// The log disk to run
+    #[arg(long, value_name = "FILE", default_value = "target/release/logdisk")]
+    logdisk: PathBuf,
     /// Folder for input, state and queue; the input should be in memory
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     scratch: PathBuf,
@@ -104,6 +107,7 @@ fn bench(args: &Args) -> anyhow::Result<bool> {
     let machine = Machine::this(&scratch);
     let settings = Settings {
         logferry: args.logferry.clone(),
+        logdisk: args.logdisk.clone(),
         scratch,
         runs: args.runs.max(1),
         input_bytes: args.size.0,
@@ -164,6 +168,7 @@ mod tests {
         assert_eq!(names("files-200"), ["files-200"]);
         assert_eq!(names("kafka"), ["kafka-throughput", "kafka-outage", "kafka-catch-up"]);
         assert_eq!(names("isolation").len(), 9);
+        assert_eq!(names("logdisk").len(), 4);
         for text in ["kaf", "", "kafka-", "isolation-none"] {
             assert!(Choice::parse(text).unwrap_err().contains("isolation-regex"), "{text}");
         }

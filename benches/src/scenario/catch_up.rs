@@ -3,8 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use rustix::process::Signal;
 
+use super::mounted::Mounted;
 use super::paced::wait_listening;
 use super::{Settings, Space, load, seconds, shown_config};
 use crate::agent::{Agent, Bench};
@@ -117,10 +117,10 @@ impl Bed<'_> {
 
     /// Seconds to catch up once there is room again on the queue's disk.
     fn disk_full(&self, fault: Duration) -> anyhow::Result<f64> {
-        let disk = Tmpfs::mount(&self.space.root.join("disk"), self.settings.input_bytes)?;
-        let output = OutputConfig::Queue(disk.0.join("queue"));
+        let disk = Mounted::tmpfs(&self.space.root.join("disk"), self.settings.input_bytes)?;
+        let output = OutputConfig::Queue(disk.path().join("queue"));
         let (mut agent, before) = self.delivered_before(output)?;
-        let ballast = disk.0.join("ballast");
+        let ballast = disk.path().join("ballast");
         fill(&ballast)?;
         let backlog = self.write_backlog()?;
         thread::sleep(fault);
@@ -199,29 +199,6 @@ fn fill(path: &Path) -> anyhow::Result<()> {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// A file system of its own, in memory; unmounted when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(path: &Path, bytes: u64) -> anyhow::Result<Tmpfs> {
-        fs::create_dir_all(path)?;
-        let size = format!("size={bytes}");
-        let options = ["-t", "tmpfs", "-o", &size, "logferry-bench"];
-        let mounted = Command::new("mount").args(options).arg(path).status()?;
-        ensure!(mounted.success(), "{}: mounting a tmpfs needs root", path.display());
-        Ok(Tmpfs(path.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{}: cannot be unmounted", self.0.display());
         }
     }
 }

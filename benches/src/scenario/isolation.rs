@@ -8,7 +8,7 @@
 mod broker;
 mod cases;
 mod config;
-mod latency;
+pub(super) mod latency;
 mod neighbours;
 mod shares;
 mod shed;

@@ -16,6 +16,7 @@ mod inside;
 mod printable;
 mod reach;
 mod tree;
+pub mod volume;
 pub use gzip::{Defect, GZIP_SUFFIX, GzipFile, Inflaters};
 pub use host::HostFs;
 pub use inside::{InsideFs, Trees};
@@ -111,6 +112,11 @@ pub trait Fs: Send + Sync + Debug {
     /// # Errors
     /// As `open`; a refusal if it is not a regular file, or leads beyond the reach.
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+
+    /// Attributes of all files of the log disk that has `path`, keys and values; none elsewhere.
+    fn volume_context(&self, _path: &Path) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// An open file.

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
+use std::thread::Thread;
 
 use rustix::io::Errno;
 
@@ -68,7 +69,7 @@ impl Store {
         if let Some(Backing { number, key: of }) = node.backing {
             let is_current = of == key;
             if wants_one && is_current {
-                inner.appended.insert(key);
+                self.begin_appending(&mut inner, key);
             }
             return Ok(Some(Backed { number, is_current }));
         }
@@ -83,7 +84,7 @@ impl Store {
             make(&file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         inner.tree.file_mut(id)?.backing = Some(Backing { number, key });
         self.remember(&inner, id)?;
-        inner.appended.insert(key);
+        self.begin_appending(&mut inner, key);
         content.take_ahead(&file, self.ahead_bytes_max()?, &self.meter)?;
         Ok(Some(Backed { number, is_current: true }))
     }
@@ -122,6 +123,22 @@ impl Store {
             }
         }
         Ok((contents.len(), is_busy))
+    }
+
+    /// This thread calls [`Store::take_ahead`], and is woken when somebody may begin to write past us.
+    pub fn taken_ahead_by(&self, thread: Thread) {
+        drop(self.ahead.set(thread));
+    }
+
+    /// Whether anybody may be writing past us.
+    #[must_use]
+    pub fn is_passed_by(&self) -> bool {
+        !self.inner().appended.is_empty()
+    }
+
+    fn begin_appending(&self, inner: &mut Inner, key: u64) {
+        inner.appended.insert(key);
+        self.ahead.get().into_iter().for_each(Thread::unpark);
     }
 
     fn ahead_bytes_max(&self) -> Result<u64, Errno> {

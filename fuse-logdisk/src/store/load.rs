@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use flow::{Clock, SystemClock};
 use pipeline::fs::FileId;
@@ -126,7 +126,8 @@ impl Store {
         };
         let (folder, inner) = (folder.to_path_buf(), Mutex::new(inner));
         let passes = AtomicBool::new(false);
-        let store = Store { folder, selection, retention, meter, passes, inner };
+        let ahead = OnceLock::new();
+        let store = Store { folder, selection, retention, meter, passes, ahead, inner };
         store.load()?;
         Ok(store)
     }

@@ -1,6 +1,7 @@
 //! Log disks that are mounted: `scripts/test.sh` leaves these out, loudly, where nothing can be mounted.
 
 mod agent;
+mod context;
 mod crash;
 mod full;
 mod memory;
@@ -8,6 +9,7 @@ mod passing;
 mod programs;
 mod refused;
 mod synced;
+mod verified;
 mod writers;
 
 /// Options of the three modes.

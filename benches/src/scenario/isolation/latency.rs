@@ -2,13 +2,13 @@
 
 /// Bytes written or delivered in sum, and by when, in monotonic nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) at_ns: u64,
-    pub(super) bytes: u64,
+pub(in crate::scenario) struct Mark {
+    pub(in crate::scenario) at_ns: u64,
+    pub(in crate::scenario) bytes: u64,
 }
 
 /// How long each write took until as much was delivered, in nanoseconds; what was not delivered is left out.
-pub(super) fn latencies(written: &[Mark], delivered: &[Mark]) -> Vec<u64> {
+pub(in crate::scenario) fn latencies(written: &[Mark], delivered: &[Mark]) -> Vec<u64> {
     let mut delivered = delivered.iter().peekable();
     let mut latencies = Vec::with_capacity(written.len());
     for write in written {
@@ -20,7 +20,7 @@ pub(super) fn latencies(written: &[Mark], delivered: &[Mark]) -> Vec<u64> {
 }
 
 /// The least of `values` that `share` (0 to 1) of them are not above; `None` if there are none.
-pub(super) fn quantile(values: &[u64], share: f64) -> Option<u64> {
+pub(in crate::scenario) fn quantile(values: &[u64], share: f64) -> Option<u64> {
     let mut values = values.to_vec();
     values.sort_unstable();
     let enough = |count: usize| count as f64 >= share * values.len() as f64;

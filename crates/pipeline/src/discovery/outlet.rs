@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Clock, Context, ContextId};
+use flow::{Attribute, Clock, Context, ContextId};
 
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
-use super::{Denial, Place, ReaderDoor, Rule, TenantMap};
+use super::{Denial, Place, ReaderDoor, Rule, Selection, TenantMap};
 use crate::fs::{Fs, Printable};
 use crate::meter::{Count, Meter};
 use crate::reader::{Command, Opened};
@@ -158,7 +158,10 @@ impl Outlet {
 
     /// The chain of that live file.
     pub(super) fn spec(&self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
-        let context = self.context(rule, live_path)?;
+        let mut context = self.context(rule, live_path)?;
+        if matches!(rule.selection, Selection::Files(_)) {
+            add(&mut context, rule.fs.volume_context(live_path));
+        }
         Some(SourceSpec {
             context: Arc::new(context),
             rule: Arc::clone(&rule.name),
@@ -235,5 +238,14 @@ impl Outlet {
         // Waits for a reader that is behind; a dead one ends the data plane anyway.
         drop(reader.commands.send(command));
         reader.unparker.unpark();
+    }
+}
+
+/// Adds what a log disk says; what is known without it stays as it is.
+fn add(context: &mut Context, told: Vec<(String, String)>) {
+    for (key, value) in told {
+        if context.get(&key).is_none() {
+            context.attributes.push(Attribute::text(key, value));
+        }
     }
 }

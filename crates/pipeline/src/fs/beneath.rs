@@ -63,6 +63,20 @@ impl Beneath {
         Ok(self.open_and_tell(path, flags)?.0)
     }
 
+    /// Opens a folder on the way to files: one that is `path` itself, and nothing that a link below a root leads to.
+    ///
+    /// What leads to a root is the administrator's, and opened as it stands.
+    ///
+    /// # Errors
+    /// As `open`; `ELOOP` if there is a link.
+    pub(super) fn open_way(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        match self.reach.root_of(path) {
+            Some((root, rest)) => self.open_linkless(root, rest, flags),
+            None if self.reach.has_below(path) => openat(CWD, path, flags, Mode::empty()),
+            None => Err(Errno::NOENT),
+        }
+    }
+
     /// As `open`; and whether a link led there.
     pub(super) fn open_and_tell(&self, path: &Path, flags: OFlags) -> io::Result<(OwnedFd, bool)> {
         let (root, rest) = self.reach.root_of(path).ok_or(Refusal::Outside)?;

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Statx, StatxFla
 use rustix::io::Errno;
 
 use super::beneath::Beneath;
-use super::{FileId, FileKind, Fs, LogFile, Reach, Refusal, Stat};
+use super::{FileId, FileKind, Fs, LogFile, Reach, Refusal, Stat, volume};
 
 /// The real file system, as far as a reach goes.
 #[derive(Debug)]
@@ -79,6 +79,13 @@ impl Fs for HostFs {
         // To open a device may already do something, so the first look does not open.
         let found = self.beneath.open(path, LOOK)?;
         open_found(&found, || self.beneath.open(path, READ))
+    }
+
+    fn volume_context(&self, path: &Path) -> Vec<(String, String)> {
+        let folders = path.ancestors().skip(1);
+        let logs = folders.filter(|it| it.file_name() == Some(OsStr::new(volume::LOGS)));
+        let told = logs.filter_map(|it| self.beneath.open_way(it, LIST).ok()).map(volume::of);
+        told.into_iter().find(|it| !it.is_empty()).unwrap_or_default()
     }
 }
 

@@ -44,6 +44,11 @@ impl Reach {
         is_plain.then_some((root, rest))
     }
 
+    /// Whether a root lies below `path`.
+    pub(super) fn has_below(&self, path: &Path) -> bool {
+        self.roots.iter().any(|root| root.starts_with(path))
+    }
+
     /// Directories that links may lead into.
     pub(super) fn link_roots(&self) -> impl Iterator<Item = &Path> {
         let roots = if self.has_links_within { &*self.roots } else { &[] };

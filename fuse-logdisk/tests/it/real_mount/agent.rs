@@ -60,14 +60,19 @@ spec: {source: {files: {include: ['{dir}/store/logs/**/*.log']}}}
     Agent { child: test_kit::start(&command, Stdio::null(), Stdio::from(log)).expect("as it must") }
 }
 
-/// How often each line is in the queue.
-pub(super) fn arrived(volume: &Volume) -> HashMap<String, u32> {
+/// All records in the queue.
+pub(super) fn records(volume: &Volume) -> Vec<Value> {
     let mut command = Command::new(program());
     command.args(["tail", "--all", "--output", "json", "--queue"]).arg(queue(volume));
     let output = command.output().expect("as it must");
+    let text = String::from_utf8(output.stdout).expect("as it must");
+    text.lines().map(|line| serde_json::from_str(line).expect("as it must")).collect()
+}
+
+/// How often each line is in the queue.
+pub(super) fn arrived(volume: &Volume) -> HashMap<String, u32> {
     let mut lines = HashMap::new();
-    for line in String::from_utf8(output.stdout).expect("as it must").lines() {
-        let record: Value = serde_json::from_str(line).expect("as it must");
+    for record in records(volume) {
         *lines.entry(record["body"].as_str().expect("a body").to_owned()).or_default() += 1;
     }
     lines

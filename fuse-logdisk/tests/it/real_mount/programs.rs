@@ -1,16 +1,19 @@
-//! Programs as others wrote them: logrotate, tail and Python's handlers.
+//! Programs as others wrote them: logrotate, tail, Python's handlers and nginx.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::MODES;
-use crate::kit::{Volume, limited};
+use crate::kit::{Volume, limited, wait_until};
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -104,7 +107,7 @@ fn tail_follows_a_file_over_rotation_and_a_cut() {
                     expected.push_str(&format!("{round} {number}\n"));
                 }
                 let look = || fs::read_to_string(&seen).expect("as it must");
-                crate::kit::wait_until("seen by tail", look, |it| *it == expected);
+                wait_until("seen by tail", look, |it| *it == expected);
                 if round == 0 {
                     fs::rename(&path, path.with_extension("log.1")).expect("as it must");
                     file = open();
@@ -113,6 +116,36 @@ fn tail_follows_a_file_over_rotation_and_a_cut() {
                     // It learns of a cut by the size that it sees.
                     thread::sleep(Duration::from_millis(500));
                 }
+            }
+            tail.kill().expect("runs");
+            tail.wait().expect("ours");
+        }
+    });
+}
+
+#[test]
+fn tail_follows_an_open_file_that_is_renamed() {
+    limited(120, || {
+        for mode in MODES {
+            let volume = Volume::mount(mode);
+            let path = volume.target().join("app.log");
+            let seen = volume.scratch().join("seen");
+            let mut file =
+                OpenOptions::new().create(true).append(true).open(&path).expect("opened");
+            writeln!(file, "first").expect("as it must");
+            let out = fs::File::create(&seen).expect("as it must");
+            let mut command = Command::new("tail");
+            command.args(["-n", "+1", "-f", "-s", "0.05"]).arg(&path);
+            let mut tail =
+                test_kit::start(&command, Stdio::from(out), Stdio::null()).expect("starts");
+            let look = || fs::read_to_string(&seen).expect("as it must");
+            wait_until("the first line", look, |it| it == "first\n");
+            fs::rename(&path, path.with_extension("log.1")).expect("as it must");
+            let mut expected = "first\n".to_owned();
+            for number in 0..10 {
+                writeln!(file, "{number}").expect("as it must");
+                expected.push_str(&format!("{number}\n"));
+                wait_until("seen by tail", look, |it| *it == expected);
             }
             tail.kill().expect("runs");
             tail.wait().expect("ours");
@@ -156,6 +189,81 @@ fn pythons_handlers_rotate_in_their_ways_and_every_line_is_collected_once() {
                 names.iter().flat_map(|name| (0..3000).map(move |it| format!("{name} {it}")));
             volume.wait_for_lines(lines.collect());
             assert_eq!(volume.collected().len(), names.len(), "each in its chain");
+        }
+    });
+}
+
+/// nginx with a master and a worker, as packages run it; ended when dropped.
+struct Nginx {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Nginx {
+    fn start(volume: &Volume) -> Nginx {
+        let folder = volume.scratch().canonicalize().expect("as it must");
+        let (socket, config) = (folder.join("nginx.socket"), folder.join("nginx.conf"));
+        let text = "daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.error;
+events {}
+http {
+    log_format path $request_uri;
+    access_log {dir}/mount/access.log path;
+    server { listen unix:{dir}/nginx.socket; location / { return 204; } }
+}
+";
+        fs::write(&config, text.replace("{dir}", &folder.to_string_lossy())).expect("as it must");
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.arg("-p").arg(&folder).arg("-c").arg(&config);
+        let child = test_kit::start(&command, Stdio::null(), Stdio::null()).expect("starts");
+        let nginx = Nginx { child, socket };
+        let error = || fs::read_to_string(folder.join("nginx.error")).unwrap_or_default();
+        let look = || (UnixStream::connect(&nginx.socket).is_ok(), error());
+        wait_until("nginx listens", look, |it| it.0);
+        nginx
+    }
+
+    fn ask(&self, path: &str) {
+        let mut stream = UnixStream::connect(&self.socket).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("as it must");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("as it must");
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("runs");
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its worker ends by its word alone.
+        self.signal(Signal::TERM);
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn nginx_opens_its_log_anew_and_every_request_is_collected_once() {
+    limited(180, || {
+        for mode in MODES {
+            let volume = Volume::mount(mode);
+            let nginx = Nginx::start(&volume);
+            let log = volume.target().join("access.log");
+            let mut asked = Vec::new();
+            for round in 0..4 {
+                for number in 0..100 {
+                    let path = format!("/{round}/{number}");
+                    nginx.ask(&path);
+                    asked.push(path);
+                }
+                fs::rename(&log, log.with_extension(format!("log.{round}"))).expect("as it must");
+                nginx.signal(Signal::USR1);
+                wait_until("another log", || fs::metadata(&log).is_ok(), |it| *it);
+            }
+            volume.wait_for_lines(asked);
+            let chains: Vec<_> = volume.collected().into_keys().collect();
+            assert_eq!(chains, [Path::new("access.log")]);
         }
     });
 }

@@ -37,6 +37,9 @@ fn what_no_log_needs_is_refused_with_the_right_error_and_counted() {
             || volume.metric("logdisk_refused_total "),
             |it| *it >= 5,
         );
+        // What the library has to say of a call is no news for whoever reads the log of a volume.
+        let log = volume.log();
+        assert!(!log.contains("Not Implemented"), "{log}");
     });
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, mknodat, renameat_with};
+use rustix::fs::{CWD, RenameFlags, XattrFlags, mknodat, renameat_with};
 
 use super::*;
 
@@ -172,4 +172,49 @@ fn a_folder_that_flips_to_a_link_to_secrets_is_not_read_listed_or_looked_at() {
         assert!(seen.contains(&(true, false)) && seen.contains(&(false, false)), "{seen:?}");
         assert!(seen.iter().all(|(_, is_secret)| !is_secret), "{seen:?}");
     }
+}
+
+/// Marks a folder as that of a log disk, as only an administrator may.
+fn mark(folder: &Path, team: &str) {
+    fs::create_dir_all(folder).unwrap();
+    let mark = volume::encode(&[("team".to_owned(), team.to_owned())]);
+    let marked = rustix::fs::setxattr(folder, volume::MARK, &mark, XattrFlags::empty());
+    marked.expect("this test needs root");
+}
+
+#[test]
+fn files_bear_what_their_own_log_disk_says_and_no_link_lends_them_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    mark(&root.join("a/logs"), "a");
+    mark(&root.join("b/logs"), "b");
+    mark(&root.join("c/other"), "c");
+    fs::create_dir(root.join("a/logs/sub")).unwrap();
+    fs::create_dir_all(root.join("d/logs")).unwrap();
+    fs::create_dir(root.join("e")).unwrap();
+    symlink(root.join("a/logs"), root.join("e/logs")).unwrap();
+    symlink(root.join("b"), root.join("f")).unwrap();
+    let team = |fs: &HostFs, path: &str| {
+        let told = fs.volume_context(&root.join(path)).into_iter();
+        told.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().concat()
+    };
+    let below = own(&root);
+    for (path, want) in [
+        ("a/logs/app.log", "team=a"),
+        ("a/logs/sub/logs/app.log", "team=a"),
+        ("b/logs/app.log", "team=b"),
+        ("c/other/app.log", ""),
+        ("d/logs/app.log", ""),
+        ("e/logs/app.log", ""),
+        ("f/logs/app.log", ""),
+    ] {
+        assert_eq!(team(&below, path), want, "{path}");
+        // On a kernel that has no openat2.
+        let reach = Reach::own_trees(vec![root.clone()], Vec::new());
+        let walking = HostFs { beneath: Beneath::walking(reach), last: Mutex::default() };
+        assert_eq!(team(&walking, path), want, "{path}");
+    }
+    // A LogConfig of a part of a volume, and one of the volume itself.
+    assert_eq!(team(&own(&root.join("a/logs/sub")), "a/logs/sub/app.log"), "team=a");
+    assert_eq!(team(&own(&root.join("a/logs")), "a/logs/app.log"), "team=a");
 }
