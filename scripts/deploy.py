@@ -160,6 +160,8 @@ def check_operator(place, objects):
             "a root that is read only": security["readOnlyRootFilesystem"] is True,
             "the runtime's seccomp": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
             "nothing of the host": not any("hostPath" in volume for volume in pod["volumes"]),
+            "a pause before its end, if it has webhooks": ("lifecycle" in pod["containers"][0])
+            == any("--webhook-port" in it for it in pod["containers"][0]["args"]),
         }
         for promise, holds in promises.items():
             if not holds:

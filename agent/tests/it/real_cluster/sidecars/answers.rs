@@ -1,10 +1,17 @@
 //! Whether pods get their sidecars depends on who answers the API server; whether they start does not.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
+use kafka_kit::Deadline;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::scene::{Scene, has_sidecar, pod, wait_for_bodies};
+use super::scene::{PATIENCE, Scene, has_sidecar, pod, wait_for_bodies};
+
+/// Askers at the same time, and pods that one kubectl asks for, one after the other.
+const ASKERS: usize = 3;
+const PODS_AT_ONCE: usize = 40;
 
 /// Processes of the operator's replicas: what runs under their name, and was told of this cluster's API server.
 fn operators(scene: &Scene) -> Vec<Pid> {
@@ -51,4 +58,36 @@ fn pods_start_and_their_output_is_collected_while_the_webhook_is_slow_or_down() 
     scene.admin().kubectl(&[&scale[..], &["--replicas=2"]].concat()).unwrap();
     scene.wait_rolled_out();
     scene.wait_long("an answer", || has_sidecar(&scene.asks("probe")));
+}
+
+#[test]
+fn no_pod_misses_its_sidecar_while_the_operator_is_replaced() {
+    let scene = Scene::start();
+    let before = operators(&scene);
+    let operator = "deployment/logferry-operator";
+    scene.admin().kubectl(&["rollout", "restart", "--namespace=logferry", operator]).unwrap();
+    let (is_over, pods) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Also where the wait below fails.
+    let deadline = Deadline::after(2 * PATIENCE);
+    thread::scope(|scope| {
+        for asker in 0..ASKERS {
+            let (scene, is_over, pods) = (&scene, &is_over, &pods);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) && deadline.left().is_some() {
+                    for pod in scene.ask_many(&format!("load-{asker}"), PODS_AT_ONCE) {
+                        let count = pods.fetch_add(1, Ordering::Relaxed);
+                        let said = || scene.operator_logs();
+                        assert!(has_sidecar(&pod), "after {count} pods: {}", said());
+                    }
+                }
+            });
+        }
+        scene.wait_rolled_out();
+        scene.wait_long("others, and none of those before", || {
+            let now = operators(&scene);
+            now.len() == before.len() && !now.iter().any(|it| before.contains(it))
+        });
+        is_over.store(true, Ordering::Relaxed);
+    });
+    println!("{} pods while both replicas were replaced", pods.into_inner());
 }

@@ -15,7 +15,7 @@ use crate::kit::{Bed, LOGFERRY, Run, wait_for};
 /// Where a container's files lie.
 pub(super) const FOLDER: &str = "/var/log/app";
 /// How long the slowest may take, such as both replicas of the operator to be ready, beside much else on the machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node with all that the chart installs. Where sidecars deliver to nobody listens yet.
 pub(super) struct Scene {
