@@ -3,7 +3,8 @@
 
 The chart is linted strictly and rendered with several values for the oldest and the newest Kubernetes; each object is
 validated strictly against that version's schema, and against what this project promises of it: rights, mounts,
-capabilities. deploy/manifests is what the chart renders by default. Wrong values are refused by the chart's own schema.
+capabilities. deploy/manifests is what the chart renders by default; a test has what it renders with webhooks. Wrong
+values are refused by the chart's own schema.
 """
 
 import json
@@ -20,10 +21,14 @@ from helm_python import chart as helm
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy/helm/logferry"
-MANIFEST = ROOT / "deploy/manifests/logferry.yaml"
+# What is rendered of which values, to be kept: plain manifests, and what a test installs.
+MANIFESTS = {
+    ROOT / "deploy/manifests/logferry.yaml": {"namespace": {"create": True}},
+    ROOT / "agent/tests/data/sidecars.yaml": "ci/sidecars.yaml",
+}
 # The oldest and the newest Kubernetes, as Chart.yaml and docs/KUBERNETES.md say: rules in CEL know quantities since 1.29.
 VERSIONS = ("1.30", "1.37")
-HEADER = """# logferry by plain manifests: kubectl apply --server-side -f deploy/manifests/logferry.yaml
+HEADER = """# logferry by plain manifests: kubectl apply --server-side -f {path}
 # Rendered from the Helm chart by scripts/deploy.sh; not to be edited.
 """
 # Values that the chart's schema has to refuse.
@@ -155,6 +160,8 @@ def check_operator(place, objects):
             "a root that is read only": security["readOnlyRootFilesystem"] is True,
             "the runtime's seccomp": pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
             "nothing of the host": not any("hostPath" in volume for volume in pod["volumes"]),
+            "a pause before its end, if it has webhooks": ("lifecycle" in pod["containers"][0])
+            == any("--webhook-port" in it for it in pod["containers"][0]["args"]),
         }
         for promise, holds in promises.items():
             if not holds:
@@ -194,19 +201,20 @@ def check_rights(place, objects):
                 problem(place, f"{role['metadata']['name']} may read {rule['resources']}")
 
 
-def check_manifest():
-    _, text = rendered({"namespace": {"create": True}})
+def check_manifest(path, values):
+    _, text = rendered(values)
     # The namespace comes before what is in it.
     first, rest = [], []
     for part in text.split("\n---\n"):
         kind = (yaml.safe_load(part) or {}).get("kind")
         (first if kind in {"Namespace", "CustomResourceDefinition"} else rest).append(part.strip())
-    text = HEADER + "---\n" + "\n---\n".join(first + rest) + "\n"
+    name = path.relative_to(ROOT)
+    text = HEADER.format(path=name) + "---\n" + "\n---\n".join(first + rest) + "\n"
     text = text.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl")
     if "UPDATE_GOLDEN" in os.environ:
-        MANIFEST.write_text(text)
-    if not MANIFEST.is_file() or MANIFEST.read_text() != text:
-        problem(MANIFEST.relative_to(ROOT), "not what the chart renders: UPDATE_GOLDEN=1 scripts/deploy.sh")
+        path.write_text(text)
+    if not path.is_file() or path.read_text() != text:
+        problem(name, "not what the chart renders: UPDATE_GOLDEN=1 scripts/deploy.sh")
 
 
 def check_image():
@@ -238,7 +246,8 @@ def blob(descriptor):
 
 def main():
     cases = check_chart()
-    check_manifest()
+    for path, values in MANIFESTS.items():
+        check_manifest(path, values_of(CHART / values) if isinstance(values, str) else values)
     check_image()
     for line in problems:
         print(f"deploy: {line}", file=sys.stderr)

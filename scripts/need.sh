@@ -64,6 +64,8 @@ need_node() {
     command -v runc >/dev/null || packages+=(runc)
     [[ -x /usr/lib/cni/ptp ]] || packages+=(containernetworking-plugins)
     [[ -x /bin/busybox ]] || packages+=(busybox-static)
+    # The address at which pods find the API server.
+    command -v ip >/dev/null || packages+=(iproute2)
     # Tests look for processes that were left behind.
     command -v pgrep >/dev/null || packages+=(procps)
 }

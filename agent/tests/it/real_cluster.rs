@@ -4,6 +4,7 @@
 
 mod resources;
 mod scale;
+mod sidecars;
 mod told;
 
 use std::ffi::OsStr;
@@ -47,12 +48,12 @@ fn write_line(log: &Path, body: &str) {
     append(log, format!("2026-01-02T03:04:05Z stdout F {body}\n").as_bytes());
 }
 
-/// The program with the libraries that it asks for, and nothing else.
-fn image() -> Image {
-    let config = json!({"Entrypoint": ["/logferry"]});
-    let mut image =
-        Image::new(AGENT_IMAGE, config).program("/logferry", Path::new(LOGFERRY)).unwrap();
-    let output = std::process::Command::new("ldd").arg(LOGFERRY).output().unwrap();
+/// A program with the libraries that it asks for, and nothing else.
+fn image(name: &str, program: &Path) -> Image {
+    let path = format!("/usr/bin/{}", program.file_name().unwrap().to_str().unwrap());
+    let config = json!({"Entrypoint": [path]});
+    let mut image = Image::new(name, config).program(&path, program).unwrap();
+    let output = std::process::Command::new("ldd").arg(program).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
         image = image.program(library, Path::new(library)).unwrap();
@@ -63,19 +64,20 @@ fn image() -> Image {
 /// What `kubectl apply` installs on this node: the manifests that the chart renders, with the folders of this node, and
 /// with what these documents say of sinks and LogConfigs.
 fn manifests(bed: &Bed, cluster: &Cluster, documents: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/manifests/logferry.yaml");
-    let (own, logs) = (bed.path("").display().to_string(), cluster.logs().display().to_string());
-    let own = own.trim_end_matches('/');
     let begin = "    ---\n    apiVersion: logferry.dev/v1alpha1\n    kind: LogSink\n";
     let indented: String = documents.lines().map(|line| format!("    {line}\n")).collect();
-    let text = fs::read_to_string(path).unwrap();
-    let changes = [
-        ("logferry:0.1.0", AGENT_IMAGE),
-        ("/var/log/pods", &logs),
-        ("/var/lib/logferry", own),
-        (begin, &format!("    ---\n{indented}{begin}")),
-    ];
-    changes.into_iter().fold(text, |text, (from, to)| {
+    let changes =
+        [("logferry:0.1.0", AGENT_IMAGE), (begin, &format!("    ---\n{indented}{begin}"))];
+    on_this_node("../deploy/manifests/logferry.yaml", bed, cluster, &changes)
+}
+
+/// A file of manifests, with the folders of this node and further changes.
+fn on_this_node(file: &str, bed: &Bed, cluster: &Cluster, changes: &[(&str, &str)]) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (own, logs) = (bed.path("").display().to_string(), cluster.logs().display().to_string());
+    let own = own.trim_end_matches('/');
+    let folders = [("/var/log/pods", logs.as_str()), ("/var/lib/logferry", own)];
+    folders.iter().chain(changes).fold(text, |text, (from, to)| {
         assert!(text.contains(from), "the manifests have no {from}");
         text.replace(from, to)
     })
@@ -96,15 +98,19 @@ fn pod(name: &str, script: &str) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
 }
 
-/// Bodies of what is in the topic, sorted.
-fn jobs(brokers: &Brokers) -> Vec<String> {
+/// What is in the topic.
+fn delivered(brokers: &Brokers) -> Vec<Value> {
     let ends = brokers.end_offsets("logs").unwrap();
     let count = ends.values().sum();
     let read = brokers.consume_count("logs", 0, Isolation::Uncommitted, count).unwrap();
     let values = read.iter().flat_map(|it| it.value.clone()).flatten().collect::<Vec<u8>>();
     let lines = values.split(|it| *it == b'\n').filter(|it| !it.is_empty());
-    let mut all: Vec<String> =
-        lines.map(|it| body(&serde_json::from_slice(it).expect("a record"))).collect();
+    lines.map(|it| serde_json::from_slice(it).expect("a record")).collect()
+}
+
+/// Bodies of what is in the topic, sorted.
+fn jobs(brokers: &Brokers) -> Vec<String> {
+    let mut all: Vec<String> = delivered(brokers).iter().map(body).collect();
     all.sort();
     all
 }
@@ -126,7 +132,7 @@ fn the_manifests_collect_into_queue_and_kafka_what_other_pods_write_while_the_ku
          apiVersion: logferry.dev/v1alpha1\nkind: ClusterLogConfig\nmetadata: {{name: a-jobs}}\nspec:\n  \
          sink: kafka\n  source: {{containers: {{pods: {{include: ['job-*']}}}}}}\n"
     );
-    cluster.runtime().import(image()).unwrap();
+    cluster.runtime().import(image(AGENT_IMAGE, Path::new(LOGFERRY))).unwrap();
     let admin = cluster.admin();
     admin.apply(&manifests(&bed, &cluster, &documents)).unwrap();
     let ready =

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,8 +19,10 @@ use crate::place::Place;
 use crate::process::Process;
 use crate::user::User;
 
-/// What pods would see the API server as.
+/// Where services are that nothing leads to.
 const SERVICES: &str = "10.96.0.0/16";
+/// The port of the service `kubernetes`, by which pods find the API server.
+const SERVICE_PORT: u16 = 443;
 
 /// What is written down: each request of a service account that is none of the cluster's own, once.
 const AUDIT_POLICY: &str = r#"
@@ -72,8 +74,10 @@ pub struct ApiServer {
     server: Process,
     etcd: Process,
     place: Place,
+    /// Where it listens.
+    address: SocketAddrV4,
     admin: User,
-    /// Controllers run, which make the accounts that pods have.
+    /// Controllers run, which make the accounts that pods have; and it listens where pods find it.
     has_controllers: bool,
     // Last: what it removes is in use by the others until they end.
     folder: Folder,
@@ -98,14 +102,19 @@ impl ApiServer {
         let folder = Folder::new()?;
         let place = Place::new()?;
         let logs = folder.path().to_path_buf();
+        let address = match has_controllers {
+            true => SocketAddrV4::new(folder.service_address()?, SERVICE_PORT),
+            false => place.port(0),
+        };
         let authority = Authority::new(folder.path(), "authority")?;
-        authority.issue("apiserver", Some(place.address()), Validity::Valid)?;
+        authority.issue("apiserver", Some(*address.ip()), Validity::Valid)?;
         let admin = Role::Admin.token();
-        let admin = User::new(folder.path(), admin, place.port(0), admin)?;
+        let admin = User::new(folder.path(), admin, address, admin)?;
         let server = ApiServer {
             server: Process::new("kube-apiserver", logs.clone()),
             etcd: Process::new("etcd", logs),
             place,
+            address,
             admin,
             has_controllers,
             folder,
@@ -133,9 +142,9 @@ impl ApiServer {
         };
         let file = |name: &str| self.path(name).display().to_string();
         set("etcd-servers", &format!("http://{}", self.place.port(1)));
-        set("bind-address", &self.place.address().to_string());
-        set("advertise-address", &self.place.address().to_string());
-        set("secure-port", &self.place.port(0).port().to_string());
+        set("bind-address", &self.address.ip().to_string());
+        set("advertise-address", &self.address.ip().to_string());
+        set("secure-port", &self.address.port().to_string());
         set("endpoint-reconciler-type", "none");
         set("cert-dir", &file("generated"));
         set("client-ca-file", &file("authority.crt"));
@@ -146,7 +155,13 @@ impl ApiServer {
         // Tokens of service accounts are signed with the same key.
         set("service-account-key-file", &file("authority-apiserver.crt"));
         set("service-account-signing-key-file", &file("authority-apiserver.key"));
-        set("service-cluster-ip-range", SERVICES);
+        if self.has_controllers {
+            set("service-cluster-ip-range", &self.folder.subnet());
+            // Webhooks are asked at the pods of their service: nothing forwards to services.
+            set("enable-aggregator-routing", "true");
+        } else {
+            set("service-cluster-ip-range", SERVICES);
+        }
         set("audit-policy-file", &file("audit-policy"));
         set("audit-log-path", &file("audit"));
         set("authorization-mode", "Node,RBAC");
@@ -242,15 +257,15 @@ impl ApiServer {
     pub fn service_account(&self, namespace: &str, name: &str) -> Result<User> {
         let token = self.admin.kubectl(&["create", "token", "--namespace", namespace, name])?;
         let file = format!("{namespace}-{name}");
-        User::new(self.folder.path(), &file, self.place.port(0), token.trim())
+        User::new(self.folder.path(), &file, self.address, token.trim())
     }
 
     /// A part of the cluster, with its rights.
     pub(crate) fn component(&self, role: Role) -> Result<User> {
-        User::new(self.folder.path(), role.token(), self.place.port(0), role.token())
+        User::new(self.folder.path(), role.token(), self.address, role.token())
     }
 
-    /// Where it listens; the ports from 3 on are free.
+    /// Its ports on this machine alone; those from 3 on are free.
     pub(crate) fn place(&self) -> Place {
         self.place
     }

@@ -40,6 +40,10 @@ done
 while read -r key value; do
     echo "$value" >"/proc/sys/$key"
 done 2>/dev/null <"$folder/sysctls"
+# What pods called the API server.
+while read -r address; do
+    ip address del "$address" dev lo
+done 2>/dev/null <"$folder/service-address"
 # Deeper ones first; a network namespace ends with its last mount, and its links with it.
 for _ in 1 2 3; do
     awk -v folder="$folder/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r \

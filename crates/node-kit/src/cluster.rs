@@ -1,7 +1,8 @@
 //! Cluster: one real node with its control plane: kubelet on containerd, scheduler, controllers and API server.
 //!
-//! Whatever is applied runs. Pods are on this machine's network, or on one that no pod of another node sees; there are no
-//! services, as nothing here forwards to them.
+//! Whatever is applied runs. Pods are on this machine's network, or on one that no pod of another node sees. They find the
+//! API server where they look for it, and it finds the pods of a service, such as a webhook's; no other service leads
+//! anywhere, as nothing here forwards to them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -61,12 +63,32 @@ impl Folder {
         format!("/{}", name.unwrap_or_default())
     }
 
-    /// The addresses of its pods, of which there may be sixty: no other live node on this machine has them.
+    /// The addresses of its pods or services, of which there may be sixty: no other live node on this machine has them.
     pub(crate) fn subnet(&self) -> String {
         // 100.64.0.0/10 is for networks that others do not see (RFC 6598); it has 2^16 ranges of 64 addresses.
         let range = (process::id().wrapping_mul(8).wrapping_add(self.number)) & 0xffff;
         let [_, high, middle, low] = ((100 << 24) | (64 << 16) | (range << 6)).to_be_bytes();
         format!("100.{high}.{middle}.{low}/26")
+    }
+
+    /// The address of a cluster's first service, `kubernetes`, in [`Folder::subnet`]: it is this machine's as long as the
+    /// folder is there, so that pods reach who listens there, and no other machine does.
+    ///
+    /// # Errors
+    ///
+    /// If this is not root, or `ip` is not there.
+    pub(crate) fn service_address(&self) -> Result<Ipv4Addr> {
+        let subnet = self.subnet();
+        let (first, _) = subnet.split_once('/').context("addresses with their size")?;
+        let address = Ipv4Addr::from_bits(Ipv4Addr::from_str(first)?.to_bits() + 1);
+        // First: the cleaner may have to do its work a moment later.
+        fs::write(self.path.join("service-address"), format!("{address}/32\n"))?;
+        let mut command = Command::new("ip");
+        command.args(["address", "add", &format!("{address}/32"), "dev", "lo"]);
+        let output = command.output().context("ip (Debian package iproute2)")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "ip address add {address}: {said}");
+        Ok(address)
     }
 
     fn remove(&mut self) -> Result<()> {

@@ -37,23 +37,41 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         reached = reach(&client) => reached?,
     }
-    webhook::start(&flags.webhook, access, &namespace).await?;
-    readiness.is_ready();
-    let mut candidate = Candidate::new(client.clone(), &namespace, &flags);
+    let webhooks = webhook::start(&flags.webhook, access, &namespace).await?;
+    match webhooks.clone() {
+        None => readiness.is_ready(),
+        // Who is not ready is not asked. It ends with the runtime.
+        Some(webhooks) => drop(tokio::spawn(async move {
+            webhooks.answer().await;
+            readiness.is_ready();
+        })),
+    }
+    let outcome = work(client, &namespace, &flags, &mut signals).await;
+    if let Some(webhooks) = webhooks.filter(|_| outcome.is_ok()) {
+        webhooks.end().await;
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Leads, if and when it is its turn, until a signal says stop.
+async fn work(
+    client: Client,
+    namespace: &str,
+    flags: &Flags,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let mut candidate = Candidate::new(client.clone(), namespace, flags);
     if !flags.leader_elect {
         gauge!(LEADER).set(1.0);
         tokio::select! {
             () = signals.end() => {}
-            ended = controllers::run(client, &namespace, &flags) => return ended,
+            ended = controllers::run(client, namespace, flags) => return ended,
         }
-        tracing::info!("stopped");
         return Ok(());
     }
     tokio::select! {
-        () = signals.end() => {
-            tracing::info!("stopped");
-            return Ok(());
-        }
+        () = signals.end() => return Ok(()),
         () = candidate.lead() => {}
     }
     gauge!(LEADER).set(1.0);
@@ -61,14 +79,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         () = signals.end() => Ok(()),
         why = candidate.keep() => Err(why.context("the lead is lost")),
-        ended = controllers::run(client, &namespace, &flags) => ended,
+        ended = controllers::run(client, namespace, flags) => ended,
     };
     gauge!(LEADER).set(0.0);
     // Nothing of the controllers is left here: another may lead.
     if let Err(error) = candidate.release().await {
         tracing::warn!(%error, "the lease stays until it is over");
     }
-    tracing::info!("stopped");
     outcome
 }
 

@@ -19,7 +19,7 @@ use crate::metrics::{RESIDENT_BYTES, resident_bytes};
 /// Content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether this replica can do its work: lead, or take over.
+/// Whether this replica can do its work: lead, or take over; and answer the API server, if it is to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
@@ -68,7 +68,8 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, &'static str) {
     if desk.readiness.0.load(Ordering::Acquire) {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the API server was not reached yet\n")
+        let why = "the API server was not reached yet, or the webhooks have no certificate\n";
+        (StatusCode::SERVICE_UNAVAILABLE, why)
     }
 }
 

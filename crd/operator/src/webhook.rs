@@ -1,7 +1,8 @@
 //! Webhook: what the API server asks before it lets something in: `/validate` and `/mutate`, by HTTPS.
 //!
 //! Every replica answers, whoever leads, on a thread of its own, so that no controller delays an answer. What goes wrong
-//! here lets things in: a pod starts without its sidecar, and the agents judge every resource themselves.
+//! here lets things in: a pod starts without its sidecar, and the agents judge every resource themselves. At the end,
+//! whoever still asks is told to ask another replica.
 
 mod events;
 mod flags;
@@ -11,6 +12,8 @@ mod server;
 mod validate;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
@@ -18,7 +21,7 @@ use kube_watch::Access;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::certificate::{Keeper, Keeping};
+use crate::certificate::{Keeper, Keeping, Served};
 use crate::inject::Template;
 use events::Events;
 pub(crate) use flags::WebhookFlags;
@@ -27,7 +30,33 @@ use mutate::Injector;
 /// First minor version of Kubernetes 1 whose kubelets keep init containers with `restartPolicy: Always` by default.
 const NATIVE_SIDECARS_SINCE: u32 = 29;
 
-/// Answers from now on, as long as the process runs.
+/// How long answers end their connections before the process ends: API servers keep connections, also to a replica that
+/// is none of its service any more, and what is asked just when one breaks has no answer.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Webhooks that answer.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+    served: Served,
+    is_ending: Arc<AtomicBool>,
+}
+
+impl Webhooks {
+    /// Returns once there is a certificate to show; for ever if there will be none.
+    pub(crate) async fn answer(mut self) {
+        if self.served.wait_for(Option::is_some).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Answers for a moment more, and lets nobody rely on it.
+    pub(crate) async fn end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        tokio::time::sleep(ENDING).await;
+    }
+}
+
+/// Answers from now on, as long as the process runs; none if the flags want none.
 ///
 /// # Errors
 /// If the address cannot be listened on, or the API server cannot be asked.
@@ -35,9 +64,9 @@ pub(crate) async fn start(
     flags: &WebhookFlags,
     access: Access,
     namespace: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Webhooks>> {
     if flags.webhook_port == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let (flags, namespace) = (flags.clone(), namespace.to_owned());
     let (begun, begins) = oneshot::channel();
@@ -51,7 +80,7 @@ pub(crate) async fn start(
         }
     });
     drop(spawned.context("no thread for the webhooks")?);
-    begins.await.context("the webhooks ended")?
+    begins.await.context("the webhooks ended")?.map(Some)
 }
 
 /// Runs for ever, once it has said that it begins.
@@ -59,18 +88,19 @@ async fn run(
     flags: WebhookFlags,
     access: Access,
     namespace: String,
-    begun: oneshot::Sender<anyhow::Result<()>>,
+    begun: oneshot::Sender<anyhow::Result<Webhooks>>,
 ) {
     match prepare(&flags, &access, &namespace).await {
-        Ok((listener, router, keeper, served)) => {
-            drop(begun.send(Ok(())));
+        Ok((listener, router, keeper, webhooks)) => {
+            let served = webhooks.served.clone();
+            drop(begun.send(Ok(webhooks)));
             tokio::join!(keeper.run(), server::serve(listener, router, served));
         }
         Err(error) => drop(begun.send(Err(error))),
     }
 }
 
-type Prepared = (TcpListener, axum::Router, Keeper, crate::certificate::Served);
+type Prepared = (TcpListener, axum::Router, Keeper, Webhooks);
 
 async fn prepare(
     flags: &WebhookFlags,
@@ -101,7 +131,9 @@ async fn prepare(
     let (keeper, served) = Keeper::new(client.clone(), namespace, &flags.webhook_secret, keeping);
     let events = Events::start(client.clone());
     let injector = Injector::new(client, template, flags.sidecar_config.clone(), events);
-    Ok((listener, server::router(Arc::new(injector)), keeper, served))
+    let is_ending = Arc::new(AtomicBool::new(false));
+    let router = server::router(Arc::new(injector), Arc::clone(&is_ending));
+    Ok((listener, router, keeper, Webhooks { served, is_ending }))
 }
 
 async fn has_native_sidecars(client: &Client) -> anyhow::Result<bool> {

@@ -2,12 +2,15 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -36,13 +39,21 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 /// How long an answer may take; those who ask wait no longer than a few seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// The routes.
-pub(super) fn router(injector: Arc<Injector>) -> Router {
+/// The routes; once it `is_ending`, each answer is the last of its connection.
+pub(super) fn router(injector: Arc<Injector>, is_ending: Arc<AtomicBool>) -> Router {
     Router::new()
         .route("/validate", post(validated))
         .route("/mutate", post(mutated))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(map_response_with_state(is_ending, part))
         .with_state(injector)
+}
+
+async fn part(State(is_ending): State<Arc<AtomicBool>>, mut answer: Response) -> Response {
+    if is_ending.load(Ordering::Acquire) {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// Serves for ever.

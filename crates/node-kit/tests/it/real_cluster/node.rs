@@ -30,8 +30,14 @@ fn sleepers(seconds: u32) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Whether pods reach the API server at this address of the machine.
+fn is_own(address: &str) -> bool {
+    let output = Command::new("ip").args(["-oneline", "address", "show", "dev", "lo"]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().contains(&format!(" {address}/32 "))
+}
+
 #[test]
-fn no_pod_outlives_the_cluster() {
+fn neither_a_pod_nor_an_address_outlives_the_cluster() {
     let cluster = Cluster::start().unwrap();
     let admin = cluster.admin();
     let seconds = 1_000_000 + std::process::id();
@@ -42,6 +48,10 @@ fn no_pod_outlives_the_cluster() {
     admin.apply(&pod).unwrap();
     admin.kubectl(&["wait", "--for=condition=Ready", "--timeout=50s", "pod/web-0"]).unwrap();
     assert_ne!(sleepers(seconds), "");
+    let address = ["get", "service", "kubernetes", "--output=jsonpath={.spec.clusterIP}"];
+    let address = admin.kubectl(&address).unwrap();
+    assert!(is_own(&address), "{address}");
     drop(cluster);
     assert_eq!(sleepers(seconds), "");
+    assert!(!is_own(&address), "{address}");
 }

@@ -1,0 +1,102 @@
+//! The life of a sidecar: it starts before its application whatever its sink does, and ends after it with all delivered.
+
+use std::fs;
+
+use kafka_kit::Cluster as Brokers;
+use node_kit::NODE;
+use serde_json::{Value, json};
+
+use super::super::delivered;
+use super::scene::{FOLDER, Scene, has_sidecar, pod, wait_for_bodies};
+use crate::kit::{body, wait_for};
+
+/// Lines before the pod is deleted, and as many that it writes when it is told to end.
+const LINES: usize = 1_000;
+
+/// An application that writes to a file and to its output, and once more to the file when it is told to end.
+fn script() -> String {
+    let write = format!(
+        "n=$1; while [ $n -lt $2 ]; do echo \"line $n of web\"; n=$((n + 1)); done >>{FOLDER}/app.log"
+    );
+    format!(
+        "write() {{ {write}; }}; trap 'write {LINES} {}; exit 0' TERM; write 0 {LINES}; echo on its output; \
+         while :; do sleep 0.1; done",
+        2 * LINES
+    )
+}
+
+fn lines(until: usize) -> Vec<String> {
+    (0..until).map(|number| format!("line {number} of web")).collect()
+}
+
+fn records_of(brokers: &Brokers, pod: &str) -> Vec<Value> {
+    let all = delivered(brokers);
+    let is_of = |it: &Value| it["k8s.pod.name"].as_str().is_some_and(|it| it.starts_with(pod));
+    all.into_iter().filter(is_of).collect()
+}
+
+fn bodies_of(brokers: &Brokers, pod: &str) -> Vec<String> {
+    records_of(brokers, pod).iter().map(body).collect()
+}
+
+#[test]
+fn a_sidecar_delivers_all_that_its_application_wrote_and_holds_up_neither_its_start_nor_its_end() {
+    let scene = Scene::start();
+    let admin = scene.admin();
+    // Where sidecars deliver to nobody listens: the pod starts all the same.
+    admin.apply(&pod("web-0", &script()).to_string()).unwrap();
+    scene.wait_ready("web-0");
+    let web: Value =
+        serde_json::from_str(&admin.kubectl(&["get", "pod", "web-0", "--output=json"]).unwrap())
+            .unwrap();
+    assert!(has_sidecar(&web), "{web}");
+    assert_eq!(web["status"]["initContainerStatuses"][0]["started"], true, "{web}");
+    let brokers = scene.start_broker();
+    wait_for_bodies(&lines(LINES), || bodies_of(&brokers, "web-0"));
+    let first = &records_of(&brokers, "web-0")[0];
+    for (attribute, value) in [
+        ("k8s.namespace.name", json!("default")),
+        ("k8s.pod.uid", web["metadata"]["uid"].clone()),
+        ("k8s.node.name", json!(NODE)),
+        ("log.file.path", json!(format!("{FOLDER}/app.log"))),
+    ] {
+        assert_eq!(first[attribute], value, "{attribute}: {first}");
+    }
+    // What it prints is the business of its node's agent, as ever, and its files are not.
+    wait_for_bodies(&["on its output".to_owned()], || scene.of_node("web-0", "app"));
+
+    // A Job ends, though its sidecar never would by itself.
+    let mut job = pod("", &format!("echo only line of a job >>{FOLDER}/job.log"));
+    job["spec"]["restartPolicy"] = json!("Never");
+    let template =
+        json!({"metadata": {"annotations": job["metadata"]["annotations"]}, "spec": job["spec"]});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": template}});
+    admin.apply(&job.to_string()).unwrap();
+    scene.patiently(&["wait", "--for=condition=Complete", "job/once"]);
+    wait_for_bodies(&["only line of a job".to_owned()], || bodies_of(&brokers, "once-"));
+    let of_job = [
+        "get",
+        "pods",
+        "--selector=job-name=once",
+        "--output=jsonpath={.items[*].status.initContainerStatuses[*].state.terminated.exitCode}",
+    ];
+    assert_eq!(admin.kubectl(&of_job).unwrap(), "0", "the sidecar's end");
+
+    // Its application writes more when it is told to end, and the broker takes nothing before that is done.
+    let uid = web["metadata"]["uid"].as_str().unwrap();
+    let volume = format!("pods/{uid}/volumes/kubernetes.io~empty-dir/logferry-files-0/app.log");
+    let file = scene.cluster.runtime().kubelet_folder().join(volume);
+    brokers.broker(1).pause().unwrap();
+    admin.kubectl(&["delete", "pod", "web-0", "--wait=false"]).unwrap();
+    let last = lines(2 * LINES).pop().unwrap() + "\n";
+    wait_for("the application's end", || {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        if text.ends_with(&last) { Ok(()) } else { Err(format!("{} bytes", text.len())) }
+    });
+    brokers.broker(1).resume().unwrap();
+    scene.patiently(&["wait", "--for=delete", "pod/web-0"]);
+    assert_eq!(bodies_of(&brokers, "web-0"), lines(2 * LINES));
+    scene.bed.assert_audit_clean();
+    let said = scene.operator_logs();
+    assert!(said.contains("showing a new certificate") && !said.contains("forbidden"), "{said}");
+}
