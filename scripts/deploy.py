@@ -244,8 +244,36 @@ def blob(descriptor):
     return "blobs/" + descriptor["digest"].replace(":", "/")
 
 
+def paths_of(values, path=()):
+    """Each value by its path; what is empty, or a list, is one value."""
+    if not isinstance(values, dict) or not values:
+        return {path: values}
+    return {inner: it for key, value in values.items() for inner, it in paths_of(value, (*path, key)).items()}
+
+
+def is_other(values, path, default):
+    """Whether values, as they are written, have another value there; null takes one out."""
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return values != default
+
+
+def check_values():
+    """Each value is another in one of the sets of values at least, which a real API server gets, too."""
+    cases = [values_of(path) for path in sorted(CHART.glob("ci/*.yaml"))]
+    for path, default in paths_of(values_of(CHART / "values.yaml")).items():
+        if not any(is_other(it, path, default) for it in cases):
+            problem("deploy/helm/logferry/ci", f"no file has another value for {'.'.join(path)}")
+
+
 def main():
+    if sys.argv[1:2] == ["render"]:
+        print(rendered(values_of(Path(sys.argv[2])))[1], end="")
+        return 0
     cases = check_chart()
+    check_values()
     for path, values in MANIFESTS.items():
         check_manifest(path, values_of(CHART / values) if isinstance(values, str) else values)
     check_image()

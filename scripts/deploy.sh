@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Validates what is in deploy/: the Helm chart, the manifests rendered from it, the image. UPDATE_GOLDEN=1 renders anew.
+# With `render FILE` it prints what the chart makes of the values in the file, and validates nothing.
 #
 # Offline, in seconds, once Helm (as a library) and Kubernetes' own JSON schemas are in .cache.
 set -euo pipefail
@@ -14,4 +15,4 @@ if [[ ! -e $venv/installed ]]; then
         --require-hashes --requirement scripts/deploy-requirements.txt
     touch "$venv/installed"
 fi
-"$venv/bin/python" scripts/deploy.py
+"$venv/bin/python" scripts/deploy.py "$@"

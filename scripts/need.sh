@@ -38,6 +38,8 @@ need_test() {
     command -v setpriv >/dev/null || packages+=(util-linux)
     command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
     command -v python3 >/dev/null || packages+=(python3)
+    # The chart is rendered by a library of Python's (scripts/deploy.sh).
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
     # A test makes a slow link in a network namespace of its own.
     command -v tc >/dev/null || packages+=(iproute2)
     # Has the kernel refuse single calls of the agent.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crd::{
-    Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, Settings, Severity,
-    SourceSettings,
+    Admission, Candidate, ConfigFile, LogConfigSettings, Memo, Problem, Problems, Settings,
+    Severity, SourceSettings,
 };
 use kube_watch::{Kind, Resource, ResourceKey, State};
 
@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
 /// What became of resources.
 #[derive(Debug, Default)]
 struct Admitted {
+    /// What is not to be read again as long as it says the same.
+    memo: Memo,
     /// Which these are, of those that count here.
     resources: Vec<Resource>,
     /// What was in force last.
@@ -84,9 +86,9 @@ impl Cluster {
     /// Whether the resources that count here are others than those of the last settings. A pod that comes or goes
     /// changes them only if it is the first or the last one of its namespace.
     pub(crate) fn has_news(&self) -> bool {
-        let resources = self.watched.resources().unwrap_or_default();
         let namespaces = self.watched.pods().namespaces();
-        here(resources, &namespaces) != self.admitted.resources || self.has_moved()
+        let resources = self.watched.resources(|it| is_here(it, &namespaces)).unwrap_or_default();
+        resources != self.admitted.resources || self.has_moved()
     }
 
     /// Whether a namespace is another tenant's than the data plane was told: what is read of it must begin anew.
@@ -99,9 +101,11 @@ impl Cluster {
     /// # Errors
     /// Every problem of the files.
     pub(crate) fn resolve(&mut self, files: Vec<ConfigFile>) -> Result<Settings, Problems> {
-        let Some(resources) = self.watched.resources() else { return crd::resolve(files) };
         let namespaces = self.watched.pods().namespaces();
-        let (settings, fallbacks) = self.admitted.resolve(files, resources, &namespaces)?;
+        let Some(resources) = self.watched.resources(|it| is_here(it, &namespaces)) else {
+            return crd::resolve(files);
+        };
+        let (settings, fallbacks) = self.admitted.resolve(files, resources)?;
         self.watched.ask_namespaces(asks_namespaces(&settings));
         if fallbacks != self.watched.fallbacks() {
             self.watched.keep_fallbacks(fallbacks);
@@ -112,9 +116,7 @@ impl Cluster {
 
 /// Waits until what the API server has is known, but not for long.
 pub(crate) async fn wait_known(watched: &kube_watch::Cluster) {
-    if watched.resources().is_none()
-        && tokio::time::timeout(FIRST_WAIT, watched.changed()).await.is_err()
-    {
+    if !watched.is_known() && tokio::time::timeout(FIRST_WAIT, watched.changed()).await.is_err() {
         tracing::warn!(
             "the API server does not answer, and nothing is known from before: only files count"
         );
@@ -137,10 +139,12 @@ pub(crate) async fn wait_changed(watched: Option<Arc<kube_watch::Cluster>>) {
 /// # Errors
 /// Every problem of the files.
 pub(crate) fn resolve_state(files: Vec<ConfigFile>, state: State) -> Result<Settings, Problems> {
-    let namespaces = state.pods.iter().map(|it| it.namespace.clone()).collect();
+    let namespaces: HashSet<String> = state.pods.iter().map(|it| it.namespace.clone()).collect();
     let good = state.fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
     let mut admitted = Admitted { good, ..Admitted::default() };
-    Ok(admitted.resolve(files, state.resources, &namespaces)?.0)
+    let mut resources = state.resources;
+    resources.retain(|it| is_here(&it.key, &namespaces));
+    Ok(admitted.resolve(files, resources)?.0)
 }
 
 impl Admitted {
@@ -149,13 +153,12 @@ impl Admitted {
         &mut self,
         files: Vec<ConfigFile>,
         resources: Vec<Resource>,
-        namespaces: &HashSet<String>,
     ) -> Result<(Settings, Vec<Resource>), Problems> {
-        let resources = here(resources, namespaces);
         self.resources.clone_from(&resources);
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
         let misfit = |it: &Settings| MemoryPlan::of(it).err().map(|it| problem(&it));
-        let Admission { settings, outcomes } = crd::admit(files, &candidates, &misfit)?;
+        let Admission { settings, outcomes } =
+            crd::admit_with(&mut self.memo, files, &candidates, &misfit)?;
         let mut good = BTreeMap::new();
         let mut refused = BTreeMap::new();
         let mut fallbacks = Vec::new();
@@ -201,13 +204,9 @@ impl Admitted {
     }
 }
 
-/// Those that count on a node with pods of these namespaces.
-fn here(mut resources: Vec<Resource>, namespaces: &HashSet<String>) -> Vec<Resource> {
-    resources.retain(|it| {
-        it.key.kind != Kind::LogConfigs
-            || it.key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
-    });
-    resources
+/// Whether a resource counts on a node with pods of these namespaces.
+fn is_here(key: &ResourceKey, namespaces: &HashSet<String>) -> bool {
+    key.kind != Kind::LogConfigs || key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
 }
 
 /// Whether anything is selected by labels of namespaces.
@@ -262,6 +261,12 @@ mod tests {
         resource(Kind::LogSinks, None, "default", r#"{"stdout": {}}"#)
     }
 
+    /// What counts on a node with pods of these namespaces.
+    fn here(all: &[Resource], namespaces: &[&str]) -> Vec<Resource> {
+        let namespaces = namespaces.iter().map(|it| (*it).to_owned()).collect();
+        all.iter().filter(|it| is_here(&it.key, &namespaces)).cloned().collect()
+    }
+
     fn config(namespace: &str, spec: &str) -> Resource {
         resource(Kind::LogConfigs, Some(namespace), "web", spec)
     }
@@ -275,35 +280,29 @@ mod tests {
     #[test]
     fn only_log_configs_of_namespaces_with_pods_here_count() {
         let all = vec![sink(), config("here", GOOD), config("elsewhere", GOOD)];
-        let namespaces = HashSet::from(["here".to_owned()]);
         let mut admitted = Admitted::default();
-        let (settings, _) = admitted.resolve(agent(), all, &namespaces).unwrap();
+        let (settings, _) = admitted.resolve(agent(), here(&all, &["here"])).unwrap();
         assert_eq!(names(&settings), ["here/web"]);
     }
 
     #[test]
     fn only_the_first_pod_of_a_namespace_makes_a_difference() {
         let all = vec![sink(), config("here", GOOD), config("there", GOOD)];
-        let mut namespaces = HashSet::from(["here".to_owned()]);
         let mut admitted = Admitted::default();
-        admitted.resolve(agent(), all.clone(), &namespaces).unwrap();
-        namespaces.insert("without-any".to_owned());
-        assert_eq!(here(all.clone(), &namespaces), admitted.resources);
-        namespaces.insert("there".to_owned());
-        assert_ne!(here(all, &namespaces), admitted.resources);
+        admitted.resolve(agent(), here(&all, &["here"])).unwrap();
+        assert_eq!(here(&all, &["here", "without-any"]), admitted.resources);
+        assert_ne!(here(&all, &["here", "there"]), admitted.resources);
     }
 
     #[test]
     fn what_was_good_last_stays_in_force_and_is_kept() {
-        let namespaces = HashSet::from(["here".to_owned()]);
         let mut admitted = Admitted::default();
         let good = vec![sink(), config("here", GOOD)];
-        let (_, fallbacks) = admitted.resolve(agent(), good, &namespaces).unwrap();
+        let (_, fallbacks) = admitted.resolve(agent(), good).unwrap();
         assert!(fallbacks.is_empty());
         let bad = vec![sink(), config("here", r#"{"sinc": 1}"#)];
         for _ in 0..2 {
-            let (settings, fallbacks) =
-                admitted.resolve(agent(), bad.clone(), &namespaces).unwrap();
+            let (settings, fallbacks) = admitted.resolve(agent(), bad.clone()).unwrap();
             assert_eq!(names(&settings), ["here/web"]);
             assert_eq!(fallbacks, [config("here", GOOD)]);
         }
@@ -322,7 +321,7 @@ mod tests {
         let state = State { resources: bad, fallbacks, pods: vec![pod], ..State::default() };
         assert_eq!(names(&resolve_state(agent(), state).unwrap()), ["here/web"]);
         // A resource that is removed has no last good version any more.
-        let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()], &namespaces).unwrap();
+        let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()]).unwrap();
         assert!(names(&settings).is_empty() && fallbacks.is_empty() && admitted.refused.is_empty());
     }
 }

@@ -183,7 +183,7 @@ fn rule(
             (Selection::Pods(Box::new(selection)), skip, false)
         }
         SourceSettings::Files(it) => {
-            let selection = FileSelection::new(it.include.patterns(), it.exclude.set().clone())
+            let selection = FileSelection::new(it.include.patterns(), (**it.exclude.set()).clone())
                 .with_context(|| format!("LogConfig {name}"))?;
             (Selection::Files(selection), RecordFlags::NONE, true)
         }
@@ -222,7 +222,7 @@ pub(crate) fn reach(config: &LogConfigSettings) -> anyhow::Result<Reach> {
             Reach::shared_tree(it.root.clone(), it.follow_links_into.clone())
         }
         SourceSettings::Files(it) => {
-            let selection = FileSelection::new(it.include.patterns(), it.exclude.set().clone())
+            let selection = FileSelection::new(it.include.patterns(), (**it.exclude.set()).clone())
                 .with_context(|| format!("LogConfig {}", config.name))?;
             Reach::own_trees(selection.roots(), it.follow_links_into.clone())
         }

@@ -3,14 +3,18 @@
 //! Files are of one hand, and refused as a whole. What a cluster has is of many hands: whoever writes what
 //! cannot be used harms nobody else, and keeps what was in force before.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::load::ConfigFile;
+use crate::memo::Memo;
 use crate::problem::{Problem, Problems, Severity};
 use crate::report::Report;
-use crate::resolve::{self, read};
+use crate::resolve::{
+    self,
+    read::{self, Input},
+};
 use crate::{Settings, limits};
 
 /// A resource, and older versions of it that may be used instead.
@@ -55,15 +59,31 @@ pub fn admit(
     candidates: &[Candidate],
     misfit: &dyn Fn(&Settings) -> Option<Problem>,
 ) -> Result<Admission, Problems> {
+    admit_with(&mut Memo::default(), files, candidates, misfit)
+}
+
+/// The same as [`admit`]; of LogConfigs only those are read that are not as `memo` knows them from the last time. Each
+/// candidate has a path of its own.
+///
+/// # Errors
+/// Those of [`admit`].
+pub fn admit_with(
+    memo: &mut Memo,
+    files: Vec<ConfigFile>,
+    candidates: &[Candidate],
+    misfit: &dyn Fn(&Settings) -> Option<Problem>,
+) -> Result<Admission, Problems> {
     let texts = texts(files)?;
+    memo.keep(&candidates.iter().map(|it| &*it.path).collect::<HashSet<&Path>>());
     let mut admitting = Admitting {
         texts,
+        memo,
         candidates,
         outcomes: vec![Outcome { version: Some(0), problems: Vec::new() }; candidates.len()],
     };
     admitting.leave_out_beyond_limit();
     for _ in 0..limits::CULPRITS_MAX {
-        let outcome = admitting.resolve(&|_| true);
+        let outcome = admitting.resolve_and_learn();
         if outcome.errors.is_empty() {
             if let Some(why) = misfit(&outcome.settings)
                 && let Some(number) = admitting.culprit(&|it| misfit(&it.settings).is_some())
@@ -99,6 +119,7 @@ fn texts(files: Vec<ConfigFile>) -> Result<Vec<(PathBuf, Vec<u8>)>, Problems> {
 
 struct Admitting<'a> {
     texts: Vec<(PathBuf, Vec<u8>)>,
+    memo: &'a mut Memo,
     candidates: &'a [Candidate],
     outcomes: Vec<Outcome>,
 }
@@ -115,21 +136,43 @@ struct Resolved {
 impl Admitting<'_> {
     /// What comes of the files and these candidates, in the versions that are left.
     fn resolve(&self, is_taken: &dyn Fn(usize) -> bool) -> Resolved {
-        let file = |path: &PathBuf, bytes: &[u8]| ConfigFile {
-            path: path.clone(),
-            bytes: Ok(bytes.to_vec()),
+        self.resolved(self.inputs(is_taken), None)
+    }
+
+    /// What comes of the files and all candidates, in the versions that are left; what is good is remembered.
+    fn resolve_and_learn(&mut self) -> Resolved {
+        let inputs = self.inputs(&|_| true);
+        let mut memo = std::mem::take(self.memo);
+        let resolved = self.resolved(inputs, Some(&mut memo));
+        *self.memo = memo;
+        resolved
+    }
+
+    /// The files and these candidates, with the numbers of the candidates.
+    fn inputs(&self, is_taken: &dyn Fn(usize) -> bool) -> (Vec<Input>, Vec<usize>) {
+        let file = |(path, bytes): &(PathBuf, Vec<u8>)| {
+            Input::File(ConfigFile { path: path.clone(), bytes: Ok(bytes.clone()) })
         };
-        let mut files: Vec<ConfigFile> =
-            self.texts.iter().map(|(path, it)| file(path, it)).collect();
+        let mut inputs: Vec<Input> = self.texts.iter().map(file).collect();
         let mut numbers = Vec::new();
         for (number, candidate) in self.candidates.iter().enumerate().filter(|it| is_taken(it.0)) {
             let Some(version) = self.outcomes[number].version else { continue };
-            files.push(file(&candidate.path, candidate.versions[version].as_bytes()));
+            let (path, text) = (candidate.path.clone(), Arc::clone(&candidate.versions[version]));
+            let known = self.memo.get(&path, &text).map(Box::new);
+            inputs.push(Input::Resource { path, text, known });
             numbers.push(number);
         }
+        (inputs, numbers)
+    }
+
+    fn resolved(
+        &self,
+        (inputs, numbers): (Vec<Input>, Vec<usize>),
+        memo: Option<&mut Memo>,
+    ) -> Resolved {
         let mut report = Report::default();
-        let resources = read::read(files, &mut report);
-        let settings = resolve::settings(resources, &mut report);
+        let resources = read::read_all(inputs.into_iter(), &mut report);
+        let settings = resolve::settings(resources, &mut report, memo);
         let mut errors: BTreeMap<Option<usize>, Vec<Problem>> = BTreeMap::new();
         for (index, problem) in report.first_errors() {
             let number =

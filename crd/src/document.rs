@@ -1,12 +1,13 @@
 //! Document: one resource as it was read, with all that its types and its name have against it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::limits;
+use crate::memo::Known;
 use crate::problem::{Place, Problem, Severity};
 use crate::report::{Check, Report};
 use crate::spec::{API_VERSION, Kind, Metadata, Resource};
@@ -17,13 +18,21 @@ use crate::yaml::{self, Fault, Mark, Node, Skip, Value, Why};
 pub(crate) struct Document {
     pub(crate) file: Arc<Path>,
     pub(crate) file_index: usize,
-    pub(crate) root: Node,
+    tree: Tree,
     pub(crate) kind: Kind,
     /// Empty if it has none.
     pub(crate) name: String,
     pub(crate) namespace: Option<String>,
     /// Paths whose value could not be used; what they decide is not known.
     broken: RefCell<Vec<String>>,
+}
+
+/// The nodes of a document; of one that is known from before, read when somebody asks.
+#[derive(Debug)]
+struct Tree {
+    root: OnceCell<Node>,
+    /// What it was read from, if there is nothing else in it.
+    text: Option<Arc<str>>,
 }
 
 /// A document and its spec; what could not be read of it is as if not written.
@@ -34,6 +43,35 @@ pub(crate) struct Written<S> {
 }
 
 impl Document {
+    /// A document that was read before, and had nothing against it.
+    pub(crate) fn known(file: &Arc<Path>, file_index: usize, known: &Known) -> Document {
+        let name = known.settings.name.clone();
+        Document {
+            file: Arc::clone(file),
+            file_index,
+            tree: Tree { root: OnceCell::new(), text: Some(Arc::clone(&known.text)) },
+            kind: known.kind,
+            name: name.name,
+            namespace: name.namespace,
+            broken: RefCell::default(),
+        }
+    }
+
+    /// What it was read from, if that is kept.
+    pub(crate) fn text(&self) -> Option<&Arc<str>> {
+        self.tree.text.as_ref()
+    }
+
+    /// Its nodes.
+    pub(crate) fn root(&self) -> &Node {
+        let read = || {
+            let text = self.tree.text.as_deref().unwrap_or_default();
+            let parsed = yaml::documents(text).into_iter().find_map(|it| it.root);
+            parsed.expect("what was good is read again")
+        };
+        self.tree.root.get_or_init(read)
+    }
+
     /// Kind and name, as problems call it.
     pub(crate) fn title(&self) -> String {
         match (&self.namespace, self.name.as_str()) {
@@ -60,7 +98,7 @@ impl Document {
 
     /// The value at `path`, if there is one.
     fn node(&self, path: &str) -> Option<&Node> {
-        let mut node = &self.root;
+        let mut node = self.root();
         for step in path.split(['.', '[']) {
             node = match (&node.value, step.strip_suffix(']')) {
                 (Value::List(items), Some(index)) => {
@@ -85,7 +123,7 @@ impl Document {
 
     /// `file:line` of the document, to point at from another.
     pub(crate) fn place_text(&self) -> String {
-        let Mark { line, column } = self.root.locate("metadata.name");
+        let Mark { line, column } = self.root().locate("metadata.name");
         Place { file: self.file.to_path_buf(), line, column }.to_string()
     }
 }
@@ -138,11 +176,11 @@ pub(crate) fn kind(
     kind
 }
 
-/// Reads a document of a known kind.
+/// Reads a document of a known kind. Its `text` is kept, if it is given.
 pub(crate) fn read<S: for<'a> Deserialize<'a> + Default>(
     file: &Arc<Path>,
     file_index: usize,
-    root: Node,
+    (root, text): (Node, Option<&Arc<str>>),
     kind: Kind,
     report: &mut Report,
 ) -> Written<S> {
@@ -151,7 +189,7 @@ pub(crate) fn read<S: for<'a> Deserialize<'a> + Default>(
     let mut document = Document {
         file: Arc::clone(file),
         file_index,
-        root,
+        tree: Tree { root: OnceCell::from(root), text: text.cloned() },
         kind,
         name,
         namespace: None,
@@ -171,7 +209,7 @@ pub(crate) fn read<S: for<'a> Deserialize<'a> + Default>(
 fn read_all<T: for<'a> Deserialize<'a>>(document: &Document, report: &mut Report) -> Option<T> {
     let mut skip = Skip::new();
     for _ in 0..limits::DOCUMENT_PROBLEMS_MAX {
-        let fault = match yaml::deserialize(&document.root, &skip) {
+        let fault = match yaml::deserialize(document.root(), &skip) {
             Ok(value) => return Some(value),
             Err(fault) => fault,
         };
@@ -191,7 +229,7 @@ fn read_all<T: for<'a> Deserialize<'a>>(document: &Document, report: &mut Report
 fn fault_problem(fault: &Fault, document: &Document) -> Problem {
     let (mark, what) = match &fault.node {
         Some((_, mark, quote)) => (*mark, quote.clone()),
-        None => (document.root.mark, String::new()),
+        None => (document.root().mark, String::new()),
     };
     let (why, cure) = match &fault.why {
         Why::UnknownField { name, known } => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -12,8 +13,8 @@ pub(crate) use overlap::{Overlaps, Shared, literal};
 /// Patterns, of which one must match.
 #[derive(Clone)]
 pub struct Globs {
-    patterns: Vec<String>,
-    set: GlobSet,
+    patterns: Arc<[String]>,
+    set: Arc<GlobSet>,
 }
 
 /// What a pattern is matched against.
@@ -50,7 +51,7 @@ impl Globs {
             return Err(bad);
         }
         match builder.build() {
-            Ok(set) => Ok(Globs { patterns, set }),
+            Ok(set) => Ok(Globs { patterns: patterns.into(), set: Arc::new(set) }),
             Err(error) => Err(vec![(0, error.kind().to_string())]),
         }
     }
@@ -58,7 +59,7 @@ impl Globs {
     /// No pattern: nothing matches.
     #[must_use]
     pub fn none() -> Globs {
-        Globs { patterns: Vec::new(), set: GlobSet::empty() }
+        Globs { patterns: Arc::default(), set: Arc::new(GlobSet::empty()) }
     }
 
     /// Whether one of the patterns matches `name`, a name or a whole path.
@@ -69,7 +70,7 @@ impl Globs {
 
     /// The compiled patterns.
     #[must_use]
-    pub fn set(&self) -> &GlobSet {
+    pub fn set(&self) -> &Arc<GlobSet> {
         &self.set
     }
 

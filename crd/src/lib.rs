@@ -6,7 +6,7 @@
 //! lets in. What was written is in [`spec`], what runs in
 //! [`Settings`]; each default is a constant of [`defaults`], each range one of [`limits`].
 //! Knows none of logferry's other crates, no clock, no network, and keeps no state: to reload is to
-//! load again and to compare.
+//! load again and to compare. Who has thousands of resources keeps a [`Memo`], which saves time and changes nothing.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod document;
 mod globs;
 pub mod limits;
 mod load;
+mod memo;
 mod pattern;
 mod problem;
 mod report;
@@ -29,9 +30,10 @@ mod units;
 mod values;
 mod yaml;
 
-pub use admit::{Admission, Candidate, Outcome, admit};
+pub use admit::{Admission, Candidate, Outcome, admit, admit_with};
 pub use globs::Globs;
 pub use load::{ConfigFile, load, read};
+pub use memo::Memo;
 pub use pattern::Pattern;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use resolve::resolve;

@@ -1,5 +1,6 @@
 //! Report: gathers problems while the configuration is read and resolved.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,11 @@ impl Report {
     /// Whether there is an error so far.
     pub(crate) fn has_errors(&self) -> bool {
         self.problems.iter().any(|(_, problem)| problem.severity == Severity::Error)
+    }
+
+    /// Indices of the files with problems so far.
+    pub(crate) fn files(&self) -> HashSet<usize> {
+        self.problems.iter().map(|(file_index, _)| *file_index).collect()
     }
 
     /// What each document has against it by itself has been said; what follows is between them.
@@ -81,7 +87,7 @@ pub(crate) struct Check<'a> {
 
 impl Check<'_> {
     fn add(&mut self, severity: Severity, path: &str, what: String, why: &str, cure: &str) {
-        let mark = self.document.root.locate(path);
+        let mark = self.document.root().locate(path);
         let file = self.document.file.to_path_buf();
         let problem = Problem {
             severity,

@@ -14,14 +14,16 @@ mod relations;
 mod tenancy;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use read::Resources;
+use read::{LogConfigWords, Resources};
 
 use crate::document::{Document, Written};
+use crate::memo::{Known, Memo, Surroundings};
 use crate::report::{Check, Report};
 use crate::spec::AgentSpec;
 use crate::units::ByteSize;
-use crate::{AgentSettings, ConfigFile, Problems, Settings};
+use crate::{AgentSettings, ConfigFile, LogConfigSettings, Problems, Settings};
 
 /// Turns files into settings.
 ///
@@ -31,7 +33,7 @@ use crate::{AgentSettings, ConfigFile, Problems, Settings};
 pub fn resolve(files: Vec<ConfigFile>) -> Result<Settings, Problems> {
     let mut report = Report::default();
     let resources = read::read(files, &mut report);
-    let settings = settings(resources, &mut report);
+    let settings = settings(resources, &mut report, None);
     let problems = report.finish();
     if problems.has_errors() {
         return Err(problems);
@@ -39,8 +41,13 @@ pub fn resolve(files: Vec<ConfigFile>) -> Result<Settings, Problems> {
     Ok(Settings { warnings: problems, ..settings })
 }
 
-/// Fills and checks; of use only if the report has no errors afterwards.
-pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
+/// Fills and checks; of use only if the report has no errors afterwards. What is good by itself is remembered, where
+/// there is a memo.
+pub(crate) fn settings(
+    resources: Resources,
+    report: &mut Report,
+    memo: Option<&mut Memo>,
+) -> Settings {
     let Resources { agents, log_configs, sinks, tenants, stray_names } = resources;
     let (agent, agent_document) = one_agent(agents, report);
     let is_broken = |path| agent_document.as_ref().is_some_and(|it| it.is_broken(path));
@@ -55,9 +62,14 @@ pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
     });
     let secrets = agent.secrets_directory.as_path();
     let sinks = resolve_all(sinks, report, |spec, check| log_sink::resolve(spec, secrets, check));
-    let log_configs = resolve_all(log_configs, report, |spec, check| {
-        log_config::resolve(spec, &agent.pod_logs_directory, known_chunk, &sink_names, check)
-    });
+    let around = Surroundings { pod_logs: agent.pod_logs_directory.clone(), chunk: known_chunk };
+    let around = Arc::new(around);
+    let log_configs = resolve_log_configs(log_configs, &around, &sink_names, report);
+    if let Some(memo) = memo {
+        let bad = report.files();
+        let good = log_configs.iter().filter(|it| !bad.contains(&it.document.file_index));
+        good.for_each(|it| memo.learn(&it.document, &it.settings, &around));
+    }
 
     report.begin_relations();
     tenancy::check_namespaces(&tenants, report);
@@ -106,6 +118,29 @@ fn one_agent(
         return (settings, Some(document));
     }
     (agent::of_defaults(), None)
+}
+
+/// Resolves LogConfigs, but for those of which it is known what they come to.
+fn resolve_log_configs(
+    written: Vec<Written<LogConfigWords>>,
+    around: &Surroundings,
+    sink_names: &BTreeSet<String>,
+    report: &mut Report,
+) -> Vec<Resolved<LogConfigSettings>> {
+    let mut all = Vec::with_capacity(written.len());
+    for written in written {
+        let holds = |it: &Known| it.holds(around, |sink| sink_names.contains(sink));
+        let Written { document, spec } = read::unless_known(written, holds, report);
+        let settings = match spec {
+            LogConfigWords::Known(known) => Some(known.settings),
+            LogConfigWords::New(spec) => {
+                let check = &mut Check { document: &document, report };
+                log_config::resolve(*spec, &around.pod_logs, around.chunk, sink_names, check)
+            }
+        };
+        all.extend(settings.map(|settings| Resolved { document, settings }));
+    }
+    all
 }
 
 fn resolve_all<S, T>(

@@ -12,7 +12,7 @@ pub fn review(file: ConfigFile) -> Problems {
     let mut report = Report::default();
     let mut resources = read::read(vec![file], &mut report);
     resources.assume_sinks();
-    drop(resolve::settings(resources, &mut report));
+    drop(resolve::settings(resources, &mut report, None));
     report.finish_own()
 }
 

@@ -44,7 +44,7 @@ fn inside(
     let (files, Selection::Pods(pods)) = (settings.files.as_ref()?, &rule.selection) else {
         return None;
     };
-    let files = FileSelection::new(files.include.patterns(), files.exclude.set().clone());
+    let files = FileSelection::new(files.include.patterns(), (**files.exclude.set()).clone());
     // A namespace's owners never get at files of the host: what an administrator may be shown stays with him.
     let folders = match config.name.namespace {
         Some(_) => Vec::new(),

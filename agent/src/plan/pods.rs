@@ -27,8 +27,8 @@ pub(super) fn selection(
     watched: Option<&Watched>,
 ) -> PodSelection {
     let filter = |it: &crd::Selector| NameFilter {
-        include: it.include.set().clone(),
-        exclude: it.exclude.set().clone(),
+        include: Arc::clone(it.include.set()),
+        exclude: Arc::clone(it.exclude.set()),
         pattern: it.pattern.as_ref().map(|it| it.regex().clone()),
     };
     let watched = watched.cloned();

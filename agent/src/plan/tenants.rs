@@ -17,7 +17,7 @@ pub(crate) fn tenants(
     let all = || settings.tenants.iter();
     TenantMap {
         fixed: config.tenant.as_deref().map(Arc::from),
-        by_namespace: all().map(|it| (it.namespaces.set().clone(), name(it))).collect(),
+        by_namespace: all().map(|it| (Arc::clone(it.namespaces.set()), name(it))).collect(),
         by_labels: by_labels.map(|it| Arc::clone(it) as Arc<dyn NamespaceTenants>),
         listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
         barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),

@@ -1,26 +1,21 @@
-//! Worlds: random tenants, LogConfigs and sinks beside namespaces, pods and files that anybody may have named,
-//! from the configuration's text through plan and discovery to tenant, sink and topic.
+//! Worlds: random tenants, LogConfigs and sinks beside namespaces, pods and files that anybody may have named and
+//! labelled, from the configuration's text through plan and discovery to tenant, sink and topic.
 //!
 //! What is to be read, and whose it is, is told by [`World::expected`] from the world itself, by other
-//! code than the agent's. No file is opened on the way: content decides nothing.
+//! code than the agent's. No file is opened on the way: content decides nothing. An API server may know of pods and
+//! namespaces, of some alone, or not be there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::fmt::Write as _;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crossbeam::channel::bounded;
-use crossbeam::sync::Parker;
-use flow::SystemClock;
-use pipeline::discovery::{Discovery, DiscoveryParts, Place, ReaderDoor};
-use pipeline::fs::{FileId, FileKind, Fs, LogFile, Stat};
-use pipeline::meter::Meter;
-use pipeline::reader::{Command, DiscoveryDoor};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use sink::kafka::TopicTemplate;
+
+mod expected;
+mod found;
+mod labels;
+mod tree;
+mod written;
+use labels::{Labels, Selector, labels, selector};
 
 /// Worlds of one run, unless `WORLDS` says how many, as `scripts/sim.sh` does.
 const WORLDS: u32 = 1000;
@@ -53,6 +48,8 @@ const TOPICS: [&str; 4] =
 struct Tenant {
     name: usize,
     globs: Option<BTreeSet<usize>>,
+    /// Of namespaces.
+    labels: Option<Selector>,
     sinks: Option<BTreeSet<usize>>,
 }
 
@@ -64,12 +61,34 @@ struct LogConfig {
     sink: usize,
     /// Of files, or of containers of these namespaces.
     globs: Option<BTreeSet<usize>>,
+    /// By labels of the namespaces; never of one of a namespace.
+    namespaces: Option<Selector>,
+    /// By labels of the pods.
+    pods: Option<Selector>,
     /// An annotation and a label that say it is of somebody else.
     claims: usize,
 }
 
+/// What an API server says of pods of this name.
+#[derive(Debug, Clone)]
+enum Told {
+    Nothing,
+    Labels(Labels),
+    /// Labels of a pod that has the uid, and another name.
+    OfAnother(Labels),
+}
+
+#[derive(Debug, Clone)]
+struct Api {
+    /// By namespace; of some it knows nothing yet.
+    namespaces: [Option<Labels>; NAMESPACES.len()],
+    pods: [Told; PODS.len()],
+}
+
 #[derive(Debug, Clone)]
 struct World {
+    /// There may be none.
+    api: Option<Api>,
     topics: [usize; 3],
     tenants: Vec<Tenant>,
     configs: Vec<LogConfig>,
@@ -89,21 +108,28 @@ fn world() -> impl Strategy<Value = World> {
     let tenant = (
         0..TENANTS.len(),
         prop::option::of(some_of(GLOBS.len())),
+        prop::option::weighted(0.3, selector()),
         prop::option::weighted(0.3, some_of(SINKS.len())),
     );
-    let tenant = tenant.prop_map(|(name, globs, sinks)| Tenant { name, globs, sinks });
+    let tenant =
+        tenant.prop_map(|(name, globs, labels, sinks)| Tenant { name, globs, labels, sinks });
     let config = (
         prop::option::weighted(0.3, 0..7_usize),
         prop::option::weighted(0.2, 0..TENANTS.len()),
         0..SINKS.len(),
         prop::option::weighted(0.8, some_of(GLOBS.len() + 1)),
+        prop::option::weighted(0.3, selector()),
+        prop::option::weighted(0.4, selector()),
         0..TENANTS.len(),
     );
-    let config = config.prop_map(|(namespace, tenant, sink, globs, claims)| {
+    let config = config.prop_map(|(namespace, tenant, sink, globs, namespaces, pods, claims)| {
         // What is of a namespace names no tenant, no other namespace and no files.
         let tenant = tenant.filter(|_| namespace.is_none());
         let globs = if namespace.is_some() { Some(BTreeSet::new()) } else { globs };
-        LogConfig { namespace, tenant, sink, globs, claims }
+        let is_of_pods = globs.is_some();
+        let namespaces = namespaces.filter(|_| namespace.is_none() && is_of_pods);
+        let pods = pods.filter(|_| is_of_pods);
+        LogConfig { namespace, tenant, sink, globs, namespaces, pods, claims }
     });
     let pods = (0..NAMESPACES.len(), 0..PODS.len(), 0..CONTAINERS.len());
     let topics = [0..TOPICS.len(), 0..TOPICS.len(), 0..TOPICS.len()];
@@ -111,250 +137,29 @@ fn world() -> impl Strategy<Value = World> {
     let configs = prop::collection::vec(config, 1..4);
     let pods = prop::collection::btree_set(pods, 1..6);
     let folders = prop::collection::btree_set(0..FOLDERS.len(), 0..2);
-    (topics, tenants, configs, pods, folders).prop_map(
-        |(topics, tenants, configs, pods, folders)| World {
-            topics,
-            tenants,
-            configs,
-            pods,
-            folders,
-        },
-    )
+    let parts = (prop::option::weighted(0.8, api()), topics, tenants, configs, pods, folders);
+    parts.prop_map(|(api, topics, tenants, configs, pods, folders)| World {
+        api,
+        topics,
+        tenants,
+        configs,
+        pods,
+        folders,
+    })
 }
 
-impl World {
-    fn yaml(&self) -> String {
-        let mut text = String::new();
-        let mut add = |kind: &str, metadata: &str, spec: &str| {
-            let head = "apiVersion: logferry.dev/v1alpha1";
-            write!(text, "---\n{head}\nkind: {kind}\nmetadata: {{{metadata}}}\nspec: {{{spec}}}\n")
-                .expect("memory");
-        };
-        for (name, topic) in SINKS.iter().zip(self.topics) {
-            let kafka = format!("kafka: {{brokers: ['k:1'], topic: '{}'}}", TOPICS[topic]);
-            add("LogSink", &format!("name: {name}"), &kafka);
-        }
-        let list = |of: &[&str], indices: &BTreeSet<usize>| {
-            let names: Vec<String> = indices.iter().map(|&it| format!("'{}'", of[it])).collect();
-            format!("[{}]", names.join(", "))
-        };
-        for tenant in &self.tenants {
-            let globs =
-                tenant.globs.as_ref().map(|it| format!("namespaces: {}, ", list(&GLOBS, it)));
-            let sinks = tenant.sinks.as_ref().map(|it| format!("sinks: {}", list(&SINKS, it)));
-            let spec = globs.unwrap_or_default() + &sinks.unwrap_or_default();
-            add("LogTenant", &format!("name: {}", TENANTS[tenant.name]), &spec);
-        }
-        let all: Vec<&str> = GLOBS.into_iter().chain(["*"]).collect();
-        for (number, config) in self.configs.iter().enumerate() {
-            let namespace = config.namespace.map(|it| format!(", namespace: {}", NAMESPACES[it]));
-            let claim = format!("logferry.dev/tenant: {}, topic: bank", TENANTS[config.claims]);
-            let metadata = format!(
-                "name: c{number}{}, labels: {{{claim}}}, annotations: {{{claim}}}",
-                namespace.unwrap_or_default()
-            );
-            let source = match &config.globs {
-                None => format!("files: {{include: [/srv/*/c{number}.log]}}"),
-                Some(_) if config.namespace.is_some() => "containers: {}".to_owned(),
-                Some(it) => {
-                    format!("containers: {{namespaces: {{include: {}}}}}", list(&all, it))
-                }
-            };
-            let tenant = config.tenant.map(|it| format!("tenant: {}, ", TENANTS[it]));
-            let sink = SINKS[config.sink];
-            let spec = format!("{}sink: {sink}, source: {{{source}}}", tenant.unwrap_or_default());
-            add("LogConfig", &metadata, &spec);
-        }
-        text
-    }
-
-    fn tree(&self) -> Tree {
-        let mut tree = Tree::default();
-        for &(namespace, pod, container) in &self.pods {
-            let pod = format!("{}_{}_uid", NAMESPACES[namespace], PODS[pod]);
-            tree.add(&Path::new("/var/log/pods").join(pod).join(CONTAINERS[container]), "0.log");
-        }
-        for &folder in &self.folders {
-            for number in 0..self.configs.len() {
-                tree.add(&Path::new("/srv").join(FOLDERS[folder]), &format!("c{number}.log"));
-            }
-        }
-        tree
-    }
-
-    /// Where each file that is to be read goes, by its path.
-    fn expected(&self) -> BTreeMap<PathBuf, Way> {
-        let mut ways = BTreeMap::new();
-        // The first by namespace and name has it; those without a namespace come first.
-        let mut order: Vec<usize> = (0..self.configs.len()).collect();
-        order.sort_by_key(|&it| (self.configs[it].namespace.map(|it| NAMESPACES[it]), it));
-        for number in order {
-            let config = &self.configs[number];
-            let name = match config.namespace {
-                Some(it) => format!("{}/c{number}", NAMESPACES[it]),
-                None => format!("c{number}"),
-            };
-            let fixed = config.tenant.map(|it| TENANTS[it]);
-            let mut add = |path: PathBuf, tenant: &str, namespace: Option<&str>| {
-                let topic = self.topic(config.sink, tenant, namespace);
-                let way = (name.clone(), tenant.to_owned(), config.sink, topic);
-                ways.entry(path).or_insert(way);
-            };
-            let Some(globs) = &config.globs else {
-                for &folder in &self.folders {
-                    let file = format!("c{number}.log");
-                    let path = Path::new("/srv").join(FOLDERS[folder]).join(file);
-                    add(path, fixed.unwrap_or("default"), None);
-                }
-                continue;
-            };
-            for &(namespace, pod, container) in &self.pods {
-                // What the first two underscores separate; a namespace has none, and no capital.
-                let space = NAMESPACES[namespace];
-                let is_name =
-                    |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
-                let is_selected = match config.namespace {
-                    Some(it) => NAMESPACES[it] == space,
-                    None => {
-                        globs.iter().any(|&it| GLOBS.get(it).is_none_or(|it| matches(it, space)))
-                    }
-                };
-                if !space.chars().all(is_name) || !is_selected {
-                    continue;
-                }
-                let Some(tenant) = fixed.or_else(|| self.owner(space)) else { continue };
-                if self.may_use(tenant, config.sink) {
-                    let pod = format!("{space}_{}_uid", PODS[pod]);
-                    let path = Path::new("/var/log/pods").join(pod);
-                    add(path.join(CONTAINERS[container]).join("0.log"), tenant, Some(space));
-                }
-            }
-        }
-        ways
-    }
-
-    fn owner<'a>(&self, namespace: &'a str) -> Option<&'a str> {
-        let lists = |tenant: &&Tenant| {
-            let mut globs = tenant.globs.iter().flatten();
-            globs.any(|&it| matches(GLOBS[it], namespace))
-        };
-        if let Some(tenant) = self.tenants.iter().find(lists) {
-            return Some(TENANTS[tenant.name]);
-        }
-        let is_others = |it: &Tenant| TENANTS[it.name] == namespace && it.globs.is_some();
-        (!self.tenants.iter().any(is_others)).then_some(namespace)
-    }
-
-    fn may_use(&self, tenant: &str, sink: usize) -> bool {
-        let tenant = self.tenants.iter().find(|it| TENANTS[it.name] == tenant);
-        tenant.and_then(|it| it.sinks.as_ref()).is_none_or(|it| it.contains(&sink))
-    }
-
-    fn topic(&self, sink: usize, tenant: &str, namespace: Option<&str>) -> Option<String> {
-        let topic = TOPICS[self.topics[sink]].replace("${tenant}", tenant);
-        match namespace {
-            Some(namespace) => Some(topic.replace("${namespace}", namespace)),
-            None => (!topic.contains('$')).then_some(topic),
-        }
-    }
-
-    /// Where each file goes that the agent reads; `None` if it refuses the configuration.
-    fn found(&self) -> Option<BTreeMap<PathBuf, Way>> {
-        let file = crd::ConfigFile { path: "w.yaml".into(), bytes: Ok(self.yaml().into_bytes()) };
-        let settings = crd::resolve(vec![file]).ok()?;
-        let tree: Arc<dyn Fs> = Arc::new(self.tree());
-        let rules = settings.log_configs.iter().map(|config| {
-            let rule = super::rule(config, &settings, None, None).expect("a rule");
-            pipeline::discovery::Rule { fs: Arc::clone(&tree), ..rule }
-        });
-        let (commands, heard) = bounded(1000);
-        let unparker = Parker::new().unparker().clone();
-        let (_door, asks) = DiscoveryDoor::new(unparker.clone());
-        let mut discovery = Discovery::new(DiscoveryParts {
-            clock: Arc::new(SystemClock),
-            watch: None,
-            rules: rules.collect(),
-            place: Place::default(),
-            readers: vec![ReaderDoor { commands, unparker }],
-            asks,
-            meter: Arc::new(Meter::default()),
-            scan_interval_ns: 1_000_000_000,
-            open_files_max: 0,
-        });
-        discovery.tick();
-        let mut ways = BTreeMap::new();
-        for command in heard.try_iter() {
-            let Command::Look { spec, files, .. } = command else { panic!("{command:?}") };
-            let sink = &settings.sinks[spec.sink];
-            let crd::SinkTarget::Kafka(kafka) = &sink.target else { panic!("{sink:?}") };
-            let template: TopicTemplate = kafka.topic.parse().expect("a topic");
-            let number = SINKS.iter().position(|it| *it == sink.name).expect("a sink");
-            let topic = template.render(&spec.context).ok();
-            let way = (spec.rule.to_string(), spec.context.tenant.to_string(), number, topic);
-            assert!(ways.insert(files[0].path.clone(), way).is_none(), "{files:?} read twice");
-        }
-        Some(ways)
-    }
-}
-
-/// Whether a glob of `*` and `?` matches.
-fn matches(glob: &str, name: &str) -> bool {
-    let mut chars = name.chars();
-    match glob.chars().next() {
-        None => name.is_empty(),
-        Some('*') => {
-            matches(&glob[1..], name) || chars.next().is_some() && matches(glob, chars.as_str())
-        }
-        Some(one) => {
-            chars.next().is_some_and(|it| one == '?' || one == it)
-                && matches(&glob[one.len_utf8()..], chars.as_str())
-        }
-    }
-}
-
-/// A file system of directories and empty files; none can be opened.
-#[derive(Debug, Default)]
-struct Tree {
-    /// Directories with the names in them.
-    directories: BTreeMap<PathBuf, BTreeSet<String>>,
-    files: BTreeSet<PathBuf>,
-}
-
-impl Tree {
-    fn add(&mut self, directory: &Path, file: &str) {
-        self.files.insert(directory.join(file));
-        let path = directory.join(file);
-        for path in path.ancestors() {
-            let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
-            let names = self.directories.entry(directory.to_path_buf()).or_default();
-            names.insert(name.to_str().expect("text").to_owned());
-        }
-    }
-}
-
-impl Fs for Tree {
-    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
-        let names = self.directories.get(dir).ok_or(io::ErrorKind::NotFound)?;
-        names.iter().for_each(|it| each(OsStr::new(it)));
-        Ok(())
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        let kind = if self.directories.contains_key(path) {
-            FileKind::Directory
-        } else if self.files.contains(path) {
-            FileKind::Regular
-        } else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let place = self.files.range::<PathBuf, _>(..path.to_path_buf()).count() as u64;
-        let id = FileId { device: 1, inode: place + 1, birth_ns: 1 };
-        Ok(Stat { id, kind, size: 0, modified_ns: 1, links: 1, is_linked: false })
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        panic!("{path:?} is opened before it is known whose it is")
-    }
+fn api() -> impl Strategy<Value = Api> {
+    let told = prop_oneof![
+        1 => Just(Told::Nothing),
+        6 => labels().prop_map(Told::Labels),
+        1 => labels().prop_map(Told::OfAnother),
+    ];
+    let namespaces = prop::collection::vec(prop::option::weighted(0.8, labels()), NAMESPACES.len());
+    let pods = prop::collection::vec(told, PODS.len());
+    (namespaces, pods).prop_map(|(namespaces, pods)| Api {
+        namespaces: namespaces.try_into().expect("one each"),
+        pods: pods.try_into().expect("one each"),
+    })
 }
 
 #[test]

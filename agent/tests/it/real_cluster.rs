@@ -2,6 +2,8 @@
 //!
 //! `scripts/test.sh` leaves out all of `real_cluster::` where Kubernetes is not built, or no container can run.
 
+mod chart;
+mod first_line;
 mod resources;
 mod scale;
 mod sidecars;

@@ -16,7 +16,10 @@ use crate::namespaces::NamespaceCopy;
 use crate::pods::PodCopy;
 use crate::reflector::{Copy, Reflector};
 use crate::resources::{TextCopy, Texts};
-use crate::{Access, AccessError, Kind, Namespaces, Pods, Resource, State, WatchMeter};
+use crate::{
+    Access, AccessError, Kind, Namespaces, Pods, Resource, ResourceKey, State, StateError,
+    WatchMeter,
+};
 
 /// How long the state waits for further changes before it is written.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
@@ -164,11 +167,17 @@ impl Cluster {
         self.shared.changed.notified().await;
     }
 
-    /// All resources, in the order of kinds and names; `None` as long as nobody has said which there are.
+    /// Whether anybody has said which resources there are.
     #[must_use]
-    pub fn resources(&self) -> Option<Vec<Resource>> {
-        let is_known = self.shared.is_restored || self.shared.is_listed();
-        is_known.then(|| self.shared.resources())
+    pub fn is_known(&self) -> bool {
+        self.shared.is_restored || self.shared.is_listed()
+    }
+
+    /// The resources that `counts` picks, in the order of kinds and names; `None` as long as nobody has said which
+    /// there are.
+    #[must_use]
+    pub fn resources(&self, counts: impl Fn(&ResourceKey) -> bool) -> Option<Vec<Resource>> {
+        self.is_known().then(|| self.shared.resources(counts))
     }
 
     /// The pods of this node.
@@ -222,8 +231,8 @@ impl Shared {
         others.all(|(_, is_listed)| is_listed.load(Ordering::Acquire))
     }
 
-    fn resources(&self) -> Vec<Resource> {
-        self.texts.iter().flat_map(|it| it.all()).collect()
+    fn resources(&self, counts: impl Fn(&ResourceKey) -> bool) -> Vec<Resource> {
+        self.texts.iter().flat_map(|it| it.those(&counts)).collect()
     }
 
     /// Something of a kind changed. As long as some kinds are not listed, what there is does not fit
@@ -248,7 +257,7 @@ impl Shared {
 
     fn state(&self) -> State {
         State {
-            resources: self.resources(),
+            resources: self.resources(|_| true),
             fallbacks: self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             pods: self.pods.all().iter().map(|it| (**it).clone()).collect(),
             namespaces: self.namespaces.all().iter().map(|it| (**it).clone()).collect(),
@@ -313,12 +322,16 @@ fn reflector<C: Copy>(
     }
 }
 
-/// Writes the state whenever it changed; for ever.
-async fn save(shared: &Shared, path: PathBuf) {
+/// Writes the state whenever it changed; for ever. On a thread beside: what the API server says meanwhile does not wait
+/// for a disk, nor for thousands of resources to be written.
+async fn save(shared: &Arc<Shared>, path: PathBuf) {
     loop {
         shared.unsaved.notified().await;
         tokio::time::sleep(SAVE_PAUSE).await;
-        if let Err(error) = shared.state().save(&path) {
+        let (own, to) = (Arc::clone(shared), path.clone());
+        let writing = tokio::task::spawn_blocking(move || own.state().save(&to));
+        let written = writing.await.unwrap_or_else(|it| Err(StateError::Io(io::Error::other(it))));
+        if let Err(error) = written {
             let path = path.display();
             tracing::warn!(%path, %error, "what the API server said is not kept for the next start");
         }

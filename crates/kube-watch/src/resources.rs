@@ -87,9 +87,11 @@ impl Texts {
         Texts(Mutex::new(resources.map(|it| (it.key, it.text)).collect()))
     }
 
-    pub(crate) fn all(&self) -> Vec<Resource> {
+    /// Those that `counts` picks.
+    pub(crate) fn those(&self, counts: impl Fn(&ResourceKey) -> bool) -> Vec<Resource> {
         let all = self.map();
         all.iter()
+            .filter(|(key, _)| counts(key))
             .map(|(key, text)| Resource { key: key.clone(), text: Arc::clone(text) })
             .collect()
     }
@@ -215,7 +217,7 @@ mod tests {
         copy.put(object("web", "default", "1"));
         copy.put(object("web", "default", "2"));
         assert_eq!(changes.load(Ordering::Relaxed), 1);
-        let all = texts.all();
+        let all = texts.those(|_| true);
         assert_eq!(
             &*all[0].text,
             r#"{"apiVersion":"logferry.dev/v1alpha1","kind":"LogConfig","metadata":{"name":"web","namespace":"shop"},"spec":{"sink":"default"}}"#
@@ -243,6 +245,9 @@ mod tests {
         copy.begin_list();
         copy.put(object("two", "default", "2"));
         copy.end_list();
-        assert_eq!(texts.all().iter().map(|it| &*it.key.name).collect::<Vec<_>>(), ["two"]);
+        assert_eq!(
+            texts.those(|_| true).iter().map(|it| &*it.key.name).collect::<Vec<_>>(),
+            ["two"]
+        );
     }
 }

@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::sync::Unparker;
@@ -251,6 +252,8 @@ pub struct Discovery {
     walks: Vec<Walk>,
     outlet: Outlet,
     timetable: Timetable,
+    /// Nobody wants to know any more.
+    stop: Arc<AtomicBool>,
 }
 
 impl Discovery {
@@ -272,7 +275,15 @@ impl Discovery {
             ),
             rules,
             timetable: Timetable::new(parts.scan_interval_ns),
+            stop: Arc::default(),
         }
+    }
+
+    /// What is under way ends after the LogConfig that it is at, once `stop` is set: who waits for the end of hundreds
+    /// of LogConfigs waits for one.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Discovery {
+        Discovery { stop, ..self }
     }
 
     /// Passes on what the watch heard, and what it is asked for; scans if it is time.
@@ -361,6 +372,9 @@ impl Discovery {
     fn walk(&mut self, mut each: impl FnMut(&mut Walk, &mut Around<'_>)) {
         let rules = &self.rules[..];
         for (number, (walk, rule)) in self.walks.iter_mut().zip(rules).enumerate() {
+            if self.stop.load(Ordering::Acquire) {
+                return;
+            }
             let (fs, outlet) = (&*rule.fs, &mut self.outlet);
             each(walk, &mut Around { fs, rule, rules, number, outlet });
         }

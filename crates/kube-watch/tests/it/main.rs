@@ -61,7 +61,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn names(cluster: &Cluster) -> Vec<String> {
-    cluster.resources().into_iter().flatten().map(|it| it.key.to_string()).collect()
+    cluster.resources(|_| true).into_iter().flatten().map(|it| it.key.to_string()).collect()
 }
 
 fn meter(cluster: &Cluster, kind: Kind) -> Arc<WatchMeter> {
@@ -229,8 +229,8 @@ fn nothing_is_believed_before_all_kinds_are_listed() {
     bed.api.apply("logconfigs", config("web"));
     bed.api.set_slow_lists(Duration::from_millis(300));
     let cluster = bed.start();
-    assert!(cluster.resources().is_none());
-    wait_until("all lists", || cluster.resources().is_some());
+    assert!(!cluster.is_known());
+    wait_until("all lists", || cluster.is_known());
     assert_eq!(names(&cluster), ["LogConfig shop/web"]);
 }
 
@@ -270,7 +270,7 @@ fn without_the_server_what_it_said_last_is_true() {
     drop(cluster);
     std::fs::write(bed.state(), "{").unwrap();
     bed.api.set_down(true);
-    assert!(bed.start().resources().is_none());
+    assert!(!bed.start().is_known());
 }
 
 #[test]

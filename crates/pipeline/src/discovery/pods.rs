@@ -24,9 +24,9 @@ pub use facts::{Asked, PodFacts};
 #[derive(Debug, Clone, Default)]
 pub struct NameFilter {
     /// One of these must match; all names do if there is none.
-    pub include: GlobSet,
+    pub include: Arc<GlobSet>,
     /// None of these may match.
-    pub exclude: GlobSet,
+    pub exclude: Arc<GlobSet>,
     /// This must match besides, if it is there.
     pub pattern: Option<Regex>,
 }
@@ -71,10 +71,20 @@ impl PodPath {
     /// Takes `NAMESPACE_POD_UID` apart; `None` if it is not a pod's directory.
     #[must_use]
     pub fn parse(name: &OsStr) -> Option<PodPath> {
+        PodPath::parts(name).map(PodPath::of)
+    }
+
+    /// Namespace, name and uid.
+    fn parts(name: &OsStr) -> Option<[&str; 3]> {
         let mut parts = name.to_str()?.splitn(3, '_');
-        let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
-        let pod = PodPath { namespace: part()?, pod: part()?, uid: part()? };
-        is_label(&pod.namespace).then_some(pod)
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let parts = [part()?, part()?, part()?];
+        is_label(parts[0]).then_some(parts)
+    }
+
+    fn of(parts: [&str; 3]) -> PodPath {
+        let [namespace, pod, uid] = parts.map(str::to_owned);
+        PodPath { namespace, pod, uid }
     }
 }
 
@@ -129,8 +139,11 @@ impl PodSelection {
         facts.selects(&PodPath::parse(pod)?, parts.next().and_then(OsStr::to_str))
     }
 
+    /// Of hundreds of LogConfigs, each looks at each pod: what is not taken costs no memory.
     fn pod(&self, name: &OsStr) -> Option<PodPath> {
-        PodPath::parse(name).filter(|pod| self.takes(pod))
+        let parts = PodPath::parts(name)?;
+        let is_taken = self.namespaces.takes(parts[0]) && self.pods.takes(parts[1]);
+        is_taken.then(|| PodPath::of(parts))
     }
 
     fn container<'a>(&self, name: &'a OsStr) -> Option<&'a str> {

@@ -17,7 +17,7 @@ pub struct TenantMap {
     /// Set by the LogConfig: all its records.
     pub fixed: Option<Arc<str>>,
     /// Namespaces of each LogTenant, in order; the first that matches counts.
-    pub by_namespace: Vec<(GlobSet, Arc<str>)>,
+    pub by_namespace: Vec<(Arc<GlobSet>, Arc<str>)>,
     /// Whose the others are by their labels, if any LogTenant asks for labels.
     pub by_labels: Option<Arc<dyn NamespaceTenants>>,
     /// LogTenants whose namespaces are listed: one of their name that is not in the list is not theirs.

@@ -156,6 +156,50 @@ fn rotated_files_are_generations_of_the_live_one() {
     assert_eq!(heard(&bed), [Vec::<String>::new()]);
 }
 
+/// Somebody says stop while this is listed.
+#[derive(Debug)]
+struct StopsWhenListed {
+    fs: Arc<dyn Fs>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Fs for StopsWhenListed {
+    fn list(&self, directory: &Path, each: &mut dyn FnMut(&OsStr)) -> std::io::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        self.fs.list(directory, each)
+    }
+
+    fn stat(&self, path: &Path) -> std::io::Result<crate::fs::Stat> {
+        self.fs.stat(path)
+    }
+
+    fn open(&self, path: &Path) -> std::io::Result<Box<dyn crate::fs::LogFile>> {
+        self.fs.open(path)
+    }
+}
+
+#[test]
+fn who_says_stop_waits_for_one_log_config_and_not_for_all() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let rules = |root: &Path| {
+        let text = format!("{}/*.txt", root.display());
+        let text = Selection::Files(FileSelection::new(&[text], GlobSet::empty()).unwrap());
+        let first = rule("a", files(root), TenantMap::default(), root);
+        let fs = Arc::new(StopsWhenListed { fs: Arc::clone(&first.fs), stop: Arc::clone(&stop) });
+        vec![Rule { fs, ..first }, rule("b", text, TenantMap::default(), root)]
+    };
+    let Bed { discovery, commands, root, .. } = bed_of_rules(rules, false, u64::MAX);
+    for name in ["app.log", "app.txt"] {
+        fs::write(root.path().join(name), name).unwrap();
+    }
+    discovery.until(stop).tick();
+    let looks = commands.try_iter().map(|it| match it {
+        Command::Look { spec, .. } => spec.rule.to_string(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(looks.collect::<Vec<_>>(), ["a"]);
+}
+
 #[test]
 fn containers_are_known_by_their_path() {
     let mut bed = bed(pods, false);
@@ -454,7 +498,7 @@ fn chains_are_shown_to_who_asks_by_context() {
 fn pods_whose_tenant_may_not_use_the_sink_are_counted_and_not_read() {
     let namespaces = |it: &str| {
         let glob = globset::Glob::new(it).unwrap();
-        globset::GlobSetBuilder::new().add(glob).build().unwrap()
+        Arc::new(globset::GlobSetBuilder::new().add(glob).build().unwrap())
     };
     let tenants = TenantMap {
         fixed: None,

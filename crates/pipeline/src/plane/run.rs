@@ -1,7 +1,7 @@
 //! Run: how a thread loops around a stage.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam::sync::Parker;
@@ -12,7 +12,7 @@ use crate::Tick;
 /// What the threads of a data plane tell each other.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
-    pub(super) stop_discovery: AtomicBool,
+    pub(super) stop_discovery: Arc<AtomicBool>,
     pub(super) stop_readers: AtomicBool,
     pub(super) stop_shippers: AtomicBool,
     pub(super) stop_tracker: AtomicBool,

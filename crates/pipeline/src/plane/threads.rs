@@ -82,10 +82,11 @@ impl Threads {
 
     pub(super) fn spawn_discovery(
         &self,
-        mut discovery: Discovery,
+        discovery: Discovery,
         parker: Parker,
     ) -> Result<JoinHandle<()>, StartError> {
         let (flags, clock) = (Arc::clone(&self.flags), Arc::clone(&self.clock));
+        let mut discovery = discovery.until(Arc::clone(&flags.stop_discovery));
         self.spawn("lf-discover".to_owned(), move || {
             while !flags.stop_discovery.load(Ordering::Acquire) {
                 let tick = discovery.tick();
