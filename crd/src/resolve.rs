@@ -68,6 +68,7 @@ pub(crate) fn settings(resources: Resources, report: &mut Report) -> Settings {
     relations::check_sinks(&sinks, &log_configs, report);
     relations::check_sources(&log_configs, report);
     relations::check_topics(&sinks, report);
+    relations::check_own_topics(&sinks, &log_configs, report);
     relations::check_use(&sinks, &log_configs, report);
 
     Settings {

@@ -5,9 +5,7 @@
 //! code than the agent's. No file is opened on the way: content decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,12 +13,15 @@ use crossbeam::channel::bounded;
 use crossbeam::sync::Parker;
 use flow::SystemClock;
 use pipeline::discovery::{Discovery, DiscoveryParts, Place, ReaderDoor};
-use pipeline::fs::{FileId, FileKind, Fs, LogFile, Stat};
+use pipeline::fs::Fs;
 use pipeline::meter::Meter;
 use pipeline::reader::{Command, DiscoveryDoor};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use sink::kafka::TopicTemplate;
+
+mod tree;
+use tree::Tree;
 
 /// Worlds of one run, unless `WORLDS` says how many, as `scripts/sim.sh` does.
 const WORLDS: u32 = 1000;
@@ -48,12 +49,17 @@ const SINKS: [&str; 3] = ["default", "two", "three"];
 const TOPICS: [&str; 4] =
     ["${tenant}", "x-${tenant}.${namespace}", "${namespace}_${tenant}", "${tenant}.x-${tenant}"];
 
+/// What LogConfigs name behind these.
+const OWN_TOPICS: [&str; 4] = ["x", "bank", "_shop.a_bank", "x-bank.b"];
+const TOPIC_GLOBS: [&str; 3] = ["*", "x*", "bank"];
+
 /// Indices into the lists above.
 #[derive(Debug, Clone)]
 struct Tenant {
     name: usize,
     globs: Option<BTreeSet<usize>>,
     sinks: Option<BTreeSet<usize>>,
+    topics: Option<BTreeSet<usize>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +68,7 @@ struct LogConfig {
     namespace: Option<usize>,
     tenant: Option<usize>,
     sink: usize,
+    topic: Option<usize>,
     /// Of files, or of containers of these namespaces.
     globs: Option<BTreeSet<usize>>,
     /// An annotation and a label that say it is of somebody else.
@@ -90,20 +97,23 @@ fn world() -> impl Strategy<Value = World> {
         0..TENANTS.len(),
         prop::option::of(some_of(GLOBS.len())),
         prop::option::weighted(0.3, some_of(SINKS.len())),
+        prop::option::weighted(0.3, some_of(TOPIC_GLOBS.len())),
     );
-    let tenant = tenant.prop_map(|(name, globs, sinks)| Tenant { name, globs, sinks });
+    let tenant =
+        tenant.prop_map(|(name, globs, sinks, topics)| Tenant { name, globs, sinks, topics });
     let config = (
         prop::option::weighted(0.3, 0..7_usize),
         prop::option::weighted(0.2, 0..TENANTS.len()),
         0..SINKS.len(),
+        prop::option::of(0..OWN_TOPICS.len()),
         prop::option::weighted(0.8, some_of(GLOBS.len() + 1)),
         0..TENANTS.len(),
     );
-    let config = config.prop_map(|(namespace, tenant, sink, globs, claims)| {
+    let config = config.prop_map(|(namespace, tenant, sink, topic, globs, claims)| {
         // What is of a namespace names no tenant, no other namespace and no files.
         let tenant = tenant.filter(|_| namespace.is_none());
         let globs = if namespace.is_some() { Some(BTreeSet::new()) } else { globs };
-        LogConfig { namespace, tenant, sink, globs, claims }
+        LogConfig { namespace, tenant, sink, topic, globs, claims }
     });
     let pods = (0..NAMESPACES.len(), 0..PODS.len(), 0..CONTAINERS.len());
     let topics = [0..TOPICS.len(), 0..TOPICS.len(), 0..TOPICS.len()];
@@ -141,8 +151,10 @@ impl World {
         for tenant in &self.tenants {
             let globs =
                 tenant.globs.as_ref().map(|it| format!("namespaces: {}, ", list(&GLOBS, it)));
-            let sinks = tenant.sinks.as_ref().map(|it| format!("sinks: {}", list(&SINKS, it)));
-            let spec = globs.unwrap_or_default() + &sinks.unwrap_or_default();
+            let sinks = tenant.sinks.as_ref().map(|it| format!("sinks: {}, ", list(&SINKS, it)));
+            let topics =
+                tenant.topics.as_ref().map(|it| format!("topics: {}", list(&TOPIC_GLOBS, it)));
+            let spec = [globs, sinks, topics].into_iter().flatten().collect::<String>();
             add("LogTenant", &format!("name: {}", TENANTS[tenant.name]), &spec);
         }
         let all: Vec<&str> = GLOBS.into_iter().chain(["*"]).collect();
@@ -161,8 +173,9 @@ impl World {
                 }
             };
             let tenant = config.tenant.map(|it| format!("tenant: {}, ", TENANTS[it]));
-            let sink = SINKS[config.sink];
-            let spec = format!("{}sink: {sink}, source: {{{source}}}", tenant.unwrap_or_default());
+            let topic = config.topic.map(|it| format!("topic: {}, ", OWN_TOPICS[it]));
+            let own = [tenant, topic].into_iter().flatten().collect::<String>();
+            let spec = format!("{own}sink: {}, source: {{{source}}}", SINKS[config.sink]);
             add("LogConfig", &metadata, &spec);
         }
         text
@@ -196,7 +209,7 @@ impl World {
             };
             let fixed = config.tenant.map(|it| TENANTS[it]);
             let mut add = |path: PathBuf, tenant: &str, namespace: Option<&str>| {
-                let topic = self.topic(config.sink, tenant, namespace);
+                let topic = self.topic(config, tenant, namespace);
                 let way = (name.clone(), tenant.to_owned(), config.sink, topic);
                 ways.entry(path).or_insert(way);
             };
@@ -223,7 +236,7 @@ impl World {
                     continue;
                 }
                 let Some(tenant) = fixed.or_else(|| self.owner(space)) else { continue };
-                if self.may_use(tenant, config.sink) {
+                if self.may_go(tenant, config) {
                     let pod = format!("{space}_{}_uid", PODS[pod]);
                     let path = Path::new("/var/log/pods").join(pod);
                     add(path.join(CONTAINERS[container]).join("0.log"), tenant, Some(space));
@@ -245,13 +258,19 @@ impl World {
         (!self.tenants.iter().any(is_others)).then_some(namespace)
     }
 
-    fn may_use(&self, tenant: &str, sink: usize) -> bool {
+    fn may_go(&self, tenant: &str, config: &LogConfig) -> bool {
         let tenant = self.tenants.iter().find(|it| TENANTS[it.name] == tenant);
-        tenant.and_then(|it| it.sinks.as_ref()).is_none_or(|it| it.contains(&sink))
+        let sinks = tenant.and_then(|it| it.sinks.as_ref());
+        let globs = config.topic.and_then(|_| tenant?.topics.as_ref());
+        let is_named =
+            |it: &usize| matches(TOPIC_GLOBS[*it], OWN_TOPICS[config.topic.unwrap_or_default()]);
+        sinks.is_none_or(|it| it.contains(&config.sink))
+            && globs.is_none_or(|it| it.iter().any(is_named))
     }
 
-    fn topic(&self, sink: usize, tenant: &str, namespace: Option<&str>) -> Option<String> {
-        let topic = TOPICS[self.topics[sink]].replace("${tenant}", tenant);
+    fn topic(&self, config: &LogConfig, tenant: &str, namespace: Option<&str>) -> Option<String> {
+        let own = config.topic.map_or_else(String::new, |it| format!("_{}", OWN_TOPICS[it]));
+        let topic = TOPICS[self.topics[config.sink]].replace("${tenant}", tenant) + &own;
         match namespace {
             Some(namespace) => Some(topic.replace("${namespace}", namespace)),
             None => (!topic.contains('$')).then_some(topic),
@@ -309,51 +328,6 @@ fn matches(glob: &str, name: &str) -> bool {
             chars.next().is_some_and(|it| one == '?' || one == it)
                 && matches(&glob[one.len_utf8()..], chars.as_str())
         }
-    }
-}
-
-/// A file system of directories and empty files; none can be opened.
-#[derive(Debug, Default)]
-struct Tree {
-    /// Directories with the names in them.
-    directories: BTreeMap<PathBuf, BTreeSet<String>>,
-    files: BTreeSet<PathBuf>,
-}
-
-impl Tree {
-    fn add(&mut self, directory: &Path, file: &str) {
-        self.files.insert(directory.join(file));
-        let path = directory.join(file);
-        for path in path.ancestors() {
-            let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
-            let names = self.directories.entry(directory.to_path_buf()).or_default();
-            names.insert(name.to_str().expect("text").to_owned());
-        }
-    }
-}
-
-impl Fs for Tree {
-    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
-        let names = self.directories.get(dir).ok_or(io::ErrorKind::NotFound)?;
-        names.iter().for_each(|it| each(OsStr::new(it)));
-        Ok(())
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        let kind = if self.directories.contains_key(path) {
-            FileKind::Directory
-        } else if self.files.contains(path) {
-            FileKind::Regular
-        } else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let place = self.files.range::<PathBuf, _>(..path.to_path_buf()).count() as u64;
-        let id = FileId { device: 1, inode: place + 1, birth_ns: 1 };
-        Ok(Stat { id, kind, size: 0, modified_ns: 1, links: 1, is_linked: false })
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        panic!("{path:?} is opened before it is known whose it is")
     }
 }
 

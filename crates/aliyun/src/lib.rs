@@ -100,10 +100,12 @@ pub fn convert(object: &Value, reach: Reach) -> Result<Conversion, UnknownObject
     };
     let reach = if kind.is_cluster_wide { Reach::Cluster } else { reach };
     let mut object = Object::new(object, kind.fields);
-    let specs = match kind.is_cluster_wide {
-        true => pipeline::specs(&mut object),
-        false => log_config::specs(&mut object, reach),
+    let (mut specs, logstore) = match kind.is_cluster_wide {
+        true => (pipeline::specs(&mut object), pipeline::LOGSTORE),
+        false => (log_config::specs(&mut object, reach), log_config::LOGSTORE),
     };
+    let topic = object.topic(logstore);
+    specs.iter_mut().for_each(|it| it.topic.clone_from(&topic));
     let (name, namespace) = (object.text("metadata.name"), object.text("metadata.namespace"));
     if name.is_none() {
         object.refuse("metadata.name", "missing");

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Clock, Context, ContextId};
+use flow::{Attribute, Clock, Context, ContextId, attribute};
 
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
@@ -158,7 +158,9 @@ impl Outlet {
 
     /// The chain of that live file.
     pub(super) fn spec(&self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
-        let context = self.context(rule, live_path)?;
+        let mut context = self.context(rule, live_path)?;
+        let topic = rule.topic.as_deref();
+        context.attributes.extend(topic.map(|it| Attribute::text(attribute::LOG_TOPIC, it)));
         Some(SourceSpec {
             context: Arc::new(context),
             rule: Arc::clone(&rule.name),
