@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod containers;
+mod documents;
 pub mod fields;
 mod files;
 mod lines;
@@ -23,6 +24,7 @@ use std::fmt;
 use crd::spec::{API_VERSION, Kind, LogConfigSpec, Metadata, Resource};
 use serde_json::Value;
 
+pub use documents::{Documents, documents};
 use fields::Fate;
 use object::Object;
 
@@ -35,6 +37,9 @@ pub enum Reach {
     /// should let happen.
     Cluster,
 }
+
+/// A LogConfig or a ClusterLogConfig.
+pub(crate) type LogConfig = Resource<LogConfigSpec>;
 
 /// What an object comes to.
 #[derive(Debug, Default)]

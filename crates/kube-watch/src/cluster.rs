@@ -32,6 +32,8 @@ pub struct ClusterOptions {
     pub state_path: PathBuf,
     /// How patient to be.
     pub timing: Timing,
+    /// Objects of Alibaba's agent are asked for, too.
+    pub asks_aliyun: bool,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -89,7 +91,9 @@ struct Shared {
     namespaces: Arc<Namespaces>,
     /// Whether somebody asks for namespaces.
     asks_namespaces: watch::Sender<bool>,
-    texts: [Arc<Texts>; Kind::RESOURCES.len()],
+    asks_aliyun: bool,
+    /// By kind, of those that are asked for.
+    texts: Vec<(Kind, Arc<Texts>)>,
     meters: [Arc<WatchMeter>; Kind::ALL.len()],
     /// By kind, whether the API server has listed it in this life.
     listed: [AtomicBool; Kind::ALL.len()],
@@ -120,13 +124,15 @@ impl Cluster {
         let state = restored.unwrap_or_default();
         let texts_of = |kind| {
             let resources = state.resources.iter().filter(|it| it.key.kind == kind);
-            Arc::new(Texts::restored(resources.cloned()))
+            (kind, Arc::new(Texts::restored(resources.cloned())))
         };
+        let aliyun = Kind::ALIYUN.into_iter().filter(|_| options.asks_aliyun);
         let shared = Arc::new(Shared {
             pods: Arc::new(Pods::restored(state.pods)),
             namespaces: Arc::new(Namespaces::restored(state.namespaces)),
             asks_namespaces: watch::Sender::new(false),
-            texts: Kind::RESOURCES.map(texts_of),
+            asks_aliyun: options.asks_aliyun,
+            texts: Kind::RESOURCES.into_iter().chain(aliyun).map(texts_of).collect(),
             meters: Kind::ALL.map(|_| Arc::default()),
             listed: Kind::ALL.map(|_| AtomicBool::new(false)),
             is_restored,
@@ -191,7 +197,8 @@ impl Cluster {
     /// How the watches fare.
     #[must_use]
     pub fn meters(&self) -> Vec<(Kind, Arc<WatchMeter>)> {
-        Kind::ALL.into_iter().zip(self.shared.meters.iter().cloned()).collect()
+        let all = Kind::ALL.into_iter().zip(self.shared.meters.iter().cloned());
+        all.filter(|(kind, _)| self.shared.asks(*kind)).collect()
     }
 
     /// Older versions in force, where the API server's cannot be used.
@@ -218,12 +225,17 @@ impl Drop for Cluster {
 impl Shared {
     fn is_listed(&self) -> bool {
         // Nothing depends on namespaces but who waits for them.
-        let mut others = Kind::ALL.iter().zip(&self.listed).filter(|it| *it.0 != Kind::Namespaces);
+        let others = Kind::ALL.iter().zip(&self.listed).filter(|it| *it.0 != Kind::Namespaces);
+        let mut others = others.filter(|it| self.asks(*it.0));
         others.all(|(_, is_listed)| is_listed.load(Ordering::Acquire))
     }
 
+    fn asks(&self, kind: Kind) -> bool {
+        self.asks_aliyun || !kind.is_aliyun()
+    }
+
     fn resources(&self) -> Vec<Resource> {
-        self.texts.iter().flat_map(|it| it.all()).collect()
+        self.texts.iter().flat_map(|(_, it)| it.all()).collect()
     }
 
     /// Something of a kind changed. As long as some kinds are not listed, what there is does not fit
@@ -259,7 +271,7 @@ impl Shared {
 fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
         let changed = Shared::changed_by(shared, index);
-        match Kind::RESOURCES.iter().position(|it| *it == kind) {
+        match shared.texts.iter().find(|it| it.0 == kind) {
             None if kind == Kind::Pods => {
                 let fields = format!("spec.nodeName={}", options.node_name);
                 let copy = PodCopy::new(Arc::clone(&shared.pods), changed);
@@ -268,8 +280,8 @@ fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions
                 drop(tokio::spawn(watch.run()));
             }
             None => {}
-            Some(number) => {
-                let copy = TextCopy::new(kind, Arc::clone(&shared.texts[number]), changed);
+            Some((_, texts)) => {
+                let copy = TextCopy::new(kind, Arc::clone(texts), changed);
                 let watch = reflector(shared, client, options, index, None, copy);
                 drop(tokio::spawn(watch.run()));
             }
