@@ -13,12 +13,13 @@ use crd::{
     Admission, Candidate, ConfigFile, LogConfigSettings, Problem, Problems, Settings, Severity,
     SourceSettings,
 };
-use kube_watch::{Kind, Resource, ResourceKey, State};
+use kube_watch::{Kind, Pod, Resource, ResourceKey, State};
 
 use crate::memory_plan::MemoryPlan;
 use crate::plan::{ByLabels, Watched};
 
 mod aliyun;
+mod variables;
 use aliyun::Conversions;
 
 /// Changes are gathered until there was none for so long …
@@ -99,7 +100,8 @@ impl Cluster {
     /// Whether the resources that count here are others than those of the last settings. A pod that comes or goes
     /// changes them only if it is the first or the last one of its namespace.
     pub(crate) fn has_news(&self) -> bool {
-        let resources = self.watched.resources().unwrap_or_default();
+        let mut resources = self.watched.resources().unwrap_or_default();
+        resources.extend(variables::resources(self.watched.pods().all().iter()));
         let namespaces = self.watched.pods().namespaces();
         let here = here(resources, &namespaces, self.admitted.reach);
         here != self.admitted.resources || self.has_moved()
@@ -115,7 +117,8 @@ impl Cluster {
     /// # Errors
     /// Every problem of the files.
     pub(crate) fn resolve(&mut self, files: Vec<ConfigFile>) -> Result<Settings, Problems> {
-        let Some(resources) = self.watched.resources() else { return crd::resolve(files) };
+        let Some(mut resources) = self.watched.resources() else { return crd::resolve(files) };
+        resources.extend(variables::resources(self.watched.pods().all().iter()));
         let namespaces = self.watched.pods().namespaces();
         let (settings, fallbacks) = self.admitted.resolve(files, resources, &namespaces)?;
         self.watched.ask_namespaces(asks_namespaces(&settings));
@@ -160,7 +163,9 @@ pub(crate) fn resolve_state(
     let namespaces = state.pods.iter().map(|it| it.namespace.clone()).collect();
     let good = state.fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
     let mut admitted = Admitted { reach, good, ..Admitted::default() };
-    Ok(admitted.resolve(files, state.resources, &namespaces)?.0)
+    let pods: Vec<Arc<Pod>> = state.pods.into_iter().map(Arc::new).collect();
+    let resources = [state.resources, variables::resources(pods.iter())].concat();
+    Ok(admitted.resolve(files, resources, &namespaces)?.0)
 }
 
 impl Admitted {
@@ -231,13 +236,20 @@ impl Admitted {
         }
     }
 
-    /// Says of objects of Alibaba's agent that are new how much of them is not done; what, their status says.
+    /// Says of objects of Alibaba's agent that are new how much of them is not done; what, their status says, and here
+    /// is said of variables, which have none.
     fn say_left_out(&self, conversions: &Conversions, good: &BTreeMap<ResourceKey, Arc<str>>) {
         let is_new =
             |key: &&ResourceKey| good.contains_key(*key) && good.get(*key) != self.good.get(*key);
         for key in conversions.log_configs.keys().filter(is_new).take(SAID_MAX) {
-            let left_out = conversions.left_out.get(key).copied().unwrap_or(0);
-            tracing::info!(resource = %key, left_out, "taken; fields that are left out are named in its status");
+            let notes = conversions.left_out.get(key).map(Vec::as_slice).unwrap_or_default();
+            if variables::is_one(key) {
+                let fields = notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::info!(resource = %key, fields, "taken, but for these fields");
+            } else {
+                let fields = notes.len();
+                tracing::info!(resource = %key, fields, "taken, but for fields that its status names");
+            }
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use aliyun::{Documents, Reach, documents};
+use aliyun::{Documents, Note, Reach, documents};
 use kube_watch::{Kind, Resource, ResourceKey};
+
+use super::variables;
 
 /// What objects come to.
 #[derive(Debug, Default)]
@@ -15,8 +17,8 @@ pub(super) struct Conversions {
     pub(super) refused: BTreeMap<ResourceKey, String>,
     /// LogConfigs of each of the others.
     pub(super) log_configs: BTreeMap<ResourceKey, Vec<ResourceKey>>,
-    /// How many fields of it are not done.
-    pub(super) left_out: BTreeMap<ResourceKey, usize>,
+    /// What of it is not done, and why.
+    pub(super) left_out: BTreeMap<ResourceKey, Vec<Note>>,
 }
 
 impl Conversions {
@@ -27,12 +29,16 @@ impl Conversions {
                 return true;
             }
             let Some(reach) = reach else { return false };
-            match documents(&resource.text, reach) {
+            let documents = match variables::is_one(&resource.key) {
+                true => variables::documents(resource),
+                false => documents(&resource.text, reach),
+            };
+            match documents {
                 Ok(Documents { text, names, notes }) => {
                     resource.text = text.into();
                     let keys = names.into_iter().map(key).collect();
                     self.log_configs.insert(resource.key.clone(), keys);
-                    self.left_out.insert(resource.key.clone(), notes.len());
+                    self.left_out.insert(resource.key.clone(), notes);
                     true
                 }
                 Err(why) => {

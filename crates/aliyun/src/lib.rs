@@ -17,6 +17,7 @@ mod log_config;
 mod object;
 mod pipeline;
 mod source;
+pub mod variables;
 mod wanted;
 
 use std::fmt;

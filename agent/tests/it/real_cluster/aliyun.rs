@@ -1,4 +1,5 @@
-//! Objects of Alibaba's agent, applied as they are, to what pods write: the shapes of `crates/aliyun/tests/objects`.
+//! Objects of Alibaba's agent, applied as they are, to what pods write: the shapes of `crates/aliyun/tests/objects`; and
+//! variables of a pod.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -61,7 +62,14 @@ fn pods() -> Vec<String> {
     let service = file("/app/logs/service.log", "[2026-01-02T03:04:05] [INFO] of\\n  two lines\\n");
     let multi =
         file("/data/logs/app_1/x/test.LOG", "2024-06-19 16:35:00 INFO of\\n  several lines\\n");
+    let variables = json!([
+        {"name": "aliyun_logs_env", "value": "stdout"},
+        {"name": "aliyun_logs_env_logstore", "value": "of-env"},
+        {"name": "aliyun_logs_path", "value": "/srv/*.log"},
+    ]);
+    let path = file("/srv/a.log", "of a path\\n");
     vec![
+        pod("shop", "env-0", ("app", &format!("echo of a variable; {path}")), off(), variables),
         pod("shop", "web-0", ("app", "echo plain"), off(), json!([])),
         pod(
             "shop",
@@ -138,6 +146,16 @@ fn the_shapes_of_alibaba_s_objects_deliver_from_kubectl_to_the_record() {
     for pod in pods() {
         admin.apply(&pod).unwrap();
     }
+    // One by one, as a busy machine takes its time for all of them.
+    for namespace in ["shop", "kube-system", "bank"] {
+        let pods =
+            admin.kubectl(&["get", "pods", "--output=name", "--namespace", namespace]).unwrap();
+        for pod in pods.lines() {
+            let running = "--for=jsonpath={.status.phase}=Running";
+            let wait = ["wait", running, "--timeout=55s", "--namespace", namespace, pod];
+            admin.kubectl(&wait).unwrap();
+        }
+    }
     let want = [
         ("web-0", "k8s-stdout", "plain"),
         ("grafana-0", "grafana", "t=1 lvl=info of\n  two lines"),
@@ -146,6 +164,8 @@ fn the_shapes_of_alibaba_s_objects_deliver_from_kubectl_to_the_record() {
         ("ingress-0", "nginx-ingress", "GET /"),
         ("multi-0", "k8s-file", "2024-06-19 16:35:00 INFO of\n  several lines"),
         ("any-0", "k8s-stdout", "of any namespace"),
+        ("env-0", "of-env", "of a variable"),
+        ("env-0", "path", "of a path"),
     ];
     let want: BTreeSet<(String, String, String)> =
         want.map(|(pod, topic, body)| (pod.into(), topic.into(), body.into())).into();
