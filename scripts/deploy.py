@@ -174,6 +174,7 @@ WRITES = {
     "-operator": {
         ("lognodes", "delete"), ("leases", "create"), ("leases", "get"), ("leases", "update"), ("nodes", "get"),
         *((f"{kind}/status", "patch") for kind in ("logconfigs", "clusterlogconfigs", "logtenants", "logsinks")),
+        *((f"{kind}/status", "patch") for kind in ("aliyunlogconfigs", "clusteraliyunpipelineconfigs")),
     },
 }
 

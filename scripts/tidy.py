@@ -26,7 +26,7 @@ ARROWS = {
     "logferry-model": {"logferry-flow"},
     "logferry-sink": {"logferry-flow"},
     "logferry-crd": set(),
-    "logferry-operator": {"logferry-crd", "logferry-flow", "logferry-kube-watch"},
+    "logferry-operator": {"logferry-aliyun", "logferry-crd", "logferry-flow", "logferry-kube-watch"},
     "logferry-aliyun": {"logferry-crd"},
     "logferry-test-kit": set(),
     "logferry-kafka-kit": {"logferry-test-kit"},

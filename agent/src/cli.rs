@@ -60,12 +60,40 @@ pub(crate) struct RunOptions {
     /// Also take resources from the cluster of a kubeconfig's current context
     #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) aliyun: AliyunOptions,
     /// Tell the cluster what becomes of its LogConfigs here, in the LogNode called as the node
     #[arg(long)]
     pub(crate) node_status: bool,
     /// Print a line of progress to standard error every second
     #[arg(long)]
     pub(crate) progress: bool,
+}
+
+/// Objects of Alibaba's agent in the cluster.
+#[derive(Debug, Args)]
+pub(crate) struct AliyunOptions {
+    /// Also take AliyunLogConfigs and ClusterAliyunPipelineConfigs of the cluster, and let an AliyunLogConfig collect of
+    /// its own namespace alone, or of the whole cluster as with Alibaba's agent
+    #[arg(long = "aliyun", value_name = "REACH", value_enum)]
+    reach: Option<AliyunReach>,
+}
+
+/// Whose containers an AliyunLogConfig may speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AliyunReach {
+    Namespace,
+    Cluster,
+}
+
+impl AliyunOptions {
+    /// What they may speak of; `None` if they do not count.
+    pub(crate) fn reach(&self) -> Option<aliyun::Reach> {
+        self.reach.map(|it| match it {
+            AliyunReach::Namespace => aliyun::Reach::Namespace,
+            AliyunReach::Cluster => aliyun::Reach::Cluster,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -210,6 +238,8 @@ pub(crate) struct ExplainOptions {
     /// A path, with odd bytes as they are or as `\xNN`; or a pod as NAME or NAMESPACE/NAME
     #[arg(value_name = "PATH|POD")]
     pub(crate) what: OsString,
+    #[command(flatten)]
+    pub(crate) aliyun: AliyunOptions,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

@@ -8,14 +8,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::aliyun::Reach;
 use crd::{
     Admission, Candidate, ConfigFile, LogConfigSettings, Memo, Problem, Problems, Settings,
     Severity, SourceSettings,
 };
-use kube_watch::{Kind, Resource, ResourceKey, State};
+use kube_watch::{Kind, Pod, Resource, ResourceKey, State};
 
 use crate::memory_plan::MemoryPlan;
 use crate::plan::{ByLabels, Watched};
+
+mod aliyun;
+mod variables;
+use aliyun::Conversions;
 
 /// Changes are gathered until there was none for so long …
 const GATHER_QUIET: Duration = Duration::from_millis(200);
@@ -40,19 +45,24 @@ pub(crate) struct Cluster {
 struct Admitted {
     /// What is not to be read again as long as it says the same.
     memo: Memo,
+    /// What objects of Alibaba's agent may speak of; `None` if they do not count.
+    reach: Option<Reach>,
     /// Which these are, of those that count here.
     resources: Vec<Resource>,
     /// What was in force last.
     good: BTreeMap<ResourceKey, Arc<str>>,
     /// What is not in force as it is written, and why.
     refused: BTreeMap<ResourceKey, String>,
+    /// LogConfigs of objects of Alibaba's agent that are in force.
+    converted: BTreeMap<ResourceKey, Vec<ResourceKey>>,
 }
 
 impl Cluster {
-    /// Begins with what was in force when the state was written.
-    pub(crate) fn new(watched: kube_watch::Cluster) -> Cluster {
+    /// Begins with what was in force when the state was written. Objects of Alibaba's agent may speak of what `reach`
+    /// says, if they count.
+    pub(crate) fn new(watched: kube_watch::Cluster, reach: Option<Reach>) -> Cluster {
         let good = watched.fallbacks().into_iter().map(|it| (it.key, it.text)).collect();
-        let admitted = Admitted { good, ..Admitted::default() };
+        let admitted = Admitted { reach, good, ..Admitted::default() };
         Cluster { watched: Arc::new(watched), admitted, by_labels: None }
     }
 
@@ -76,19 +86,33 @@ impl Cluster {
 
     /// LogConfigs and ClusterLogConfigs that count here, and why they are not in force as they are written.
     pub(crate) fn log_configs(&self) -> BTreeMap<ResourceKey, Option<String>> {
-        let Admitted { good, refused, .. } = &self.admitted;
+        let Admitted { good, refused, converted, .. } = &self.admitted;
         let all = good.keys().chain(refused.keys());
-        let log_configs =
-            all.filter(|it| matches!(it.kind, Kind::LogConfigs | Kind::ClusterLogConfigs));
-        log_configs.map(|it| (it.clone(), refused.get(it).cloned())).collect()
+        let own = all.filter(|it| matches!(it.kind, Kind::LogConfigs | Kind::ClusterLogConfigs));
+        let mut log_configs: BTreeMap<_, _> =
+            own.map(|it| (it.clone(), refused.get(it).cloned())).collect();
+        for (object, keys) in converted {
+            for key in keys {
+                log_configs.entry(key.clone()).or_insert_with(|| refused.get(object).cloned());
+            }
+        }
+        log_configs
     }
 
     /// Whether the resources that count here are others than those of the last settings. A pod that comes or goes
     /// changes them only if it is the first or the last one of its namespace.
     pub(crate) fn has_news(&self) -> bool {
-        let namespaces = self.watched.pods().namespaces();
-        let resources = self.watched.resources(|it| is_here(it, &namespaces)).unwrap_or_default();
-        resources != self.admitted.resources || self.has_moved()
+        self.here().unwrap_or_default() != self.admitted.resources || self.has_moved()
+    }
+
+    /// Resources and variables of containers that count here; `None` as long as nothing is known.
+    fn here(&self) -> Option<Vec<Resource>> {
+        let (pods, reach) = (self.watched.pods(), self.admitted.reach);
+        let namespaces = pods.namespaces();
+        let mut resources = self.watched.resources(|it| is_here(it, &namespaces, reach))?;
+        let variables = variables::resources(pods.all().iter()).into_iter();
+        resources.extend(variables.filter(|it| is_here(&it.key, &namespaces, reach)));
+        Some(resources)
     }
 
     /// Whether a namespace is another tenant's than the data plane was told: what is read of it must begin anew.
@@ -101,10 +125,7 @@ impl Cluster {
     /// # Errors
     /// Every problem of the files.
     pub(crate) fn resolve(&mut self, files: Vec<ConfigFile>) -> Result<Settings, Problems> {
-        let namespaces = self.watched.pods().namespaces();
-        let Some(resources) = self.watched.resources(|it| is_here(it, &namespaces)) else {
-            return crd::resolve(files);
-        };
+        let Some(resources) = self.here() else { return crd::resolve(files) };
         let (settings, fallbacks) = self.admitted.resolve(files, resources)?;
         self.watched.ask_namespaces(asks_namespaces(&settings));
         if fallbacks != self.watched.fallbacks() {
@@ -138,12 +159,17 @@ pub(crate) async fn wait_changed(watched: Option<Arc<kube_watch::Cluster>>) {
 ///
 /// # Errors
 /// Every problem of the files.
-pub(crate) fn resolve_state(files: Vec<ConfigFile>, state: State) -> Result<Settings, Problems> {
+pub(crate) fn resolve_state(
+    files: Vec<ConfigFile>,
+    state: State,
+    reach: Option<Reach>,
+) -> Result<Settings, Problems> {
     let namespaces: HashSet<String> = state.pods.iter().map(|it| it.namespace.clone()).collect();
     let good = state.fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
-    let mut admitted = Admitted { good, ..Admitted::default() };
-    let mut resources = state.resources;
-    resources.retain(|it| is_here(&it.key, &namespaces));
+    let mut admitted = Admitted { reach, good, ..Admitted::default() };
+    let pods: Vec<Arc<Pod>> = state.pods.into_iter().map(Arc::new).collect();
+    let mut resources = [state.resources, variables::resources(pods.iter())].concat();
+    resources.retain(|it| is_here(&it.key, &namespaces, reach));
     Ok(admitted.resolve(files, resources)?.0)
 }
 
@@ -152,9 +178,16 @@ impl Admitted {
     fn resolve(
         &mut self,
         files: Vec<ConfigFile>,
-        resources: Vec<Resource>,
+        mut resources: Vec<Resource>,
     ) -> Result<(Settings, Vec<Resource>), Problems> {
         self.resources.clone_from(&resources);
+        let mut conversions = Conversions::default();
+        conversions.convert(&mut resources, self.reach);
+        // Of what cannot be converted as it is, only what was good last is left.
+        let last_good = |key: &ResourceKey| {
+            Some(Resource { key: key.clone(), text: Arc::clone(self.good.get(key)?) })
+        };
+        resources.extend(conversions.refused.keys().filter_map(last_good));
         let candidates: Vec<Candidate> = resources.iter().map(|it| self.candidate(it)).collect();
         let misfit = |it: &Settings| MemoryPlan::of(it).err().map(|it| problem(&it));
         let Admission { settings, outcomes } =
@@ -167,20 +200,24 @@ impl Admitted {
             let key = resource.key;
             if let Some(version) = outcome.version {
                 let text = Arc::clone(&candidate.versions[version]);
-                if version > 0 {
+                if version > 0 || conversions.refused.contains_key(&key) {
                     fallbacks.push(Resource { key: key.clone(), text: Arc::clone(&text) });
                 }
                 good.insert(key.clone(), text);
             }
             if !outcome.problems.is_empty() {
-                let what_counts = match outcome.version {
-                    Some(_) => "the last good version stays in force",
-                    None => "left out",
-                };
+                let what_counts = what_counts(outcome.version.is_some());
                 refused.insert(key, format!("{}; {what_counts}", text_of(&outcome.problems)));
             }
         }
+        for (key, why) in &conversions.refused {
+            let what_counts = what_counts(good.contains_key(key));
+            refused.entry(key.clone()).or_insert_with(|| format!("{why}; {what_counts}"));
+        }
         self.say(&refused);
+        self.say_left_out(&conversions, &good);
+        self.converted = conversions.log_configs;
+        self.converted.retain(|key, _| good.contains_key(key));
         (self.good, self.refused) = (good, refused);
         Ok((settings, fallbacks))
     }
@@ -202,11 +239,40 @@ impl Admitted {
             tracing::info!(resource = %key, "no longer refused");
         }
     }
+
+    /// Says of objects of Alibaba's agent that are new how much of them is not done; what, their status says, and here
+    /// is said of variables, which have none.
+    fn say_left_out(&self, conversions: &Conversions, good: &BTreeMap<ResourceKey, Arc<str>>) {
+        let is_new =
+            |key: &&ResourceKey| good.contains_key(*key) && good.get(*key) != self.good.get(*key);
+        for key in conversions.log_configs.keys().filter(is_new).take(SAID_MAX) {
+            let notes = conversions.left_out.get(key).map(Vec::as_slice).unwrap_or_default();
+            if variables::is_one(key) {
+                let fields = notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::info!(resource = %key, fields, "taken, but for these fields");
+            } else {
+                let fields = notes.len();
+                tracing::info!(resource = %key, fields, "taken, but for fields that its status names");
+            }
+        }
+    }
+}
+
+/// What counts in place of a resource that is refused.
+fn what_counts(has_last_good: bool) -> &'static str {
+    if has_last_good { "the last good version stays in force" } else { "left out" }
 }
 
 /// Whether a resource counts on a node with pods of these namespaces.
-fn is_here(key: &ResourceKey, namespaces: &HashSet<String>) -> bool {
-    key.kind != Kind::LogConfigs || key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
+fn is_here(key: &ResourceKey, namespaces: &HashSet<String>, reach: Option<Reach>) -> bool {
+    match key.kind {
+        kind if kind.is_aliyun() && reach.is_none() => false,
+        Kind::AliyunLogConfigs if reach == Some(Reach::Cluster) => true,
+        Kind::LogConfigs | Kind::AliyunLogConfigs => {
+            key.namespace.as_ref().is_some_and(|it| namespaces.contains(it))
+        }
+        _ => true,
+    }
 }
 
 /// Whether anything is selected by labels of namespaces.
@@ -264,7 +330,7 @@ mod tests {
     /// What counts on a node with pods of these namespaces.
     fn here(all: &[Resource], namespaces: &[&str]) -> Vec<Resource> {
         let namespaces = namespaces.iter().map(|it| (*it).to_owned()).collect();
-        all.iter().filter(|it| is_here(&it.key, &namespaces)).cloned().collect()
+        all.iter().filter(|it| is_here(&it.key, &namespaces, None)).cloned().collect()
     }
 
     fn config(namespace: &str, spec: &str) -> Resource {
@@ -319,9 +385,56 @@ mod tests {
         };
         let fallbacks = vec![config("here", GOOD)];
         let state = State { resources: bad, fallbacks, pods: vec![pod], ..State::default() };
-        assert_eq!(names(&resolve_state(agent(), state).unwrap()), ["here/web"]);
+        assert_eq!(names(&resolve_state(agent(), state, None).unwrap()), ["here/web"]);
         // A resource that is removed has no last good version any more.
         let (settings, fallbacks) = admitted.resolve(agent(), vec![sink()]).unwrap();
         assert!(names(&settings).is_empty() && fallbacks.is_empty() && admitted.refused.is_empty());
+    }
+
+    #[test]
+    fn what_objects_of_alibaba_s_agent_come_to_counts_together_and_after_log_configs() {
+        let object = |name: &str, text: &str| {
+            Resource {
+            key: ResourceKey {
+                kind: Kind::AliyunLogConfigs,
+                namespace: Some("here".to_owned()),
+                name: name.to_owned(),
+            },
+            text: format!(
+                r#"{{"apiVersion": "log.alibabacloud.com/v1alpha1", "kind": "AliyunLogConfig", "metadata": {{"name": "{name}", "namespace": "here"}}, "spec": {{"logstore": "a", "logtailConfig": {{"inputType": "file", "inputDetail": {text}}}}}}}"#
+            )
+            .into(),
+        }
+        };
+        let files = |name: &str, more: &str| {
+            format!(r#"{{"logPath": "/log", "filePattern": "{name}", "dockerFile": true{more}}}"#)
+        };
+        let good = object("own", &files("a", ""));
+        let all = vec![sink(), config("here", GOOD), object("web", &files("b", "")), good.clone()];
+        let mut admitted = Admitted { reach: Some(Reach::Namespace), ..Admitted::default() };
+        let (settings, _) = admitted.resolve(agent(), all.clone()).unwrap();
+        assert_eq!(names(&settings), ["here/own", "here/web"]);
+        let refused: Vec<String> =
+            admitted.refused.iter().map(|(key, why)| format!("{key}: {why}")).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(
+            refused[0].starts_with("AliyunLogConfig here/web: ") && refused[0].contains("taken")
+        );
+        assert_eq!(admitted.converted.len(), 1);
+        // One that cannot be converted any more stays as it was, also for the next life.
+        let masked = r#", "sensitive_keys": [{"key": "a"}]"#;
+        let bad = vec![sink(), object("own", &files("c", masked))];
+        let (settings, fallbacks) = admitted.resolve(agent(), bad.clone()).unwrap();
+        assert_eq!(names(&settings), ["here/own"]);
+        assert_eq!(fallbacks.len(), 1);
+        let why = admitted.refused.values().next().unwrap();
+        assert!(why.contains("sensitive_keys") && why.contains("last good"), "{why}");
+        let good = fallbacks.into_iter().map(|it| (it.key, it.text)).collect();
+        let mut next = Admitted { reach: admitted.reach, good, ..Admitted::default() };
+        let (settings, _) = next.resolve(agent(), bad.clone()).unwrap();
+        assert_eq!(names(&settings), ["here/own"]);
+        // Where they are not asked for they do not count.
+        let (settings, _) = Admitted::default().resolve(agent(), here(&all, &["here"])).unwrap();
+        assert_eq!(names(&settings), ["here/web"]);
     }
 }

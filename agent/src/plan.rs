@@ -212,7 +212,8 @@ fn rule(
     };
     let fs = Arc::new(HostFs::new(reach(config)?));
     let tenants = tenants(config, settings, by_labels);
-    Ok(Rule { name, selection, tenants, sink, options: Arc::new(options), fs })
+    let topic = config.topic.as_deref().map(Arc::from);
+    Ok(Rule { name, selection, tenants, sink, topic, options: Arc::new(options), fs })
 }
 
 /// Where the files of a LogConfig may lie.

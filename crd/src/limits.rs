@@ -132,6 +132,9 @@ pub const BURST: Range<Period> = Range::new(Period::ms(10), Period::secs(60));
 
 /// Longest name of a tenant, in characters: it is a directory and a label.
 pub const TENANT_CHARS_MAX: usize = 63;
+/// Longest topic of a LogConfig, in characters: with tenant, namespace and what is fixed of the LogSink's it has to
+/// be one of Kafka's, and a logstore of Alibaba's log service has as many.
+pub const TOPIC_CHARS_MAX: usize = 63;
 /// Longest name of a resource, in characters: Kubernetes' limit for a DNS subdomain.
 pub const NAME_CHARS_MAX: usize = 253;
 /// Most globs in one list; each is tried on each new file or container.

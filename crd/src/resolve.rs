@@ -80,6 +80,7 @@ pub(crate) fn settings(
     relations::check_sinks(&sinks, &log_configs, report);
     relations::check_sources(&log_configs, report);
     relations::check_topics(&sinks, report);
+    relations::check_own_topics(&sinks, &log_configs, report);
     relations::check_use(&sinks, &log_configs, report);
 
     Settings {

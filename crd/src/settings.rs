@@ -64,8 +64,8 @@ impl Settings {
         self.sinks.iter().find(|sink| sink.name == name)
     }
 
-    /// The LogConfig that collects a container: the first by name that selects it, and whose sink its tenant may
-    /// use.
+    /// The LogConfig that collects a container: the first by name that selects it, and whose sink and topic its
+    /// tenant may use.
     #[must_use]
     pub fn log_config_of_container(
         &self,
@@ -75,7 +75,7 @@ impl Settings {
     ) -> Option<&LogConfigSettings> {
         let may = |config: &LogConfigSettings| {
             let tenant = self.tenant_of_container(config, namespace);
-            tenant.is_some_and(|it| self.may_use(it, &config.sink))
+            tenant.is_some_and(|it| self.may_go(it, config))
         };
         self.log_configs.iter().find(|config| match &config.source {
             SourceSettings::Containers(containers) => {
@@ -104,11 +104,11 @@ impl Settings {
         (!self.tenants.iter().any(is_taken)).then_some(namespace)
     }
 
-    /// Whether records of `tenant` may go to `sink`.
+    /// Whether records of `tenant` may go where `config` sends them.
     #[must_use]
-    pub fn may_use(&self, tenant: &str, sink: &str) -> bool {
+    pub fn may_go(&self, tenant: &str, config: &LogConfigSettings) -> bool {
         let tenant = self.tenants.iter().find(|it| it.name == tenant);
-        tenant.is_none_or(|it| it.may_use(sink))
+        tenant.is_none_or(|it| it.may_go(config))
     }
 
     /// The tenant of files that `config` collects: its own, else `default`.

@@ -15,7 +15,7 @@ use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
 
 use super::load;
-use crate::cli::{ExplainOptions, Output};
+use crate::cli::{AliyunOptions, ExplainOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::plan::{self, Awaited, ByLabels};
 use crate::{cluster, configuration};
@@ -47,7 +47,7 @@ enum Subject<'a> {
 }
 
 pub(crate) fn run(options: &ExplainOptions) -> Outcome {
-    let (settings, mut known) = load_with_cluster(&options.config.paths)?;
+    let (settings, mut known) = load_with_cluster(&options.config.paths, &options.aliyun)?;
     known.by_labels = ByLabels::of(&settings, &known.namespaces);
     let subject = subject(&options.what);
     let mut verdicts: Vec<Verdict> =
@@ -224,7 +224,10 @@ fn facts(awaited: Awaited) -> Option<&'static str> {
 }
 
 /// The configuration; and where the agent runs in a cluster, what of it counts there, and what is known there.
-fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Known), Failure> {
+fn load_with_cluster(
+    paths: &[PathBuf],
+    aliyun: &AliyunOptions,
+) -> Result<(Settings, Known), Failure> {
     let settings = load(paths)?;
     let path = configuration::state_path(&settings.agent.state_directory);
     let state = State::load(&path)
@@ -234,7 +237,7 @@ fn load_with_cluster(paths: &[PathBuf]) -> Result<(Settings, Known), Failure> {
     let known = Known { pods: state.pods.clone(), namespaces, by_labels: None };
     let wrong = |problems: Problems| Failure::usage(anyhow::anyhow!("{problems}"));
     let files = crd::read(paths).map_err(wrong)?;
-    Ok((cluster::resolve_state(files, state).map_err(wrong)?, known))
+    Ok((cluster::resolve_state(files, state, aliyun.reach()).map_err(wrong)?, known))
 }
 
 /// What becomes of a file that is selected: looked at and opened as the agent does.

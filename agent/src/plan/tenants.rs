@@ -20,7 +20,7 @@ pub(crate) fn tenants(
         by_namespace: all().map(|it| (Arc::clone(it.namespaces.set()), name(it))).collect(),
         by_labels: by_labels.map(|it| Arc::clone(it) as Arc<dyn NamespaceTenants>),
         listed: all().filter(|it| !it.is_of_its_name()).map(name).collect(),
-        barred: all().filter(|it| !it.may_use(&config.sink)).map(name).collect(),
+        barred: all().filter(|it| !it.may_go(config)).map(name).collect(),
     }
 }
 

@@ -43,6 +43,10 @@ const SINKS: [&str; 3] = ["default", "two", "three"];
 const TOPICS: [&str; 4] =
     ["${tenant}", "x-${tenant}.${namespace}", "${namespace}_${tenant}", "${tenant}.x-${tenant}"];
 
+/// What LogConfigs name behind these.
+const OWN_TOPICS: [&str; 4] = ["x", "bank", "_shop.a_bank", "x-bank.b"];
+const TOPIC_GLOBS: [&str; 3] = ["*", "x*", "bank"];
+
 /// Indices into the lists above.
 #[derive(Debug, Clone)]
 struct Tenant {
@@ -51,6 +55,7 @@ struct Tenant {
     /// Of namespaces.
     labels: Option<Selector>,
     sinks: Option<BTreeSet<usize>>,
+    topics: Option<BTreeSet<usize>>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +64,7 @@ struct LogConfig {
     namespace: Option<usize>,
     tenant: Option<usize>,
     sink: usize,
+    topic: Option<usize>,
     /// Of files, or of containers of these namespaces.
     globs: Option<BTreeSet<usize>>,
     /// By labels of the namespaces; never of one of a namespace.
@@ -110,27 +116,35 @@ fn world() -> impl Strategy<Value = World> {
         prop::option::of(some_of(GLOBS.len())),
         prop::option::weighted(0.3, selector()),
         prop::option::weighted(0.3, some_of(SINKS.len())),
+        prop::option::weighted(0.3, some_of(TOPIC_GLOBS.len())),
     );
-    let tenant =
-        tenant.prop_map(|(name, globs, labels, sinks)| Tenant { name, globs, labels, sinks });
+    let tenant = tenant.prop_map(|(name, globs, labels, sinks, topics)| Tenant {
+        name,
+        globs,
+        labels,
+        sinks,
+        topics,
+    });
     let config = (
         prop::option::weighted(0.3, 0..7_usize),
         prop::option::weighted(0.2, 0..TENANTS.len()),
         0..SINKS.len(),
+        prop::option::of(0..OWN_TOPICS.len()),
         prop::option::weighted(0.8, some_of(GLOBS.len() + 1)),
         prop::option::weighted(0.3, selector()),
         prop::option::weighted(0.4, selector()),
         0..TENANTS.len(),
     );
-    let config = config.prop_map(|(namespace, tenant, sink, globs, namespaces, pods, claims)| {
-        // What is of a namespace names no tenant, no other namespace and no files.
-        let tenant = tenant.filter(|_| namespace.is_none());
-        let globs = if namespace.is_some() { Some(BTreeSet::new()) } else { globs };
-        let is_of_pods = globs.is_some();
-        let namespaces = namespaces.filter(|_| namespace.is_none() && is_of_pods);
-        let pods = pods.filter(|_| is_of_pods);
-        LogConfig { namespace, tenant, sink, globs, namespaces, pods, claims }
-    });
+    let config =
+        config.prop_map(|(namespace, tenant, sink, topic, globs, namespaces, pods, claims)| {
+            // What is of a namespace names no tenant, no other namespace and no files.
+            let tenant = tenant.filter(|_| namespace.is_none());
+            let globs = if namespace.is_some() { Some(BTreeSet::new()) } else { globs };
+            let is_of_pods = globs.is_some();
+            let namespaces = namespaces.filter(|_| namespace.is_none() && is_of_pods);
+            let pods = pods.filter(|_| is_of_pods);
+            LogConfig { namespace, tenant, sink, topic, globs, namespaces, pods, claims }
+        });
     let pods = (0..NAMESPACES.len(), 0..PODS.len(), 0..CONTAINERS.len());
     let topics = [0..TOPICS.len(), 0..TOPICS.len(), 0..TOPICS.len()];
     let tenants = prop::collection::vec(tenant, 0..4);

@@ -1,5 +1,6 @@
 //! Resources and pods of a cluster, from an API server that does what it is told.
 
+mod aliyun;
 mod bed;
 mod latency;
 mod selection;

@@ -2,6 +2,7 @@
 //!
 //! `scripts/test.sh` leaves out all of `real_cluster::` where Kubernetes is not built, or no container can run.
 
+mod aliyun;
 mod chart;
 mod first_line;
 mod resources;

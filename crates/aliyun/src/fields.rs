@@ -134,7 +134,7 @@ const fn refused(path: &'static str, says: &'static str, quiet: &'static [&'stat
 }
 
 const OF_SERVER: &str = "of the log service's server; there is none";
-const OF_TOPIC: &str = "a topic of its own for a LogConfig; records go to the topic of the LogSink";
+const OF_TOPIC: &str = "`topic`: behind that of the LogSink, after a `_`";
 const PARSING: &str = "parsing; the record is the line as it was written";
 const EXTRA_TAGS: &str =
     "labels and variables as tags of one LogConfig; the Agent's `podLabels` adds labels to all";

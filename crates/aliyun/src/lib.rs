@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod containers;
+mod documents;
 pub mod fields;
 mod files;
 mod lines;
@@ -16,6 +17,7 @@ mod log_config;
 mod object;
 mod pipeline;
 mod source;
+pub mod variables;
 mod wanted;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use std::fmt;
 use crd::spec::{API_VERSION, Kind, LogConfigSpec, Metadata, Resource};
 use serde_json::Value;
 
+pub use documents::{Documents, documents};
 use fields::Fate;
 use object::Object;
 
@@ -35,6 +38,9 @@ pub enum Reach {
     /// should let happen.
     Cluster,
 }
+
+/// A LogConfig or a ClusterLogConfig.
+pub(crate) type LogConfig = Resource<LogConfigSpec>;
 
 /// What an object comes to.
 #[derive(Debug, Default)]
@@ -100,10 +106,12 @@ pub fn convert(object: &Value, reach: Reach) -> Result<Conversion, UnknownObject
     };
     let reach = if kind.is_cluster_wide { Reach::Cluster } else { reach };
     let mut object = Object::new(object, kind.fields);
-    let specs = match kind.is_cluster_wide {
-        true => pipeline::specs(&mut object),
-        false => log_config::specs(&mut object, reach),
+    let (mut specs, logstore) = match kind.is_cluster_wide {
+        true => (pipeline::specs(&mut object), pipeline::LOGSTORE),
+        false => (log_config::specs(&mut object, reach), log_config::LOGSTORE),
     };
+    let topic = object.topic(logstore);
+    specs.iter_mut().for_each(|it| it.topic.clone_from(&topic));
     let (name, namespace) = (object.text("metadata.name"), object.text("metadata.namespace"));
     if name.is_none() {
         object.refuse("metadata.name", "missing");

@@ -10,6 +10,8 @@ use crate::{Reach, files, lines};
 
 const INPUT: &str = "spec.logtailConfig.inputDetail";
 const PLUGIN: &str = "spec.logtailConfig.inputDetail.plugin.inputs";
+/// What becomes the topic.
+pub(crate) const LOGSTORE: &str = "spec.logstore";
 /// How many folders below `logPath` are looked into, if it is not said.
 const DEPTH: u64 = 100;
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::Note;
 use crate::fields::{Fate, Field};
+use crd::limits::TOPIC_CHARS_MAX;
 
 /// An object that is being read.
 pub(crate) struct Object<'a> {
@@ -112,6 +113,19 @@ impl<'a> Object<'a> {
     pub(crate) fn number(&mut self, path: &str) -> Option<u64> {
         let number = |it: &Value| it.as_u64().map(Some).or_else(|| it.as_i64().map(|_| None));
         self.read(path, "a whole number", number).flatten()
+    }
+
+    /// A logstore as a topic; nothing that Kafka would not take is made to fit.
+    pub(crate) fn topic(&mut self, path: &str) -> Option<String> {
+        let topic = self.text(path).filter(|it| !it.is_empty())?;
+        let is_legal = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+        if topic.len() > TOPIC_CHARS_MAX || !topic.chars().all(is_legal) {
+            let text = format!(
+                "{topic:?} is no logstore; write {TOPIC_CHARS_MAX} letters, digits, `.`, `_` and `-` at most"
+            );
+            self.refuse(path, &text);
+        }
+        Some(topic.to_owned())
     }
 
     pub(crate) fn texts(&mut self, path: &str) -> Vec<&'a str> {

@@ -11,6 +11,8 @@ use crate::{Reach, files, lines};
 const INPUTS: &str = "spec.config.inputs";
 /// The one input that there is.
 const INPUT: &str = "spec.config.inputs[0]";
+/// What becomes the topic.
+pub(crate) const LOGSTORE: &str = "spec.config.flushers[0].Logstore";
 
 fn at(field: &str) -> String {
     format!("{INPUT}.{field}")
@@ -20,6 +22,9 @@ fn at(field: &str) -> String {
 pub(crate) fn specs(object: &mut Object<'_>) -> Vec<LogConfigSpec> {
     if !object.has_one(INPUTS) {
         return Vec::new();
+    }
+    if object.get("spec.config.flushers[1]").is_some() {
+        object.note("spec.config.flushers[1]", Fate::NotYet, "a second flusher; the first counts");
     }
     let multiline = multiline(object);
     let (sources, spec) = match object.text(&at("Type")) {

@@ -31,6 +31,8 @@ pub mod attribute {
     pub const HOST_NAME: &str = "host.name";
     /// Path of the live file; bytes that are not UTF-8 are escaped as `\xNN`.
     pub const LOG_FILE_PATH: &str = "log.file.path";
+    /// The topic that the LogConfig names; it stands behind that of the sink.
+    pub const LOG_TOPIC: &str = "log.topic";
     /// `stdout` or `stderr`; on a scope, for all its records.
     pub const LOG_IOSTREAM: &str = "log.iostream";
     /// Cursor of the record's first byte; an integer, on each record.

@@ -35,6 +35,8 @@ pub struct ClusterOptions {
     pub state_path: PathBuf,
     /// How patient to be.
     pub timing: Timing,
+    /// Objects of Alibaba's agent are asked for, too.
+    pub asks_aliyun: bool,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -92,7 +94,9 @@ struct Shared {
     namespaces: Arc<Namespaces>,
     /// Whether somebody asks for namespaces.
     asks_namespaces: watch::Sender<bool>,
-    texts: [Arc<Texts>; Kind::RESOURCES.len()],
+    asks_aliyun: bool,
+    /// By kind, of those that are asked for.
+    texts: Vec<(Kind, Arc<Texts>)>,
     meters: [Arc<WatchMeter>; Kind::ALL.len()],
     /// By kind, whether the API server has listed it in this life.
     listed: [AtomicBool; Kind::ALL.len()],
@@ -123,13 +127,15 @@ impl Cluster {
         let state = restored.unwrap_or_default();
         let texts_of = |kind| {
             let resources = state.resources.iter().filter(|it| it.key.kind == kind);
-            Arc::new(Texts::restored(resources.cloned()))
+            (kind, Arc::new(Texts::restored(resources.cloned())))
         };
+        let aliyun = Kind::ALIYUN.into_iter().filter(|_| options.asks_aliyun);
         let shared = Arc::new(Shared {
             pods: Arc::new(Pods::restored(state.pods)),
             namespaces: Arc::new(Namespaces::restored(state.namespaces)),
             asks_namespaces: watch::Sender::new(false),
-            texts: Kind::RESOURCES.map(texts_of),
+            asks_aliyun: options.asks_aliyun,
+            texts: Kind::RESOURCES.into_iter().chain(aliyun).map(texts_of).collect(),
             meters: Kind::ALL.map(|_| Arc::default()),
             listed: Kind::ALL.map(|_| AtomicBool::new(false)),
             is_restored,
@@ -200,7 +206,8 @@ impl Cluster {
     /// How the watches fare.
     #[must_use]
     pub fn meters(&self) -> Vec<(Kind, Arc<WatchMeter>)> {
-        Kind::ALL.into_iter().zip(self.shared.meters.iter().cloned()).collect()
+        let all = Kind::ALL.into_iter().zip(self.shared.meters.iter().cloned());
+        all.filter(|(kind, _)| self.shared.asks(*kind)).collect()
     }
 
     /// Older versions in force, where the API server's cannot be used.
@@ -227,12 +234,17 @@ impl Drop for Cluster {
 impl Shared {
     fn is_listed(&self) -> bool {
         // Nothing depends on namespaces but who waits for them.
-        let mut others = Kind::ALL.iter().zip(&self.listed).filter(|it| *it.0 != Kind::Namespaces);
+        let others = Kind::ALL.iter().zip(&self.listed).filter(|it| *it.0 != Kind::Namespaces);
+        let mut others = others.filter(|it| self.asks(*it.0));
         others.all(|(_, is_listed)| is_listed.load(Ordering::Acquire))
     }
 
+    fn asks(&self, kind: Kind) -> bool {
+        self.asks_aliyun || !kind.is_aliyun()
+    }
+
     fn resources(&self, counts: impl Fn(&ResourceKey) -> bool) -> Vec<Resource> {
-        self.texts.iter().flat_map(|it| it.those(&counts)).collect()
+        self.texts.iter().flat_map(|(_, it)| it.those(&counts)).collect()
     }
 
     /// Something of a kind changed. As long as some kinds are not listed, what there is does not fit
@@ -268,7 +280,7 @@ impl Shared {
 fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions) {
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
         let changed = Shared::changed_by(shared, index);
-        match Kind::RESOURCES.iter().position(|it| *it == kind) {
+        match shared.texts.iter().find(|it| it.0 == kind) {
             None if kind == Kind::Pods => {
                 let fields = format!("spec.nodeName={}", options.node_name);
                 let copy = PodCopy::new(Arc::clone(&shared.pods), changed);
@@ -277,8 +289,8 @@ fn spawn_watches(shared: &Arc<Shared>, client: &Client, options: &ClusterOptions
                 drop(tokio::spawn(watch.run()));
             }
             None => {}
-            Some(number) => {
-                let copy = TextCopy::new(kind, Arc::clone(&shared.texts[number]), changed);
+            Some((_, texts)) => {
+                let copy = TextCopy::new(kind, Arc::clone(texts), changed);
                 let watch = reflector(shared, client, options, index, None, copy);
                 drop(tokio::spawn(watch.run()));
             }

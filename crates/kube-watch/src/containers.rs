@@ -1,10 +1,18 @@
 //! Containers: the environment variables that a pod writes for them.
 //!
 //! Kept as hashes: whether a variable is there can be asked, and what it says is nobody's business, neither in
-//! memory nor on disk.
+//! memory nor on disk. But for those that are there to be read by agents of logs, by their names.
+
+use std::collections::BTreeMap;
 
 use flow::checksum;
 use serde::{Deserialize, Serialize};
+
+/// What variables begin with that say what to collect, as Alibaba's agent has them.
+const READ_PREFIXES: [&str; 2] = ["aliyun_logs_", "loong_logs_"];
+/// Most of them that are kept of a container, and longest value, in bytes: whoever writes pods fills no agent.
+const READ_MAX: usize = 64;
+const READ_BYTES_MAX: usize = 8 << 10;
 
 /// What is used of a container of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +22,9 @@ pub struct Container {
     /// Hashes of its variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     env: Vec<Variable>,
+    /// Those that say what to collect, by their names; of a value from elsewhere, or one that is too long, nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub log_variables: BTreeMap<String, Option<String>>,
 }
 
 /// Hashes of a variable's name, and of name and value; of a value from elsewhere 0.
@@ -64,14 +75,20 @@ struct VariableObject {
 impl ContainerObjects {
     pub(crate) fn trimmed(self) -> Vec<Container> {
         let all = [self.containers, self.init_containers, self.ephemeral_containers];
-        let variable = |it: VariableObject| {
-            // A value that is not written is empty.
-            let value = it.value_from.is_none().then(|| it.value.unwrap_or_default());
-            Variable::new(&it.name, value.as_deref())
-        };
-        let container = |it: ContainerObject| Container {
-            name: it.name,
-            env: it.env.into_iter().map(variable).collect(),
+        let container = |it: ContainerObject| {
+            let mut container =
+                Container { name: it.name, env: Vec::new(), log_variables: BTreeMap::new() };
+            for VariableObject { name, value, value_from } in it.env {
+                // A value that is not written is empty.
+                let value = value_from.is_none().then(|| value.unwrap_or_default());
+                container.env.push(Variable::new(&name, value.as_deref()));
+                let is_read = READ_PREFIXES.iter().any(|it| name.starts_with(it));
+                if is_read && container.log_variables.len() < READ_MAX {
+                    let value = value.filter(|it| it.len() <= READ_BYTES_MAX);
+                    container.log_variables.insert(name, value);
+                }
+            }
+            container
         };
         all.into_iter().flatten().map(container).collect()
     }
@@ -87,6 +104,8 @@ mod tests {
             "initContainers": [{"name": "init", "env": [{"name": "LOG", "value": "on"}]}],
             "containers": [{"name": "app", "image": "x", "env": [
                 {"name": "LOG", "value": "off"}, {"name": "EMPTY"},
+                {"name": "aliyun_logs_a", "value": "stdout"},
+                {"name": "aliyun_logs_b", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
                 {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}},
             ]}],
             "ephemeralContainers": [{"name": "debug"}],
@@ -110,6 +129,12 @@ mod tests {
             assert_eq!(app.has_variable(name, value), has, "{name} {value:?}");
         }
         assert!(all[1].has_variable("LOG", Some("on")) && !all[2].has_variable("LOG", None));
+        let read = [
+            ("aliyun_logs_a".to_owned(), Some("stdout".to_owned())),
+            ("aliyun_logs_b".to_owned(), None),
+        ];
+        assert_eq!(app.log_variables, read.into());
+        assert!(app.has_variable("aliyun_logs_a", Some("stdout")));
         let text = serde_json::to_string(&all).unwrap();
         assert!(!text.contains("off") && !text.contains("PASSWORD"), "{text}");
         assert_eq!(serde_json::from_str::<Vec<Container>>(&text).unwrap(), all);

@@ -13,23 +13,48 @@ pub enum Kind {
     ClusterLogConfigs,
     /// LogConfigs, of all namespaces.
     LogConfigs,
+    /// ClusterAliyunPipelineConfigs, of the cluster, of Alibaba's agent; watched only where they are asked for.
+    ClusterAliyunPipelineConfigs,
+    /// AliyunLogConfigs, of all namespaces; as those.
+    AliyunLogConfigs,
     /// Namespaces; watched only where something is selected by their labels.
     Namespaces,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Pods,
         Kind::LogSinks,
         Kind::LogTenants,
         Kind::ClusterLogConfigs,
         Kind::LogConfigs,
+        Kind::ClusterAliyunPipelineConfigs,
+        Kind::AliyunLogConfigs,
         Kind::Namespaces,
     ];
     /// Those that are resources of logferry.
     pub const RESOURCES: [Kind; 4] =
         [Kind::LogSinks, Kind::LogTenants, Kind::ClusterLogConfigs, Kind::LogConfigs];
+    /// Those of Alibaba's agent, which become LogConfigs. Nothing depends on them.
+    pub const ALIYUN: [Kind; 2] = [Kind::ClusterAliyunPipelineConfigs, Kind::AliyunLogConfigs];
+
+    /// Whether it is one of [`Kind::ALIYUN`].
+    #[must_use]
+    pub fn is_aliyun(self) -> bool {
+        Kind::ALIYUN.contains(&self)
+    }
+
+    /// `apiVersion` of its objects.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Kind::Pods | Kind::Namespaces => "v1",
+            Kind::ClusterAliyunPipelineConfigs => "telemetry.alibabacloud.com/v1alpha1",
+            Kind::AliyunLogConfigs => "log.alibabacloud.com/v1alpha1",
+            _ => "logferry.dev/v1alpha1",
+        }
+    }
 
     /// As the API server calls it in URLs and rights.
     #[must_use]
@@ -40,6 +65,8 @@ impl Kind {
             Kind::LogTenants => "logtenants",
             Kind::ClusterLogConfigs => "clusterlogconfigs",
             Kind::LogConfigs => "logconfigs",
+            Kind::ClusterAliyunPipelineConfigs => "clusteraliyunpipelineconfigs",
+            Kind::AliyunLogConfigs => "aliyunlogconfigs",
             Kind::Namespaces => "namespaces",
         }
     }
@@ -53,6 +80,8 @@ impl Kind {
             Kind::LogTenants => "LogTenant",
             Kind::ClusterLogConfigs => "ClusterLogConfig",
             Kind::LogConfigs => "LogConfig",
+            Kind::ClusterAliyunPipelineConfigs => "ClusterAliyunPipelineConfig",
+            Kind::AliyunLogConfigs => "AliyunLogConfig",
             Kind::Namespaces => "Namespace",
         }
     }
@@ -67,7 +96,7 @@ impl Kind {
     pub(crate) fn url_path(self) -> String {
         match self {
             Kind::Pods | Kind::Namespaces => format!("/api/v1/{}", self.plural()),
-            _ => format!("/apis/logferry.dev/v1alpha1/{}", self.plural()),
+            _ => format!("/apis/{}/{}", self.api_version(), self.plural()),
         }
     }
 }

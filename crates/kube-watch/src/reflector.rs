@@ -26,6 +26,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the server says of a path that it does not know.
 const NOT_FOUND: u16 = 404;
+/// What it says if this is none of the agent's business.
+const FORBIDDEN: u16 = 403;
+/// How often a kind is looked for that need not be there: a thousand agents ask four times a second.
+const ABSENT_MAX: Duration = Duration::from_secs(300);
 
 /// What a reflector writes to.
 pub(crate) trait Copy: Send + 'static {
@@ -77,12 +81,28 @@ impl<C: Copy> Reflector<C> {
     /// Runs for ever.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.timing.retry_first, self.timing.retry_max);
+        let mut absent = Backoff::new(self.timing.retry_first, ABSENT_MAX);
+        let mut is_absence_said = false;
         // The first list may be as old as what the server has in memory; after a 410 that would be too old.
         let mut freshness = if self.kind == Kind::Pods { Freshness::Any } else { Freshness::Now };
         loop {
             let Some(version) = self.version.clone() else {
                 match self.list(freshness).await {
                     Ok(version) => self.version = Some(version),
+                    Err(ListError::Api(status))
+                        if self.kind.is_aliyun()
+                            && status.code == NOT_FOUND
+                            && self.copy.count() == 0 =>
+                    {
+                        if !std::mem::replace(&mut is_absence_said, true) {
+                            let kind = self.kind.plural();
+                            tracing::info!(
+                                kind,
+                                "the API server has no such kind; looking for it now and then"
+                            );
+                        }
+                        tokio::time::sleep(absent.pause()).await;
+                    }
                     Err(error) => {
                         self.failed(&error.to_string());
                         tokio::time::sleep(backoff.pause()).await;
@@ -125,9 +145,13 @@ impl<C: Copy> Reflector<C> {
             list::list(&self.client, self.kind, fields, freshness, |object| copy.put(object)).await;
         // A kind that the server does not know has no objects. Of one that it did know, it is not believed:
         // while it starts, it may not know all of its kinds yet.
-        if matches!(&listed, Err(ListError::Api(status)) if status.code == NOT_FOUND)
-            && copy.count() == 0
-        {
+        let code = match &listed {
+            Err(ListError::Api(status)) => status.code,
+            _ => 0,
+        };
+        // Nothing waits for what may be left out.
+        let is_left_out = code == FORBIDDEN && self.kind.is_aliyun();
+        if (code == NOT_FOUND || is_left_out) && copy.count() == 0 {
             copy.end_list();
         }
         let version = listed?;

@@ -1,4 +1,4 @@
-//! Resources: logferry's own objects, as short JSON texts: what they say, and nothing of what the server adds.
+//! Resources: logferry's own objects, and those of Alibaba's agent, as short JSON texts: what they say, and nothing of what the server adds.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ const SPEC_BYTES_MAX: usize = 64 << 10;
 pub struct ResourceKey {
     /// Its kind; never pods.
     pub kind: Kind,
-    /// Its namespace; only a LogConfig has one.
+    /// Its namespace; only a LogConfig and an AliyunLogConfig have one.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
@@ -68,7 +68,7 @@ impl Resource {
             _ => spec,
         };
         let document = Document {
-            api_version: "logferry.dev/v1alpha1",
+            api_version: key.kind.api_version(),
             kind: key.kind.name(),
             metadata: Metadata { name: &key.name, namespace: key.namespace.as_deref() },
             spec: &spec,

@@ -67,6 +67,8 @@ pub struct Rule {
     pub tenants: TenantMap,
     /// Which of the plan's sinks they go to.
     pub sink: usize,
+    /// The topic there that the LogConfig names; its records bear it.
+    pub topic: Option<Arc<str>>,
     /// How to read.
     pub options: Arc<SourceOptions>,
     /// The file system, as far as it reaches.

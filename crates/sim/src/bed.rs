@@ -102,6 +102,7 @@ pub fn discovery(
         selection: Selection::Files(selection),
         tenants: TenantMap::default(),
         sink: 0,
+        topic: None,
         options: Arc::new(options),
         fs: Arc::new(world.clone()),
     };

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aliyun::{Documents, Reach};
 use crd::spec::{LogConfigOnNode, LogConfigStatus, LogNodeStatus};
 use kube_watch::{Kind, ResourceKey};
 use tokio::sync::Notify;
@@ -15,6 +16,8 @@ use crate::work_queue::WorkQueue;
 /// What is known of the cluster, and what is to be done about it.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    /// What objects of Alibaba's agent may speak of; `None` if they do not count.
+    pub(crate) reach: Option<Reach>,
     state: Mutex<State>,
     /// Resources whose status is to be looked at.
     pub(crate) statuses: WorkQueue<ResourceKey>,
@@ -34,6 +37,8 @@ pub(crate) struct State {
     log_nodes: BTreeMap<Arc<str>, BTreeMap<ResourceKey, LogConfigOnNode>>,
     /// By LogConfig, nodes whose agents say something of it.
     nodes_of: HashMap<ResourceKey, BTreeSet<Arc<str>>>,
+    /// By LogConfig, the object of Alibaba's agent that comes to it.
+    objects_of: HashMap<ResourceKey, ResourceKey>,
     /// Names of all nodes; `None` until they were listed.
     pub(crate) nodes: Option<HashSet<String>>,
     pub(crate) dirty: Dirty,
@@ -55,6 +60,8 @@ pub(crate) struct Known {
     pub(crate) generation: i64,
     /// What it says, as a document.
     pub(crate) text: Arc<str>,
+    /// What it comes to, of objects of Alibaba's agent, or why to nothing.
+    pub(crate) converted: Option<Result<Documents, String>>,
     /// What the API server has.
     pub(crate) status: LogConfigStatus,
     /// When its status was written last, by this process.
@@ -63,9 +70,11 @@ pub(crate) struct Known {
     pub(crate) verdict: Option<Result<(), String>>,
 }
 
-impl Default for Cluster {
-    fn default() -> Cluster {
+impl Cluster {
+    /// Nothing is known yet.
+    pub(crate) fn new(reach: Option<Reach>) -> Cluster {
         Cluster {
+            reach,
             state: Mutex::default(),
             statuses: WorkQueue::new(),
             counts: WorkQueue::new(),
@@ -73,12 +82,22 @@ impl Default for Cluster {
             unjudged: Notify::new(),
         }
     }
-}
 
-impl Cluster {
     /// What is known; never held over an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kinds that count.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let aliyun = Kind::ALIYUN.into_iter().filter(|_| self.reach.is_some());
+        Kind::RESOURCES.into_iter().chain(aliyun)
+    }
+
+    /// The namespace whose containers a resource may speak of; `None` for all.
+    pub(crate) fn scope(&self, key: &ResourceKey) -> Option<String> {
+        let is_of_all = key.kind.is_aliyun() && self.reach == Some(Reach::Cluster);
+        key.namespace.clone().filter(|_| !is_of_all)
     }
 
     /// A resource is there, and is so.
@@ -98,10 +117,12 @@ impl Cluster {
                 return;
             }
             (before.text, before.verdict) = (known.text, None);
+            before.converted = known.converted;
         } else {
             state.resources.insert(key.clone(), known);
         }
-        state.dirty.touch(&key);
+        state.note_objects(&key);
+        state.dirty.touch(self.scope(&key));
         drop(state);
         self.unjudged.notify_one();
     }
@@ -110,7 +131,8 @@ impl Cluster {
     pub(crate) fn remove_resource(&self, key: &ResourceKey) {
         let mut state = self.state();
         if state.resources.remove(key).is_some() {
-            state.dirty.touch(key);
+            state.note_objects(key);
+            state.dirty.touch(self.scope(key));
             drop(state);
             self.unjudged.notify_one();
         }
@@ -151,7 +173,10 @@ impl Cluster {
             }
         }
         state.log_nodes.insert(Arc::clone(&node), now);
+        let of_objects = changed.iter().filter_map(|it| state.objects_of.get(it)).cloned();
+        let of_objects: Vec<ResourceKey> = of_objects.collect();
         drop(state);
+        changed.extend(of_objects);
         changed.into_iter().for_each(|key| self.statuses.add(key));
         self.nodes.add(node.to_string());
     }
@@ -210,13 +235,44 @@ impl State {
         let nodes = self.nodes_of.get(key).into_iter().flatten();
         nodes.filter_map(|node| Some((&**node, self.log_nodes.get(node)?.get(key)?)))
     }
+
+    /// What agents say of all the LogConfigs that an object of Alibaba's agent comes to, by node.
+    pub(crate) fn said_of_object(&self, key: &ResourceKey) -> BTreeMap<&str, LogConfigOnNode> {
+        let mut all: BTreeMap<&str, LogConfigOnNode> = BTreeMap::new();
+        for key in self.log_configs_of(key) {
+            for (node, said) in self.said_of(&key) {
+                let sum = all.entry(node).or_default();
+                sum.counts.add(&said.counts);
+                sum.problems.extend(said.problems.iter().cloned());
+            }
+        }
+        all
+    }
+
+    /// What an object of Alibaba's agent comes to; what has the name of a LogConfig of the cluster is that one.
+    fn log_configs_of(&self, key: &ResourceKey) -> Vec<ResourceKey> {
+        let converted = self.resources.get(key).and_then(|it| it.converted.as_ref());
+        let Some(Ok(documents)) = converted else { return Vec::new() };
+        let names = documents.names.iter().cloned();
+        let keys = names.map(|(namespace, name)| key_of_name(namespace, name));
+        keys.filter(|it| !self.resources.contains_key(it)).collect()
+    }
+
+    /// Keeps by LogConfig what an object that came, changed or went comes to.
+    fn note_objects(&mut self, key: &ResourceKey) {
+        if key.kind.is_aliyun() {
+            self.objects_of.retain(|_, object| object != key);
+            let log_configs = self.log_configs_of(key);
+            self.objects_of.extend(log_configs.into_iter().map(|it| (it, key.clone())));
+        }
+    }
 }
 
 impl Dirty {
-    fn touch(&mut self, key: &ResourceKey) {
-        match &key.namespace {
+    fn touch(&mut self, scope: Option<String>) {
+        match scope {
             Some(namespace) => {
-                self.namespaces.insert(namespace.clone());
+                self.namespaces.insert(namespace);
             }
             None => self.all = true,
         }
@@ -230,8 +286,13 @@ impl Dirty {
 
 /// Which resource an agent speaks of.
 fn key_of(said: &LogConfigOnNode) -> ResourceKey {
-    let kind = if said.namespace.is_some() { Kind::LogConfigs } else { Kind::ClusterLogConfigs };
-    ResourceKey { kind, namespace: said.namespace.clone(), name: said.name.clone() }
+    key_of_name(said.namespace.clone(), said.name.clone())
+}
+
+/// A LogConfig, or without a namespace a ClusterLogConfig.
+fn key_of_name(namespace: Option<String>, name: String) -> ResourceKey {
+    let kind = if namespace.is_some() { Kind::LogConfigs } else { Kind::ClusterLogConfigs };
+    ResourceKey { kind, namespace, name }
 }
 
 #[cfg(test)]
@@ -250,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_node_that_is_gone_says_nothing_any_more() {
-        let cluster = Cluster::default();
+        let cluster = Cluster::new(None);
         cluster.put_log_node("a", status(vec![said("one", 1), said("two", 2)]));
         cluster.put_log_node("b", status(vec![said("one", 3)]));
         let sum = |name: &str| {

@@ -64,6 +64,9 @@ pub(crate) struct Flags {
     /// Everything is looked at again after this or up to twice this time, whether it changed or not
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = duration)]
     pub(crate) min_resync_period: Duration,
+    /// Objects of Alibaba's agent count, as for the agents: what an AliyunLogConfig may speak of
+    #[arg(long, value_name = "REACH", value_enum)]
+    aliyun: Option<AliyunReach>,
     /// How much to log
     #[arg(long, value_enum, default_value_t = Level::Info)]
     pub(crate) log_level: Level,
@@ -72,6 +75,13 @@ pub(crate) struct Flags {
     pub(crate) logging_format: LogFormat,
     #[command(flatten)]
     pub(crate) webhook: WebhookFlags,
+}
+
+/// Whose containers an AliyunLogConfig may speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AliyunReach {
+    Namespace,
+    Cluster,
 }
 
 /// How much is logged.
@@ -131,6 +141,14 @@ impl Flags {
             Some((flag, _)) => Err(format!("{flag}=0: must be 1 at least")),
             None => self.webhook.check(),
         }
+    }
+
+    /// What objects of Alibaba's agent may speak of; `None` if they do not count.
+    pub(crate) fn aliyun(&self) -> Option<aliyun::Reach> {
+        self.aliyun.map(|it| match it {
+            AliyunReach::Namespace => aliyun::Reach::Namespace,
+            AliyunReach::Cluster => aliyun::Reach::Cluster,
+        })
     }
 
     /// Where to listen.

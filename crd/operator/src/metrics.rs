@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube_watch::Kind;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -70,7 +69,7 @@ pub(crate) fn count_write(kind: &'static str, is_ok: bool) {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating point by Prometheus' rule")]
 pub(crate) async fn publish(cluster: Arc<Cluster>) {
     loop {
-        for kind in Kind::RESOURCES {
+        for kind in cluster.kinds() {
             let count = cluster.state().resources.keys().filter(|it| it.kind == kind).count();
             gauge!(OBJECTS, "kind" => kind.name()).set(count as f64);
         }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use aliyun::Reach;
 use crd::spec::LogConfigStatus;
 use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -23,17 +24,18 @@ use crate::metrics::WATCH_FAILURES;
 /// Objects of a page of a list.
 const PAGE_OBJECTS: u32 = 250;
 
-/// How kube calls one of logferry's kinds.
-pub(crate) fn api_resource(kind: &str, plural: &str) -> ApiResource {
-    ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk("logferry.dev", "v1alpha1", kind),
-        plural,
-    )
+/// How kube calls a kind.
+pub(crate) fn api_resource(kind: Kind) -> ApiResource {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or_default();
+    let kind_of = GroupVersionKind::gvk(group, version, kind.name());
+    ApiResource::from_gvk_with_plural(&kind_of, kind.plural())
 }
 
 /// What agents write.
 pub(crate) fn log_nodes(client: Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client, namespace, &api_resource("LogNode", "lognodes"))
+    let kind = GroupVersionKind::gvk("logferry.dev", "v1alpha1", "LogNode");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "lognodes");
+    Api::namespaced_with(client, namespace, &resource)
 }
 
 /// Begins all watches.
@@ -43,8 +45,8 @@ pub(crate) fn spawn(
     namespace: &str,
     cluster: &Arc<Cluster>,
 ) {
-    for kind in Kind::RESOURCES {
-        let resource = api_resource(kind.name(), kind.plural());
+    for kind in cluster.kinds() {
+        let resource = api_resource(kind);
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         tasks.spawn(resources(api, kind, Arc::clone(cluster)));
     }
@@ -57,12 +59,12 @@ async fn resources(api: Api<DynamicObject>, kind: Kind, cluster: Arc<Cluster>) {
     each(watcher(api, config()), kind.plural(), |event| match event {
         Event::Init => there.clear(),
         Event::InitApply(object) => {
-            let (key, known) = known(kind, object);
+            let (key, known) = known(kind, object, cluster.reach);
             there.insert(key.clone());
             cluster.put_resource(key, known);
         }
         Event::Apply(object) => {
-            let (key, known) = known(kind, object);
+            let (key, known) = known(kind, object, cluster.reach);
             cluster.put_resource(key, known);
         }
         Event::InitDone => cluster.listed(kind, &std::mem::take(&mut there)),
@@ -152,13 +154,15 @@ fn key(kind: Kind, object: &DynamicObject) -> ResourceKey {
     ResourceKey { kind, namespace: object.namespace(), name: object.name_any() }
 }
 
-fn known(kind: Kind, mut object: DynamicObject) -> (ResourceKey, Known) {
+fn known(kind: Kind, mut object: DynamicObject, reach: Option<Reach>) -> (ResourceKey, Known) {
     let key = key(kind, &object);
     let generation = object.metadata.generation.unwrap_or(0);
     let spec = object.data["spec"].take();
     let status: LogConfigStatus = status_of(object);
     let text = Resource::new(key.clone(), spec).text;
-    (key, Known { generation, text, status, written_at: None, verdict: None })
+    let reach = reach.filter(|_| kind.is_aliyun());
+    let converted = reach.map(|it| aliyun::documents(&text, it));
+    (key, Known { generation, text, converted, status, written_at: None, verdict: None })
 }
 
 /// One that cannot be read, as somebody else wrote it, is none: it will be written anew.

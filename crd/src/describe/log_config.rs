@@ -25,6 +25,7 @@ pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
     LogConfigSpec {
         tenant: config.tenant.clone(),
         sink: Some(config.sink.clone()),
+        topic: config.topic.clone(),
         source: Some(source),
         start_at: Some(config.start_at),
         format: Some(config.format),

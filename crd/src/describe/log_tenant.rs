@@ -15,6 +15,7 @@ pub(super) fn spec(tenant: &TenantSettings) -> LogTenantSpec {
         weight: Some(tenant.weight),
         priority: Some(tenant.priority),
         sinks: tenant.sinks.clone(),
+        topics: tenant.topics.as_ref().map(|it| it.patterns().to_vec()),
         limits: Some(limits(&tenant.limits)),
         pinned_bytes: tenant.pinned_bytes_max.map(ByteSize),
         spool_bytes: tenant.spool_bytes_max.map(ByteSize),

@@ -33,6 +33,7 @@ pub(super) fn resolve(
         check.error("spec.tenant", "not a tenant", TENANT_CURE);
     }
     let sink = sink(spec.sink, sink_names, check);
+    let topic = topic(spec.topic, check);
     let line = line(&spec.line.unwrap_or_default(), chunk, check);
     let multiline = spec.multiline.map(|it| multiline::resolve(it, &line, check));
     let late_writes = check.ranged(
@@ -51,6 +52,7 @@ pub(super) fn resolve(
         name: ResourceName { namespace: check.document.namespace.clone(), name },
         tenant: spec.tenant,
         sink,
+        topic,
         source: source?,
         start_at: spec.start_at.unwrap_or(defaults::START_AT),
         format,
@@ -142,6 +144,18 @@ fn sink(written: Option<String>, sink_names: &BTreeSet<String>, check: &mut Chec
         check.missing("spec.sink", &cure);
     }
     name
+}
+
+/// What stands behind the topic of the sink, in letters that Kafka takes.
+fn topic(written: Option<String>, check: &mut Check<'_>) -> Option<String> {
+    let is_legal = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+    let topic = written?;
+    if topic.is_empty() || topic.len() > limits::TOPIC_CHARS_MAX || !topic.chars().all(is_legal) {
+        let most = limits::TOPIC_CHARS_MAX;
+        let cure = format!("write 1 to {most} letters, digits, `.`, `_` and `-`, such as access");
+        check.error("spec.topic", "not a topic", &cure);
+    }
+    Some(topic)
 }
 
 fn line(spec: &LineSpec, chunk: Option<ByteSize>, check: &mut Check<'_>) -> LineSettings {

@@ -32,6 +32,7 @@ pub(super) fn resolve(
     let priority = spec.priority;
     let priority = check.ranged("spec.priority", priority, defaults::PRIORITY, &limits::PRIORITY);
     let sinks = spec.sinks.map(|it| sinks(it, sink_names, check));
+    let topics = spec.topics.map(|it| check.globs("spec.topics", Some(it), &[], Against::Names));
     let limits = limits(&spec.limits.unwrap_or_default(), check);
     let mut size = |path, value: Option<ByteSize>, range| {
         value.map(|value| check.ranged(path, Some(value), value, range))
@@ -58,6 +59,7 @@ pub(super) fn resolve(
         weight,
         priority,
         sinks,
+        topics,
         limits,
         pinned_bytes_max: pinned.map(|it| it.0),
         spool_bytes_max: spool.map(|it| it.0),

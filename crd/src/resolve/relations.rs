@@ -109,6 +109,26 @@ pub(super) fn check_topics(sinks: &[Resolved<SinkSettings>], report: &mut Report
     }
 }
 
+/// Who writes a LogConfig of a namespace names no topic that all tenants share: another tenant's could be it.
+pub(super) fn check_own_topics(
+    sinks: &[Resolved<SinkSettings>],
+    configs: &[Resolved<LogConfigSettings>],
+    report: &mut Report,
+) {
+    for config in configs {
+        let LogConfigSettings { name, sink, topic, .. } = &config.settings;
+        let target = sinks.iter().find(|it| it.settings.name == *sink);
+        let Some(SinkTarget::Kafka(kafka)) = target.map(|it| &it.settings.target) else { continue };
+        if name.namespace.is_none() || topic.is_none() || kafka.topic.contains("${tenant}") {
+            continue;
+        }
+        let check = &mut Check { document: &config.document, report };
+        let why = format!("the topic {} of the LogSink {sink} is that of all tenants", kafka.topic);
+        let cure = "remove it, or write `${tenant}` into the LogSink's, so that each has its own";
+        check.error("spec.topic", &why, cure);
+    }
+}
+
 /// Where a sink writes, and the field that says so.
 fn place_of(sink: &SinkSettings) -> Option<(PathBuf, &'static str)> {
     match &sink.target {

@@ -116,7 +116,7 @@ pub(super) fn check_rates(
     }
 }
 
-/// No LogConfig sends what is known to be of a tenant to a sink that the tenant may not use. Whose
+/// No LogConfig sends what is known to be of a tenant to a sink or topic that the tenant may not use. Whose
 /// namespaces are not known before they are there is decided when they are.
 pub(super) fn check_allowed(
     tenants: &[Resolved<TenantSettings>],
@@ -124,23 +124,31 @@ pub(super) fn check_allowed(
     report: &mut Report,
 ) {
     let is_sure = |it: &Resolved<TenantSettings>| {
-        !it.document.is_broken("spec.sinks") && !it.document.is_broken("spec.namespaces")
+        let fields = ["spec.sinks", "spec.topics", "spec.namespaces"];
+        !fields.iter().any(|field| it.document.is_broken(field))
     };
     for config in configs {
-        let sink = &config.settings.sink;
-        let refuses = |it: &&Resolved<TenantSettings>| is_sure(it) && !it.settings.may_use(sink);
+        let LogConfigSettings { sink, topic, .. } = &config.settings;
+        let refuses =
+            |it: &&Resolved<TenantSettings>| is_sure(it) && !it.settings.may_go(&config.settings);
         for tenant in tenants.iter().filter(refuses) {
             let Some(whose) = certain(&config.settings, &tenant.settings, tenants) else {
                 continue;
             };
             let check = &mut Check { document: &config.document, report };
-            if check.document.is_broken("spec.sink") {
+            let title = tenant.document.title();
+            let (path, what, list, name) = match topic {
+                Some(topic) if tenant.settings.may_use(sink) => {
+                    ("spec.topic", "name the topic", "topics", topic)
+                }
+                _ => ("spec.sink", "use the LogSink", "sinks", sink),
+            };
+            if check.document.is_broken(path) {
                 continue;
             }
-            let title = tenant.document.title();
-            let why = format!("{title} may not use the LogSink {sink}, and {whose} is its own");
-            let cure = format!("name one of its `sinks`, or add {sink} to them");
-            check.error("spec.sink", &why, &cure);
+            let why = format!("{title} may not {what} {name}, and {whose} is its own");
+            let cure = format!("name one of its `{list}`, or add {name} to them");
+            check.error(path, &why, &cure);
         }
     }
 }

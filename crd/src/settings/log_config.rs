@@ -17,6 +17,8 @@ pub struct LogConfigSettings {
     pub tenant: Option<String>,
     /// Name of a sink of the same settings.
     pub sink: String,
+    /// What stands behind the sink's own topic, after a `_`; `None` for the sink's own.
+    pub topic: Option<String>,
     /// Where the logs are.
     pub source: SourceSettings,
     /// Where to begin in a file that is new to the agent.

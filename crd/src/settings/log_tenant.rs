@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LabelSelector, RateSettings};
+use super::{LabelSelector, LogConfigSettings, RateSettings};
 use crate::Globs;
 
 /// A tenant that has a LogTenant.
@@ -22,6 +22,8 @@ pub struct TenantSettings {
     pub priority: i32,
     /// Names of the sinks that its records may go to, in order; `None` for all.
     pub sinks: Option<Vec<String>>,
+    /// Topics that LogConfigs may name for its records; `None` for any.
+    pub topics: Option<Globs>,
     /// How much may be read in a second, and what becomes of more.
     pub limits: TenantLimitsSettings,
     /// Most disk that its removed files keep, in bytes; `None` for the agent's limit alone.
@@ -82,5 +84,18 @@ impl TenantSettings {
     #[must_use]
     pub fn may_use(&self, sink: &str) -> bool {
         self.sinks.as_ref().is_none_or(|sinks| sinks.iter().any(|it| it == sink))
+    }
+
+    /// Whether its records may go to a topic that a LogConfig names; to the sink's own they may.
+    #[must_use]
+    pub fn may_name(&self, topic: Option<&str>) -> bool {
+        let globs = self.topics.as_ref();
+        topic.is_none_or(|topic| globs.is_none_or(|it| it.matches(topic)))
+    }
+
+    /// Whether its records may go where the LogConfig sends them.
+    #[must_use]
+    pub fn may_go(&self, config: &LogConfigSettings) -> bool {
+        self.may_use(&config.sink) && self.may_name(config.topic.as_deref())
     }
 }

@@ -28,6 +28,9 @@ pub struct LogConfigSpec {
     /// Name of a LogSink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<String>,
+    /// A topic of its own: that of the LogSink, `_`, and this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// Where the logs are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceSpec>,

@@ -28,6 +28,9 @@ pub struct LogTenantSpec {
     /// Names of the LogSinks that its records may go to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sinks: Option<Vec<String>>,
+    /// Globs of the topics that LogConfigs may name for its records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
     /// How much may be read in a second, and what becomes of more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<TenantLimitsSpec>,

@@ -15,6 +15,8 @@ use serde_json::Value;
 const BEYOND_A_SCHEMA: &[&str] = &[
     "no LogSink has this name",
     "the Agent",
+    "may not name the topic",
+    "that of all tenants",
     "this glob",
     "bad glob",
     "bad regular expression",

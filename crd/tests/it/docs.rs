@@ -56,6 +56,8 @@ const NO_DEFAULT: &[&str] = &[
     "source.containers.containers.pattern",
     "source.containers.env.include",
     "sinks",
+    "topic",
+    "topics",
     "limits.bytesPerSecond",
     "limits.recordsPerSecond",
     "limits.maxLag",
@@ -144,10 +146,10 @@ fn complete() -> Settings {
          sasl: {{mechanism: OAUTHBEARER, tokenFile: /t}}}}}}\n\
          {header}metadata: {{name: o}}\nspec: {{stdout: {{}}}}\n\
          {header}metadata: {{name: b}}\nspec: {{blackhole: {{}}}}\n\
-         {tenant}metadata: {{name: z}}\nspec: {{limits: {{atLimit: sample, sampleOneIn: 10}}}}\n\
+         {tenant}metadata: {{name: z}}\nspec: {{topics: [t], limits: {{atLimit: sample, sampleOneIn: 10}}}}\n\
          {config}metadata: {{name: y}}\nspec: {{{source}y]}}}}, multiline: {{continue: ^b}}}}\n\
          {config}metadata: {{name: z}}\nspec: {{{source}z]}}}}, multiline: {{end: c$}}}}\n\
-         {config}metadata: {{name: zz}}\nspec: {{sampling: {{oneIn: 2}}, source: {{containers: {{\
+         {config}metadata: {{name: zz}}\nspec: {{topic: t, sampling: {{oneIn: 2}}, source: {{containers: {{\
          namespaces: {{pattern: a}}, namespaceSelector: {{matchLabels: {{a: b}}}}, pods: {{pattern: a}}, \
          podSelector: {{matchLabels: {{a: b}}}}, owner: {{kind: Job, name: a}}, containers: {{pattern: a}}, \
          env: {{include: [{{name: A}}]}}, files: {{include: [/a]}}}}}}}}\n"

@@ -2,6 +2,9 @@
 //!
 //! `logs-${tenant}` is one topic per tenant. What is filled in is checked against Kafka's grammar when it
 //! is filled in, and never changed to fit: two tenants must not meet in one topic by their names.
+//!
+//! A topic that a LogConfig names stands behind, after a `_`. Neither tenants nor namespaces have one, so that it is
+//! the first that is not the administrator's: whatever a LogConfig names, it stays behind the name of its own tenant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,6 +53,10 @@ impl TopicTemplate {
                 })?,
             };
             name.push_str(text);
+        }
+        if let Some(AttributeValue::Text(topic)) = context.get(attribute::LOG_TOPIC) {
+            name.push('_');
+            name.push_str(topic);
         }
         check(&name)?;
         Ok(name)
@@ -144,6 +151,16 @@ mod tests {
         assert_eq!(template.to_string(), "logs-${tenant}.${namespace}_x");
         let fixed: TopicTemplate = "logs".parse().unwrap();
         assert_eq!(fixed.render(&context("a b", None)).unwrap(), "logs");
+    }
+
+    #[test]
+    fn a_topic_of_a_log_config_stands_behind_that_of_the_sink() {
+        let template: TopicTemplate = "logs-${tenant}".parse().unwrap();
+        let mut shop = context("shop", None);
+        shop.attributes.push(Attribute::text(attribute::LOG_TOPIC, "access_2.log"));
+        assert_eq!(template.render(&shop).unwrap(), "logs-shop_access_2.log");
+        shop.attributes = vec![Attribute::text(attribute::LOG_TOPIC, "a/b")];
+        assert!(template.render(&shop).is_err());
     }
 
     #[test]

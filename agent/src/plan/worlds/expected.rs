@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::labels::{Labels, Selector};
 use super::written::folder_of;
 use super::{
-    CONTAINERS, FOLDERS, GLOBS, LogConfig, NAMESPACES, PODS, SINKS, TENANTS, TOPICS, Tenant, Told,
-    Way, World,
+    CONTAINERS, FOLDERS, GLOBS, LogConfig, NAMESPACES, OWN_TOPICS, PODS, TENANTS, TOPIC_GLOBS,
+    TOPICS, Tenant, Told, Way, World,
 };
 
 /// Whose a namespace is.
@@ -67,7 +67,7 @@ impl World {
             Some(it) => format!("{}/c{number}", NAMESPACES[it]),
             None => format!("c{number}"),
         };
-        (name, tenant.to_owned(), config.sink, self.topic(config.sink, tenant, namespace))
+        (name, tenant.to_owned(), config.sink, self.topic(config, tenant, namespace))
     }
 
     fn claim(&self, config: &LogConfig, namespace: usize, pod: usize) -> Claim<'_> {
@@ -92,7 +92,7 @@ impl World {
         };
         match owner {
             Owner::None => Claim::Leaves,
-            Owner::Of(tenant) if !self.may_use(tenant, config.sink) => Claim::Leaves,
+            Owner::Of(tenant) if !self.may_go(tenant, config) => Claim::Leaves,
             Owner::Of(tenant) if !asked.contains(&None) => Claim::Takes(tenant),
             Owner::Of(_) | Owner::Unknown => Claim::Waits,
         }
@@ -144,14 +144,19 @@ impl World {
         if self.tenants.iter().any(is_others) { Owner::None } else { Owner::Of(space) }
     }
 
-    fn may_use(&self, tenant: &str, sink: usize) -> bool {
+    fn may_go(&self, tenant: &str, config: &LogConfig) -> bool {
         let tenant = self.tenants.iter().find(|it| TENANTS[it.name] == tenant);
-        tenant.and_then(|it| it.sinks.as_ref()).is_none_or(|it| it.contains(&sink))
+        let sinks = tenant.and_then(|it| it.sinks.as_ref());
+        let globs = config.topic.and_then(|_| tenant?.topics.as_ref());
+        let is_named =
+            |it: &usize| matches(TOPIC_GLOBS[*it], OWN_TOPICS[config.topic.unwrap_or_default()]);
+        sinks.is_none_or(|it| it.contains(&config.sink))
+            && globs.is_none_or(|it| it.iter().any(is_named))
     }
 
-    fn topic(&self, sink: usize, tenant: &str, namespace: Option<&str>) -> Option<String> {
-        debug_assert!(sink < SINKS.len());
-        let topic = TOPICS[self.topics[sink]].replace("${tenant}", tenant);
+    fn topic(&self, config: &LogConfig, tenant: &str, namespace: Option<&str>) -> Option<String> {
+        let own = config.topic.map_or_else(String::new, |it| format!("_{}", OWN_TOPICS[it]));
+        let topic = TOPICS[self.topics[config.sink]].replace("${tenant}", tenant) + &own;
         match namespace {
             Some(namespace) => Some(topic.replace("${namespace}", namespace)),
             None => (!topic.contains('$')).then_some(topic),

@@ -10,7 +10,10 @@ use kube_watch::{Namespace, Namespaces, Pod, Pods};
 
 use super::labels::{Selector, told};
 use super::tree::Tree;
-use super::{CONTAINERS, FOLDERS, GLOBS, NAMESPACES, PODS, SINKS, TENANTS, TOPICS, Told, World};
+use super::{
+    CONTAINERS, FOLDERS, GLOBS, NAMESPACES, OWN_TOPICS, PODS, SINKS, TENANTS, TOPIC_GLOBS, TOPICS,
+    Told, World,
+};
 use crate::plan::{ByLabels, Watched};
 
 /// The folder of a pod's logs.
@@ -42,10 +45,12 @@ impl World {
         for tenant in &self.tenants {
             let globs =
                 tenant.globs.as_ref().map(|it| format!("namespaces: {}, ", list(&GLOBS, it)));
-            let sinks = tenant.sinks.as_ref().map(|it| format!("sinks: {}", list(&SINKS, it)));
+            let sinks = tenant.sinks.as_ref().map(|it| format!("sinks: {}, ", list(&SINKS, it)));
+            let topics =
+                tenant.topics.as_ref().map(|it| format!("topics: {}", list(&TOPIC_GLOBS, it)));
             let labels = tenant.labels.as_ref();
             let labels = labels.map(|it| format!("namespaceSelector: {}, ", it.yaml()));
-            let spec = [globs, labels, sinks].into_iter().flatten().collect::<String>();
+            let spec = [globs, labels, sinks, topics].into_iter().flatten().collect::<String>();
             add("LogTenant", &format!("name: {}", TENANTS[tenant.name]), &spec);
         }
         let all: Vec<&str> = GLOBS.into_iter().chain(["*"]).collect();
@@ -70,8 +75,9 @@ impl World {
                 }
             };
             let tenant = config.tenant.map(|it| format!("tenant: {}, ", TENANTS[it]));
-            let sink = SINKS[config.sink];
-            let spec = format!("{}sink: {sink}, source: {{{source}}}", tenant.unwrap_or_default());
+            let topic = config.topic.map(|it| format!("topic: {}, ", OWN_TOPICS[it]));
+            let own = [tenant, topic].into_iter().flatten().collect::<String>();
+            let spec = format!("{own}sink: {}, source: {{{source}}}", SINKS[config.sink]);
             add("LogConfig", &metadata, &spec);
         }
         text

@@ -60,14 +60,20 @@ impl ClusterBed {
         self.bed.wait_for_records(count)
     }
 
-    fn wait_for_queue(&self) {
+    pub(super) fn wait_for_queue(&self) {
         wait_until("the queue", || self.queue().is_dir(), |it| *it);
     }
 
     /// Starts the agent, and waits until it is ready.
     pub(super) fn start(&self) -> Agent {
+        self.start_with(&[])
+    }
+
+    /// The same with further flags.
+    pub(super) fn start_with(&self, flags: &[&str]) -> Agent {
         let kubeconfig = self.path("kubeconfig");
-        let further = [OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+        let kubeconfig = [OsStr::new("--kubeconfig"), kubeconfig.as_os_str()];
+        let further: Vec<&OsStr> = flags.iter().map(OsStr::new).chain(kubeconfig).collect();
         let mut agent = Agent::spawn_with(self, Command::new(LOGFERRY), &further);
         agent.wait_ready();
         agent
@@ -129,7 +135,12 @@ impl ClusterBed {
 
     /// The API server says that there is a pod of that name and uid, whose container has this variable.
     pub(super) fn tell_pod_with_env(&self, name: &str, variable: &Value) {
-        let container = json!({"name": "app", "image": "x", "env": [variable]});
+        self.tell_pod_with_variables(name, &json!([variable]));
+    }
+
+    /// The same with a list of variables.
+    pub(super) fn tell_pod_with_variables(&self, name: &str, variables: &Value) {
+        let container = json!({"name": "app", "image": "x", "env": variables});
         self.tell(name, name, json!({}), container);
         fs::create_dir_all(self.log_of(name).parent().unwrap()).unwrap();
     }

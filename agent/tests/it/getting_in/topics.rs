@@ -6,7 +6,7 @@ use kafka_kit::{Listener, Mechanism};
 use sink::kafka::TopicTemplate;
 
 use super::{FERRY, cluster_with, put, sink, wait_for_bodies};
-use crate::kit::{Agent, Bed, append, containers};
+use crate::kit::{Agent, Bed, append, containers, wait_until};
 
 /// Whether a LogSink may have this topic.
 fn is_configurable(topic: &str) -> bool {
@@ -87,4 +87,42 @@ fn each_namespace_has_the_topic_of_its_name() {
         wait_for_bodies(cluster, &format!("ns.{namespace}"), &[&format!("of {namespace}")]);
     }
     agent.stop();
+}
+
+#[test]
+fn a_log_config_names_a_topic_and_changes_it() {
+    let cluster = cluster_with("own.shop_access");
+    cluster_with("own.shop_debug.2");
+    let bed = Bed::new();
+    put(&bed.path("password"), &FERRY.password);
+    let mechanism = Mechanism::ScramSha512.name();
+    let sasl = format!(
+        "    sasl: {{mechanism: {mechanism}, username: ferry, passwordFile: '{{dir}}/password'}}\n"
+    );
+    let kafka = sink("default", cluster, (Listener::Sasl, "'own.${tenant}'"), &sasl, "");
+    let configure = |topic: &str| {
+        let config = containers("pods", "", &format!("  topic: {topic}\n"));
+        bed.configure(&[&bed.agent(""), &kafka, &config]);
+    };
+    let pod = bed.path("pods/shop_web-0_11111111-2222-4333-8444-555555555555/app");
+    fs::create_dir_all(&pod).unwrap();
+    let write = |numbers: std::ops::Range<u32>| {
+        let lines = numbers.map(|it| format!("2026-01-02T03:04:05Z stdout F line {it}\n"));
+        append(&pod.join("0.log"), lines.collect::<String>().as_bytes());
+    };
+    configure("access");
+    write(0..2);
+    let agent = Agent::start(&bed);
+    wait_for_bodies(cluster, "own.shop_access", &["line 0", "line 1"]);
+    configure("debug.2");
+    let reloads = || agent.metric("logferry_config_reloads_total");
+    wait_until("in force", reloads, |it| *it == 1.0);
+    write(2..4);
+    wait_for_bodies(cluster, "own.shop_debug.2", &["line 2", "line 3"]);
+    agent.kill();
+    write(4..5);
+    let agent = Agent::start(&bed);
+    wait_for_bodies(cluster, "own.shop_debug.2", &["line 2", "line 3", "line 4"]);
+    agent.stop();
+    wait_for_bodies(cluster, "own.shop_access", &["line 0", "line 1"]);
 }

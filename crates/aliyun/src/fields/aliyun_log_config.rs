@@ -12,7 +12,7 @@ pub(super) const FIELDS: &[Field] = &[
     honoured("metadata", "name and namespace are those of the LogConfig"),
     not_applicable("status", "written by Alibaba's controller"),
     not_applicable("spec.project", OF_SERVER),
-    not_yet("spec.logstore", OF_TOPIC, &[]),
+    honoured("spec.logstore", OF_TOPIC),
     not_applicable("spec.shardCount", OF_SERVER),
     not_applicable("spec.lifeCycle", OF_SERVER),
     not_applicable("spec.machineGroups", "which nodes collect is said by the DaemonSet"),

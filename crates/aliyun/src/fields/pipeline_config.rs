@@ -135,7 +135,7 @@ pub(super) const FIELDS: &[Field] = &[
     not_yet("spec.config.inputs[].ExternalEnvTag", EXTRA_TAGS, &[]),
     not_yet("spec.config.processors", PARSING, &[]),
     not_applicable("spec.config.aggregators", "batches are cut by tenant and sink"),
-    not_yet("spec.config.flushers[].Logstore", OF_TOPIC, &[]),
+    honoured("spec.config.flushers[].Logstore", OF_TOPIC),
     not_applicable("spec.config.flushers[].Type", "where records go says the LogSink"),
     not_applicable("spec.config.flushers[].Endpoint", OF_SERVER),
     not_applicable("spec.config.flushers[].Region", OF_SERVER),

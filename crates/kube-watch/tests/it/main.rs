@@ -32,12 +32,16 @@ impl Bed {
     }
 
     fn start(&self) -> Cluster {
+        Cluster::start(self.options()).unwrap()
+    }
+
+    fn options(&self) -> ClusterOptions {
         let timing = Timing {
             retry_first: Duration::from_millis(20),
             retry_max: Duration::from_millis(200),
             silence_max: Duration::from_secs(1),
         };
-        Cluster::start(options(self.folder.path(), "node-1", timing)).unwrap()
+        options(self.folder.path(), "node-1", timing)
     }
 }
 
@@ -47,6 +51,7 @@ fn options(folder: &Path, node: &str, timing: Timing) -> ClusterOptions {
         node_name: node.to_owned(),
         state_path: folder.join("cluster.json"),
         timing,
+        asks_aliyun: false,
         clock: Arc::new(SystemClock),
     }
 }
@@ -113,7 +118,7 @@ fn at_rest_there_is_one_watch_a_kind_and_nothing_else() {
         let of = |verb: &str| {
             asked.iter().filter(|it| it.verb == verb && it.plural == kind.plural()).count()
         };
-        let want = usize::from(kind != Kind::Namespaces);
+        let want = usize::from(kind != Kind::Namespaces && !kind.is_aliyun());
         assert_eq!((of("list"), of("watch")), (want, want), "{kind:?}: {asked:#?}");
     }
     let fields = asked.iter().filter(|it| it.fields.as_deref() == Some("spec.nodeName=node-1"));
@@ -245,6 +250,43 @@ fn a_kind_that_the_server_does_not_know_has_no_objects() {
 }
 
 #[test]
+fn kinds_of_alibaba_s_agent_are_followed_where_they_are_asked_for_and_need_not_be_there() {
+    let bed = Bed::new();
+    let object = |name: &str| json!({"metadata": {"namespace": "shop", "name": name}, "spec": {"logstore": "a"}});
+    bed.api.apply("aliyunlogconfigs", object("web"));
+    bed.api.apply("logconfigs", config("web"));
+    bed.api.set_unknown("clusteraliyunpipelineconfigs");
+    let cluster = Cluster::start(ClusterOptions { asks_aliyun: true, ..bed.options() }).unwrap();
+    let all = ["LogConfig shop/web", "AliyunLogConfig shop/web"];
+    wait_until("the lists", || names(&cluster) == all);
+    let text = cluster.resources().unwrap().remove(1).text;
+    assert!(
+        text.contains(r#""apiVersion":"log.alibabacloud.com/v1alpha1","kind":"AliyunLogConfig""#),
+        "{text}"
+    );
+    // That a kind is not there is no failure, and looked at again.
+    let asked = || {
+        let is_it = |it: &&kube_kit::Request| it.plural == "clusteraliyunpipelineconfigs";
+        bed.api.requests().iter().filter(is_it).count()
+    };
+    wait_until("another look", || asked() > 2);
+    let absent = meter(&cluster, Kind::ClusterAliyunPipelineConfigs);
+    assert_eq!((absent.failing_since_ns(), absent.failures()), (None, 0));
+    bed.api.apply("aliyunlogconfigs", object("api"));
+    wait_until("another object", || names(&cluster).len() == 3);
+    wait_until("the state", || {
+        std::fs::read_to_string(bed.state()).unwrap_or_default().contains("api")
+    });
+    drop(cluster);
+    // What was known of them is known at the next start, as long as they are asked for.
+    bed.api.set_down(true);
+    let cluster = Cluster::start(ClusterOptions { asks_aliyun: true, ..bed.options() }).unwrap();
+    assert_eq!(names(&cluster).len(), 3);
+    drop(cluster);
+    assert_eq!(names(&bed.start()), ["LogConfig shop/web"]);
+}
+
+#[test]
 fn without_the_server_what_it_said_last_is_true() {
     let bed = Bed::new();
     bed.api.apply("pods", pod("node-1", "web-0", "1"));
@@ -258,7 +300,8 @@ fn without_the_server_what_it_said_last_is_true() {
     assert_eq!(cluster.pods().get("1").unwrap().name, "web-0");
     wait_until("failures", || {
         let failing = |kind: Kind| meter(&cluster, kind).failing_since_ns().is_some();
-        Kind::ALL.into_iter().filter(|it| *it != Kind::Namespaces).all(failing)
+        let is_asked = |it: &Kind| *it != Kind::Namespaces && !it.is_aliyun();
+        Kind::ALL.into_iter().filter(is_asked).all(failing)
     });
     // What changed meanwhile counts as soon as it is back.
     bed.api.delete("logconfigs", "shop", "web");

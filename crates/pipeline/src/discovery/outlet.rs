@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow::{Attribute, Clock, Context, ContextId};
+use flow::{Attribute, Clock, Context, ContextId, attribute};
 
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
@@ -162,6 +162,8 @@ impl Outlet {
         if matches!(rule.selection, Selection::Files(_)) {
             add(&mut context, rule.fs.volume_context(live_path));
         }
+        let topic = rule.topic.as_deref();
+        context.attributes.extend(topic.map(|it| Attribute::text(attribute::LOG_TOPIC, it)));
         Some(SourceSpec {
             context: Arc::new(context),
             rule: Arc::clone(&rule.name),

@@ -22,14 +22,14 @@ pub struct TenantMap {
     pub by_labels: Option<Arc<dyn NamespaceTenants>>,
     /// LogTenants whose namespaces are listed: one of their name that is not in the list is not theirs.
     pub listed: BTreeSet<Arc<str>>,
-    /// Tenants whose records may not go to the LogConfig's sink.
+    /// Tenants whose records may not go to the LogConfig's sink, or not to its topic there.
     pub barred: BTreeSet<Arc<str>>,
 }
 
 /// Why nothing is read of a namespace, or of files, for a LogConfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
-    /// The tenant may not use the sink.
+    /// The tenant may not use the sink, or not the topic there.
     Sink(Arc<str>),
     /// The namespace bears the name of a LogTenant that lists others.
     Name(Arc<str>),
@@ -98,7 +98,8 @@ impl fmt::Display for Denial {
             Denial::Sink(tenant) => {
                 write!(
                     f,
-                    "its tenant {tenant} may not use the LogSink: see `sinks` of the LogTenant"
+                    "its tenant {tenant} may not use the LogSink, or not the topic: see `sinks` and `topics` of the \
+                     LogTenant"
                 )
             }
             Denial::Name(tenant) => write!(

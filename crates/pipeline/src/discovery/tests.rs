@@ -60,6 +60,7 @@ fn rule(name: &str, selection: Selection, tenants: TenantMap, root: &Path) -> Ru
         selection,
         tenants,
         sink: 0,
+        topic: None,
         options: options(),
         fs: Arc::new(HostFs::new(Reach::own_trees(vec![root.to_path_buf()], Vec::new()))),
     }

@@ -184,6 +184,7 @@ impl Node {
             ),
             tenants: TenantMap { fixed, ..TenantMap::default() },
             sink: stream.sink,
+            topic: None,
             options: Arc::new(options(self.format)),
             fs: Arc::new(self.worlds[number].clone()),
         }

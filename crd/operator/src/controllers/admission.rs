@@ -21,6 +21,18 @@ const GATHER: Duration = Duration::from_millis(200);
 const FILES_INTERVAL: Duration = Duration::from_secs(30);
 
 type Verdicts = Vec<(ResourceKey, Arc<str>, Result<(), String>)>;
+
+/// A resource that is to be judged, or that others are judged beside.
+struct Counted {
+    key: ResourceKey,
+    /// What it says, as the API server has it.
+    text: Arc<str>,
+    /// It is of the namespace that is looked at, or of none if that is none.
+    is_own: bool,
+    /// Why it cannot even be looked at, as an error.
+    candidate: Result<Candidate, String>,
+}
+
 type Texts = Vec<(PathBuf, Result<Vec<u8>, String>)>;
 
 /// For ever. `paths` are the agents' configuration, which may have sinks that LogConfigs name.
@@ -33,8 +45,8 @@ pub(crate) async fn run(cluster: Arc<Cluster>, paths: Vec<PathBuf>) {
         let has_new_files = files_now != files;
         files = files_now;
         for namespace in unjudged(&cluster, has_new_files) {
-            let (files, candidates) = (config_files(&files), candidates(&cluster, &namespace));
-            let judging = tokio::task::spawn_blocking(move || judge(files, candidates, namespace));
+            let (files, counted) = (config_files(&files), counted(&cluster, &namespace));
+            let judging = tokio::task::spawn_blocking(move || judge(files, counted));
             match judging.await {
                 Ok(Ok(verdicts)) => take(&cluster, verdicts),
                 Ok(Err(problems)) => {
@@ -56,48 +68,62 @@ fn unjudged(cluster: &Cluster, is_all: bool) -> BTreeSet<Option<String>> {
     }
     let dirty = std::mem::take(&mut state.dirty);
     if is_all || dirty.all {
-        return state.resources.keys().map(|it| it.namespace.clone()).collect();
+        return state.resources.keys().map(|it| cluster.scope(it)).collect();
     }
     dirty.namespaces.into_iter().map(Some).collect()
 }
 
 /// All that counts in a namespace, or is the cluster's.
-fn candidates(cluster: &Cluster, namespace: &Option<String>) -> Vec<(ResourceKey, Candidate)> {
+fn counted(cluster: &Cluster, namespace: &Option<String>) -> Vec<Counted> {
     let state = cluster.state();
-    let counts = |it: &ResourceKey| it.namespace.is_none() || it.namespace == *namespace;
-    let there = state.resources.iter().filter(|(key, _)| counts(key));
-    there.map(|(key, known)| (key.clone(), candidate(key, known))).collect()
+    let each = state.resources.iter().filter_map(|(key, known)| {
+        let scope = cluster.scope(key);
+        let is_own = scope == *namespace;
+        let counts = is_own || scope.is_none();
+        let (key, text) = (key.clone(), Arc::clone(&known.text));
+        counts.then(|| Counted { candidate: candidate(&key, known), key, text, is_own })
+    });
+    each.collect()
 }
 
-fn candidate(key: &ResourceKey, known: &Known) -> Candidate {
+fn candidate(key: &ResourceKey, known: &Known) -> Result<Candidate, String> {
     let is_accepted = known.status.conditions.iter().any(|it| {
         it.about == ACCEPTED
             && it.status == ConditionStatus::True
             && it.observed_generation == Some(known.generation)
     });
-    Candidate {
-        path: PathBuf::from(key.to_string()),
-        versions: vec![Arc::clone(&known.text)],
-        is_in_force: is_accepted,
-    }
+    let text = match &known.converted {
+        None => Arc::clone(&known.text),
+        Some(Ok(documents)) => Arc::from(&*documents.text),
+        Some(Err(why)) => return Err(why.clone()),
+    };
+    let path = PathBuf::from(key.to_string());
+    Ok(Candidate { path, versions: vec![text], is_in_force: is_accepted })
 }
 
-/// Judges what is of this namespace, or of none.
-fn judge(
-    files: Vec<ConfigFile>,
-    candidates: Vec<(ResourceKey, Candidate)>,
-    namespace: Option<String>,
-) -> Result<Verdicts, Problems> {
-    let (keys, candidates): (Vec<ResourceKey>, Vec<Candidate>) = candidates.into_iter().unzip();
+/// Judges what is of the namespace that is looked at, or of none.
+fn judge(files: Vec<ConfigFile>, counted: Vec<Counted>) -> Result<Verdicts, Problems> {
+    let mut verdicts = Verdicts::new();
+    let (mut judged, mut candidates) = (Vec::new(), Vec::new());
+    for Counted { key, text, is_own, candidate } in counted {
+        match candidate {
+            Ok(candidate) => {
+                candidates.push(candidate);
+                judged.push((key, text, is_own));
+            }
+            Err(why) if is_own => verdicts.push((key, text, Err(why))),
+            Err(_) => {}
+        }
+    }
     let admission = crd::admit(files, &candidates, &|_| None)?;
-    let all = keys.into_iter().zip(candidates).zip(admission.outcomes);
-    let own = all.filter(|((key, _), _)| key.namespace == namespace);
-    let verdict = |((key, candidate), outcome): ((ResourceKey, Candidate), crd::Outcome)| {
-        let why = outcome.problems.iter().map(Problem::of_field).collect::<Vec<_>>().join("; ");
-        let verdict = if outcome.version == Some(0) { Ok(()) } else { Err(why) };
-        (key, Arc::clone(&candidate.versions[0]), verdict)
-    };
-    Ok(own.map(verdict).collect())
+    for ((key, text, is_own), outcome) in judged.into_iter().zip(admission.outcomes) {
+        let why = || outcome.problems.iter().map(Problem::of_field).collect::<Vec<_>>().join("; ");
+        let verdict = if outcome.version == Some(0) { Ok(()) } else { Err(why()) };
+        if is_own {
+            verdicts.push((key, text, verdict));
+        }
+    }
+    Ok(verdicts)
 }
 
 fn take(cluster: &Cluster, verdicts: Verdicts) {

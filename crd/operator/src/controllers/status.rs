@@ -135,15 +135,19 @@ impl Desk {
         let state = self.cluster.state();
         let Some(known) = state.resources.get(key) else { return Due::Nothing };
         let Some(verdict) = &known.verdict else { return Due::Nothing };
-        let is_summed = matches!(key.kind, Kind::LogConfigs | Kind::ClusterLogConfigs);
+        let is_summed = is_summed(key.kind);
         // What nobody has said yet is not nothing.
         if is_summed && !state.has_log_nodes() {
             return Due::Nothing;
         }
+        let of_object = state.said_of_object(key);
+        let of_object = of_object.iter().map(|(node, said)| (*node, said));
+        let left_out = known.converted.as_ref().and_then(|it| it.as_ref().ok());
         let status = sum(Facts {
             generation: known.generation,
             verdict,
-            said: is_summed.then(|| state.said_of(key)),
+            said: is_summed.then(|| state.said_of(key).chain(of_object)),
+            left_out: left_out.map(|it| &*it.notes),
             before: &known.status,
             now: &now(),
         });
@@ -158,7 +162,7 @@ impl Desk {
     }
 
     async fn write(&self, key: &ResourceKey, status: LogConfigStatus) -> anyhow::Result<()> {
-        let resource = api_resource(key.kind.name(), key.kind.plural());
+        let resource = api_resource(key.kind);
         let client = self.client.0.clone();
         let api: Api<DynamicObject> = match &key.namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
@@ -190,7 +194,7 @@ const MANAGER: &str = "logferry-operator";
 /// The status as a merge: what is not said any more is said to be nothing.
 fn body(kind: Kind, status: &LogConfigStatus) -> Value {
     let mut body = json!(status);
-    if !matches!(kind, Kind::LogConfigs | Kind::ClusterLogConfigs) {
+    if !is_summed(kind) {
         return json!({
             "observedGeneration": body["observedGeneration"], "conditions": body["conditions"],
         });
@@ -200,6 +204,11 @@ fn body(kind: Kind, status: &LogConfigStatus) -> Value {
     }
     body["counts"]["oldestUnackedTime"] = body["counts"]["oldestUnackedTime"].take();
     body
+}
+
+/// Whether agents say anything of it.
+fn is_summed(kind: Kind) -> bool {
+    matches!(kind, Kind::LogConfigs | Kind::ClusterLogConfigs) || kind.is_aliyun()
 }
 
 fn say(key: &ResourceKey, error: &anyhow::Error, failures: u32) {

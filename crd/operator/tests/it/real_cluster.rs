@@ -1,5 +1,6 @@
 //! With a real API server.
 
+mod aliyun;
 mod leader;
 mod scale;
 mod status;

@@ -1,5 +1,6 @@
 //! Sum: the status that a resource should have, of what is known of it.
 
+use aliyun::Note;
 use crd::spec::{
     Condition, ConditionStatus, LogConfigOnNode, LogConfigStatus, LogCounts, NodeProblem, shortened,
 };
@@ -8,6 +9,10 @@ use crd::spec::{
 pub(crate) const ACCEPTED: &str = "Accepted";
 /// Whether all that it selects is collected and delivered.
 const READY: &str = "Ready";
+/// Whether all fields of an object of Alibaba's agent are done.
+const FIELDS_HONOURED: &str = "FieldsHonoured";
+/// Longest message about its fields, in bytes: three hundred of them.
+const FIELDS_BYTES_MAX: usize = 24 << 10;
 /// Most nodes whose problems are said.
 const NODE_PROBLEMS_MAX: usize = 10;
 /// Longest message of a condition, in bytes: Kubernetes allows 32768.
@@ -21,6 +26,8 @@ pub(super) struct Facts<'a, I> {
     pub(super) verdict: &'a Result<(), String>,
     /// By node in their order, what the agent there says; `None` of what agents say nothing of.
     pub(super) said: Option<I>,
+    /// Fields of an object of Alibaba's agent that are not done, and why; `None` of other resources.
+    pub(super) left_out: Option<&'a [Note]>,
     pub(super) before: &'a LogConfigStatus,
     /// RFC 3339.
     pub(super) now: &'a str,
@@ -30,7 +37,7 @@ pub(super) struct Facts<'a, I> {
 pub(super) fn sum<'a>(
     facts: Facts<'_, impl Iterator<Item = (&'a str, &'a LogConfigOnNode)>>,
 ) -> LogConfigStatus {
-    let Facts { generation, verdict, said, before, now } = facts;
+    let Facts { generation, verdict, said, left_out, before, now } = facts;
     let mut status = LogConfigStatus {
         observed_generation: Some(generation),
         conditions: vec![accepted(verdict)],
@@ -54,8 +61,13 @@ pub(super) fn sum<'a>(
         let ready = ready(verdict, &status);
         status.conditions.push(ready);
     }
+    status.conditions.extend(left_out.map(fields_honoured));
     for condition in &mut status.conditions {
-        condition.message = shortened(std::mem::take(&mut condition.message), MESSAGE_BYTES_MAX);
+        let bytes_max = match &*condition.about {
+            FIELDS_HONOURED => FIELDS_BYTES_MAX,
+            _ => MESSAGE_BYTES_MAX,
+        };
+        condition.message = shortened(std::mem::take(&mut condition.message), bytes_max);
         condition.observed_generation = Some(generation);
         let was = before.conditions.iter().find(|it| it.about == condition.about);
         let was = was.filter(|it| it.status == condition.status);
@@ -103,6 +115,16 @@ fn ready(verdict: &Result<(), String>, status: &LogConfigStatus) -> Condition {
     condition(READY, is_ready, reason, message)
 }
 
+/// Names each field that is not done; nothing is passed over.
+fn fields_honoured(left_out: &[Note]) -> Condition {
+    if left_out.is_empty() {
+        let message = "all that is written is done".to_owned();
+        return condition(FIELDS_HONOURED, ConditionStatus::True, "AllHonoured", message);
+    }
+    let fields: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    condition(FIELDS_HONOURED, ConditionStatus::False, "SomeLeftOut", fields.join("\n"))
+}
+
 fn condition(about: &str, status: ConditionStatus, reason: &str, message: String) -> Condition {
     Condition {
         about: about.to_owned(),
@@ -132,7 +154,7 @@ mod tests {
         now: &str,
     ) -> LogConfigStatus {
         let said = Some(said.iter().map(|(node, it)| (*node, it)));
-        sum(Facts { generation: 2, verdict, said, before, now })
+        sum(Facts { generation: 2, verdict, said, left_out: None, before, now })
     }
 
     fn conditions(status: &LogConfigStatus) -> Vec<(&str, ConditionStatus, &str)> {

@@ -60,7 +60,7 @@ fn web(bytes: u64, problems: &[&str]) -> Value {
 }
 
 /// An agent's account makes the object.
-fn create(agent: &User, folder: &tempfile::TempDir, object: &Value) {
+pub(super) fn create(agent: &User, folder: &tempfile::TempDir, object: &Value) {
     let file = folder.path().join("object.json");
     fs::write(&file, object.to_string()).expect("written");
     let file = file.display().to_string();
@@ -74,14 +74,14 @@ fn patch(admin: &User, node: &str, log_configs: &Value) {
     admin.kubectl(&[&what[..], &[&patch]].concat()).expect("patched");
 }
 
-fn get(server: &ApiServer, what: &[&str]) -> Value {
+pub(super) fn get(server: &ApiServer, what: &[&str]) -> Value {
     let text = server.admin().kubectl(&[&["get", "--output=json"], what].concat());
     serde_json::from_str(&text.expect("it is there")).expect("JSON")
 }
 
 const WEB: [&str; 3] = ["logconfig", "web", "--namespace=shop"];
 
-fn condition(object: &Value, about: &str) -> String {
+pub(super) fn condition(object: &Value, about: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|it| it["type"] == about).cloned().unwrap_or_default();
     format!(
@@ -91,7 +91,7 @@ fn condition(object: &Value, about: &str) -> String {
     )
 }
 
-fn wait_condition(server: &ApiServer, what: &[&str], about: &str, want: &str) -> Value {
+pub(super) fn wait_condition(server: &ApiServer, what: &[&str], about: &str, want: &str) -> Value {
     wait_for(&format!("{what:?} {about} {want}"), || {
         Some(get(server, what)).filter(|it| condition(it, about) == want)
     })
