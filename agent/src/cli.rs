@@ -65,6 +65,9 @@ pub(crate) struct RunOptions {
     /// Tell the cluster what becomes of its LogConfigs here, in the LogNode called as the node
     #[arg(long)]
     pub(crate) node_status: bool,
+    /// At the end read what there is to its end, within shutdownGrace: for files that go with who wrote them
+    #[arg(long)]
+    pub(crate) drain: bool,
     /// Print a line of progress to standard error every second
     #[arg(long)]
     pub(crate) progress: bool,

@@ -33,6 +33,7 @@ use crate::{log_node, place, plan, web};
 mod absent;
 mod containers;
 mod credentials;
+mod drain;
 mod last_resort;
 mod progress;
 mod reload;
@@ -154,11 +155,13 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Runs until a signal says stop. With `tell_cluster` the LogNode of this node is kept up to date.
+    /// Runs until a signal says stop, and with `drains` until all there is was read, too. With `tell_cluster` the LogNode of
+    /// this node is kept up to date.
     pub(crate) async fn run(
         mut self,
         mut signals: Signals,
         tell_cluster: Option<Access>,
+        drains: bool,
     ) -> Outcome {
         let listen = self.settings.agent.listen;
         let listener = TcpListener::bind(listen)
@@ -191,7 +194,11 @@ impl Supervisor {
                 }
             }
         }
-        Ok(self.finish())
+        let deadline_ns = self.deadline_ns();
+        if drains {
+            self.drain(deadline_ns).await;
+        }
+        Ok(self.finish(deadline_ns))
     }
 
     fn look(&mut self, number: u64) {
@@ -254,14 +261,22 @@ impl Supervisor {
         Ok(())
     }
 
+    /// When the grace is over that begins now.
+    fn deadline_ns(&self) -> u64 {
+        let grace = self.settings.agent.shutdown_grace;
+        let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        self.world.clock.monotonic_ns().saturating_add(grace_ns)
+    }
+
     /// Stops the plane within the grace; nothing of it is left when this returns.
     fn stop_plane(&mut self) -> bool {
+        self.stop_plane_until(self.deadline_ns())
+    }
+
+    fn stop_plane_until(&mut self, deadline_ns: u64) -> bool {
         self.status.now().forget_plane();
         self.away = self.absent.take_away();
         let Some(plane) = self.plane.take() else { return true };
-        let grace = self.settings.agent.shutdown_grace;
-        let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-        let deadline_ns = self.world.clock.monotonic_ns().saturating_add(grace_ns);
         let stopped = plane.stop(deadline_ns);
         if !stopped.is_clean || !stopped.is_stored {
             // What the topics have and no checkpoint is read back by who opens them again.
@@ -343,9 +358,9 @@ impl Supervisor {
         }
     }
 
-    fn finish(mut self) -> Exit {
+    fn finish(mut self, deadline_ns: u64) -> Exit {
         tracing::info!("stopping");
-        let is_clean = self.stop_plane();
+        let is_clean = self.stop_plane_until(deadline_ns);
         if let Some(progress) = &mut self.progress {
             progress.print(&self.world.meter, self.world.clock.monotonic_ns());
         }

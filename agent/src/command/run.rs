@@ -37,7 +37,8 @@ pub(crate) fn run(options: &RunOptions) -> Outcome {
         }
         let configuration = Configuration::new(paths, cluster);
         let supervisor = Supervisor::start(configuration, Arc::new(SystemClock), options.progress)?;
-        supervisor.run(signals, access(options).filter(|_| options.node_status)).await
+        let tell_cluster = access(options).filter(|_| options.node_status);
+        supervisor.run(signals, tell_cluster, options.drain).await
     })
 }
 

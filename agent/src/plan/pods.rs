@@ -127,7 +127,10 @@ impl Wish {
             (None, None) => Some(true),
             _ => pod.map(|pod| {
                 self.pod.as_ref().is_none_or(|it| it.selects(&pod.labels))
-                    && self.owner.as_ref().is_none_or(|it| is_made_by(pod, it))
+                    && self
+                        .owner
+                        .as_ref()
+                        .is_none_or(|it| pod.is_made_by(&it.kind, it.name.as_deref()))
             }),
         };
         let by_env = match (&self.env, container) {
@@ -150,30 +153,6 @@ impl Wish {
 fn has_variables(container: &Container, env: &EnvSelector) -> bool {
     let has = |it: &EnvVariable| container.has_variable(&it.name, it.value.as_deref());
     env.include.as_ref().is_none_or(|it| it.iter().any(has)) && !env.exclude.iter().any(has)
-}
-
-/// Whether `owner` made the pod, itself or by what it made.
-fn is_made_by(pod: &Pod, owner: &OwnerSettings) -> bool {
-    let is_it = |kind: &str, name: &str| {
-        owner.kind == kind && owner.name.as_ref().is_none_or(|it| it == name)
-    };
-    let Some(made_by) = &pod.owner else { return false };
-    let (kind, name) = (made_by.kind.as_str(), made_by.name.as_str());
-    // What stands behind them is known by the names that the controllers give.
-    let behind = match kind {
-        "ReplicaSet" => {
-            let hash = pod.labels.get("pod-template-hash");
-            let base = hash.and_then(|it| name.strip_suffix(it.as_str())?.strip_suffix('-'));
-            base.map(|it| ("Deployment", it))
-        }
-        "Job" => {
-            let is_minute = |it: &str| it.len() >= 8 && it.bytes().all(|it| it.is_ascii_digit());
-            let parts = name.rsplit_once('-').filter(|(_, minute)| is_minute(minute));
-            parts.map(|(base, _)| ("CronJob", base))
-        }
-        _ => None,
-    };
-    is_it(kind, name) || behind.is_some_and(|(kind, name)| is_it(kind, name))
 }
 
 /// Whether the path is this pod's: by uid, and by its names besides.
@@ -239,41 +218,20 @@ const LABEL_PREFIX: &str = "k8s.pod.label.";
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-
-    fn pod(kind: &str, name: &str, hash: &str) -> Pod {
-        Pod {
-            uid: "1".to_owned(),
-            namespace: "shop".to_owned(),
-            name: "web-0".to_owned(),
-            labels: [("pod-template-hash".to_owned(), hash.to_owned())].into(),
-            owner: Some(kube_watch::Owner { kind: kind.to_owned(), name: name.to_owned() }),
-            containers: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_pod_is_made_by_what_made_its_maker() {
-        let cases = [
-            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", Some("web"), true),
-            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", None, true),
-            (pod("ReplicaSet", "web-5d9c", "5d9c"), "ReplicaSet", Some("web-5d9c"), true),
-            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", Some("web-5d9c"), false),
-            (pod("ReplicaSet", "web", "5d9c"), "Deployment", None, false),
-            (pod("Job", "night-29123456", ""), "CronJob", Some("night"), true),
-            (pod("Job", "night-1", ""), "CronJob", None, false),
-            (pod("DaemonSet", "proxy", ""), "DaemonSet", Some("proxy"), true),
-            (pod("DaemonSet", "proxy", ""), "DaemonSet", Some("other"), false),
-        ];
-        for (pod, kind, name, is_it) in cases {
-            let owner = OwnerSettings { kind: kind.to_owned(), name: name.map(str::to_owned) };
-            assert_eq!(is_made_by(&pod, &owner), is_it, "{owner:?} of {:?}", pod.owner);
-        }
-    }
 
     #[test]
     fn facts_are_of_a_uid_and_of_its_names() {
-        let pod = pod("DaemonSet", "proxy", "");
+        let pod = Pod {
+            uid: "1".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "web-0".to_owned(),
+            labels: BTreeMap::new(),
+            owner: None,
+            containers: Vec::new(),
+        };
         let path = |namespace: &str, name: &str, uid: &str| PodPath {
             namespace: namespace.to_owned(),
             pod: name.to_owned(),

@@ -126,3 +126,20 @@ fn a_signal_before_the_configuration_is_read_is_heard_by_the_first_process_of_a_
     kill_process(Pid::from_raw(child).unwrap(), Signal::TERM).unwrap();
     ends(agent, "while it reads its configuration");
 }
+
+/// Of a sidecar nobody reads the rest.
+#[test]
+fn with_drain_lines_and_groups_that_are_open_are_delivered_before_the_end() {
+    let bed = Bed::new();
+    let multiline = "  multiline: {begin: ^begin, timeout: 3s}\n  line: {flushTimeout: 3s}\n";
+    let agent = bed.agent("  shutdownGrace: 60s\n");
+    bed.configure(&[&agent, &queue_sink(""), &files("files", "*.log", multiline)]);
+    append(&bed.log("app.log"), b"begin 1\n more\n");
+    let mut agent = Agent::spawn_with(&bed, Command::new(LOGFERRY), &["--drain".as_ref()]);
+    agent.wait_ready();
+    bed.wait_for_bodies(&["begin 1\n more"]);
+    append(&bed.log("app.log"), b"begin 2\n more\nbegin 3\n and no end");
+    agent.stop();
+    assert_eq!(bed.bodies(), ["begin 1\n more", "begin 2\n more", "begin 3\n and no end"]);
+    bed.assert_audit_clean();
+}

@@ -45,6 +45,40 @@ pub struct Owner {
     pub name: String,
 }
 
+impl Pod {
+    /// What is used of a pod as the API server writes it; `None` if it is none. One that is about to be made has neither uid
+    /// nor, often, a name.
+    #[must_use]
+    pub fn of(object: serde_json::Value) -> Option<Pod> {
+        serde_json::from_value(object).ok().map(PodObject::trimmed)
+    }
+
+    /// Whether something of this kind, and of this name if there is one, made the pod, itself or by what it made.
+    #[must_use]
+    pub fn is_made_by(&self, kind: &str, name: Option<&str>) -> bool {
+        let is_it =
+            |of_kind: &str, of_name: &str| of_kind == kind && name.is_none_or(|it| it == of_name);
+        let Some(made_by) = &self.owner else { return false };
+        let (owner_kind, owner) = (made_by.kind.as_str(), made_by.name.as_str());
+        // What stands behind them is known by the names that the controllers give.
+        let behind = match owner_kind {
+            "ReplicaSet" => {
+                let hash = self.labels.get("pod-template-hash");
+                let base = hash.and_then(|it| owner.strip_suffix(it.as_str())?.strip_suffix('-'));
+                base.map(|it| ("Deployment", it))
+            }
+            "Job" => {
+                let is_minute =
+                    |it: &str| it.len() >= 8 && it.bytes().all(|it| it.is_ascii_digit());
+                let parts = owner.rsplit_once('-').filter(|(_, minute)| is_minute(minute));
+                parts.map(|(base, _)| ("CronJob", base))
+            }
+            _ => None,
+        };
+        is_it(owner_kind, owner) || behind.is_some_and(|(kind, name)| is_it(kind, name))
+    }
+}
+
 impl Fact for Pod {
     fn key(&self) -> &str {
         &self.uid
@@ -222,6 +256,30 @@ mod tests {
         let pod = pod.trimmed();
         assert_eq!(pod.uid, "of-the-manifest");
         assert_eq!(pod.owner, Some(Owner { kind: "Node".to_owned(), name: "node1".to_owned() }));
+    }
+
+    #[test]
+    fn a_pod_is_made_by_what_made_its_maker() {
+        let pod = |kind: &str, name: &str, hash: &str| {
+            let owner = serde_json::json!({"kind": kind, "name": name, "controller": true});
+            let labels = serde_json::json!({"pod-template-hash": hash});
+            let metadata = serde_json::json!({"labels": labels, "ownerReferences": [owner]});
+            Pod::of(serde_json::json!({"metadata": metadata})).unwrap()
+        };
+        let cases = [
+            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", Some("web"), true),
+            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", None, true),
+            (pod("ReplicaSet", "web-5d9c", "5d9c"), "ReplicaSet", Some("web-5d9c"), true),
+            (pod("ReplicaSet", "web-5d9c", "5d9c"), "Deployment", Some("web-5d9c"), false),
+            (pod("ReplicaSet", "web", "5d9c"), "Deployment", None, false),
+            (pod("Job", "night-29123456", ""), "CronJob", Some("night"), true),
+            (pod("Job", "night-1", ""), "CronJob", None, false),
+            (pod("DaemonSet", "proxy", ""), "DaemonSet", Some("proxy"), true),
+            (pod("DaemonSet", "proxy", ""), "DaemonSet", Some("other"), false),
+        ];
+        for (pod, kind, name, is_it) in cases {
+            assert_eq!(pod.is_made_by(kind, name), is_it, "{kind} {name:?} of {:?}", pod.owner);
+        }
     }
 
     #[test]

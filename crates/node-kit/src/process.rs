@@ -61,7 +61,9 @@ impl Process {
             Ok(Err(how)) => how,
             Err(error) => format!("{error:#}"),
         };
-        bail!("{}: {why}; the end of its log:\n{}", self.name, self.end_of_log(|_| true));
+        // A kubelet says so ten times a second, and why before.
+        let log = self.end_of_log(|line| !line.contains("Error getting the current node"));
+        bail!("{}: {why}; the end of its log:\n{log}", self.name);
     }
 
     /// Kills it (SIGKILL).

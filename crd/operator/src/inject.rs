@@ -8,13 +8,13 @@ mod ask;
 mod configuration;
 mod container;
 mod folders;
+mod log_configs;
 mod patch;
 mod skip;
 
 use serde_json::{Value, json};
 
-use ask::Ask;
-pub(crate) use ask::Namespace;
+pub(crate) use ask::{Ask, Namespace};
 pub(crate) use configuration::{Base, BaseError};
 use folders::Folders;
 use patch::Patch;
@@ -24,7 +24,7 @@ pub(crate) use skip::Skip;
 pub(crate) const NAME: &str = "logferry";
 /// `true` or `false`: whether a pod, or the pods of a namespace, get a sidecar. A label or an annotation.
 pub(crate) const INJECT: &str = "sidecar.logferry.dev/inject";
-/// Globs of the files to collect, as the containers see them, separated by commas.
+/// Globs of the files to collect, as the containers see them, separated by commas; without it, what LogConfigs select.
 pub(crate) const FILES: &str = "sidecar.logferry.dev/files";
 /// Name of the LogSink; without it, `default`.
 pub(crate) const SINK: &str = "sidecar.logferry.dev/sink";
@@ -129,4 +129,4 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,6 +7,8 @@
 mod events;
 mod flags;
 mod mutate;
+#[cfg(test)]
+mod recorded;
 mod review;
 mod server;
 mod validate;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::log_configs::selecting;
 use super::{CONTAINERS, FILES, INJECT, SINK, Skip};
 
 /// Most globs of one pod.
 const FILES_MAX: usize = 32;
+/// What the ClusterLogConfig of a sidecar is called whose globs stand in an annotation.
+const OF_ANNOTATION: &str = "sidecar";
 
 /// The namespace of a pod.
 #[derive(Debug, Clone, Default)]
@@ -16,62 +19,108 @@ pub(crate) struct Namespace {
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Its LogConfigs, as the API server has them; needed if [`Ask::needs_log_configs`] says so.
+    pub(crate) log_configs: Vec<Value>,
 }
 
 /// A sidecar is wanted, and this of it.
 #[derive(Debug)]
 pub(crate) struct Ask {
+    /// At least one.
+    pub(super) collections: Vec<Collection>,
+}
+
+/// Files to collect, and how.
+#[derive(Debug)]
+pub(super) struct Collection {
+    /// What the sidecar's ClusterLogConfig is called.
+    pub(super) name: String,
     /// Globs of files, as the containers see them; at least one.
-    pub(crate) files: Vec<String>,
-    /// Name of a LogSink.
-    pub(crate) sink: String,
+    pub(super) include: Vec<String>,
+    /// Globs of what is left out.
+    pub(super) exclude: Vec<String>,
     /// The containers that get the folders; all if none is named.
-    pub(crate) containers: Vec<String>,
+    pub(super) containers: Vec<String>,
+    /// Name of a LogSink.
+    pub(super) sink: String,
+    /// What else the ClusterLogConfig says, such as `multiline`.
+    pub(super) further: Map<String, Value>,
 }
 
 impl Ask {
-    /// What the pod wants, or else its namespace.
+    /// What the pod wants, or else its namespace: what they name, or else what LogConfigs select.
     pub(super) fn of(pod: &Value, namespace: &Namespace) -> Result<Ask, Skip> {
-        let metadata = &pod["metadata"];
-        let text = |of: &str, key: &str| metadata[of][key].as_str().map(str::to_owned);
-        let by_pod = switch("pod", text("labels", INJECT), text("annotations", INJECT))?;
-        let of_namespace = |of: &BTreeMap<String, String>, key| of.get(key).cloned();
-        let is_wanted = match by_pod {
-            Some(is_wanted) => (is_wanted, "the pod"),
-            None => {
-                let label = of_namespace(&namespace.labels, INJECT);
-                let annotation = of_namespace(&namespace.annotations, INJECT);
-                match switch("namespace", label, annotation)? {
-                    Some(is_wanted) => (is_wanted, "the namespace"),
-                    None => return Err(Skip::NotAsked),
-                }
-            }
+        is_wanted(pod, namespace)?;
+        let collections = match value(pod, namespace, FILES) {
+            Some((whose, files)) => vec![by_annotation(pod, namespace, whose, &files)?],
+            None => selecting(pod, namespace),
         };
-        if let (false, whose) = is_wanted {
-            return Err(Skip::Disabled(whose));
+        let count: usize = collections.iter().map(|it| it.include.len()).sum();
+        match count {
+            0 => Err(Skip::NoFiles),
+            count if count > FILES_MAX => Err(Skip::TooManyFiles(count, FILES_MAX)),
+            _ => Ok(Ask { collections }),
         }
-        let value = |key| {
-            let own = text("annotations", key).map(|it| ("pod", it));
-            own.or_else(|| of_namespace(&namespace.annotations, key).map(|it| ("namespace", it)))
-        };
-        let Some((whose, files)) = value(FILES) else { return Err(Skip::NoFiles) };
-        let files = list(&files);
-        if files.is_empty() || files.len() > FILES_MAX {
-            let why = format!("write 1 to {FILES_MAX} globs, separated by commas");
-            let value = files.join(",");
-            return Err(Skip::Invalid { whose, key: FILES, value, why });
-        }
-        let sink = match value(SINK) {
-            None => "default".to_owned(),
-            Some((_, it)) if is_name(&it) => it,
-            Some((whose, value)) => {
-                let why = "write the name of one LogSink".to_owned();
-                return Err(Skip::Invalid { whose, key: SINK, value, why });
-            }
-        };
-        let containers = value(CONTAINERS).map(|(_, it)| list(&it)).unwrap_or_default();
-        Ok(Ask { files, sink, containers })
     }
+
+    /// Whether it depends on LogConfigs what the pod gets.
+    pub(crate) fn needs_log_configs(pod: &Value, namespace: &Namespace) -> bool {
+        is_wanted(pod, namespace).is_ok() && value(pod, namespace, FILES).is_none()
+    }
+}
+
+/// # Errors
+/// If nobody wants a sidecar, or what is said of it means nothing.
+fn is_wanted(pod: &Value, namespace: &Namespace) -> Result<(), Skip> {
+    let text = |of: &str| pod["metadata"][of][INJECT].as_str().map(str::to_owned);
+    let by_pod = switch("pod", text("labels"), text("annotations"))?;
+    let of_namespace = |of: &BTreeMap<String, String>| of.get(INJECT).cloned();
+    let is_wanted = match by_pod {
+        Some(is_wanted) => (is_wanted, "the pod"),
+        None => {
+            let (label, annotation) =
+                (of_namespace(&namespace.labels), of_namespace(&namespace.annotations));
+            match switch("namespace", label, annotation)? {
+                Some(is_wanted) => (is_wanted, "the namespace"),
+                None => return Err(Skip::NotAsked),
+            }
+        }
+    };
+    match is_wanted {
+        (true, _) => Ok(()),
+        (false, whose) => Err(Skip::Disabled(whose)),
+    }
+}
+
+/// An annotation of the pod or else of its namespace, and whose it is.
+fn value(pod: &Value, namespace: &Namespace, key: &str) -> Option<(&'static str, String)> {
+    let own = pod["metadata"]["annotations"][key].as_str().map(|it| ("pod", it.to_owned()));
+    own.or_else(|| namespace.annotations.get(key).map(|it| ("namespace", it.clone())))
+}
+
+/// What annotations want; `files` is the value of [`FILES`].
+fn by_annotation(
+    pod: &Value,
+    namespace: &Namespace,
+    whose: &'static str,
+    files: &str,
+) -> Result<Collection, Skip> {
+    let include = list(files);
+    if include.is_empty() || include.len() > FILES_MAX {
+        let why = format!("write 1 to {FILES_MAX} globs, separated by commas");
+        return Err(Skip::Invalid { whose, key: FILES, value: include.join(","), why });
+    }
+    let sink = match value(pod, namespace, SINK) {
+        None => "default".to_owned(),
+        Some((_, it)) if is_name(&it) => it,
+        Some((whose, value)) => {
+            let why = "write the name of one LogSink".to_owned();
+            return Err(Skip::Invalid { whose, key: SINK, value, why });
+        }
+    };
+    let containers = value(pod, namespace, CONTAINERS).map(|(_, it)| list(&it)).unwrap_or_default();
+    let (name, exclude, further) = (OF_ANNOTATION.to_owned(), Vec::new(), Map::new());
+    Ok(Collection { name, include, exclude, containers, sink, further })
 }
 
 /// What label and annotation say together.

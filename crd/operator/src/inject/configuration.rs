@@ -1,4 +1,4 @@
-//! Configuration: what the sidecar runs with: the operator's LogSink, and the files that its pod names.
+//! Configuration: what the sidecar runs with: the operator's LogSinks, and the files that its pod or LogConfigs name.
 //!
 //! It is checked as `logferry check` would before any pod gets it: an agent that ends at its start would keep the
 //! pod from starting.
@@ -8,7 +8,7 @@ use std::path::Path;
 use crd::{ConfigFile, Settings, SinkTarget};
 use serde_json::{Value, json};
 
-use super::ask::{Ask, Namespace};
+use super::ask::{Ask, Collection, Namespace};
 use super::{Skip, container};
 
 /// Longest configuration, in bytes: all annotations of a pod have 256 KiB together.
@@ -74,14 +74,20 @@ impl Base {
         let tenant = self.owner(namespace)?;
         let of_kind =
             |kind: &'static str| self.documents.iter().filter(move |it| it["kind"] == kind);
-        let Some(sink) = of_kind("LogSink").find(|it| it["metadata"]["name"] == *ask.sink) else {
-            let names = of_kind("LogSink").filter_map(|it| it["metadata"]["name"].as_str());
-            let known = names.collect::<Vec<_>>().join(", ");
-            return Err(Skip::NoSink { sink: ask.sink.clone(), known });
-        };
+        let mut sinks: Vec<Value> = Vec::new();
         let of_tenant = self.settings.tenants.iter().find(|it| it.name == tenant);
-        if of_tenant.is_some_and(|it| !it.may_use(&ask.sink)) {
-            return Err(Skip::SinkBarred { tenant, sink: ask.sink.clone() });
+        for name in ask.collections.iter().map(|it| &it.sink) {
+            let Some(sink) = of_kind("LogSink").find(|it| it["metadata"]["name"] == **name) else {
+                let names = of_kind("LogSink").filter_map(|it| it["metadata"]["name"].as_str());
+                let known = names.collect::<Vec<_>>().join(", ");
+                return Err(Skip::NoSink { sink: name.clone(), known });
+            };
+            if of_tenant.is_some_and(|it| !it.may_use(name)) {
+                return Err(Skip::SinkBarred { tenant, sink: name.clone() });
+            }
+            if !sinks.contains(sink) {
+                sinks.push(sink.clone());
+            }
         }
         let mut agent = of_kind("Agent")
             .next()
@@ -93,11 +99,8 @@ impl Base {
         agent["spec"]["stateDirectory"] = json!(container::STATE_FOLDER);
         agent["spec"]["secretsDirectory"] = json!(container::SECRETS_FOLDER);
         agent["spec"]["shutdownGrace"] = json!(format!("{shutdown}s"));
-        let files = json!({
-            "tenant": tenant, "sink": ask.sink, "source": {"files": {"include": ask.files}},
-        });
-        let config = resource("ClusterLogConfig", "sidecar", files);
-        let text = text(&[agent, sink.clone(), config]);
+        let configs = ask.collections.iter().map(|it| config(it, &tenant));
+        let text = text(&[agent].into_iter().chain(sinks).chain(configs).collect::<Vec<_>>());
         let settings = crd::resolve(vec![file("sidecar.yaml", &text)])
             .map_err(|problems| Skip::Refused(problems.to_string()))?;
         if text.len() > TEXT_BYTES_MAX {
@@ -126,16 +129,28 @@ impl Base {
     }
 }
 
-fn resource(kind: &str, name: &str, spec: Value) -> Value {
+fn config(collection: &Collection, tenant: &str) -> Value {
+    let mut files = json!({"include": collection.include});
+    if !collection.exclude.is_empty() {
+        files["exclude"] = json!(collection.exclude);
+    }
+    let mut spec = Value::Object(collection.further.clone());
+    spec["tenant"] = json!(tenant);
+    spec["sink"] = json!(collection.sink);
+    spec["source"] = json!({"files": files});
+    resource("ClusterLogConfig", &collection.name, spec)
+}
+
+pub(super) fn resource(kind: &str, name: &str, spec: Value) -> Value {
     let metadata = json!({"name": name});
     json!({"apiVersion": crd::spec::API_VERSION, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
-fn text(documents: &[Value]) -> String {
+pub(super) fn text(documents: &[Value]) -> String {
     documents.iter().map(|it| format!("---\n{}", crd::write_value(it))).collect()
 }
 
-fn file(path: &str, text: &str) -> ConfigFile {
+pub(super) fn file(path: &str, text: &str) -> ConfigFile {
     ConfigFile { path: path.into(), bytes: Ok(text.as_bytes().to_vec()) }
 }
 

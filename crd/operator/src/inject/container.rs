@@ -92,7 +92,8 @@ pub(super) fn sidecar(
         "name": NAME,
         "image": template.image,
         "imagePullPolicy": template.image_pull_policy,
-        "args": ["run", "-f", CONFIG_FOLDER],
+        // Nobody reads what it leaves: the files go with the pod.
+        "args": ["run", "-f", CONFIG_FOLDER, "--drain"],
         "env": env,
         // What is first starts at once and looks for files: the application waits for no more than that. `/live` asks
         // for no queue.

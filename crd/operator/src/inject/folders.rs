@@ -3,6 +3,7 @@
 //! A folder that a container has on a volume is shared by that volume. One that lies in a container's own file system is
 //! put on an `emptyDir`, which hides what the image has there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -33,16 +34,9 @@ pub(super) struct Folders {
 impl Folders {
     /// Finds the volumes of all globs.
     pub(super) fn of(pod: &Value, ask: &Ask) -> Result<Folders, Skip> {
-        let containers = containers(pod, ask)?;
         let mut folders = Folders::default();
-        let mut wanted: Vec<String> = Vec::new();
-        for glob in &ask.files {
-            wanted.push(folder_of(glob)?);
-        }
         // The outer first: what is within it needs no volume of its own.
-        wanted.sort();
-        wanted.dedup();
-        for folder in wanted {
+        for (folder, containers) in wanted(pod, ask)? {
             let mut there: Vec<Value> = Vec::new();
             for (_, container) in &containers {
                 let mount = mount_around(container, &folder);
@@ -67,14 +61,14 @@ impl Folders {
         let all = items(&pod["spec"]["initContainers"]).chain(items(&pod["spec"]["containers"]));
         let sidecar = all.into_iter().find(|it| it["name"] == NAME);
         let mounts = sidecar.map(|it| items(&it["volumeMounts"])).into_iter().flatten();
-        let containers = containers(pod, ask)?;
-        for mount in mounts {
-            let (Some(volume), Some(path)) = (mount["name"].as_str(), mount["mountPath"].as_str())
-            else {
-                continue;
-            };
-            if volume.starts_with(MADE) {
-                folders.lack(volume, path, &containers);
+        let made: Vec<&Value> = mounts
+            .filter(|it| it["name"].as_str().is_some_and(|it| it.starts_with(MADE)))
+            .collect();
+        for (folder, containers) in wanted(pod, ask)? {
+            let path = |it: &Value| it["mountPath"].as_str().unwrap_or_default().to_owned();
+            let around = made.iter().find(|it| is_within(&folder, &path(it)));
+            if let Some(mount) = around {
+                folders.lack(mount["name"].as_str().unwrap_or_default(), &path(mount), &containers);
             }
         }
         Ok(folders)
@@ -100,7 +94,9 @@ impl Folders {
 
     fn make(&mut self, folder: &str, containers: &[(String, &Value)]) {
         // A volume around it was made for another glob.
-        if self.made.iter().any(|(_, it)| is_within(folder, it)) {
+        if let Some((name, around)) = self.made.iter().find(|(_, it)| is_within(folder, it)) {
+            let (name, around) = (name.clone(), around.clone());
+            self.lack(&name, &around, containers);
             return;
         }
         let name = format!("{MADE}{}", self.made.len());
@@ -114,7 +110,10 @@ impl Folders {
             let mut mounts = items(&container["volumeMounts"]);
             if !mounts.any(|it| it["mountPath"].as_str().map(trimmed) == Some(folder)) {
                 let mount = json!({"name": volume, "mountPath": folder});
-                self.lacking.push((format!("{path}/volumeMounts"), mount));
+                let lacking = (format!("{path}/volumeMounts"), mount);
+                if !self.lacking.contains(&lacking) {
+                    self.lacking.push(lacking);
+                }
             }
         }
     }
@@ -142,8 +141,26 @@ impl Folders {
     }
 }
 
-/// The containers that are to have the folders, each with the pointer to it.
-fn containers<'a>(pod: &'a Value, ask: &Ask) -> Result<Vec<(String, &'a Value)>, Skip> {
+/// Containers, each with the pointer to it.
+type Containers<'a> = Vec<(String, &'a Value)>;
+
+/// The folders of all globs, and the containers that are to have each.
+fn wanted<'a>(pod: &'a Value, ask: &Ask) -> Result<BTreeMap<String, Containers<'a>>, Skip> {
+    let mut wanted: BTreeMap<String, Containers<'a>> = BTreeMap::new();
+    for collection in &ask.collections {
+        let containers = containers(pod, &collection.containers)?;
+        for glob in &collection.include {
+            let has = wanted.entry(folder_of(glob)?).or_default();
+            let others = containers.iter().filter(|it| !has.contains(it)).cloned();
+            let others = others.collect::<Vec<_>>();
+            has.extend(others);
+        }
+    }
+    Ok(wanted)
+}
+
+/// The containers of these names, or all.
+fn containers<'a>(pod: &'a Value, names: &[String]) -> Result<Containers<'a>, Skip> {
     let mut all = Vec::new();
     for kind in ["initContainers", "containers"] {
         for (index, container) in items(&pod["spec"][kind]).enumerate() {
@@ -152,12 +169,12 @@ fn containers<'a>(pod: &'a Value, ask: &Ask) -> Result<Vec<(String, &'a Value)>,
             }
         }
     }
-    let missing = ask.containers.iter().find(|it| !all.iter().any(|(_, has)| has["name"] == ***it));
+    let missing = names.iter().find(|it| !all.iter().any(|(_, has)| has["name"] == ***it));
     if let Some(missing) = missing {
         return Err(Skip::NoSuchContainer(missing.clone()));
     }
-    if !ask.containers.is_empty() {
-        all.retain(|(_, it)| ask.containers.iter().any(|name| it["name"] == **name));
+    if !names.is_empty() {
+        all.retain(|(_, it)| names.iter().any(|name| it["name"] == **name));
     }
     Ok(all)
 }

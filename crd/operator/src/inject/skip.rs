@@ -15,8 +15,14 @@ pub(crate) enum Skip {
     /// Label and annotation of one object say different things.
     #[error("the label {INJECT} of the {0} says {1}, and the annotation says {2}; write one of them", INJECT = super::INJECT)]
     Conflict(&'static str, bool, bool),
-    #[error("there is nothing to collect; write globs of files into the annotation {FILES}", FILES = super::FILES)]
+    #[error(
+        "there is nothing to collect: write globs of files into the annotation {FILES}, or a LogConfig with \
+         source.containers.files that selects the pod",
+        FILES = super::FILES
+    )]
     NoFiles,
+    #[error("LogConfigs select {0} globs of files for the pod; {1} are the most")]
+    TooManyFiles(usize, usize),
     #[error("a mirror pod is never changed: its kubelet has it from a file")]
     MirrorPod,
     #[error("the pod is on the network of its host, where the ports of sidecars would meet")]
@@ -56,6 +62,7 @@ impl Skip {
             Skip::Invalid { .. } => "InvalidValue",
             Skip::Conflict(..) => "ConflictingValues",
             Skip::NoFiles => "NoFiles",
+            Skip::TooManyFiles(..) => "TooManyFiles",
             Skip::MirrorPod => "MirrorPod",
             Skip::HostNetwork => "HostNetwork",
             Skip::Windows => "Windows",

@@ -21,12 +21,12 @@ metadata: {name: retail}
 spec: {namespaces: [shop, shop-*], sinks: [default]}
 ";
 
-fn base() -> Base {
+pub(crate) fn base() -> Base {
     let file = crd::ConfigFile { path: "sinks".into(), bytes: Ok(SINKS.as_bytes().to_vec()) };
     Base::new(crd::read_values(file).unwrap()).unwrap()
 }
 
-fn template() -> Template {
+pub(crate) fn template() -> Template {
     Template {
         image: "logferry:1".to_owned(),
         image_pull_policy: "IfNotPresent".to_owned(),
@@ -69,7 +69,7 @@ fn patched(pod: &Value) -> Value {
 }
 
 /// What RFC 6902 says of `add`.
-fn applied(pod: &Value, patch: &[Value]) -> Value {
+pub(crate) fn applied(pod: &Value, patch: &[Value]) -> Value {
     let mut pod = pod.clone();
     for operation in patch {
         assert_eq!(operation["op"], "add", "only ever added: {operation}");
@@ -260,4 +260,130 @@ fn without_the_operators_configuration_no_pod_gets_one() {
     let why = BaseError::Missing;
     let skip = inject(&pod(), &shop(), Err(&why), &template()).unwrap_err();
     assert_eq!(skip.reason(), "OperatorConfig");
+}
+
+/// A LogConfig as the API server lists it.
+fn log_config(name: &str, spec: Value) -> Value {
+    let metadata = json!({"name": name, "namespace": "shop", "uid": "1", "managedFields": []});
+    json!({"metadata": metadata, "spec": spec, "status": {"conditions": []}})
+}
+
+/// A LogConfig of files in `/app/log`, with further fields of the source.
+fn of_files(name: &str, source: Value) -> Value {
+    let mut containers = source;
+    containers["files"] = json!({"include": [format!("/app/log/{name}*.log")]});
+    log_config(name, json!({"source": {"containers": containers}}))
+}
+
+/// What a pod gets that names no files, where these LogConfigs are.
+fn by_log_configs(log_configs: Vec<Value>) -> Result<Value, Skip> {
+    let mut pod = pod();
+    pod["metadata"]["annotations"].as_object_mut().unwrap().remove(FILES);
+    let namespace = Namespace { log_configs, ..shop() };
+    assert!(Ask::needs_log_configs(&pod, &namespace));
+    Ok(applied(&pod, &inject(&pod, &namespace, Ok(&base()), &template())?))
+}
+
+/// The ClusterLogConfigs that the sidecar runs with.
+fn configs(pod: &Value) -> Vec<Value> {
+    let text = pod["metadata"]["annotations"][CONFIG].as_str().unwrap();
+    let file = crd::ConfigFile { path: "sidecar".into(), bytes: Ok(text.as_bytes().to_vec()) };
+    let all = crd::read_values(file).unwrap();
+    all.into_iter().filter(|it| it["kind"] == "ClusterLogConfig").collect()
+}
+
+#[test]
+fn log_configs_select_the_files_of_a_pod_that_names_none_and_say_how_they_are_read() {
+    let traces = json!({
+        "source": {"containers": {
+            "podSelector": {"matchLabels": {"app": "web"}}, "containers": {"include": ["app"]},
+            "files": {"include": ["/app/log/*.log"], "exclude": ["/app/log/gc*.log"]},
+        }},
+        "multiline": {"preset": "java"}, "sampling": {"oneIn": 10}, "limits": {"bytesPerSecond": "1MiB"},
+        "format": "auto",
+    });
+    let mut twice = traces.clone();
+    twice["multiline"] = json!({"preset": "go"});
+    let pod = by_log_configs(vec![
+        log_config("second", twice),
+        log_config("java", traces),
+        of_files("others", json!({"podSelector": {"matchLabels": {"app": "other"}}})),
+        of_files("broken", json!({"pods": {"include": ["[a"]}})),
+        log_config("output", json!({"source": {"containers": {}}})),
+    ]);
+    let pod = pod.unwrap();
+    let configs = configs(&pod);
+    assert_eq!(configs.len(), 1, "{configs:?}");
+    assert_eq!(configs[0]["metadata"]["name"], "java");
+    let files = json!({"include": ["/app/log/*.log"], "exclude": ["/app/log/gc*.log"]});
+    let want = json!({
+        "tenant": "retail", "sink": "default", "source": {"files": files}, "format": "plain",
+        "multiline": {"preset": "java"}, "sampling": {"oneIn": 10}, "limits": {"bytesPerSecond": "1MiB"},
+    });
+    assert_eq!(configs[0]["spec"], want);
+    // The container that is selected has the folder, and the other has what it had.
+    let mounts = |index: usize| {
+        items(&pod["spec"]["containers"][index]["volumeMounts"]).cloned().collect::<Vec<_>>()
+    };
+    let mount = json!({"name": "logferry-files-0", "mountPath": "/app/log"});
+    assert!(mounts(0).contains(&mount) && mounts(1).is_empty(), "{pod}");
+}
+
+#[test]
+fn log_configs_select_by_owner_name_and_variables_as_on_nodes() {
+    let named = |name: &str| json!({"pods": {"include": [name]}});
+    let owned = |kind: &str, name: &str| json!({"owner": {"kind": kind, "name": name}});
+    let with = |name: &str| json!({"env": {"include": [{"name": name}]}});
+    for (source, is_selected) in [
+        (json!({}), true),
+        // Its name will begin so.
+        (named("web-5d9c-*"), true),
+        (named("db-*"), false),
+        (owned("ReplicaSet", "web-5d9c"), true),
+        (owned("Job", "web-5d9c"), false),
+        (with("LOGS"), false),
+        (json!({"env": {"exclude": [{"name": "LOGS"}]}}), true),
+        (json!({"containers": {"exclude": ["app", "second", "migrate"]}}), false),
+    ] {
+        let pod = by_log_configs(vec![of_files("a", source.clone())]);
+        assert_eq!(pod.is_ok(), is_selected, "{source}: {pod:?}");
+        let none = pod.err().map(|it| it.reason());
+        assert_eq!(none, (!is_selected).then_some("NoFiles"), "{source}");
+    }
+}
+
+#[test]
+fn each_log_config_has_its_own_containers_and_its_own_sink() {
+    let mut other = of_files("b", json!({"containers": {"include": ["second"]}}));
+    other["spec"]["source"]["containers"]["files"]["include"] = json!(["/srv/log/*.log"]);
+    let one = of_files("a", json!({"containers": {"include": ["app"]}}));
+    let pod = by_log_configs(vec![one.clone(), other.clone()]).unwrap();
+    let paths = |kind: &str, index: usize| {
+        let mounts = items(&pod["spec"][kind][index]["volumeMounts"]);
+        let ours = mounts.filter(|it| it["name"].as_str().unwrap().starts_with("logferry-files"));
+        ours.map(|it| it["mountPath"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths("containers", 0), ["/app/log"]);
+    assert_eq!(paths("containers", 1), ["/srv/log"]);
+    assert_eq!(paths("initContainers", 0), ["/app/log", "/srv/log"], "the sidecar");
+    assert_eq!(paths("initContainers", 1), [""; 0]);
+    // It is there, and a later call adds nothing.
+    let namespace = Namespace { log_configs: vec![one.clone(), other.clone()], ..shop() };
+    assert_eq!(inject(&pod, &namespace, Ok(&base()), &template()).unwrap(), Vec::<Value>::new());
+    for (sink, reason) in [("other", "SinkBarred"), ("nowhere", "NoSink")] {
+        other["spec"]["sink"] = json!(sink);
+        assert_eq!(by_log_configs(vec![one.clone(), other.clone()]).unwrap_err().reason(), reason);
+    }
+    let many = (0..40).map(|number| of_files(&format!("a-{number}"), json!({}))).collect();
+    assert_eq!(by_log_configs(many).unwrap_err().reason(), "TooManyFiles");
+}
+
+#[test]
+fn files_that_the_pod_names_beat_those_of_log_configs() {
+    let namespace = Namespace { log_configs: vec![of_files("a", json!({}))], ..shop() };
+    assert!(!Ask::needs_log_configs(&pod(), &namespace));
+    let pod = applied(&pod(), &inject(&pod(), &namespace, Ok(&base()), &template()).unwrap());
+    let configs = configs(&pod);
+    assert_eq!(configs.len(), 1);
+    assert_eq!(configs[0]["spec"]["source"]["files"]["include"], json!(["/var/log/app/*.log"]));
 }

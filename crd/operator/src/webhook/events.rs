@@ -57,7 +57,7 @@ impl Events {
 }
 
 /// What made the pod, since the pod is not there yet; or the pod, if nothing made it.
-fn subject(request: &Request) -> ObjectReference {
+pub(super) fn subject(request: &Request) -> ObjectReference {
     let pod = &request.object["metadata"];
     let owners = pod["ownerReferences"].as_array().into_iter().flatten();
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);

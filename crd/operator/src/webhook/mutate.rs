@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
+use kube::api::{ListParams, Request};
 use kube::{Api, Client};
 use metrics::counter;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::events::Events;
-use super::review::{Answer, Request};
-use crate::inject::{Base, BaseError, Namespace, Skip, Template, inject};
+use super::review::{Answer, Request as Review};
+use crate::inject::{Ask, Base, BaseError, Namespace, Skip, Template, inject};
 use crate::metrics::INJECTION_SKIPPED;
 
-/// How long the API server may take to tell a namespace; it waits for us meanwhile.
+/// How long the API server may take to tell a namespace, or its LogConfigs; it waits for us meanwhile.
 const NAMESPACE_MAX: Duration = Duration::from_secs(1);
 /// How long what the file of sidecars says counts.
 const BASE_LASTS: Duration = Duration::from_secs(2);
@@ -43,8 +45,8 @@ impl Injector {
     }
 
     /// What becomes of a pod.
-    pub(super) async fn mutate(&self, request: &Request) -> Answer {
-        let namespace = match self.namespace(&request.namespace).await {
+    pub(super) async fn mutate(&self, request: &Review) -> Answer {
+        let namespace = match self.namespace(&request.namespace, &request.object).await {
             Ok(namespace) => namespace,
             Err(why) => {
                 counter!(INJECTION_SKIPPED, "reason" => "NamespaceUnknown").increment(1);
@@ -60,7 +62,7 @@ impl Injector {
         }
     }
 
-    fn skip(&self, request: &Request, skip: &Skip) -> Answer {
+    fn skip(&self, request: &Review, skip: &Skip) -> Answer {
         counter!(INJECTION_SKIPPED, "reason" => skip.reason()).increment(1);
         if !skip.is_notable() {
             return Answer::default();
@@ -72,19 +74,28 @@ impl Injector {
         Answer { warnings, ..Answer::default() }
     }
 
-    async fn namespace(&self, name: &str) -> Result<Namespace, String> {
+    /// The namespace, as far as it counts for the pod.
+    async fn namespace(&self, name: &str, pod: &Value) -> Result<Namespace, String> {
         let namespaces: Api<core::Namespace> = Api::all(self.client.clone());
-        let found = timeout(NAMESPACE_MAX, namespaces.get_metadata(name)).await;
-        let metadata = match found {
-            Ok(Ok(it)) => it.metadata,
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err(format!("not told within {NAMESPACE_MAX:?}")),
-        };
-        Ok(Namespace {
+        let metadata = in_time(namespaces.get_metadata(name)).await?.metadata;
+        let mut namespace = Namespace {
             name: name.to_owned(),
             labels: metadata.labels.unwrap_or_default(),
             annotations: metadata.annotations.unwrap_or_default(),
-        })
+            log_configs: Vec::new(),
+        };
+        if Ask::needs_log_configs(pod, &namespace) {
+            let path = format!("/apis/{}/namespaces/{name}/logconfigs", crd::spec::API_VERSION);
+            // What the server has at hand: it is as new as what any watch says.
+            let request = Request::new(path)
+                .list(&ListParams::default().match_any())
+                .map_err(|error| error.to_string())?;
+            let mut list: Value = in_time(self.client.request(request)).await?;
+            if let Value::Array(items) = list["items"].take() {
+                namespace.log_configs = items;
+            }
+        }
+        Ok(namespace)
     }
 
     /// What the file says, as it was read a moment ago.
@@ -96,5 +107,14 @@ impl Injector {
         let read = Arc::new(Base::load(self.config.as_deref()));
         *base = Some((Instant::now(), Arc::clone(&read)));
         read
+    }
+}
+
+/// What the API server says, if it does so in time.
+async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match timeout(NAMESPACE_MAX, answer).await {
+        Ok(Ok(it)) => Ok(it),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("not told within {NAMESPACE_MAX:?}")),
     }
 }

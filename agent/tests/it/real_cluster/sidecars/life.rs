@@ -13,6 +13,16 @@ use crate::kit::{body, wait_for};
 /// Lines before the pod is deleted, and as many that it writes when it is told to end.
 const LINES: usize = 1_000;
 
+/// Files of the pods of a Job, and what of them is one record.
+const TRACES: &str = "
+apiVersion: logferry.dev/v1alpha1
+kind: LogConfig
+metadata: {name: traces, namespace: default}
+spec:
+  source: {containers: {owner: {kind: Job, name: once}, files: {include: [/var/log/app/*.log]}}}
+  multiline: {begin: ^begin}
+";
+
 /// An application that writes to a file and to its output, and once more to the file when it is told to end.
 fn script() -> String {
     let write = format!(
@@ -65,15 +75,18 @@ fn a_sidecar_delivers_all_that_its_application_wrote_and_holds_up_neither_its_st
     // What it prints is the business of its node's agent, as ever, and its files are not.
     wait_for_bodies(&["on its output".to_owned()], || scene.of_node("web-0", "app"));
 
-    // A Job ends, though its sidecar never would by itself.
-    let mut job = pod("", &format!("echo only line of a job >>{FOLDER}/job.log"));
+    // A Job ends, though its sidecar never would by itself. Its pods name no files: a LogConfig does.
+    admin.apply(TRACES).unwrap();
+    let mut job = pod("", &format!("printf 'begin 1\\n more\\nbegin 2\\n' >>{FOLDER}/job.log"));
     job["spec"]["restartPolicy"] = json!("Never");
-    let template =
-        json!({"metadata": {"annotations": job["metadata"]["annotations"]}, "spec": job["spec"]});
-    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": template}});
+    let annotations = json!({"sidecar.logferry.dev/inject": "true"});
+    let template = json!({"metadata": {"annotations": annotations}, "spec": job["spec"]});
+    let metadata = json!({"name": "once"});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}});
     admin.apply(&job.to_string()).unwrap();
     scene.patiently(&["wait", "--for=condition=Complete", "job/once"]);
-    wait_for_bodies(&["only line of a job".to_owned()], || bodies_of(&brokers, "once-"));
+    let traces = ["begin 1\n more", "begin 2"].map(str::to_owned);
+    wait_for_bodies(&traces, || bodies_of(&brokers, "once-"));
     let of_job = [
         "get",
         "pods",
