@@ -259,7 +259,7 @@ fn kinds_of_alibaba_s_agent_are_followed_where_they_are_asked_for_and_need_not_b
     let cluster = Cluster::start(ClusterOptions { asks_aliyun: true, ..bed.options() }).unwrap();
     let all = ["LogConfig shop/web", "AliyunLogConfig shop/web"];
     wait_until("the lists", || names(&cluster) == all);
-    let text = cluster.resources().unwrap().remove(1).text;
+    let text = cluster.resources(|_| true).unwrap().remove(1).text;
     assert!(
         text.contains(r#""apiVersion":"log.alibabacloud.com/v1alpha1","kind":"AliyunLogConfig""#),
         "{text}"
