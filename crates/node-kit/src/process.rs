@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use test_kit::wait_until;
 
-/// Longest wait for a program to be ready, or to end when asked to: some seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest wait for a program to be ready, or to end when asked to: some seconds on an idle machine, and for a kubelet more
+/// than 90 on two cores with a load of 30.
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Lines of a log that an error shows.
 const LOG_LINES_SHOWN: usize = 15;
 

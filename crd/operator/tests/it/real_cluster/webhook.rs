@@ -224,3 +224,27 @@ fn an_expired_certificate_lets_pods_start_and_a_renewed_one_is_taken_without_a_r
     scene.wait_asked(&operator);
     assert!(operator.metric(expiry) > 0.0);
 }
+
+#[test]
+fn a_pod_with_its_sidecar_is_let_in_where_pods_are_restricted() {
+    let scene = Scene::new();
+    let operator = scene.operator(&[]);
+    scene.wait_asked(&operator);
+    let admin = scene.server.admin();
+    let level = "pod-security.kubernetes.io/enforce=restricted";
+    admin.kubectl(&["label", "namespace", "default", level]).unwrap();
+    wait_until("a pod that says nothing to be refused", || {
+        let refused = scene.pod("loose", true, &["--dry-run=server"]);
+        refused.is_err_and(|it| it.to_string().contains("violates PodSecurity"))
+    });
+    let restricted = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "strict", "namespace": "default", "annotations":
+        {"sidecar.logferry.dev/inject": "true", "sidecar.logferry.dev/files": "/var/log/app/*.log"}},
+        "spec": {"securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "app", "image": "app:1", "securityContext":
+            {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}"#;
+    admin.apply(restricted).unwrap();
+    let made = admin.kubectl(&["get", "pod", "strict", "--output=json"]).unwrap();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert!(has_sidecar(&made), "{made}");
+    assert_eq!(made["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
+}
