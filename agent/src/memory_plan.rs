@@ -20,8 +20,9 @@ const MIB: usize = 1 << 20;
 const PROGRAM_BYTES: usize = 16 * MIB;
 /// A thread: what it touches of its stack, and of an allocator's arena of its own.
 const THREAD_BYTES: usize = 256 * KIB;
-/// Threads beside readers and shippers.
-const OTHER_THREADS: usize = 5;
+/// Threads beside main, readers, shippers and those of sinks: `lf-web`, `lf-end`, `lf-discover`, that of `notify` and
+/// `lf-ckpt`; and in a cluster `lf-kube`, `lf-status`, `lf-cri`, and two that write the state and look up names for them.
+const OTHER_THREADS: usize = 10;
 /// A log file that is open: its source, its names, and its place in the watch.
 const OPEN_FILE_BYTES: usize = 2 * KIB;
 /// An embedded queue: rows of the segment that is written, and of those that are looked up.
@@ -408,7 +409,7 @@ mod tests {
         let lines = [
             "memory: 64MiB at most: spec.memory of the Agent",
             "       16MiB  program: its pages, and what the allocator keeps",
-            "         2MiB  threads: 8 threads x 256KiB",
+            "      3.3MiB  threads: 13 threads x 256KiB",
             "       200KiB  files: 100 open files x 2KiB",
             "data in flight: 4MiB reserved for LogTenants + ",
         ];

@@ -24,7 +24,7 @@ fn stalled(bed: &Bed, pinned_max: u64) -> (Agent, Tmpfs, Container) {
     let disk = Tmpfs::mount(bed.path("disk"), 24 << 20);
     symlink(disk.path().join("queue"), bed.queue()).unwrap();
     let agent = format!(
-        "  memory: 35MiB\n  openFilesMax: 100\n  pinnedBytesMax: {}MiB\n",
+        "  memory: 36MiB\n  openFilesMax: 100\n  pinnedBytesMax: {}MiB\n",
         pinned_max >> 20
     );
     bed.configure(&[&bed.agent(&agent), SMALL_QUEUE, &containers("pods", "", "")]);

@@ -21,7 +21,7 @@ fn bed(spool: &str) -> (Bed, Tmpfs) {
     let bed = Bed::new();
     let disk = Tmpfs::mount(bed.path("disk"), 32 << 20);
     symlink(disk.path().join("queue"), bed.queue()).unwrap();
-    let agent = format!("  memory: 52MiB\n  pinnedBytesMax: 2MiB\n{spool}");
+    let agent = format!("  memory: 53MiB\n  pinnedBytesMax: 2MiB\n{spool}");
     bed.configure(&[&bed.agent(&agent), SMALL_QUEUE, &containers("pods", "", "")]);
     (bed, disk)
 }

@@ -143,7 +143,12 @@ impl Cluster {
             changed: Notify::new(),
             unsaved: Notify::new(),
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // One writes the state, one looks up names.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(2)
+            .thread_name("lf-kube-beside")
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let (begun, begins) = sync_channel(1);
         let on_thread = Arc::clone(&shared);

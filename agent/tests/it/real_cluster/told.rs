@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::resources::manifests;
 use super::{log_of_web, start_agent, write_line};
-use crate::kit::{Bed, Run, sleep_ms, wait_until};
+use crate::kit::{Agent, Bed, Run, sleep_ms, wait_until};
 
 const OBJECTS: &str = "
 apiVersion: v1
@@ -47,6 +47,14 @@ fn told(server: &ApiServer) -> Value {
 fn of(told: &Value, name: &str) -> Value {
     let all = told["status"]["logConfigs"].as_array().cloned().unwrap_or_default();
     all.into_iter().find(|it| it["name"] == name).unwrap_or_default()
+}
+
+/// Names of the agent's threads.
+fn threads(agent: &Agent) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+    // One may end meanwhile.
+    let name = |it: fs::DirEntry| fs::read_to_string(it.path().join("comm")).ok();
+    tasks.flatten().filter_map(name).map(|it| it.trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -103,5 +111,12 @@ fn the_cluster_is_told_what_is_collected_with_the_rights_of_the_chart_and_only_n
     admin.kubectl(&["delete", "logconfig", "lost"]).unwrap();
     wait_until("the end of a problem", || told(&server), |it| of(it, "lost").is_null());
     assert!(!agent.stderr().contains("is not told"), "{}", agent.stderr());
+    // All of its threads are in the memory plan, beside the one that it begins with.
+    let threads = threads(&agent);
+    assert!(threads.iter().any(|it| it == "lf-status"), "{threads:?}");
+    let planned = agent.stderr();
+    let planned = planned.split(" threads x ").next().and_then(|it| it.rsplit(' ').next());
+    let planned: usize = planned.and_then(|it| it.parse().ok()).expect("the plan is said");
+    assert!(threads.len() <= planned + 1, "{planned} are planned, there are {threads:?}");
     agent.stop();
 }
