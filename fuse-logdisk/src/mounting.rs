@@ -154,6 +154,14 @@ impl Connection {
         }
     }
 
+    /// Whether it is that of what is mounted at `path`. If nothing is, its number may be another's by now.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
+    pub fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(mounted_at(path)?.iter().any(|it| it.kind == FUSE_TYPE && it.minor == self.minor))
+    }
+
     /// Whether the kernel still has it.
     #[must_use]
     pub fn is_there(&self) -> bool {

@@ -29,35 +29,65 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// The writes of one volume that wait.
-#[derive(Debug)]
-pub struct Parked {
-    when_full: WhenFull,
-    waiting: Waiting<Writes>,
+/// Who is told what became of a write.
+pub trait Answer {
+    /// So many bytes are stored: all.
+    fn written(self, bytes: u32);
+    /// It failed.
+    fn failed(self, error: Errno);
 }
 
-#[derive(Debug, Default)]
-struct Writes {
-    all: Vec<Write>,
+impl Answer for ReplyWrite {
+    fn written(self, bytes: u32) {
+        ReplyWrite::written(self, bytes);
+    }
+
+    fn failed(self, error: Errno) {
+        self.error(error);
+    }
+}
+
+/// The writes of one volume that wait.
+#[derive(Debug)]
+pub struct Parked<R = ReplyWrite> {
+    when_full: WhenFull,
+    waiting: Waiting<Writes<R>>,
+}
+
+#[derive(Debug)]
+struct Writes<R> {
+    all: Vec<Write<R>>,
     bytes: usize,
 }
 
+impl<R> Default for Writes<R> {
+    fn default() -> Writes<R> {
+        Writes { all: Vec::new(), bytes: 0 }
+    }
+}
+
 #[derive(Debug)]
-struct Write {
+struct Write<R> {
     node: NodeId,
     offset: u64,
     data: Box<[u8]>,
     order: Order,
     why: Written,
     since_ns: u64,
-    reply: ReplyWrite,
+    reply: R,
 }
 
-impl Parked {
+impl<R: Answer> Parked<R> {
     /// Nothing waits.
     #[must_use]
-    pub fn new(when_full: WhenFull) -> Parked {
+    pub fn new(when_full: WhenFull) -> Parked<R> {
         Parked { when_full, waiting: Waiting::default() }
+    }
+
+    /// Whether a write waits for room, and does not fail at once.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        matches!(self.when_full, WhenFull::Block(_))
     }
 
     /// This thread calls [`Parked::tick`], and is woken when there is need of it.
@@ -106,13 +136,13 @@ impl Parked {
         offset: u64,
         data: &[u8],
         (order, why): (Order, Written),
-        reply: ReplyWrite,
+        reply: R,
     ) {
         let meter = store.meter();
         if why == Written::Full {
-            if !matches!(self.when_full, WhenFull::Block(_)) {
+            if !self.may_wait() {
                 meter.full_writes.add(1);
-                return reply.error(Errno::ENOSPC);
+                return reply.failed(Errno::ENOSPC);
             }
             meter.blocked_writes.add(1);
         } else {
@@ -121,7 +151,7 @@ impl Parked {
         let mut waiting = self.waiting.lock();
         if waiting.bytes + data.len() > BYTES_MAX {
             meter.full_writes.add(1);
-            return reply.error(Errno::ENOSPC);
+            return reply.failed(Errno::ENOSPC);
         }
         waiting.bytes += data.len();
         let since_ns = SystemClock.monotonic_ns();
@@ -148,16 +178,20 @@ impl Parked {
         }
     }
 
-    fn retry(&self, store: &Store, is_meant: impl Fn(&Write) -> bool) {
+    fn retry(&self, store: &Store, is_meant: impl Fn(&Write<R>) -> bool) {
         let now_ns = SystemClock.monotonic_ns();
         let mut waiting = self.waiting.lock();
         // In the order of the file, one opens the way for the next.
         waiting.all.sort_by_key(|it| (it.node, it.offset));
-        let (meant, others): (Vec<Write>, Vec<Write>) =
+        let (meant, others): (Vec<Write<R>>, Vec<Write<R>>) =
             std::mem::take(&mut waiting.all).into_iter().partition(is_meant);
         waiting.all = others;
+        // The node of which a write waits on: what stands behind that is not stored before it, however late it is.
+        let mut stuck = None;
         for write in meant {
-            if let Some(write) = self.again(store, write, now_ns) {
+            let is_behind = stuck == Some(write.node);
+            if let Some(write) = self.again(store, write, now_ns, is_behind) {
+                stuck = Some(write.node);
                 waiting.all.push(write);
             }
         }
@@ -166,9 +200,15 @@ impl Parked {
     }
 
     /// Tries a write again; returns it if it is to wait on.
-    fn again(&self, store: &Store, mut write: Write, now_ns: u64) -> Option<Write> {
+    fn again(
+        &self,
+        store: &Store,
+        mut write: Write<R>,
+        now_ns: u64,
+        is_behind: bool,
+    ) -> Option<Write<R>> {
         let waited_ns = now_ns.saturating_sub(write.since_ns);
-        let is_late = write.why == Written::Full || waited_ns >= EARLY_NS;
+        let is_late = !is_behind && (write.why == Written::Full || waited_ns >= EARLY_NS);
         let order = match write.order {
             Order::AnyOrder if is_late => Order::AsWritten,
             order => order,
@@ -189,16 +229,66 @@ impl Parked {
                 if why == Written::Full && is_over {
                     store.meter().blocked_ms.add(waited_ns / 1_000_000);
                     store.meter().full_writes.add(1);
-                    write.reply.error(Errno::ENOSPC);
+                    write.reply.failed(Errno::ENOSPC);
                     return None;
                 }
                 write.why = why;
                 Some(write)
             }
             Err(error) => {
-                write.reply.error(Errno::from_i32(error.raw_os_error()));
+                write.reply.failed(Errno::from_i32(error.raw_os_error()));
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Maker, ROOT, Retention, Selection};
+
+    /// Tells the end of a write to a test.
+    struct Told(Arc<std::sync::Mutex<Vec<u32>>>);
+
+    impl Answer for Told {
+        fn written(self, bytes: u32) {
+            self.0.lock().unwrap().push(bytes);
+        }
+
+        fn failed(self, error: Errno) {
+            panic!("{error:?}");
+        }
+    }
+
+    /// Whoever reads meanwhile, as the agent does, would take the room between for a hole, and deliver that.
+    #[test]
+    fn what_stands_behind_a_write_that_waits_is_not_stored_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (selection, retention) = (Selection::default(), Retention::default());
+        let store = Store::open_at(folder.path(), selection, retention, Arc::default()).unwrap();
+        let maker = Maker { uid: 0, gid: 0 };
+        let node = store.create(ROOT, OsStr::new("app.log"), 0o644, maker).unwrap().id;
+        store.open(node).unwrap();
+        let parked: Parked<Told> = Parked::new(WhenFull::Fail);
+        let told = Arc::default();
+        let park = |offset: u64, bytes: usize| {
+            let why = (Order::AnyOrder, Written::Early);
+            parked.park(&store, node, offset, &vec![b'x'; bytes], why, Told(Arc::clone(&told)));
+        };
+        park(300, 30);
+        // The one behind is late by now, and the one before it is not.
+        std::thread::sleep(Duration::from_nanos(EARLY_NS));
+        park(100, 200);
+        parked.tick(&store);
+        let early = (store.attr(node).unwrap().size, told.lock().unwrap().clone());
+        let (none, all) = ((0, vec![]), (330, vec![200, 30]));
+        assert!(early == none || early == all, "{early:?}");
+        std::thread::sleep(Duration::from_nanos(EARLY_NS));
+        parked.tick(&store);
+        assert_eq!((store.attr(node).unwrap().size, told.lock().unwrap().clone()), all);
     }
 }

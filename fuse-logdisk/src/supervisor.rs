@@ -132,7 +132,7 @@ fn forward_signals(sender: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// A mount of ours; taken away when dropped, and its connection ended.
+/// A mount of ours; if it is still there when this is dropped, its connection is ended, and it is taken away.
 #[derive(Debug)]
 struct Mount {
     target: PathBuf,
@@ -141,9 +141,11 @@ struct Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Both may have been done already.
-        drop(mounting::detach(&self.target));
-        drop(self.connection.abort());
+        // The kernel gives the number of a connection that is over to the next one, which is another's.
+        if self.connection.is_at(&self.target).unwrap_or(false) {
+            drop(self.connection.abort());
+            drop(mounting::detach(&self.target));
+        }
     }
 }
 
@@ -243,11 +245,12 @@ impl Kept<'_> {
                 }
                 Ok(Event::Stop) => return Ok(()),
                 Ok(Event::Ended(status)) => {
-                    let daemon = self.daemon.take();
-                    if !self.mount.connection.is_there() {
-                        bail!("somebody else took the mount away");
+                    let (daemon, status) = (self.daemon.take(), status?);
+                    // It ends well when the kernel has nothing more to ask.
+                    if status.success() || !self.mount.connection.is_there() {
+                        bail!("somebody else took the mount away, or ended its connection");
                     }
-                    tracing::warn!(status = %status?, "the daemon ended; starting another");
+                    tracing::warn!(%status, "the daemon ended; starting another");
                     self.start_again(daemon)?;
                     watchdog.restarted();
                 }
@@ -282,6 +285,11 @@ impl Kept<'_> {
 
     /// Takes the mount away. Whoever still uses it has a moment, and fails then.
     fn end(mut self) {
+        if self.daemon.is_none() && self.mount.connection.is_at(&self.mount.target).unwrap_or(false)
+        {
+            // Nobody will answer any more.
+            drop(self.mount.connection.abort());
+        }
         if let Err(error) = mounting::detach(&self.options.target) {
             tracing::warn!(%error, "the mount was taken away already");
         }

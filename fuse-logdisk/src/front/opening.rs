@@ -98,7 +98,9 @@ impl Front {
             Mode::Fast => {}
         }
         let how = of(flags) & (OFlags::RWMODE | OFlags::APPEND);
-        let only_appends = how == OFlags::WRONLY | OFlags::APPEND;
+        // By a request, it can be made to wait for room.
+        let must_wait = self.parked.may_wait() && self.store.is_nearly_full();
+        let only_appends = how == OFlags::WRONLY | OFlags::APPEND && !must_wait;
         let wants_one = only_appends && !self.has_failed.load(Ordering::Relaxed);
         let mut failed = None;
         let backed = self.store.backing(id, wants_one, |file| {

@@ -10,6 +10,9 @@ const SHORT_KEEP_BYTES: u64 = 64 << 10;
 /// Room is short when less than this part of the budget is free.
 const SHORT_PART: u64 = 4;
 
+/// A volume is nearly full when less than this part of the budget is free.
+const FULL_PART: u64 = 16;
+
 /// The memory of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -21,7 +24,12 @@ pub struct Room {
 
 impl Room {
     fn is_short(self) -> bool {
-        self.budget_bytes.saturating_sub(self.held_bytes) < self.budget_bytes / SHORT_PART
+        self.has_less_than(SHORT_PART)
+    }
+
+    /// Less than this part of the budget is free.
+    fn has_less_than(self, part: u64) -> bool {
+        self.budget_bytes.saturating_sub(self.held_bytes) < self.budget_bytes / part
     }
 }
 
@@ -61,6 +69,12 @@ impl Store {
         let budget_bytes = of.f_blocks * of.f_frsize;
         let held_bytes = of.f_blocks.saturating_sub(of.f_bfree) * of.f_frsize;
         Ok(Room { budget_bytes, held_bytes })
+    }
+
+    /// Whether there will soon be no room; not if nobody can tell.
+    #[must_use]
+    pub fn is_nearly_full(&self) -> bool {
+        self.room().is_ok_and(|it| it.has_less_than(FULL_PART))
     }
 
     /// The agent has acknowledged for good what stands before `offset` in the content with this key.

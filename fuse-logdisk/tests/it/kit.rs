@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -169,6 +169,7 @@ impl Volume {
             || self.supervisor.try_wait().expect("as it must"),
             Option::is_some,
         );
+        self.forget_connection();
         (Duration::from_millis(now_ms() - begin_ms), status.is_some_and(|it| it.success()))
     }
 
@@ -176,6 +177,19 @@ impl Volume {
     pub(crate) fn kill(&mut self) {
         self.supervisor.kill().expect("runs");
         self.supervisor.wait().expect("ours");
+        self.forget_connection();
+    }
+
+    /// Waits for the end of the supervisor.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = self.supervisor.wait().expect("ours");
+        self.forget_connection();
+        status
+    }
+
+    /// It is over: its number may be that of another test's by now.
+    fn forget_connection(&self) {
+        CONNECTIONS.lock().expect("as it must").retain(|it| it.0 != self.target());
     }
 
     pub(crate) fn is_mounted(&self) -> bool {
@@ -256,13 +270,15 @@ impl Drop for Volume {
                 thread::sleep(LOOK);
             }
         }
+        if self.supervisor.try_wait().is_ok_and(|it| it.is_none()) {
+            let connections = CONNECTIONS.lock().expect("as it must");
+            for (_, connection) in connections.iter().filter(|it| it.0 == target) {
+                drop(connection.abort());
+            }
+        }
         drop(self.supervisor.kill());
         drop(self.supervisor.wait());
-        let mut connections = CONNECTIONS.lock().expect("as it must");
-        for (_, connection) in connections.iter().filter(|it| it.0 == target) {
-            drop(connection.abort());
-        }
-        connections.retain(|it| it.0 != target);
+        self.forget_connection();
         for path in [target, self.store()] {
             while mounting::mounted_at(&path).is_ok_and(|it| !it.is_empty())
                 && mounting::detach(&path).is_ok()

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use logdisk::mounting::Connection;
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process};
 
@@ -113,43 +114,6 @@ fn without_a_supervisor_calls_fail_at_once_and_the_next_one_takes_over_all_that_
 }
 
 #[test]
-fn what_was_synced_before_the_supervisor_was_killed_is_collected_after_it() {
-    limited(300, || {
-        for mode in MODES {
-            let mut volume = Volume::mount(mode);
-            let writers: Vec<_> = (0..4)
-                .map(|writer| {
-                    let path = volume.target().join(format!("{writer}.log"));
-                    let mut file =
-                        OpenOptions::new().create(true).append(true).open(path).expect("opened");
-                    thread::spawn(move || {
-                        let mut synced = Vec::new();
-                        for number in 0.. {
-                            let line = format!("{writer} {number}");
-                            let written = file.write_all(format!("{line}\n").as_bytes());
-                            if written.and_then(|()| file.sync_all()).is_err() {
-                                break;
-                            }
-                            synced.push(line);
-                        }
-                        synced
-                    })
-                })
-                .collect();
-            wait_until("lines", || volume.lines().len(), |it| *it > 400);
-            volume.kill();
-            let synced = writers.into_iter().flat_map(|it| it.join().expect("no panic"));
-            let synced: Vec<String> = synced.collect();
-            volume.mount_again();
-            let lines = volume.lines();
-            let lost: Vec<_> =
-                synced.iter().filter(|it| lines.binary_search(it).is_err()).collect();
-            assert!(lost.is_empty(), "{mode:?}: {} of {}: {lost:?}", lost.len(), synced.len());
-        }
-    });
-}
-
-#[test]
 fn the_mount_ends_within_two_seconds_while_it_is_written_to() {
     limited(120, || {
         for mode in MODES {
@@ -207,5 +171,24 @@ fn a_second_logdisk_is_told_that_the_volume_is_in_use() {
         let said = mount(&other, &store);
         assert!(said.contains("it is not empty"), "{said}");
         rustix::mount::unmount(&store, rustix::mount::UnmountFlags::DETACH).expect("as it must");
+    });
+}
+
+#[test]
+fn a_connection_that_somebody_ended_ends_its_supervisor_and_takes_no_other_with_it() {
+    limited(120, || {
+        for mode in MODES {
+            let mut volume = Volume::mount(mode);
+            let connection = Connection::of(&volume.target()).expect("it is mounted");
+            connection.abort().expect("root may");
+            wait_until("nothing is mounted", || volume.is_mounted(), |it| !it);
+            let ended = volume.wait();
+            assert!(!ended.success(), "{}", volume.log());
+            assert!(volume.log().contains("ended its connection"), "{}", volume.log());
+            // Its number is free, and the next one's.
+            let other = Volume::mount(mode);
+            drop(volume);
+            fs::write(other.target().join("app.log"), "line\n").expect("it is untouched");
+        }
     });
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::thread;
 use std::time::Duration;
 
 use crate::kit::{Volume, limited, now_ms, wait_until};
@@ -93,5 +94,48 @@ fn a_write_that_waits_for_room_longer_than_a_hang_may_take_is_none() {
             assert!(written.and_then(|()| file.sync_all()).is_err(), "it did not fit");
             assert_eq!(volume.daemon(), daemon, "{}", volume.log());
         }
+    });
+}
+
+/// Whoever reads the volume's files meanwhile, as the agent does, sees no hole that is filled later.
+#[test]
+fn what_waits_behind_a_write_that_waits_for_room_is_not_stored_before_it() {
+    limited(180, || {
+        let options = ["--size", "16M", "--only", "app.log", "--full-seconds", "120"];
+        let volume = Volume::mount(&options);
+        let ballast: Vec<_> =
+            (0..1500).map(|it| volume.target().join(format!("ballast-{it}"))).collect();
+        for path in &ballast {
+            std::fs::write(path, [b'x'; 8 << 10]).expect("there is room");
+            File::open(path).and_then(|it| it.sync_all()).expect("there is room");
+        }
+        let log = volume.target().join("app.log");
+        let writer = thread::spawn(move || {
+            let mut file = File::create(log).expect("as it must");
+            let lines = [b'x'; 64 << 10];
+            (0..160).for_each(|_| file.write_all(&lines).expect("never fails"));
+            file.sync_all().expect("there was room in the end");
+        });
+        let seen = volume.store().join("logs/app.log");
+        let holes = || {
+            let bytes = std::fs::read(&seen).unwrap_or_default();
+            bytes.iter().position(|it| *it == 0).map(|at| (at, bytes.len()))
+        };
+        let blocked = || volume.metric("logdisk_blocked_writes_total ");
+        wait_until("a write that waits", blocked, |it| *it > 0);
+        // A little room comes at a time, at any moment.
+        let remover = thread::spawn(move || {
+            for path in ballast {
+                std::fs::remove_file(path).expect("as it must");
+                thread::sleep(Duration::from_millis(4));
+            }
+        });
+        while !remover.is_finished() {
+            assert_eq!(holes(), None, "stored before what stands in front of it");
+        }
+        remover.join().expect("no panic");
+        writer.join().expect("no write failed");
+        assert_eq!(holes(), None);
+        assert_eq!(seen.metadata().expect("as it must").len(), 160 * (64 << 10));
     });
 }

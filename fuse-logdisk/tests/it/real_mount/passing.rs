@@ -109,6 +109,26 @@ fn a_full_volume_is_told_at_once() {
     });
 }
 
+#[test]
+fn who_opens_a_file_of_a_full_volume_waits_for_room() {
+    limited(180, || {
+        let options = ["--size", "4M", "--only", "*.log", "--full-seconds", "150"];
+        let volume = Volume::mount(&[FAST, &options].concat());
+        let ballast = volume.target().join("ballast");
+        fs::write(&ballast, vec![b'x'; 1 << 20]).expect("there is room");
+        let mut file = append(&volume.target().join("app.log"));
+        while file.write_all(&[b'x'; 16 << 10]).is_ok() {}
+        let other = volume.target().join("other.log");
+        let writer = std::thread::spawn(move || append(&other).write_all(b"it waited\n"));
+        let blocked = || volume.metric("logdisk_blocked_writes_total ");
+        wait_until("a write that waits", blocked, |it| *it > 0);
+        fs::remove_file(ballast).expect("as it must");
+        writer.join().expect("no panic").expect("there was room in the end");
+        let collected = || volume.lines().iter().any(|it| it == "it waited");
+        wait_until("collected", collected, |it| *it);
+    });
+}
+
 /// Mounts from within a user namespace of its own, whose root has no right of the machine's.
 const ELSEWHERE: &str = r#"
 "$1" mount "$2/mount" --store "$2/store" --mode fast --drain-seconds 0 2> "$2/log" & disk=$!
