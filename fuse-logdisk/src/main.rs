@@ -34,6 +34,15 @@ enum Command {
     /// Answer for a log disk; started by `mount`
     #[command(hide = true)]
     Serve(VolumeOptions),
+    /// Ask the page cache for what applications write; started by `mount`
+    #[command(hide = true)]
+    Flush {
+        /// Where the log disk is mounted
+        target: PathBuf,
+        /// How often
+        #[arg(long, value_name = "MILLISECONDS")]
+        period_ms: u64,
+    },
 }
 
 /// What supervisor and daemon both are given.
@@ -144,6 +153,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Mount(options) => mount(&options),
         Command::Serve(options) => serve(options),
+        Command::Flush { target, period_ms } => {
+            supervisor::flush(&target, Duration::from_millis(period_ms)).map_err(Into::into)
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -207,12 +219,12 @@ fn mount(options: &MountOptions) -> Result<()> {
     make_tmpfs(&folder, options.size)?;
     let lock = lock(&folder)?;
     context::set(&folder, &options.context)?;
+    let flusher = flusher_command(&target, options.flush_ms)?;
     let outcome = supervisor::run(&supervisor::Options {
         target,
         folder: folder.clone(),
         daemon: daemon_command(volume, &folder)?,
-        flush: (volume.mode != ModeOption::Strict)
-            .then_some(Duration::from_millis(options.flush_ms)),
+        flusher: (volume.mode != ModeOption::Strict).then_some(flusher),
         may_pass: volume.mode == ModeOption::Fast,
         hang: Duration::from_secs(options.hang_seconds),
     });
@@ -261,6 +273,13 @@ fn lock(folder: &Path) -> Result<rustix::fd::OwnedFd> {
         format!("{}: another logdisk has this volume; each needs its own", folder.display())
     })?;
     Ok(lock)
+}
+
+/// How who asks the page cache is called.
+fn flusher_command(target: &Path, period_ms: u64) -> Result<Vec<OsString>> {
+    let period = period_ms.to_string().into();
+    let program = std::env::current_exe()?.into();
+    Ok(vec![program, "flush".into(), target.into(), "--period-ms".into(), period])
 }
 
 /// How the daemon is called: as we were, but for what concerns us alone.

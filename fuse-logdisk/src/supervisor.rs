@@ -1,8 +1,8 @@
 //! Supervisor: owns the mount of one volume, and the daemon that answers for it.
 //!
 //! It keeps the connection open when the daemon ends, so that writers wait for the next daemon instead of failing; it
-//! kills a daemon that hangs; and it ends the connection when none can be had, so that nobody waits for ever. It touches
-//! the own mount on one thread alone, which nothing waits for.
+//! kills a daemon that hangs; and it ends the connection when none can be had, so that nobody waits for ever. It never
+//! touches the own mount: who may hang there is a process of its own.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +28,7 @@ mod watchdog;
 
 pub use drain::{Drained, drain};
 use flush::Flusher;
+pub use flush::flush;
 use watchdog::{Verdict, Watchdog};
 
 /// How long the first daemon may take until it answers.
@@ -54,8 +55,9 @@ pub struct Options {
     pub folder: PathBuf,
     /// The program that is to be the daemon, and its arguments.
     pub daemon: Vec<std::ffi::OsString>,
-    /// How often what is in the page cache is asked for; `None` if nothing is kept there.
-    pub flush: Option<Duration>,
+    /// The program that asks the page cache for what is written (see [`flush`]), and its arguments; `None` if
+    /// nothing is kept there.
+    pub flusher: Option<Vec<std::ffi::OsString>>,
     /// Nothing is kept there either if the kernel can let writes pass.
     pub may_pass: bool,
     /// How long requests may go unanswered until the daemon is killed.
@@ -86,7 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let device = mounting::mount_fuse(target)
         .with_context(|| format!("{}: cannot mount a log disk", target.display()))?;
     let mount = Mount { connection: Connection::of(target)?, target: target.clone() };
-    if options.flush.is_some()
+    if options.flusher.is_some()
         && let Err(error) = mount.connection.limit_unwritten(UNWRITTEN_BYTES_MAX)
     {
         tracing::warn!(%error, "the kernel's own limit of unwritten bytes is in force");
@@ -182,10 +184,8 @@ impl Kept<'_> {
         self.wait_for_start()?;
         let passes = self.options.may_pass
             && passthrough::refusal(resume::offered(&self.options.folder)?).is_none();
-        let flusher = match self.options.flush.filter(|_| !passes) {
-            Some(period) => Some(Flusher::start(&self.options.target, period)?),
-            None => None,
-        };
+        let flusher = self.options.flusher.as_ref().filter(|_| !passes);
+        let flusher = flusher.map(|it| Flusher::start(it)).transpose()?;
         let outcome = self.watch();
         drop(flusher);
         outcome
