@@ -32,6 +32,9 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 const WAITING_TICK: Duration = Duration::from_millis(20);
 /// Pause between two looks at what was written past us, while anything is.
 const AHEAD_PAUSE: Duration = Duration::from_millis(2);
+/// So many looks without anything, and nothing is: who has opened a file may take a moment to begin, and then write more in
+/// one idle pause than a small container may have.
+const AHEAD_LOOKS: u32 = 50;
 /// While nobody may be writing past us; whoever begins to wakes the thread.
 const AHEAD_REST: Duration = Duration::from_secs(1);
 /// While nothing is.
@@ -217,16 +220,17 @@ impl Ticker {
 /// could give it back.
 fn take_ahead(store: &Store, drops: bool) {
     store.taken_ahead_by(thread::current());
-    let mut has_failed = false;
+    let (mut has_failed, mut calm_looks) = (false, 0);
     loop {
         let looked = match if drops { store.make_room() } else { Ok(()) } {
             Ok(()) => store.take_ahead(),
             Err(error) => Err(error),
         };
+        calm_looks = if matches!(looked, Ok((_, true))) { 0 } else { calm_looks + 1 };
         let pause = match &looked {
-            Ok((_, true)) => AHEAD_PAUSE,
             Ok((0, false)) => AHEAD_REST,
-            Ok((files, false)) => {
+            Ok(_) if calm_looks < AHEAD_LOOKS => AHEAD_PAUSE,
+            Ok((files, _)) => {
                 AHEAD_IDLE_PAUSE.max(AHEAD_FILE_PAUSE * u32::try_from(*files).unwrap_or(u32::MAX))
             }
             Err(_) => TICK,

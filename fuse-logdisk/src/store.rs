@@ -81,6 +81,8 @@ pub struct Store {
     passes: AtomicBool,
     /// Who takes memory ahead of those who write past us.
     ahead: OnceLock<Thread>,
+    /// Somebody may have begun to write past us since that was looked at.
+    has_begun: AtomicBool,
     inner: Mutex<Inner>,
 }
 

@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Looks what was written past us, and takes memory ahead of who writes, so that it is ours and not theirs. Says how
-    /// many files were looked at, and whether anything was written.
+    /// many files were looked at, and whether anything was written, or somebody may have begun to.
     ///
     /// # Errors
     /// As `fallocate`.
@@ -113,7 +113,8 @@ impl Store {
             held.filter_map(|it| Some((it.content.clone(), it.log.as_ref()?.path.clone())))
                 .collect()
         };
-        let (mut is_busy, largest_bytes) = (false, self.ahead_bytes_max()?);
+        let largest_bytes = self.ahead_bytes_max()?;
+        let mut is_busy = self.has_begun.swap(false, Ordering::Relaxed);
         for (content, path) in &contents {
             match content.file(|| open(&self.in_logs(path))) {
                 Ok(file) => is_busy |= content.take_ahead(&file, largest_bytes, &self.meter)?,
@@ -138,6 +139,7 @@ impl Store {
 
     fn begin_appending(&self, inner: &mut Inner, key: u64) {
         inner.appended.insert(key);
+        self.has_begun.store(true, Ordering::Relaxed);
         self.ahead.get().into_iter().for_each(Thread::unpark);
     }
 

@@ -126,8 +126,8 @@ impl Store {
         };
         let (folder, inner) = (folder.to_path_buf(), Mutex::new(inner));
         let passes = AtomicBool::new(false);
-        let ahead = OnceLock::new();
-        let store = Store { folder, selection, retention, meter, passes, ahead, inner };
+        let (ahead, has_begun) = (OnceLock::new(), AtomicBool::new(false));
+        let store = Store { folder, selection, retention, meter, passes, ahead, has_begun, inner };
         store.load()?;
         Ok(store)
     }
