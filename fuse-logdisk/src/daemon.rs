@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
-use rustix::process::Signal;
+use rustix::process::{Signal, setpriority_process};
 
 use crate::acks::{Acks, CheckpointAcks};
 use crate::front::{Front, Mode};
@@ -39,6 +39,8 @@ const AHEAD_LOOKS: u32 = 50;
 const AHEAD_REST: Duration = Duration::from_secs(1);
 /// While nothing is.
 const AHEAD_IDLE_PAUSE: Duration = Duration::from_millis(20);
+/// It does little, and has to be in time.
+const AHEAD_NICE: i32 = -20;
 /// At least this for each file that is looked at: a hundredth of a core.
 const AHEAD_FILE_PAUSE: Duration = Duration::from_micros(200);
 /// Time between two times that numbers for people are written, in nanoseconds.
@@ -220,6 +222,10 @@ impl Ticker {
 /// could give it back.
 fn take_ahead(store: &Store, drops: bool) {
     store.taken_ahead_by(thread::current());
+    // Writers go on while it waits for a core. To Linux, this is of the thread alone (setpriority(2)).
+    if let Err(error) = setpriority_process(Some(rustix::thread::gettid()), AHEAD_NICE) {
+        tracing::debug!(%error, "memory is taken ahead of writers with no priority over them");
+    }
     let (mut has_failed, mut calm_looks) = (false, 0);
     loop {
         let looked = match if drops { store.make_room() } else { Ok(()) } {
