@@ -70,12 +70,16 @@ impl LogDisk {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// CPU of daemon and supervisor, exact to the nanosecond, as long as no daemon ends.
+    /// CPU of supervisor, daemon and who asks the page cache, exact to the nanosecond, as long as no daemon ends.
     ///
     /// # Errors
     /// If they have ended.
     pub fn cpu_ns(&self) -> anyhow::Result<u64> {
-        Ok(threads_cpu_ns(self.supervisor.id())? + threads_cpu_ns(self.daemon()?)?)
+        let mut sum_ns = threads_cpu_ns(self.supervisor.id())?;
+        for child in self.children()? {
+            sum_ns += threads_cpu_ns(child)?;
+        }
+        Ok(sum_ns)
     }
 
     /// Resident memory of the daemon.
@@ -113,16 +117,25 @@ impl LogDisk {
         Ok(())
     }
 
-    /// The supervisor's only child.
+    /// The supervisor's child that answers; the other asks the page cache.
     fn daemon(&self) -> anyhow::Result<u32> {
-        let id = self.supervisor.id();
-        for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let serves = |it: &u32| {
+            fs::read_to_string(format!("/proc/{it}/cmdline"))
+                .is_ok_and(|it| it.contains("\0serve\0"))
+        };
+        let daemon = self.children()?.into_iter().find(serves);
+        daemon.ok_or_else(|| anyhow!("there is no daemon: {}", self.log()))
+    }
+
+    fn children(&self) -> anyhow::Result<Vec<u32>> {
+        let mut all = Vec::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.supervisor.id()))? {
             let children = fs::read_to_string(task?.path().join("children"))?;
-            if let Some(child) = children.split_whitespace().next() {
-                return Ok(child.parse()?);
+            for child in children.split_whitespace() {
+                all.push(child.parse()?);
             }
         }
-        Err(anyhow!("there is no daemon: {}", self.log()))
+        Ok(all)
     }
 
     fn end(&mut self) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -112,6 +113,8 @@ pub fn detach(path: &Path) -> io::Result<()> {
 pub struct Connection {
     folder: PathBuf,
     minor: u32,
+    /// Of the folder: the kernel gives the number of a connection that is over to the next one, and no inode twice.
+    inode: u64,
 }
 
 impl Connection {
@@ -130,7 +133,8 @@ impl Connection {
             let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
             rustix::mount::mount("fusectl", CONNECTIONS, "fusectl", flags, None)?;
         }
-        Ok(Connection { folder, minor })
+        let inode = std::fs::metadata(&folder)?.ino();
+        Ok(Connection { folder, minor, inode })
     }
 
     /// How many requests are not answered.
@@ -147,6 +151,9 @@ impl Connection {
     /// # Errors
     /// As `write`.
     pub fn abort(&self) -> io::Result<()> {
+        if !self.is_there() {
+            return Ok(());
+        }
         match std::fs::write(self.folder.join("abort"), "1") {
             // It has ended.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -165,7 +172,7 @@ impl Connection {
     /// Whether the kernel still has it.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        self.folder.try_exists().unwrap_or(true)
+        std::fs::metadata(&self.folder).is_ok_and(|it| it.ino() == self.inode)
     }
 
     /// Has the kernel hold no more than so many unwritten bytes for it.

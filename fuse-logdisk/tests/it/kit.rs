@@ -43,7 +43,10 @@ pub(crate) fn limited(seconds: u64, test: impl FnOnce() + Send + 'static) {
         outcome
     });
     if done.recv_timeout(Duration::from_secs(seconds)).is_err() {
-        for (target, connection) in CONNECTIONS.lock().expect("as it must").iter() {
+        let connections = CONNECTIONS.lock().expect("as it must");
+        for (target, connection) in
+            connections.iter().filter(|it| it.1.is_at(&it.0).unwrap_or(false))
+        {
             eprintln!("{}: ending the connection of a test that hangs", target.display());
             connection.abort().expect("root may");
         }
@@ -150,7 +153,12 @@ impl Volume {
             let text = fs::read_to_string(task.ok()?.path().join("children")).ok()?;
             children.extend(text.split_whitespace().filter_map(|it| it.parse::<i32>().ok()));
         }
-        children.into_iter().find_map(Pid::from_raw)
+        // Another one asks the page cache.
+        let serves = |it: &i32| {
+            fs::read_to_string(format!("/proc/{it}/cmdline"))
+                .is_ok_and(|it| it.contains("\0serve\0"))
+        };
+        children.into_iter().filter(serves).find_map(Pid::from_raw)
     }
 
     /// Waits for another daemon than that.
@@ -272,7 +280,9 @@ impl Drop for Volume {
         }
         if self.supervisor.try_wait().is_ok_and(|it| it.is_none()) {
             let connections = CONNECTIONS.lock().expect("as it must");
-            for (_, connection) in connections.iter().filter(|it| it.0 == target) {
+            // A supervisor that waits for acknowledgements has no mount any more, and its number may be another's.
+            let ours = connections.iter().filter(|it| it.0 == target);
+            for (_, connection) in ours.filter(|it| it.1.is_at(&target).unwrap_or(false)) {
                 drop(connection.abort());
             }
         }
