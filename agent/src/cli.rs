@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use aliyun::Reach;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flow::{Clock, ContextId, SystemClock};
 
@@ -78,25 +80,12 @@ pub(crate) struct RunOptions {
 pub(crate) struct AliyunOptions {
     /// Also take AliyunLogConfigs and ClusterAliyunPipelineConfigs of the cluster, and let an AliyunLogConfig collect of
     /// its own namespace alone, or of the whole cluster as with Alibaba's agent
-    #[arg(long = "aliyun", value_name = "REACH", value_enum)]
-    reach: Option<AliyunReach>,
+    #[arg(long = "aliyun", value_name = "REACH", value_parser = reach())]
+    pub(crate) reach: Option<Reach>,
 }
 
-/// Whose containers an AliyunLogConfig may speak of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AliyunReach {
-    Namespace,
-    Cluster,
-}
-
-impl AliyunOptions {
-    /// What they may speak of; `None` if they do not count.
-    pub(crate) fn reach(&self) -> Option<aliyun::Reach> {
-        self.reach.map(|it| match it {
-            AliyunReach::Namespace => aliyun::Reach::Namespace,
-            AliyunReach::Cluster => aliyun::Reach::Cluster,
-        })
-    }
+fn reach() -> impl TypedValueParser<Value = Reach> {
+    PossibleValuesParser::new(Reach::NAMES).try_map(|it| it.parse::<Reach>())
 }
 
 #[derive(Debug, Args)]

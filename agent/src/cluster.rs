@@ -110,8 +110,10 @@ impl Cluster {
         let (pods, reach) = (self.watched.pods(), self.admitted.reach);
         let namespaces = pods.namespaces();
         let mut resources = self.watched.resources(|it| is_here(it, &namespaces, reach))?;
-        let variables = variables::resources(pods.all().iter()).into_iter();
-        resources.extend(variables.filter(|it| is_here(&it.key, &namespaces, reach)));
+        // Of pods here, so that all of them count.
+        if reach.is_some() {
+            resources.extend(variables::resources(pods.all().iter()));
+        }
         Some(resources)
     }
 

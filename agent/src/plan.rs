@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use crd::{LogConfigSettings, Settings, SourceSettings, TextEncoding};
 use cri_watch::Containers;
-use flow::{Clock, RecordFlags};
+use flow::{Clock, RecordFlags, nanoseconds};
 use pipeline::budgets::BudgetSpec;
 use pipeline::discovery::{FileSelection, Rule, Selection};
 use pipeline::frame::{ByteOrder, Format};
@@ -228,8 +227,4 @@ pub(crate) fn reach(config: &LogConfigSettings) -> anyhow::Result<Reach> {
             Reach::own_trees(selection.roots(), it.follow_links_into.clone())
         }
     })
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{LogFormat, LogLevel, LogSettings, Settings};
 use cri_watch::ContainerWatch;
-use flow::Clock;
+use flow::{Clock, nanoseconds};
 use kube_watch::Access;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
@@ -264,8 +264,7 @@ impl Supervisor {
     /// When the grace is over that begins now.
     fn deadline_ns(&self) -> u64 {
         let grace = self.settings.agent.shutdown_grace;
-        let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-        self.world.clock.monotonic_ns().saturating_add(grace_ns)
+        self.world.clock.monotonic_ns().saturating_add(nanoseconds(grace))
     }
 
     /// Stops the plane within the grace; nothing of it is left when this returns.
@@ -314,8 +313,7 @@ impl Supervisor {
     }
 
     fn restart_later(&mut self, now_ns: u64) {
-        let pause_ns = u64::try_from(self.restart_pause.as_nanos()).unwrap_or(u64::MAX);
-        self.restart_at_ns = now_ns + pause_ns;
+        self.restart_at_ns = now_ns + nanoseconds(self.restart_pause);
         self.restart_pause = (self.restart_pause * 2).min(RESTART_MAX);
     }
 

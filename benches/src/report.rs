@@ -70,6 +70,15 @@ impl Table {
         self.median_of(column.expect("a column is asked for by the name it was made with"))
     }
 
+    /// A goal that the median of the column called `name` is measured against.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn goal(&self, what: &str, name: &str, side: Side, want: f64) -> Goal {
+        Goal { what: what.to_owned(), measured: self.median(name), side, want }
+    }
+
     fn median_of(&self, column: usize) -> f64 {
         let mut values: Vec<f64> = self.runs.iter().map(|run| run[column]).collect();
         values.retain(|value| !value.is_nan());

@@ -161,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// Whether it is that of what is mounted at `path`. If nothing is, its number may be another's by now.
+    /// Whether it is that of what is mounted at `path`.
     ///
     /// # Errors
     /// If `/proc` cannot be read.

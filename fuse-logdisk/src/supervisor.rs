@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use flow::{Clock, SystemClock};
+use flow::{Clock, SystemClock, nanoseconds};
 use rustix::process::{PidfdFlags, Signal};
 
 use crate::daemon::PULSE_BYTES;
@@ -143,7 +143,6 @@ struct Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // The kernel gives the number of a connection that is over to the next one, which is another's.
         if self.connection.is_at(&self.target).unwrap_or(false) {
             drop(self.connection.abort());
             drop(mounting::detach(&self.target));
@@ -285,8 +284,7 @@ impl Kept<'_> {
 
     /// Takes the mount away. Whoever still uses it has a moment, and fails then.
     fn end(mut self) {
-        if self.daemon.is_none() && self.mount.connection.is_at(&self.mount.target).unwrap_or(false)
-        {
+        if self.daemon.is_none() {
             // Nobody will answer any more.
             drop(self.mount.connection.abort());
         }
@@ -320,8 +318,4 @@ fn follow(mut child: Child, mut pulse: ChildStdout, sender: &Sender<Event>) {
         drop(sender.try_send(Event::Pulse { requests, parked }));
     }
     drop(sender.send(Event::Ended(child.wait())));
-}
-
-fn nanoseconds(of: Duration) -> u64 {
-    u64::try_from(of.as_nanos()).unwrap_or(u64::MAX)
 }

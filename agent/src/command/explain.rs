@@ -237,7 +237,7 @@ fn load_with_cluster(
     let known = Known { pods: state.pods.clone(), namespaces, by_labels: None };
     let wrong = |problems: Problems| Failure::usage(anyhow::anyhow!("{problems}"));
     let files = crd::read(paths).map_err(wrong)?;
-    Ok((cluster::resolve_state(files, state, aliyun.reach()).map_err(wrong)?, known))
+    Ok((cluster::resolve_state(files, state, aliyun.reach).map_err(wrong)?, known))
 }
 
 /// What becomes of a file that is selected: looked at and opened as the agent does.

@@ -58,11 +58,11 @@ fn start_cluster(options: &RunOptions, settings: &Settings) -> Result<Option<Clu
         node_name: place::of(&settings.agent).node,
         state_path: state_path(&settings.agent.state_directory),
         timing: Timing::default(),
-        asks_aliyun: options.aliyun.reach().is_some(),
+        asks_aliyun: options.aliyun.reach.is_some(),
         clock: Arc::new(SystemClock),
     });
     match watched {
-        Ok(watched) => Ok(Some(Cluster::new(watched, options.aliyun.reach()))),
+        Ok(watched) => Ok(Some(Cluster::new(watched, options.aliyun.reach))),
         Err(error @ StartError::Thread(_)) => Err(Failure::unusable(error)),
         Err(error) => Err(Failure::usage(error)),
     }

@@ -3,7 +3,7 @@
 use crd::{MultilinePreset, MultilineRule, MultilineSettings};
 use pipeline::frame::multiline::{Multiline, Pattern, Rule};
 
-use super::nanoseconds;
+use flow::nanoseconds;
 
 pub(super) fn of(settings: &MultilineSettings) -> Multiline {
     let pattern = |it: &crd::Pattern| Pattern::new(it.regex().clone());

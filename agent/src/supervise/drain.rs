@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use flow::nanoseconds;
+
 use super::{LOOK_INTERVAL, Supervisor};
 
 /// Nothing must be unread for so long: longer than discovery may take to see what was written last, also where it is
@@ -50,8 +52,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

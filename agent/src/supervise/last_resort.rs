@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use flow::nanoseconds;
 use tokio::runtime::Builder;
 
 use super::Signals;
@@ -31,8 +32,7 @@ impl Grace {
 
     /// Another configuration is in force.
     pub(crate) fn set(&self, grace: Duration) {
-        let nanoseconds = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-        self.0.store(nanoseconds, Ordering::Relaxed);
+        self.0.store(nanoseconds(grace), Ordering::Relaxed);
     }
 
     fn get(&self) -> Duration {

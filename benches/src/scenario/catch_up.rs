@@ -18,7 +18,7 @@ use crate::agent::{Agent, Bench};
 use crate::agent_config::{InputConfig, OutputConfig};
 use crate::clocks::monotonic_ns;
 use crate::load::{Limits, Load, Totals};
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 
 /// Most of the time at full speed that catching up may take.
 const TIMES_MAX: f64 = 1.5;
@@ -66,11 +66,9 @@ pub(super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section>
         eprintln!("catch-up: run {run} of {}: {row:.2?}", settings.runs);
         table.runs.push(row);
     }
-    let goal = |fault: &str, column: &'static str| Goal {
-        what: format!("after {fault}, time against backlog / peak rate"),
-        measured: table.median(column),
-        side: Side::AtMost,
-        want: TIMES_MAX,
+    let goal = |fault: &str, column: &str| {
+        let what = format!("after {fault}, time against backlog / peak rate");
+        table.goal(&what, column, Side::AtMost, TIMES_MAX)
     };
     let goals = vec![
         goal("a full disk", FULL),

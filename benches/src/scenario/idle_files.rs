@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::many_files::write_lines;
 use super::{MIB, Settings, Space, seconds, shown_config};
 use crate::process::threads_cpu_ns;
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 
 /// Files, of one line each.
 const FILES: u32 = 100_000;
@@ -42,12 +42,7 @@ pub(super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section>
         eprintln!("files-100000: run {run} of {}: {each:.0} bytes each", settings.runs);
         table.runs.push(row);
     }
-    let goal = |what: &str, column: &str, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side: Side::AtMost,
-        want,
-    };
+    let goal = |what: &str, column: &str, want: f64| table.goal(what, column, Side::AtMost, want);
     let goals = vec![
         goal("start to first record, s", FIRST, FIRST_SECONDS_MAX),
         goal("memory of each file, bytes", EACH, EACH_BYTES_MAX),

@@ -108,29 +108,23 @@ pub(super) fn run(settings: &Settings, space: &Space) -> anyhow::Result<Section>
 }
 
 fn goals(table: &Table) -> Vec<Goal> {
-    let goal = |what: &str, column: &'static str, side: Side, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side,
-        want,
-    };
     let library = "speed against the library alone";
     vec![
-        goal("CPU against bare zstd 1", BATCHES, Side::AtMost, BATCHES_TIMES_MAX),
-        goal(library, BATCHES_SHARE, Side::AtLeast, LIBRARY_SHARE_MIN),
-        goal(
+        table.goal("CPU against bare zstd 1", BATCHES, Side::AtMost, BATCHES_TIMES_MAX),
+        table.goal(library, BATCHES_SHARE, Side::AtLeast, LIBRARY_SHARE_MIN),
+        table.goal(
             "CPU against bare zstd 1, payloads compressed by the agent",
             PAYLOADS,
             Side::AtMost,
             PAYLOADS_TIMES_MAX,
         ),
-        goal(
+        table.goal(
             &format!("{library}, payloads compressed by the agent"),
             PAYLOADS_SHARE,
             Side::AtLeast,
             LIBRARY_SHARE_MIN,
         ),
-        goal(
+        table.goal(
             "MB per CPU second, json_lines against otlp_proto",
             JSON,
             Side::AtLeast,

@@ -222,13 +222,7 @@ fn idle(disk: &LogDisk) -> anyhow::Result<f64> {
 }
 
 fn goals(case: &Case, table: &Table) -> Vec<Goal> {
-    let goal = |what: &str, column: &str, side: Side, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side,
-        want,
-    };
-    let most = |what: &str, column: &str, want: f64| goal(what, column, Side::AtMost, want);
+    let most = |what: &str, column: &str, want: f64| table.goal(what, column, Side::AtMost, want);
     let mut goals = Vec::new();
     if let Some(want) = case.writer_times_max {
         goals.push(most("writer's CPU for a line against tmpfs", WRITER_TIMES, want));
@@ -239,7 +233,7 @@ fn goals(case: &Case, table: &Table) -> Vec<Goal> {
     goals.extend([
         most("wall, one write per line, against ext4", WALL_TIMES, case.wall_times_max),
         most("wall, 8 KiB buffered, against tmpfs", BUFFERED_TIMES, case.buffered_times_max),
-        goal("8 writers, 8 KiB, MB/s", TOGETHER, Side::AtLeast, case.together_min),
+        table.goal("8 writers, 8 KiB, MB/s", TOGETHER, Side::AtLeast, case.together_min),
         most("a line where the agent reads, p99 ms", ARRIVAL, case.arrival_ms_max),
         most("idle CPU, ms a second", IDLE_CPU, case.idle_ms_max),
         most("daemon's resident memory, MiB", RESIDENT, RESIDENT_MIB_MAX),

@@ -21,6 +21,7 @@ pub mod variables;
 mod wanted;
 
 use std::fmt;
+use std::str::FromStr;
 
 use crd::spec::{API_VERSION, Kind, LogConfigSpec, Metadata, Resource};
 use serde_json::Value;
@@ -37,6 +38,23 @@ pub enum Reach {
     /// All, and the host's files, as with Alibaba's agent: it becomes a ClusterLogConfig, which only an administrator
     /// should let happen.
     Cluster,
+}
+
+impl Reach {
+    /// What it is called on the command line.
+    pub const NAMES: [&str; 2] = ["namespace", "cluster"];
+}
+
+impl FromStr for Reach {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Reach, String> {
+        match name {
+            "namespace" => Ok(Reach::Namespace),
+            "cluster" => Ok(Reach::Cluster),
+            _ => Err(format!("{name:?} is none of {}", Reach::NAMES.join(", "))),
+        }
+    }
 }
 
 /// A LogConfig or a ClusterLogConfig.
@@ -150,5 +168,17 @@ fn resource(
         metadata: Some(Metadata { name: Some(name), namespace, ..Metadata::default() }),
         spec: Some(spec),
         status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reach_has_a_name_and_nothing_else_is_one() {
+        let all = Reach::NAMES.map(|it| it.parse::<Reach>());
+        assert_eq!(all, [Ok(Reach::Namespace), Ok(Reach::Cluster)]);
+        assert!("node".parse::<Reach>().unwrap_err().contains("namespace, cluster"));
     }
 }

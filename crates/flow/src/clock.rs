@@ -2,6 +2,8 @@
 //!
 //! Asked per chunk or per batch, never per record. The simulator has its own.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Where time comes from.
@@ -10,6 +12,12 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn monotonic_ns(&self) -> u64;
     /// Nanoseconds since 1970 by the wall clock, which may jump. Only ever data.
     fn unix_ns(&self) -> i64;
+}
+
+/// A duration in nanoseconds; the largest number for one that is longer.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The machine's clocks.

@@ -31,7 +31,7 @@ mod ticket;
 pub use budget::{Budget, NodeBudget, Permit};
 pub use checksum::checksum;
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, nanoseconds};
 pub use context::{Attribute, AttributeValue, Context, ContextId, ParseContextIdError, attribute};
 pub use cursor::{Position, Span};
 pub use fingerprint::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place};

@@ -18,7 +18,7 @@ mod status;
 /// # Errors
 /// If one has ended, which it never should; then the process is to start again.
 pub(crate) async fn run(client: Client, namespace: &str, flags: &Flags) -> anyhow::Result<()> {
-    let cluster = Arc::new(Cluster::new(flags.aliyun()));
+    let cluster = Arc::new(Cluster::new(flags.aliyun));
     let mut tasks = JoinSet::new();
     watch::spawn(&mut tasks, &client, namespace, &cluster);
     tasks.spawn(admission::run(Arc::clone(&cluster), flags.paths.clone()));

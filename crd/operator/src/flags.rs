@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aliyun::Reach;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::webhook::WebhookFlags;
@@ -65,8 +67,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = duration)]
     pub(crate) min_resync_period: Duration,
     /// Objects of Alibaba's agent count, as for the agents: what an AliyunLogConfig may speak of
-    #[arg(long, value_name = "REACH", value_enum)]
-    aliyun: Option<AliyunReach>,
+    #[arg(long, value_name = "REACH", value_parser = reach())]
+    pub(crate) aliyun: Option<Reach>,
     /// How much to log
     #[arg(long, value_enum, default_value_t = Level::Info)]
     pub(crate) log_level: Level,
@@ -77,11 +79,8 @@ pub(crate) struct Flags {
     pub(crate) webhook: WebhookFlags,
 }
 
-/// Whose containers an AliyunLogConfig may speak of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AliyunReach {
-    Namespace,
-    Cluster,
+fn reach() -> impl TypedValueParser<Value = Reach> {
+    PossibleValuesParser::new(Reach::NAMES).try_map(|it| it.parse::<Reach>())
 }
 
 /// How much is logged.
@@ -141,14 +140,6 @@ impl Flags {
             Some((flag, _)) => Err(format!("{flag}=0: must be 1 at least")),
             None => self.webhook.check(),
         }
-    }
-
-    /// What objects of Alibaba's agent may speak of; `None` if they do not count.
-    pub(crate) fn aliyun(&self) -> Option<aliyun::Reach> {
-        self.aliyun.map(|it| match it {
-            AliyunReach::Namespace => aliyun::Reach::Namespace,
-            AliyunReach::Cluster => aliyun::Reach::Cluster,
-        })
     }
 
     /// Where to listen.

@@ -1,6 +1,6 @@
 //! Release: gives memory back once the agent has acknowledged what was in it.
 
-use flow::{Clock, SystemClock};
+use flow::{Clock, SystemClock, nanoseconds};
 use rustix::io::Errno;
 
 use super::{Inner, NodeId, Store, open};
@@ -98,7 +98,7 @@ impl Store {
     pub fn sweep(&self) -> Result<(), Errno> {
         let mut inner = self.inner();
         let now_ns = SystemClock.monotonic_ns();
-        let linger_ns = u64::try_from(self.retention.linger.as_nanos()).unwrap_or(u64::MAX);
+        let linger_ns = nanoseconds(self.retention.linger);
         let is_delivered = |key: &u64| {
             inner.contents.get(key).is_none_or(|it| it.content.undelivered_bytes() == 0)
         };

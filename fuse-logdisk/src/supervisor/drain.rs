@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use flow::{Clock, SystemClock};
+use flow::{Clock, SystemClock, nanoseconds};
 
 use crate::acks::Acks;
 use crate::daemon::release;
@@ -30,7 +30,7 @@ pub enum Drained {
 pub fn drain(folder: &Path, acks: &mut dyn Acks, longest: Duration) -> anyhow::Result<Drained> {
     let store = Store::open_at(folder, Selection::default(), Retention::default(), Arc::default())?;
     store.forget_all();
-    let deadline_ns = SystemClock.monotonic_ns().saturating_add(super::nanoseconds(longest));
+    let deadline_ns = SystemClock.monotonic_ns().saturating_add(nanoseconds(longest));
     loop {
         release(&store, acks)?;
         let left_bytes = store.undelivered_bytes();

@@ -44,9 +44,7 @@ pub(crate) fn limited(seconds: u64, test: impl FnOnce() + Send + 'static) {
     });
     if done.recv_timeout(Duration::from_secs(seconds)).is_err() {
         let connections = CONNECTIONS.lock().expect("as it must");
-        for (target, connection) in
-            connections.iter().filter(|it| it.1.is_at(&it.0).unwrap_or(false))
-        {
+        for (target, connection) in connections.iter().filter(|it| it.1.is_there()) {
             eprintln!("{}: ending the connection of a test that hangs", target.display());
             connection.abort().expect("root may");
         }
@@ -177,7 +175,6 @@ impl Volume {
             || self.supervisor.try_wait().expect("as it must"),
             Option::is_some,
         );
-        self.forget_connection();
         (Duration::from_millis(now_ms() - begin_ms), status.is_some_and(|it| it.success()))
     }
 
@@ -185,19 +182,11 @@ impl Volume {
     pub(crate) fn kill(&mut self) {
         self.supervisor.kill().expect("runs");
         self.supervisor.wait().expect("ours");
-        self.forget_connection();
     }
 
     /// Waits for the end of the supervisor.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let status = self.supervisor.wait().expect("ours");
-        self.forget_connection();
-        status
-    }
-
-    /// It is over: its number may be that of another test's by now.
-    fn forget_connection(&self) {
-        CONNECTIONS.lock().expect("as it must").retain(|it| it.0 != self.target());
+        self.supervisor.wait().expect("ours")
     }
 
     pub(crate) fn is_mounted(&self) -> bool {
@@ -280,15 +269,12 @@ impl Drop for Volume {
         }
         if self.supervisor.try_wait().is_ok_and(|it| it.is_none()) {
             let connections = CONNECTIONS.lock().expect("as it must");
-            // A supervisor that waits for acknowledgements has no mount any more, and its number may be another's.
-            let ours = connections.iter().filter(|it| it.0 == target);
-            for (_, connection) in ours.filter(|it| it.1.is_at(&target).unwrap_or(false)) {
+            for (_, connection) in connections.iter().filter(|it| it.0 == target) {
                 drop(connection.abort());
             }
         }
         drop(self.supervisor.kill());
         drop(self.supervisor.wait());
-        self.forget_connection();
         for path in [target, self.store()] {
             while mounting::mounted_at(&path).is_ok_and(|it| !it.is_empty())
                 && mounting::detach(&path).is_ok()

@@ -15,7 +15,7 @@ use crate::clocks::{SECOND_NS, monotonic_ns};
 use crate::fairness::jain_index;
 use crate::layout::Layout;
 use crate::load::{Limits, Load};
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 
 /// A tenant with a backlog: namespace, files, weight.
 type Party = (&'static str, u32, u32);
@@ -88,16 +88,10 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
         eprintln!("isolation-shares: run {run} of {}: {row:.3?}", settings.runs);
         table.runs.push(row);
     }
-    let goal = |what: &str, column: &'static str, side: Side, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side,
-        want,
-    };
     let goals = vec![
-        goal("Jain's index among equal tenants", JAIN, Side::AtLeast, JAIN_MIN),
-        goal("Jain's index of shares by weight", JAIN_WEIGHED, Side::AtLeast, JAIN_MIN),
-        goal("limit over 10 s missed by, %", MISSED, Side::AtMost, MISSED_PERCENT_MAX),
+        table.goal("Jain's index among equal tenants", JAIN, Side::AtLeast, JAIN_MIN),
+        table.goal("Jain's index of shares by weight", JAIN_WEIGHED, Side::AtLeast, JAIN_MIN),
+        table.goal("limit over 10 s missed by, %", MISSED, Side::AtMost, MISSED_PERCENT_MAX),
     ];
     Ok(Section {
         name: "isolation-shares".to_owned(),

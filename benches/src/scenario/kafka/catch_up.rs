@@ -13,7 +13,7 @@ use crate::agent_config::{InputConfig, OutputConfig};
 use crate::clocks::monotonic_ns;
 use crate::kafka::Kafka;
 use crate::load::{Limits, Load, Totals};
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 
 /// Least share of full speed.
 const SHARE_MIN: f64 = 0.8;
@@ -65,11 +65,9 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
         ]);
         eprintln!("kafka-catch-up: run {run} of {}: {:.2?}", settings.runs, table.runs.last());
     }
-    let goal = |fault: &str, column: &'static str| Goal {
-        what: format!("after {fault}, share of full speed"),
-        measured: table.median(column),
-        side: Side::AtLeast,
-        want: SHARE_MIN,
+    let goal = |fault: &str, column: &str| {
+        let what = format!("after {fault}, share of full speed");
+        table.goal(&what, column, Side::AtLeast, SHARE_MIN)
     };
     let goals = vec![goal("the broker was killed", KILLED), goal("the broker was stopped", PAUSED)];
     Ok(Section {

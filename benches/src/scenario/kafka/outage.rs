@@ -15,7 +15,7 @@ use crate::clocks::{SECOND_NS, monotonic_ns};
 use crate::kafka::Kafka;
 use crate::load::{Limits, Load, Totals};
 use crate::process::cpu_ns;
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 use crate::shape::Shape;
 
 /// Bytes a second.
@@ -66,12 +66,7 @@ pub(in super::super) fn run(settings: &Settings, space: &Space) -> anyhow::Resul
         eprintln!("kafka-outage: run {run} of {}: {row:.2?}", settings.runs);
         table.runs.push(row);
     }
-    let goal = |what: &str, column: &'static str, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side: Side::AtMost,
-        want,
-    };
+    let goal = |what: &str, column: &str, want: f64| table.goal(what, column, Side::AtMost, want);
     let goals = vec![
         goal("memory at most, against when it had settled, broker killed", KILLED, GROWTH_MAX),
         goal("memory at most, against when it had settled, broker stopped", PAUSED, GROWTH_MAX),

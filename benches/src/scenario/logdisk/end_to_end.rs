@@ -19,7 +19,7 @@ use crate::load::{Limits, Load};
 use crate::log_disk::LogDisk;
 use crate::process::threads_cpu_ns;
 use crate::random::Random;
-use crate::report::{Goal, Section, Side, Table};
+use crate::report::{Section, Side, Table};
 use crate::shape::{LinePool, Shape};
 use crate::token::Token;
 
@@ -58,16 +58,25 @@ pub(in crate::scenario) fn run(settings: &Settings, space: &Space) -> anyhow::Re
         eprintln!("logdisk-end-to-end: run {run} of {}: {row:.2?}", settings.runs);
         table.runs.push(row);
     }
-    let goal = |what: &str, column: &str, side: Side, want: f64| Goal {
-        what: what.to_owned(),
-        measured: table.median(column),
-        side,
-        want,
-    };
     let goals = vec![
-        goal("MB/s against MB per CPU second of bare zstd 1", SHARE, Side::AtLeast, SHARE_MIN),
-        goal("memory of the volume at most, MiB", HELD, Side::AtMost, BUDGET_BYTES as f64 / MIB),
-        goal("daemon's memory afterwards, MiB", RESIDENT, Side::AtMost, super::RESIDENT_MIB_MAX),
+        table.goal(
+            "MB/s against MB per CPU second of bare zstd 1",
+            SHARE,
+            Side::AtLeast,
+            SHARE_MIN,
+        ),
+        table.goal(
+            "memory of the volume at most, MiB",
+            HELD,
+            Side::AtMost,
+            BUDGET_BYTES as f64 / MIB,
+        ),
+        table.goal(
+            "daemon's memory afterwards, MiB",
+            RESIDENT,
+            Side::AtMost,
+            super::RESIDENT_MIB_MAX,
+        ),
     ];
     Ok(Section {
         name: "logdisk-end-to-end".to_owned(),

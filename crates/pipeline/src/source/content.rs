@@ -61,16 +61,18 @@ impl Generation {
         let (offset, place, len) = (self.offset, self.place, usize::from(self.place.len));
         let range = place.range(offset);
         let in_head = usize::try_from(range.start).ok().and_then(|it| head.get(it..it + len));
-        if let Some(bytes) = in_head {
-            return Ok(place.matches(bytes) || self.has_lost_power(fs, bytes)?);
-        }
-        let mut bytes = [0; PLACE_BYTES_MAX];
-        let file = self.open(fs)?;
-        let read = file.read_at(&mut bytes[..len], range.start)?;
-        if read < len && file.stat()?.size >= range.end {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(place.matches(&bytes[..read]) || self.has_lost_power(fs, &bytes[..read])?)
+        let mut buffer = [0; PLACE_BYTES_MAX];
+        let bytes = if let Some(bytes) = in_head {
+            bytes
+        } else {
+            let file = self.open(fs)?;
+            let read = file.read_at(&mut buffer[..len], range.start)?;
+            if read < len && file.stat()?.size >= range.end {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            &buffer[..read]
+        };
+        Ok(place.matches(bytes) || self.has_lost_power(fs, bytes)?)
     }
 
     /// Whether a power cut took what stood behind the hole that was read last, where these bytes are now: all that was

@@ -16,6 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// As each kit has its own addresses.
 static PLACES: Places = Places::new(192, 1, 64);
 
+/// A namespace, a node and a sink, for what a test says of them.
+pub(crate) const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-1}
+---
+apiVersion: logferry.dev/v1alpha1
+kind: LogSink
+metadata: {name: default}
+spec: {stdout: {}}
+";
+
 /// A replica; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Operator {

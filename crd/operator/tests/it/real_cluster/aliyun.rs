@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::status::{condition, create, get, wait_condition};
-use crate::kit::{Operator, server, wait_for};
+use super::status::{condition, condition_of, create, get, log_node, wait_condition};
+use crate::kit::{Operator, SHOP, server, wait_for};
 
 /// The rules that the chart adds where `aliyun.enabled` is set.
 const RIGHTS: &str = "
@@ -24,19 +24,6 @@ kind: ClusterRoleBinding
 metadata: {name: aliyun}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: aliyun}
 subjects: [{kind: ServiceAccount, name: logferry-operator, namespace: logferry}]
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Node
-metadata: {name: node-1}
----
-apiVersion: logferry.dev/v1alpha1
-kind: LogSink
-metadata: {name: default}
-spec: {stdout: {}}
 ";
 
 fn top() -> PathBuf {
@@ -49,15 +36,14 @@ fn object(name: &str) -> String {
 }
 
 fn message(object: &Value, about: &str) -> String {
-    let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let found = all.iter().find(|it| it["type"] == about).cloned().unwrap_or_default();
-    found["message"].as_str().unwrap_or_default().to_owned()
+    condition_of(object, about)["message"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
 fn each_field_that_is_not_honoured_is_named_in_the_status() {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
     server.admin().apply(RIGHTS).expect("rights");
+    server.admin().apply(SHOP).expect("a namespace");
     let account = server.service_account("logferry", "logferry-operator").expect("an account");
     let flags = [
         "--namespace=logferry",
@@ -114,12 +100,7 @@ fn each_field_that_is_not_honoured_is_named_in_the_status() {
         json!({"namespace": "shop", "name": name, "counts": counts, "problems": []})
     };
     let log_configs = [of("regex-file", 30), of("regex-file-2", 12)];
-    let said = json!({
-        "apiVersion": "logferry.dev/v1alpha1",
-        "kind": "LogNode",
-        "metadata": {"name": "node-1", "namespace": "logferry"},
-        "status": {"version": "0.1.0", "logConfigs": log_configs},
-    });
+    let said = log_node("node-1", &json!(log_configs));
     let agent = server.service_account("logferry", "logferry").expect("an account");
     create(&agent, &folder, &said);
     let file = ["aliyunlogconfig", "regex-file", "-nshop"];

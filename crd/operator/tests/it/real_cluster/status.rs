@@ -6,25 +6,12 @@ use std::time::Duration;
 use node_kit::{ApiServer, User};
 use serde_json::{Value, json};
 
-use crate::kit::{Operator, manifests, server, wait_for, wait_until};
+use crate::kit::{Operator, SHOP, manifests, server, wait_for, wait_until};
 
 const RESOURCES: &str = "
 apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Node
-metadata: {name: node-1}
----
-apiVersion: v1
 kind: Node
 metadata: {name: node-2}
----
-apiVersion: logferry.dev/v1alpha1
-kind: LogSink
-metadata: {name: default}
-spec: {stdout: {}}
 ---
 apiVersion: logferry.dev/v1alpha1
 kind: ClusterLogConfig
@@ -43,7 +30,7 @@ spec: {sink: nowhere, source: {containers: {pods: {include: [lost-*]}}}}
 ";
 
 /// What the agent of a node says.
-fn log_node(node: &str, log_configs: &Value) -> Value {
+pub(super) fn log_node(node: &str, log_configs: &Value) -> Value {
     json!({
         "apiVersion": "logferry.dev/v1alpha1",
         "kind": "LogNode",
@@ -81,9 +68,14 @@ pub(super) fn get(server: &ApiServer, what: &[&str]) -> Value {
 
 const WEB: [&str; 3] = ["logconfig", "web", "--namespace=shop"];
 
-pub(super) fn condition(object: &Value, about: &str) -> String {
+/// The condition of that type, whole.
+pub(super) fn condition_of(object: &Value, about: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let found = conditions.iter().find(|it| it["type"] == about).cloned().unwrap_or_default();
+    conditions.into_iter().find(|it| it["type"] == about).unwrap_or_default()
+}
+
+pub(super) fn condition(object: &Value, about: &str) -> String {
+    let found = condition_of(object, about);
     format!(
         "{} {}",
         found["status"].as_str().unwrap_or("-"),
@@ -100,6 +92,7 @@ pub(super) fn wait_condition(server: &ApiServer, what: &[&str], about: &str, wan
 #[test]
 fn what_agents_say_is_summed_up_and_read_back_by_kubectl() {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
+    server.admin().apply(SHOP).expect("a namespace");
     server.admin().apply(RESOURCES).expect("resources");
     let account = server.service_account("logferry", "logferry-operator").expect("an account");
     let flags = ["--namespace=logferry", "--leader-elect-retry-period=500ms", "--status-period=1s"];
