@@ -51,8 +51,17 @@ for _ in 1 2 3; do
 done 2>/dev/null
 grep -h . "$folder"/state/io.containerd.runtime.v2.task/*/*/address 2>/dev/null | sed 's:^unix\://::' \
     | while read -r socket; do [ -S "$socket" ] && rm -f -- "$socket"; done
-groups 2>/dev/null | while read -r group; do
-    find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
+# A container whose shim was killed before it descends from nothing that is known, and what was killed takes its time to
+# end: a group that cannot be removed has somebody in it.
+tries=0
+while [ $((tries += 1)) -le 200 ]; do
+    left=$(groups 2>/dev/null)
+    [ -n "$left" ] || break
+    for group in $left; do
+        find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -9 2>/dev/null
+        find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
+    done
+    [ "$tries" -eq 1 ] || sleep 0.05
 done
 # What may still be mounted is not ours to remove.
 rm -rf --one-file-system -- "$folder"
