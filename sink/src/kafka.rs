@@ -38,7 +38,7 @@ pub use config::{Compression, KafkaConfig, Secret};
 pub use header::{Header, HeaderError};
 pub use kafka_sink::KafkaSink;
 pub use lookup::{Around, Lookup};
-pub use producer::{KafkaError, KafkaProducer};
+pub use producer::{ANSWER_TIMEOUT, KafkaError, KafkaProducer};
 pub use read_back::KafkaReadBack;
 pub use scan::Window;
 pub use topic::{TopicError, TopicTemplate};

@@ -9,20 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crd::{AgentSettings, CompressionSettings, SinkSettings, SinkTarget};
-use flow::{AckSender, Clock, Codec, Encoding, ReadBack};
+use flow::{AckSender, Clock, Codec, Encoding, ReadBack, nanoseconds};
 use pipeline::plane::{ShipperMaker, SinkPlan};
 use pipeline::reader::{BatchLimits, CompressMaker, EncodeMaker, ReaderSink};
 use pipeline::shipper::{RetryPolicy, ShipperParts};
 use sink::blackhole::{BlackholeSink, Swallowed};
 use sink::file::{FileConfig, FileSink, LogFile};
-use sink::kafka::{KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink, try_access};
+use sink::kafka::{
+    ANSWER_TIMEOUT, KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink, try_access,
+};
 use sink::late::{Arrival, Arrived, LateSink, MakeSink};
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
 use sink::spool::SpoolStore;
 use sink::stdout::StdoutSink;
 
 use super::spool::{OpenSpool, Spools};
-use super::{Credentials, Producers, kafka, nanoseconds};
+use super::{Credentials, Producers, kafka};
 
 /// A sink that is not there yet.
 #[derive(Debug)]
@@ -39,8 +41,8 @@ pub(super) struct Opened {
     producer: Option<Arc<KafkaProducer>>,
 }
 
-/// Opens a sink, whenever that is.
-type Open = Arc<dyn Fn() -> anyhow::Result<Opened> + Send + Sync>;
+/// Opens a sink, whenever that is; each answer that it has to wait for may take so long.
+type Open = Arc<dyn Fn(Duration) -> anyhow::Result<Opened> + Send + Sync>;
 
 /// What opens a sink.
 pub(super) struct Opener {
@@ -56,14 +58,16 @@ impl Opener {
         if let Some(config) =
             self.brokers.as_ref().filter(|it| it.offsets.symlink_metadata().is_ok())
         {
-            try_access(config, ANSWER_MAX)?;
+            try_access(config, ACCESS_MAX)?;
         }
-        (self.open)()
+        (self.open)(ANSWER_MAX)
     }
 }
 
-/// How long the start waits for brokers to say anything. Then it goes on, and they are waited for beside.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How long the start waits for brokers to say anything, and then for each answer. Then it goes on, and they are waited
+/// for beside.
+const ACCESS_MAX: Duration = Duration::from_secs(2);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What sinks have open.
 #[derive(Debug, Default)]
@@ -124,7 +128,7 @@ impl Stores {
         let name = settings.name.clone();
         let open = {
             let (name, open) = (name.clone(), opener.open);
-            move || match open() {
+            move || match open(ANSWER_TIMEOUT) {
                 Ok(Opened { make, read_back, .. }) => Ok(Arrived { make, read_back }),
                 Err(error) => Err(format!("LogSink {name}: {error:#}")),
             }
@@ -199,7 +203,7 @@ pub(super) fn opener(
     let open: Open = match &settings.target {
         SinkTarget::Queue(queue) => {
             let queue = queue.clone();
-            Arc::new(move || {
+            Arc::new(move |_| {
                 let queue = open_queue(&queue, &clock)?;
                 let read_back: Box<dyn ReadBack> = Box::new(read_back_of(&queue)?);
                 let own = Arc::clone(&queue);
@@ -211,10 +215,10 @@ pub(super) fn opener(
         SinkTarget::Kafka(kafka) => {
             let config = kafka::config(settings, kafka, agent, credentials)?;
             brokers = Some(config.clone());
-            Arc::new(move || {
-                let read_back: Box<dyn ReadBack> = Box::new(KafkaReadBack::of(&config, &*clock)?);
+            Arc::new(move |answer_max| {
+                let read_back = KafkaReadBack::of(&config, &*clock, answer_max)?;
                 let producer = KafkaProducer::open(config.clone(), Arc::clone(&clock))?;
-                Ok(by(producer, Some(read_back)))
+                Ok(by(producer, Some(Box::new(read_back))))
             })
         }
         SinkTarget::File(file) => {
@@ -223,15 +227,15 @@ pub(super) fn opener(
                 keep: u32::try_from(file.keep).unwrap_or(u32::MAX),
                 ..FileConfig::new(&file.path)
             };
-            Arc::new(move || {
+            Arc::new(move |_| {
                 let file = LogFile::open(config.clone(), Arc::clone(&clock))?;
                 Ok(forgetful(move |acks| Box::new(FileSink::new(Arc::clone(&file), acks))))
             })
         }
         SinkTarget::Stdout => {
-            Arc::new(|| Ok(forgetful(|acks| Box::new(StdoutSink::new(std::io::stdout(), acks)))))
+            Arc::new(|_| Ok(forgetful(|acks| Box::new(StdoutSink::new(std::io::stdout(), acks)))))
         }
-        SinkTarget::Blackhole => Arc::new(|| {
+        SinkTarget::Blackhole => Arc::new(|_| {
             let swallowed = Arc::new(Swallowed::default());
             Ok(forgetful(move |acks| Box::new(BlackholeSink::new(Arc::clone(&swallowed), acks))))
         }),

@@ -1,12 +1,11 @@
 //! Bounds: which offsets there are of a topic's partitions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode as Code;
-
-use super::producer::ANSWER_TIMEOUT;
 
 /// What is there of a partition now: offsets from `first` to before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +19,16 @@ pub struct Bounds {
 /// What is there of a topic now, by partition.
 pub(super) type Partitions = BTreeMap<i32, Bounds>;
 
-/// Asks for the bounds of a topic, or why the topic cannot be read.
+/// Asks for the bounds of a topic, or why the topic cannot be read; each answer may take `answer_max`.
 ///
 /// # Errors
 /// If the brokers do not answer, or refuse.
 pub(super) fn of<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
+    answer_max: Duration,
 ) -> Result<Result<Partitions, Code>, ClientError> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let metadata = client.fetch_metadata(Some(topic), answer_max)?;
     let found = metadata.topics().iter().find(|it| it.name() == topic);
     if let Some(error) = found.and_then(|it| it.error()) {
         return Ok(Err(error.into()));
@@ -36,7 +36,7 @@ pub(super) fn of<C: ClientContext>(
     let mut partitions = Partitions::new();
     for partition in found.map(|it| it.partitions()).unwrap_or_default() {
         let id = partition.id();
-        let (first, end) = client.fetch_watermarks(topic, id, ANSWER_TIMEOUT)?;
+        let (first, end) = client.fetch_watermarks(topic, id, answer_max)?;
         partitions.insert(id, Bounds { first, end });
     }
     Ok(Ok(partitions))

@@ -22,7 +22,7 @@ use super::offset_file::OffsetFile;
 use super::offsets::Offsets;
 
 /// How long a question to the brokers may take.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why Kafka cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -312,7 +312,7 @@ impl KafkaProducer {
             return Ok(());
         }
         let bounds = match &self.client {
-            Client::Librdkafka(producer) => bounds::of(producer.client(), topic)
+            Client::Librdkafka(producer) => bounds::of(producer.client(), topic, ANSWER_TIMEOUT)
                 .and_then(|it| it.map_err(ClientError::MetadataFetch))
                 .map_err(|error| format!("{topic}: {}", producer.context().link.explain(&error)))?,
             Client::Other(brokers) => {

@@ -4,6 +4,7 @@
 //! there meanwhile is passed over.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use flow::{Clock, ContextId, PersistedSpan, ReadBack, ToldSince, is_mutant};
 use rdkafka::message::Message;
@@ -25,20 +26,26 @@ pub struct KafkaReadBack {
 }
 
 impl KafkaReadBack {
-    /// Reads back what the sink with that configuration wrote last.
+    /// Reads back what the sink with that configuration wrote last; each answer of the brokers may take `answer_max`.
     ///
     /// # Errors
     /// If the brokers do not answer: without their answer, what is read now may be a double.
-    pub fn of(config: &KafkaConfig, clock: &dyn Clock) -> Result<KafkaReadBack, KafkaError> {
+    pub fn of(
+        config: &KafkaConfig,
+        clock: &dyn Clock,
+        answer_max: Duration,
+    ) -> Result<KafkaReadBack, KafkaError> {
         let offsets = KafkaReadBack::offsets(config, OffsetFile::at(&config.offsets))?;
         let mut read_back = KafkaReadBack::behind(&offsets);
         let Some(topic) = offsets.stored().keys().next() else { return Ok(read_back) };
+        let new_scan = || Ok(Scan::new(&config.consumer())?.answered_within(answer_max));
         if must_settle(&offsets) {
             // From when the brokers answer.
-            drop(Scan::new(&config.consumer())?.bounds(topic)?);
+            drop(new_scan()?.bounds(topic)?);
             std::thread::sleep(config.settle);
         }
-        let mut scan = Scan::plan(&config.consumer(), offsets.stored())?;
+        let mut scan: Scan = new_scan()?;
+        scan.plan(offsets.stored())?;
         let agent = offsets.agent();
         let is_all = scan.read(config.read_back_bytes_max, clock, |message| {
             let Some(headers) = message.headers().filter(|it| is_of(*it, &agent)) else { return };

@@ -17,10 +17,10 @@ use super::bounds::{self, Bounds, Partitions};
 use super::offsets::{self, Table};
 use super::producer::{ANSWER_TIMEOUT, KafkaError};
 
-/// Longest wait for the next message, in nanoseconds.
+/// Longest wait for the next message, in waits for an answer.
 ///
-/// 30 s: as long as a broker may be silent to the producer.
-const SILENCE_NS_MAX: u64 = 30_000_000_000;
+/// 30 s with those of [`ANSWER_TIMEOUT`]: as long as a broker may be silent to the producer.
+const SILENCE_ANSWERS: u32 = 3;
 /// Longest sleep before the time is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -47,6 +47,7 @@ struct Range {
 pub(super) struct Scan {
     consumer: BaseConsumer<Link>,
     brokers: String,
+    answer_max: Duration,
     /// By topic and partition.
     ranges: BTreeMap<(String, i32), Range>,
     /// Retention has removed what came before.
@@ -63,30 +64,34 @@ impl Scan {
         let consumer = config.create_with_context(Link::default());
         let consumer = consumer.map_err(|error| KafkaError::config(&error))?;
         access::wait_for_token(&consumer, config.get("sasl.mechanisms"));
-        Ok(Scan { consumer, brokers, ranges: BTreeMap::new(), is_trimmed: false })
+        let (ranges, answer_max) = (BTreeMap::new(), ANSWER_TIMEOUT);
+        Ok(Scan { consumer, brokers, answer_max, ranges, is_trimmed: false })
     }
 
-    /// Asks where the partitions of the topics in `starts` begin and end; those that have no start there are
-    /// read from their first message. A topic that is not there is left out, and said.
+    /// The same, with so much time for each answer of the brokers.
+    pub(super) fn answered_within(self, answer_max: Duration) -> Scan {
+        Scan { answer_max, ..self }
+    }
+
+    /// Asks where the partitions of the topics in `starts` begin and end, to read them from there; those that have no
+    /// start there are read from their first message. A topic that is not there is left out, and said.
     ///
     /// # Errors
     /// If the brokers do not answer, or refuse.
-    pub(super) fn plan(config: &ClientConfig, starts: &Table) -> Result<Scan, KafkaError> {
-        let mut scan = Scan::new(config)?;
+    pub(super) fn plan(&mut self, starts: &Table) -> Result<(), KafkaError> {
         for (topic, offsets) in starts {
-            let bounds = scan.bounds(topic)?.unwrap_or_else(|error| {
+            let bounds = self.bounds(topic)?.unwrap_or_else(|error| {
                 tracing::warn!(topic, %error, "the topic cannot be read");
                 BTreeMap::new()
             });
             for (id, Bounds { first, end }) in bounds {
-                scan.is_trimmed |= first > 0;
+                self.is_trimmed |= first > 0;
                 let from = offsets::start(offsets.get(&id).copied(), Bounds { first, end });
                 let range = Range { from, end, bytes: 0 };
-                scan.ranges.insert((topic.clone(), id), range);
+                self.ranges.insert((topic.clone(), id), range);
             }
         }
-        scan.assign()?;
-        Ok(scan)
+        self.assign()
     }
 
     /// What there is of each partition of a topic now, or why the topic cannot be read.
@@ -94,7 +99,8 @@ impl Scan {
     /// # Errors
     /// If the brokers do not answer, or refuse.
     pub(super) fn bounds(&self, topic: &str) -> Result<Result<Partitions, Code>, KafkaError> {
-        bounds::of(self.consumer.client(), topic).map_err(|error| self.failed("offsets", &error))
+        bounds::of(self.consumer.client(), topic, self.answer_max)
+            .map_err(|error| self.failed("offsets", &error))
     }
 
     /// The first offset of a partition whose message is of `unix_ms` or later; its end if there is none.
@@ -111,7 +117,7 @@ impl Scan {
         let ask = || -> Result<Option<i64>, ClientError> {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(topic, partition, Offset::Offset(unix_ms))?;
-            let found = self.consumer.offsets_for_times(list, ANSWER_TIMEOUT)?;
+            let found = self.consumer.offsets_for_times(list, self.answer_max)?;
             Ok(found.elements().first().and_then(|it| it.offset().to_raw()).filter(|it| *it >= 0))
         };
         let found = ask().map_err(|error| self.failed("offsets", &error))?;
@@ -172,11 +178,12 @@ impl Scan {
         clock: &dyn Clock,
         mut each: impl FnMut(&BorrowedMessage<'_>, u64) -> bool,
     ) -> Result<(), KafkaError> {
+        let silence_ns_max = flow::nanoseconds(self.answer_max * SILENCE_ANSWERS);
         let mut last_ns = clock.monotonic_ns();
         // By partition, how many said that they are at their end: whose topic it is, nobody says.
         let mut ended: HashMap<i32, usize> = HashMap::new();
         while !self.ranges.is_empty() {
-            let is_silent = clock.monotonic_ns() > last_ns + SILENCE_NS_MAX;
+            let is_silent = clock.monotonic_ns() > last_ns + silence_ns_max;
             let message = match self.consumer.poll(POLL) {
                 Some(Ok(message)) => message,
                 // Only control records, which nobody gets to see, stand before the end.

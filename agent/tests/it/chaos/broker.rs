@@ -10,11 +10,23 @@ use kafka_kit::{Api, Cluster, Fault, Isolation, Line, Listener, Rule};
 use serde_json::Value;
 
 use super::dice::Dice;
-use crate::kit::{Run, sleep_ms, wait_for};
+use crate::kit::{Run, now_ns, sleep_ms, wait_for};
 
 /// Whoever writes to it kills or stops it; whoever asks it something reads.
-static BROKER: LazyLock<RwLock<Cluster>> =
-    LazyLock::new(|| RwLock::new(Cluster::builder().start().expect("Kafka starts")));
+static BROKER: LazyLock<RwLock<Shared>> = LazyLock::new(|| {
+    // A killed one is not let in again before its session is over, which would be 9 s; one that is stopped for 2 s keeps it.
+    let builder = Cluster::builder().set("broker.session.timeout.ms", "5000");
+    RwLock::new(Shared { cluster: builder.start().expect("Kafka starts"), begun_ns: 0 })
+});
+/// How long a broker lives at least, in nanoseconds: schedules that kill it one after another leave agents no time to
+/// get to it.
+const LIFE_NS_MIN: u64 = 15_000_000_000;
+
+struct Shared {
+    cluster: Cluster,
+    /// When it was started after it was killed last, by the monotonic clock.
+    begun_ns: u64,
+}
 
 /// The topics of a schedule: one for each tenant, with one partition, so that it has an order.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +39,7 @@ impl Topics {
     pub(super) fn new(seed: u64, tenants: &[&str]) -> Topics {
         let topics = Topics { seed };
         for tenant in tenants {
-            broker().create_topic(&topics.name(tenant), 1, 1, &[]).expect("can be made");
+            broker().cluster.create_topic(&topics.name(tenant), 1, 1, &[]).expect("can be made");
         }
         topics
     }
@@ -38,13 +50,14 @@ impl Topics {
 
     /// What a `LogSink` of a tenant says of it.
     pub(super) fn fields(self, tenant: &str) -> String {
-        let (brokers, topic) = (broker().addresses(Listener::Proxied), self.name(tenant));
+        let (brokers, topic) = (broker().cluster.addresses(Listener::Proxied), self.name(tenant));
         format!("  kafka: {{brokers: ['{brokers}'], topic: '{topic}'}}\n  encoding: json_lines\n")
     }
 
     /// All records of a tenant, in the order of the topic, by Kafka's own consumer.
     pub(super) fn records(self, tenant: &str) -> Vec<Value> {
-        let (broker, topic) = (broker(), self.name(tenant));
+        let (shared, topic) = (broker(), self.name(tenant));
+        let broker = &shared.cluster;
         let end = broker.end_offsets(&topic).expect("the topic is there")[&0];
         let messages = broker.consume_count(&topic, 0, Isolation::Uncommitted, end);
         let values = messages.expect("can be read").into_iter().filter_map(|it| it.value);
@@ -56,7 +69,7 @@ impl Topics {
     /// `logferry audit` of a tenant's topic.
     pub(super) fn audit(self, tenant: &str) -> Run {
         let (broker, topic) = (broker(), self.name(tenant));
-        let brokers = broker.addresses(Listener::Plain);
+        let brokers = broker.cluster.addresses(Listener::Plain);
         // A broker that has just been started may not lead yet.
         wait_for("an answer of the broker", || {
             let run =
@@ -70,12 +83,13 @@ impl Topics {
         let rest_ms = dice.roll(400);
         let kind = dice.roll(9);
         if kind < 3 {
-            let cluster = BROKER.write().unwrap_or_else(PoisonError::into_inner);
-            let broker = cluster.broker(1);
-            if kind == 0 {
+            let mut shared = BROKER.write().unwrap_or_else(PoisonError::into_inner);
+            let broker = shared.cluster.broker(1);
+            if kind == 0 && now_ns() >= shared.begun_ns + LIFE_NS_MIN {
                 broker.kill().expect("it runs");
                 sleep_ms(rest_ms);
                 broker.start().expect("Kafka starts");
+                shared.begun_ns = now_ns();
                 return "has its broker killed";
             }
             broker.pause().expect("it runs");
@@ -83,8 +97,8 @@ impl Topics {
             broker.resume().expect("it runs");
             return "has its broker stopped for a while";
         }
-        let cluster = broker();
-        let proxy = cluster.broker(1).proxy();
+        let shared = broker();
+        let proxy = shared.cluster.broker(1).proxy();
         let nth = 1 + dice.roll(3);
         match kind {
             3 | 4 => {
@@ -116,6 +130,6 @@ impl Topics {
     }
 }
 
-fn broker() -> RwLockReadGuard<'static, Cluster> {
+fn broker() -> RwLockReadGuard<'static, Shared> {
     BROKER.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -35,6 +35,8 @@ pub(super) struct Outcome {
 /// A stream being compared.
 struct Check<'a> {
     stream: &'a Stream,
+    /// The queue may have been away when an agent started.
+    may_be_away: bool,
     /// Contents and indexes of lines with that text.
     places: HashMap<&'a str, Vec<(usize, usize)>>,
     /// Up to where each content was delivered.
@@ -48,14 +50,18 @@ struct Check<'a> {
     current: usize,
     /// Epoch and next cursor.
     cursor: Option<(u64, u64)>,
+    /// Bytes of all records.
+    bytes: u64,
     outcome: Outcome,
 }
 
-/// Compares; `life` is the one that the agent was in without interruption until the end.
+/// Compares; `life` is the one that the agent was in without interruption until the end, and the queue may have been
+/// away at the start of one.
 pub(super) fn compare(
     stream: &Stream,
     records: &[Value],
     life: Option<Life>,
+    may_be_away: bool,
 ) -> Result<Outcome, String> {
     let mut places: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
     for (index, content) in stream.truth.iter().enumerate() {
@@ -66,6 +72,7 @@ pub(super) fn compare(
     let contents = stream.truth.len();
     let mut check = Check {
         stream,
+        may_be_away,
         places,
         read: vec![0; contents],
         told: vec![0; contents],
@@ -73,6 +80,7 @@ pub(super) fn compare(
         delivered: HashSet::new(),
         current: 0,
         cursor: None,
+        bytes: 0,
         outcome: Outcome::default(),
     };
     let told = |at: usize, why: String| format!("{}, record {at}: {why}", stream.live.display());
@@ -176,16 +184,19 @@ impl Check<'_> {
         self.read[content] == 0 && before.is_some_and(|(of, bytes)| self.reached(of) > bytes)
     }
 
-    /// The cursors of what is delivered and declared follow each other.
+    /// The cursors of what is delivered and declared follow each other. A queue that was away while its contexts
+    /// were begun anew has an epoch without its first bytes, which it has of the one before.
     fn advance(&mut self, record: &Value, bytes: u64) -> Result<(), String> {
         let number = |key: &str| record[key].as_u64().ok_or_else(|| format!("no {key}: {record}"));
         let (epoch, cursor) = (number("log.epoch")?, number("log.cursor")?);
         let want = self.cursor.filter(|it| it.0 == epoch).map_or(0, |it| it.1);
         let is_old = self.cursor.is_some_and(|it| epoch < it.0);
-        if is_old || cursor != want {
+        let is_begun_late = self.cursor.is_some_and(|it| epoch > it.0) && cursor <= self.bytes;
+        if is_old || cursor != want && !(self.may_be_away && is_begun_late) {
             return Err(format!("epoch {epoch}, cursor {cursor} where {want} would follow"));
         }
         self.cursor = Some((epoch, cursor + bytes));
+        self.bytes += bytes;
         Ok(())
     }
 

@@ -264,7 +264,8 @@ impl Schedule<'_> {
         let none: Vec<Value> = Vec::new();
         for stream in &self.streams {
             let path = stream.live.to_string_lossy().into_owned();
-            match compare(stream, records.get(&path).unwrap_or(&none), life) {
+            let records = records.get(&path).unwrap_or(&none);
+            match compare(stream, records, life, self.node.topics.is_some()) {
                 Ok(outcome) => self.totals.count(outcome),
                 Err(why) => panic!("{why}"),
             }

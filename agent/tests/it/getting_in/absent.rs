@@ -2,13 +2,17 @@
 
 use std::fs;
 
-use kafka_kit::{Cluster, Listener};
+use kafka_kit::{Api, Cluster, Fault, Listener, Rule};
 
 use super::{sink, talkative, wait_for_bodies};
-use crate::kit::{Agent, Bed, append, files, resource, wait_until};
+use crate::kit::{Agent, Bed, Run, append, files, resource, wait_until};
 
 /// A broker and its topic, and a bed with a sink for it and a queue beside; `fields` are the Agent's.
 fn bed(topic: &str, fields: &str) -> (Cluster, Bed) {
+    bed_at(topic, Listener::Plain, fields)
+}
+
+fn bed_at(topic: &str, listener: Listener, fields: &str) -> (Cluster, Bed) {
     let cluster = Cluster::builder().start().expect("Kafka starts");
     cluster.create_topic(topic, 1, 1, &[]).unwrap();
     let bed = Bed::new();
@@ -16,7 +20,7 @@ fn bed(topic: &str, fields: &str) -> (Cluster, Bed) {
     // By name it is before the other, and selects what the other selects too.
     let ours = files("a-kafka", "kafka/*.log", "  sink: kafka\n  tenant: shop\n");
     let all = files("b-queue", "*.log", "  sink: queue\n");
-    let kafka = sink("kafka", &cluster, (Listener::Plain, topic), "", "");
+    let kafka = sink("kafka", &cluster, (listener, topic), "", "");
     let agent = if fields.is_empty() { talkative(&bed) } else { bed.agent(fields) };
     fs::create_dir_all(bed.log("kafka")).unwrap();
     bed.configure(&[&agent, &kafka, &queue, &ours, &all]);
@@ -53,6 +57,68 @@ fn a_sink_whose_brokers_are_away_at_the_start_holds_up_no_other_and_doubles_noth
     agent.stop();
     wait_for_bodies(&cluster, "absent", &["one", "two", "three"]);
     bed.assert_audit_clean();
+}
+
+#[test]
+fn brokers_that_fall_silent_while_they_are_asked_what_they_have_hold_up_no_other() {
+    let (cluster, bed) = bed_at("silent", Listener::Proxied, "");
+    append(&bed.log("kafka/a.log"), b"one\n");
+    let agent = Agent::start(&bed);
+    wait_for_bodies(&cluster, "silent", &["one"]);
+    agent.kill();
+    let proxy = cluster.broker(1).proxy();
+    proxy.add(Rule::new(Api::ListOffsets, Fault::BlackHole).times(u64::MAX));
+    append(&bed.log("kafka/a.log"), b"two\n");
+    append(&bed.log("b.log"), b"other\n");
+    let mut agent = Agent::spawn(&bed);
+    bed.wait_for_bodies(&["other"]);
+    let (status, text) = agent.ready();
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("LogSink kafka: ") && text.contains("offsets: "), "{text}");
+    proxy.clear();
+    agent.wait_ready();
+    wait_for_bodies(&cluster, "silent", &["one", "two"]);
+    agent.stop();
+}
+
+#[test]
+fn an_epoch_that_was_begun_while_its_sink_was_away_begins_there_with_what_is_new() {
+    let (cluster, bed) = bed("begun", "  checkpointInterval: 10s\n");
+    let mut bodies = vec!["zero"];
+    append(&bed.log("kafka/known.log"), b"zero\n");
+    // On a busy machine a checkpoint may be stored before the agent is killed: once more, with another file.
+    for (name, [first, second]) in
+        [("a", ["one", "two"]), ("b", ["three", "four"]), ("c", ["five", "six"])]
+    {
+        let log = bed.log(format!("kafka/{name}.log"));
+        let agent = Agent::start(&bed);
+        // The first checkpoint has that, and no other file.
+        wait_for_bodies(&cluster, "begun", &bodies);
+        append(&log, format!("{first}\n").as_bytes());
+        bodies.push(first);
+        wait_for_bodies(&cluster, "begun", &bodies);
+        agent.kill();
+        cluster.broker(1).kill().unwrap();
+        let mut agent = Agent::spawn(&bed);
+        agent.wait_said("collecting");
+        wait_until("found", || agent.metric("logferry_sources"), |it| *it >= 2.0);
+        cluster.broker(1).start().unwrap();
+        agent.wait_ready();
+        append(&log, format!("{second}\n").as_bytes());
+        bodies.push(second);
+        wait_for_bodies(&cluster, "begun", &bodies);
+        agent.stop();
+        let brokers = cluster.addresses(Listener::Plain);
+        let audit = ["audit", "--kafka", &brokers, "--topic", "begun", "--output", "json"];
+        let audit = Run::of(&audit);
+        let report = audit.json();
+        assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
+        let contexts = report["tenants"]["shop"]["contexts"].as_array().unwrap();
+        if contexts.iter().any(|it| it["begin"].as_u64().is_some_and(|begin| begin > 0)) {
+            return;
+        }
+    }
+    panic!("no epoch was begun anew");
 }
 
 #[test]

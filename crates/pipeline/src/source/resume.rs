@@ -45,7 +45,12 @@ impl Known {
         let mut known = match (checkpoint, last_epoch) {
             (None, None) => return None,
             (Some(known), None) => return Some(known),
-            (Some(known), Some(epoch)) if known.epoch >= epoch => known,
+            (Some(known), Some(epoch)) if known.epoch == epoch => known,
+            // The queue was away when the context was begun anew, and has none of that.
+            (Some(known), Some(epoch)) if known.epoch > epoch => {
+                let is_new = known.is_new || !is_mutant("late_epoch_without_begin");
+                Known { is_new, ..known }
+            }
             (_, Some(epoch)) => {
                 let first = persisted.iter().filter(|it| it.epoch == epoch).map(|it| it.span.begin);
                 let cursor = first.min().filter(|_| !from_begin).unwrap_or(0);
@@ -232,6 +237,19 @@ mod tests {
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (7, 7));
         let known = Known::resume(checkpoint(5, 7, 7), &queue, true).unwrap();
         assert_eq!(known.cursor, 12);
+    }
+
+    #[test]
+    fn an_epoch_of_which_the_queue_left_out_all_is_yet_to_begin_there() {
+        // It was away when the context was begun anew, and had those bytes of the epoch before.
+        let queue = [persisted(5, 0, 10, 1, 10)];
+        let known = Known::resume(checkpoint(6, 10, 10), &queue, false).unwrap();
+        assert_eq!((known.epoch, known.cursor, known.is_new), (6, 10, true));
+        let queue = [persisted(5, 0, 10, 1, 10), persisted(6, 10, 20, 1, 20)];
+        let known = Known::resume(checkpoint(6, 10, 10), &queue, false).unwrap();
+        assert_eq!((known.epoch, known.cursor, known.is_new), (6, 20, false));
+        let known = Known::resume(checkpoint(6, 10, 10), &[], false).unwrap();
+        assert!(!known.is_new, "its sections were told of before");
     }
 
     #[test]
