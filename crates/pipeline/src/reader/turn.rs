@@ -62,10 +62,16 @@ impl Reader {
         self.parts.meter.read_errors.add(std::mem::take(&mut slot.source.errors));
         match look {
             Look::Read { pending, tail, bridge } => {
-                return self.read(lane, index, pending, tail, bridge, now_ns);
+                let is_read = self.read(lane, index, pending, tail, bridge, now_ns);
+                if !is_read {
+                    // The look may have closed what is read to its end.
+                    self.settle_files(index);
+                }
+                return is_read;
             }
             Look::Gap(missing) => {
                 self.declare(lane, index, missing);
+                self.settle_files(index);
                 self.schedule.ready(lane, index);
             }
             Look::Wait(until_ns) => {
@@ -115,6 +121,7 @@ impl Reader {
                 self.parts.meter.read_errors.add(std::mem::take(&mut source.errors));
                 tracing::debug!(context = %source.spec.context, %error, "read failed");
                 self.settle_limits(index, grant, (0, 0), now_ns);
+                self.settle_files(index);
                 self.schedule.ready(lane, index);
                 return true;
             }

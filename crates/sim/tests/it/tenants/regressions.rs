@@ -54,3 +54,13 @@ fn what_was_saved_while_held_back_and_is_used_stays_used() {
     ];
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn what_a_tenant_says_of_its_open_files_is_what_it_has() {
+    let lines = vec![(0, 0), (0, 1), (1000, 0), (0, 47), (1224, 4), (0, 1)];
+    let mut setting = contending([10, 10, 100, 10, 10], vec![Stretch { lines, rounds: 2 }]);
+    setting.plan.files.open_files_max = 3;
+    setting.stalls = Mode::Refuses;
+    let steps = [Step::Reopen, Step::Rotate].map(|it| TenantStep::Node(NodeStep::World(4, it)));
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
