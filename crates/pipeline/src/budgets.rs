@@ -69,20 +69,31 @@ impl Budgets {
         let others = || budgets.keys().filter(|it| !self.specs.contains_key(*it)).count();
         let spec = match self.specs.get(tenant) {
             Some(spec) => *spec,
-            None if others() < self.default_reserves => self.by_default,
-            None => {
-                tracing::error!(
-                    %tenant,
-                    reserves = self.default_reserves,
-                    "more tenants than reserves fit: this one has none, and waits where the common pool is in use; \
-                     write more memory, or a LogTenant that groups them"
-                );
-                BudgetSpec { reserved_bytes: 0, ..self.by_default }
-            }
+            None => match others().checked_sub(self.default_reserves) {
+                None => self.by_default,
+                Some(beyond) => {
+                    self.say_beyond(tenant, beyond);
+                    BudgetSpec { reserved_bytes: 0, ..self.by_default }
+                }
+            },
         };
         let budget = Budget::new(Arc::clone(&self.node), spec.reserved_bytes, spec.max_bytes);
         budgets.insert(whose, Arc::clone(&budget));
         budget
+    }
+
+    /// Says that there is no reserve for `tenant`, as for so many before: of thousands once, or all would be hidden by it.
+    fn say_beyond(&self, tenant: &str, beyond: usize) {
+        let reserves = self.default_reserves;
+        if beyond > 0 {
+            return tracing::debug!(tenant, reserves, beyond, "one more tenant without a reserve");
+        }
+        tracing::error!(
+            tenant,
+            reserves,
+            "more tenants than reserves fit: this one and all that come later have none, and wait where the common \
+             pool is in use; write more memory, or a LogTenant that groups them"
+        );
     }
 
     /// Bytes in use now, by tenant.

@@ -38,9 +38,12 @@ impl Generation {
     /// longer: an error further on in the file does not make it another one.
     pub fn is_same(&mut self, fs: &dyn Fs) -> io::Result<bool> {
         let mut bytes = [0; HEAD_BYTES_MAX];
-        let len = self.open(fs)?.read_at(&mut bytes, 0)?;
-        let head = &bytes[..len];
         let covered = usize::from(self.head.len);
+        let mut len = self.open(fs)?.read_at(&mut bytes, 0)?;
+        if len < covered {
+            len += read_full(self.open(fs)?, &mut bytes[len..covered], len as u64)?;
+        }
+        let head = &bytes[..len];
         if len < covered && self.open(fs)?.stat()?.size >= covered as u64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -66,7 +69,7 @@ impl Generation {
             bytes
         } else {
             let file = self.open(fs)?;
-            let read = file.read_at(&mut buffer[..len], range.start)?;
+            let read = read_full(file, &mut buffer[..len], range.start)?;
             if read < len && file.stat()?.size >= range.end {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

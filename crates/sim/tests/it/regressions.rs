@@ -672,3 +672,26 @@ fn what_is_stored_after_a_new_checkpoint_failed_at_its_name_is_found() {
         assert_eq!(cursors, [20], "failed at step {step}");
     }
 }
+
+/// Of a file that was begun anew while no agent ran, all is missing when it is gone, and not only what is behind what was
+/// read of it before.
+#[test]
+fn reads_that_bring_a_byte_each_tell_another_file_all_the_same() {
+    let text = |len| Text { len, ..LINE };
+    let lines = || Step::Append(vec![text(28), text(59)], 0);
+    let steps = [
+        world(1, lines()),
+        ROUND,
+        world(1, Step::Truncate),
+        world(1, Step::ShortenReads(Some(1))),
+        NodeStep::Kill(0),
+        world(1, lines()),
+        world(0, line()),
+        world(1, Step::Rotate),
+        ROUND,
+        world(1, Step::DeleteOldest),
+        NodeStep::Wait(99_970_994),
+    ];
+    let setting = Setting { stuck: Some(1), ..Setting::new(Format::Plain, 1) };
+    node_schedule::run(setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
