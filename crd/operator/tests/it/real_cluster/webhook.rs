@@ -3,7 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use flow::{Clock, SystemClock};
+use futures_util::{StreamExt, stream};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube_watch::Access;
 use node_kit::ApiServer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,6 +27,10 @@ kind: LogSink
 metadata: {name: default}
 spec: {kafka: {brokers: ['kafka:9093'], topic: 'logs-${tenant}'}}
 ";
+
+/// Pods that are made for the measurement, and so many at once.
+const PODS: usize = 1_000;
+const AT_ONCE: usize = 4;
 
 /// A server with webhooks that nobody answers yet.
 struct Scene {
@@ -102,15 +111,7 @@ impl Scene {
 
     /// Makes a pod by kubectl; what the server made of it.
     fn pod(&self, name: &str, asks: bool, further: &[&str]) -> anyhow::Result<Value> {
-        let annotations = json!({
-            "sidecar.logferry.dev/inject": asks.to_string(),
-            "sidecar.logferry.dev/files": "/var/log/app/*.log",
-        });
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default", "annotations": annotations},
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-        });
+        let pod = pod(name, asks);
         let file = self.folder.path().join(format!("{name}.json"));
         std::fs::write(&file, pod.to_string())?;
         let file = format!("--filename={}", file.display());
@@ -118,6 +119,25 @@ impl Scene {
         let made = self.server.admin().kubectl(&[&create[..], further].concat())?;
         Ok(serde_json::from_str(&made)?)
     }
+}
+
+fn pod(name: &str, asks: bool) -> Value {
+    let annotations = json!({
+        "sidecar.logferry.dev/inject": asks.to_string(),
+        "sidecar.logferry.dev/files": "/var/log/app/*.log",
+    });
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "annotations": annotations},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    })
+}
+
+/// What the operator says of how long it took.
+fn seconds(operator: &Operator) -> String {
+    let (_, metrics) = operator.get("/metrics").expect("it serves them");
+    let of_mutate = |it: &&str| it.contains("webhook_seconds") && it.contains("\"mutate\"");
+    metrics.lines().filter(of_mutate).map(|it| format!("{it}\n")).collect()
 }
 
 fn has_sidecar(pod: &Value) -> bool {
@@ -189,10 +209,42 @@ fn certificates_change_under_load_and_no_pod_misses_its_sidecar() {
         assert!(has_sidecar(&pod), "pod {pods}: {}", operator.log());
         pods += 1;
     }
-    let (_, metrics) = operator.get("/metrics").unwrap();
-    let of_mutate = |it: &&str| it.contains("webhook_seconds{webhook=\"mutate\",quantile");
-    metrics.lines().filter(of_mutate).for_each(|it| println!("{it}"));
-    println!("{pods} pods over two certificates");
+    println!("{}{pods} pods over two certificates", seconds(&operator));
+}
+
+#[test]
+fn a_thousand_pods_get_their_sidecars_and_how_long_that_took_is_told() {
+    let scene = Scene::new();
+    let operator = scene.operator(&[]);
+    scene.wait_asked(&operator);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
+    let mut took_ms: Vec<u64> = runtime.block_on(async {
+        let admin = Access::Kubeconfig(scene.server.admin().kubeconfig().to_path_buf());
+        let client = admin.client().await.expect("a client");
+        let pods: Api<DynamicObject> =
+            Api::default_namespaced_with(client, &ApiResource::erase::<Pod>(&()));
+        let make = |number: usize| {
+            let pods = pods.clone();
+            async move {
+                let pod = serde_json::from_value(pod(&format!("p{number}"), true)).expect("one");
+                let dry = PostParams { dry_run: true, ..PostParams::default() };
+                let begin_ns = SystemClock.monotonic_ns();
+                let made = pods.create(&dry, &pod).await.expect("is made");
+                assert!(has_sidecar(&made.data), "{made:?}");
+                (SystemClock.monotonic_ns() - begin_ns) / 1_000_000
+            }
+        };
+        stream::iter(0..PODS).map(make).buffer_unordered(AT_ONCE).collect().await
+    });
+    took_ms.sort_unstable();
+    let part = |percent: usize| took_ms[PODS * percent / 100 - 1];
+    println!("{}", seconds(&operator));
+    println!(
+        "a pod is made, by the client: p50 {} ms, p99 {} ms, at most {} ms, {AT_ONCE} at once",
+        part(50),
+        part(99),
+        part(100)
+    );
 }
 
 #[test]
