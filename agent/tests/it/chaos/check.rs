@@ -93,12 +93,12 @@ pub(super) fn compare(
         check.advance(record, bytes).map_err(|why| told(at, why))?;
     }
     check.told.clone_from(&check.read);
-    for (at, record) in records.iter().enumerate() {
-        if let Some((reason, bytes)) = gap_of(record)
-            && reason != HOLE
-        {
-            check.gap(at, reason, bytes).map_err(|why| told(at, why))?;
-        }
+    let gaps = records.iter().enumerate().filter_map(|(at, it)| Some((at, gap_of(it)?)));
+    let mut gaps: Vec<_> = gaps.filter(|(_, (reason, _))| *reason != HOLE).collect();
+    // First those that are just as long as what is missing: one that names too many bytes would fit there, too.
+    gaps.retain(|(at, (reason, bytes))| !check.is_exact_gap(*at, reason, *bytes));
+    for (at, (reason, bytes)) in gaps {
+        check.gap(at, reason, bytes).map_err(|why| told(at, why))?;
     }
     check.finish(life).map_err(|why| format!("{}: {why}", stream.live.display()))
 }
@@ -106,6 +106,15 @@ pub(super) fn compare(
 fn gap_of(record: &Value) -> Option<(&str, u64)> {
     let reason = record["log.gap.reason"].as_str()?;
     Some((reason, record["log.gap.bytes"].as_u64()?))
+}
+
+/// Whether what was done to a content is a reason for such a gap.
+fn is_cause(reason: &str, content: &Content) -> bool {
+    match reason {
+        "truncated" => content.was_cut,
+        "removed_unread" | "rotated_before_read" => content.was_removed,
+        _ => false,
+    }
 }
 
 impl Check<'_> {
@@ -200,18 +209,40 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Contents that a gap may stand for.
+    fn fitting(&self, at: usize, reason: &str, bytes: u64) -> Vec<usize> {
+        let room = |content: usize| self.longest(content).saturating_sub(self.told[content]);
+        let fits = |content: &usize| {
+            is_cause(reason, self.truth(*content))
+                && self.last[*content].is_none_or(|last| last < at)
+                && room(*content) >= bytes
+        };
+        (0..self.read.len()).filter(fits).collect()
+    }
+
+    /// Whether just so much is missing of a content.
+    fn misses(&self, content: usize, bytes: u64) -> bool {
+        self.truth(content).bytes.checked_sub(self.told[content]) == Some(bytes)
+    }
+
+    /// Whether a gap was declared that is just what is missing of a content.
+    fn is_exact_gap(&mut self, at: usize, reason: &str, bytes: u64) -> bool {
+        let fitting = self.fitting(at, reason, bytes);
+        let content = fitting.into_iter().find(|it| self.misses(*it, bytes));
+        let Some(content) = content.filter(|_| bytes > 0) else { return false };
+        self.told[content] += bytes;
+        self.outcome.gaps += 1;
+        true
+    }
+
     /// A gap was declared: something is missing that it fits.
     fn gap(&mut self, at: usize, reason: &str, bytes: u64) -> Result<(), String> {
-        let is_cause = |content: &Content| match reason {
-            "truncated" => content.was_cut,
-            "removed_unread" | "rotated_before_read" => content.was_removed,
-            _ => false,
-        };
         if bytes == 0 {
             self.outcome.unsized_gaps += 1;
             // One that was closed, and compressed in the instant of a look, counts as rotated away.
-            let is_cause =
-                |it: &&Content| is_cause(it) || reason == "rotated_before_read" && it.was_packed;
+            let is_cause = |it: &&Content| {
+                is_cause(reason, it) || reason == "rotated_before_read" && it.was_packed
+            };
             let causes = self.stream.truth.iter().filter(is_cause).count() as u64;
             if self.outcome.unsized_gaps > causes {
                 let gaps = self.outcome.unsized_gaps;
@@ -220,20 +251,12 @@ impl Check<'_> {
             return Ok(());
         }
         self.outcome.gaps += 1;
-        let room = |content: usize| self.longest(content).saturating_sub(self.told[content]);
-        let fits = |content: &usize| {
-            is_cause(self.truth(*content))
-                && self.last[*content].is_none_or(|last| last < at)
-                && room(*content) >= bytes
-        };
-        let fitting: Vec<usize> = (0..self.read.len()).filter(fits).collect();
-        let is_exact =
-            |it: &&usize| self.truth(**it).bytes.checked_sub(self.told[**it]) == Some(bytes);
+        let fitting = self.fitting(at, reason, bytes);
         // A gap that names more bytes than were lost is of one that was lost, and owed before all.
         let is_owed = |it: &&usize| self.told[**it] < self.truth(**it).owed.bytes;
         let is_missing = |it: &&usize| self.told[**it] < self.truth(**it).bytes;
         let all = || fitting.iter();
-        let best = all().find(is_exact).or_else(|| all().find(is_owed));
+        let best = all().find(|it| self.misses(**it, bytes)).or_else(|| all().find(is_owed));
         let best = best.or_else(|| all().find(is_missing)).or_else(|| fitting.first());
         let Some(&best) = best else {
             // What was cut is declared after two seconds; its copy may turn up, and be read, all the same.
