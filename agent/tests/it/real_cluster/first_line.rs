@@ -11,10 +11,13 @@ use serde_json::json;
 
 use super::resources::manifests;
 use super::start_agent;
-use crate::kit::{Bed, Run, now_ns, queue_sink, resource, sleep_ms, wait_until};
+use crate::kit::{Bed, Run, get, now_ns, queue_sink, resource, sleep_ms, wait_until};
 
 /// Pods whose first lines are timed.
 const PODS: usize = 60;
+
+/// Longest wait for one of them: a kubelet on a busy machine takes its time.
+const PATIENCE_NS: u64 = 120_000_000_000;
 
 /// A pod that prints one line, and ends.
 fn pod(name: &str) -> String {
@@ -61,7 +64,12 @@ fn the_first_line_of_a_new_pod_of_a_real_cluster_is_delivered_soon() {
             admin.create(&pod(&name)).unwrap();
             let begin_ns = now_ns();
             while delivered() < (number + 1) as f64 {
-                assert!(now_ns() - begin_ns < 120_000_000_000, "{name} is not delivered");
+                if now_ns() - begin_ns > PATIENCE_NS {
+                    let pods = admin.kubectl(&["get", "pods,events", "--output=wide"]);
+                    let waiting = agent.metric("logferry_waiting_pods");
+                    let sources = get(bed.listen, "/debug/sources");
+                    panic!("{name} is delivered: not within 120 s; at the end: {pods:?}, {waiting} pods wait, {sources:?}");
+                }
                 sleep_ms(5);
             }
             (SystemClock.unix_ns() - printed_ns(&logs, &name)) / 1_000_000
