@@ -24,6 +24,8 @@ processes() {
 groups() {
     find /sys/fs/cgroup -maxdepth 2 -type d -name "$name"
     for task in "$folder"/state/io.containerd.runtime.v2.task/k8s.io/*; do
+        # Without any, the pattern stands for itself, and would be all of all nodes.
+        [ -d "$task" ] || continue
         find /sys/fs/cgroup -maxdepth 3 -type d -path "*/k8s.io/${task##*/}"
     done
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use node_kit::{Cluster, IMAGE, NODE};
+use node_kit::{Cluster, Containerd, IMAGE, NODE};
 
 #[test]
 fn a_pod_that_is_applied_runs_on_the_node_and_its_log_lies_where_the_kubelet_has_it() {
@@ -30,6 +30,17 @@ fn sleepers(seconds: u32) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs a pod that sleeps for so long.
+fn sleep(cluster: &Cluster, seconds: u32) {
+    let pod = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: web-0}}, \
+         spec: {{containers: [{{name: app, image: {IMAGE}, command: [sleep, '{seconds}']}}]}}}}"
+    );
+    cluster.admin().apply(&pod).unwrap();
+    let wait = ["wait", "--for=condition=Ready", "--timeout=50s", "pod/web-0"];
+    cluster.admin().kubectl(&wait).unwrap();
+}
+
 /// Whether pods reach the API server at this address of the machine.
 fn is_own(address: &str) -> bool {
     let output = Command::new("ip").args(["-oneline", "address", "show", "dev", "lo"]).output();
@@ -39,19 +50,23 @@ fn is_own(address: &str) -> bool {
 #[test]
 fn neither_a_pod_nor_an_address_outlives_the_cluster() {
     let cluster = Cluster::start().unwrap();
-    let admin = cluster.admin();
     let seconds = 1_000_000 + std::process::id();
-    let pod = format!(
-        "{{apiVersion: v1, kind: Pod, metadata: {{name: web-0}}, \
-         spec: {{containers: [{{name: app, image: {IMAGE}, command: [sleep, '{seconds}']}}]}}}}"
-    );
-    admin.apply(&pod).unwrap();
-    admin.kubectl(&["wait", "--for=condition=Ready", "--timeout=50s", "pod/web-0"]).unwrap();
+    sleep(&cluster, seconds);
     assert_ne!(sleepers(seconds), "");
     let address = ["get", "service", "kubernetes", "--output=jsonpath={.spec.clusterIP}"];
-    let address = admin.kubectl(&address).unwrap();
+    let address = cluster.admin().kubectl(&address).unwrap();
     assert!(is_own(&address), "{address}");
     drop(cluster);
     assert_eq!(sleepers(seconds), "");
     assert!(!is_own(&address), "{address}");
+}
+
+#[test]
+fn a_node_that_ends_without_containers_leaves_those_of_others_alone() {
+    let cluster = Cluster::start().unwrap();
+    let seconds = 2_000_000 + std::process::id();
+    sleep(&cluster, seconds);
+    let before = sleepers(seconds);
+    drop(Containerd::start().unwrap());
+    assert_eq!(sleepers(seconds), before);
 }
