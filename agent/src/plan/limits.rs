@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crd::{RateSettings, Settings, TenantSettings};
-use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
-
 use flow::nanoseconds;
+use pipeline::limits::{AtLimit, LimitPlan, LogConfigLimits, Rates, TenantLimits};
 
 /// All limits, by tenant and by LogConfig. Without a spool for each sink, what is to be kept there waits.
 pub(super) fn of(settings: &Settings, has_spools: bool) -> LimitPlan {

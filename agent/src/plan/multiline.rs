@@ -1,9 +1,8 @@
 //! Multiline: which lines become one record, as the data plane wants to know it.
 
 use crd::{MultilinePreset, MultilineRule, MultilineSettings};
-use pipeline::frame::multiline::{Multiline, Pattern, Rule};
-
 use flow::nanoseconds;
+use pipeline::frame::multiline::{Multiline, Pattern, Rule};
 
 pub(super) fn of(settings: &MultilineSettings) -> Multiline {
     let pattern = |it: &crd::Pattern| Pattern::new(it.regex().clone());

@@ -16,3 +16,5 @@ mod right;
 mod spool;
 mod topic;
 mod values;
+
+pub(crate) use scene::assert_audit_clean;

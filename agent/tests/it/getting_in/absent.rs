@@ -5,7 +5,8 @@ use std::fs;
 use kafka_kit::{Api, Cluster, Fault, Listener, Rule};
 
 use super::{sink, talkative, wait_for_bodies};
-use crate::kit::{Agent, Bed, Run, append, files, resource, wait_until};
+use crate::kafka::assert_audit_clean;
+use crate::kit::{Agent, Bed, append, files, resource, wait_until};
 
 /// A broker and its topic, and a bed with a sink for it and a queue beside; `fields` are the Agent's.
 fn bed(topic: &str, fields: &str) -> (Cluster, Bed) {
@@ -108,11 +109,7 @@ fn an_epoch_that_was_begun_while_its_sink_was_away_begins_there_with_what_is_new
         bodies.push(second);
         wait_for_bodies(&cluster, "begun", &bodies);
         agent.stop();
-        let brokers = cluster.addresses(Listener::Plain);
-        let audit = ["audit", "--kafka", &brokers, "--topic", "begun", "--output", "json"];
-        let audit = Run::of(&audit);
-        let report = audit.json();
-        assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
+        let report = assert_audit_clean(&cluster, "begun");
         let contexts = report["tenants"]["shop"]["contexts"].as_array().unwrap();
         if contexts.iter().any(|it| it["begin"].as_u64().is_some_and(|begin| begin > 0)) {
             return;

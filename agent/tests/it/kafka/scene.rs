@@ -244,12 +244,14 @@ pub(super) fn assert_arrived(cluster: &Cluster, topic: &str, truth: &[StreamTrut
     assert_audit_clean(cluster, topic);
 }
 
+/// `logferry audit` finds nothing wrong in the topic; what it says.
 #[track_caller]
-pub(super) fn assert_audit_clean(cluster: &Cluster, topic: &str) {
+pub(crate) fn assert_audit_clean(cluster: &Cluster, topic: &str) -> serde_json::Value {
     let brokers = cluster.addresses(Listener::Plain);
     let audit = Run::of(&["audit", "--kafka", &brokers, "--topic", topic, "--output", "json"]);
     let report = audit.json();
     assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
+    report
 }
 
 /// A metric of one tenant; 0 if it is not there.
