@@ -9,8 +9,9 @@
 //! one in twenty, or all with `CHAOS_KAFKA=all`, or none with `CHAOS_KAFKA=none`.
 //!
 //! `CHAOS_SCHEDULES` of them, from the seed `CHAOS_SEED` on, one of each kind in turn; a schedule follows
-//! from its seed but for the times that the machine takes.
+//! from its seed but for the times that the machine takes. So one that failed may not fail again: see [`AGAIN`].
 
+use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +37,10 @@ use schedule::Schedule;
 
 /// Schedules of an ordinary test run: less than two minutes on two cores.
 const SCHEDULES: u64 = 300;
+/// How often one of these that failed is run again, by itself: what fails again is a failure, and more than one of a
+/// hundred that do not are one, too. With a number of schedules that somebody asked for, each is one at once.
+const AGAIN: usize = 2;
+const ONCE_PER: u64 = 100;
 /// Schedules at the same time: more than cores, since they wait most of their time.
 const AT_ONCE: usize = 8;
 
@@ -83,24 +88,43 @@ fn count(sum: &AtomicU64) {
     sum.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether all was as it must be.
-fn run(seed: u64, totals: &Totals) -> bool {
+/// Runs a schedule.
+///
+/// # Errors
+/// If not all was as it must be: the first line of why.
+fn run(seed: u64, totals: &Totals) -> Result<(), String> {
     let mut schedule = Schedule::new(seed, totals);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         schedule.run();
         schedule.check();
     }));
-    if outcome.is_err() {
+    outcome.map_err(|panic| {
         schedule.tell(seed);
-    }
-    outcome.is_ok()
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+        let why = format!("seed {seed}: {}", text.lines().next().unwrap_or_default());
+        say(&why);
+        why
+    })
+}
+
+/// Says something at once, also of a test that does not fail.
+fn say(what: &str) {
+    let said = writeln!(io::stderr(), "chaos: {what}");
+    said.expect("standard error");
+}
+
+/// Whether a schedule that failed fails again.
+fn fails_again(seed: u64) -> bool {
+    (0..AGAIN).any(|_| run(seed, &Totals::default()).is_err())
 }
 
 #[test]
 fn chaos_loses_and_doubles_nothing_and_declares_what_is_gone() {
     let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let (seed, count) = (number("CHAOS_SEED").unwrap_or(1), number("CHAOS_SCHEDULES"));
-    let end = seed + count.unwrap_or(SCHEDULES);
+    let (seed, asked) = (number("CHAOS_SEED").unwrap_or(1), number("CHAOS_SCHEDULES"));
+    let schedules = asked.unwrap_or(SCHEDULES);
+    let end = seed + schedules;
     let (next, totals) = (AtomicU64::new(seed), Totals::default());
     let failed = Mutex::new(Vec::new());
     let begun_ns = now_ns();
@@ -112,20 +136,22 @@ fn chaos_loses_and_doubles_nothing_and_declares_what_is_gone() {
                     if seed >= end {
                         return;
                     }
-                    if !run(seed, &totals) {
-                        failed.lock().expect("nobody fails with it").push(seed);
+                    if let Err(why) = run(seed, &totals) {
+                        failed.lock().expect("nobody fails with it").push((seed, why));
                     }
                 }
             });
         }
     });
     let seconds = (now_ns() - begun_ns) / 1_000_000_000;
-    let schedules = end - seed;
     let failed = failed.into_inner().expect("nobody fails with it");
-    let told = format!("chaos: {schedules} schedules from seed {seed} on, {seconds} s, failed");
-    assert!(
-        failed.is_empty(),
-        "{told} CHAOS_SCHEDULES=1 with CHAOS_SEED each of {failed:?}: {totals:?}"
-    );
-    eprintln!("{told} none: {totals:?}");
+    let told = format!("{schedules} schedules from seed {seed} on, {seconds} s, failed");
+    let is_few = asked.is_none() && failed.len() as u64 <= schedules / ONCE_PER;
+    if failed.is_empty() {
+        say(&format!("{told} none: {totals:?}"));
+    } else if is_few && !failed.iter().any(|(seed, _)| fails_again(*seed)) {
+        say(&format!("{told} ONCE, and not when run again: {failed:?}: {totals:?}"));
+    } else {
+        panic!("chaos: {told} (CHAOS_SCHEDULES=1 CHAOS_SEED=…): {failed:?}: {totals:?}");
+    }
 }

@@ -135,6 +135,22 @@ fn header<'a>(message: &'a Read, name: &str) -> &'a str {
 }
 
 #[test]
+fn a_topic_whose_broker_has_just_come_back_is_read_once_it_has_its_leader() {
+    let cluster = Cluster::builder().set("broker.session.timeout.ms", "5000").start().unwrap();
+    // Many partitions, so that a start takes a moment to lead them all.
+    let topics: Vec<String> = (0..40).map(|number| format!("topic-{number}")).collect();
+    topics.iter().for_each(|topic| cluster.create_topic(topic, 1, 1, &[]).unwrap());
+    let broker = cluster.broker(1);
+    broker.kill().unwrap();
+    broker.start().unwrap();
+    let brokers = cluster.addresses(Listener::Plain);
+    for topic in &topics[..3] {
+        let audit = Run::of(&["audit", "--kafka", &brokers, "--topic", topic]);
+        assert_eq!(audit.code, Some(0), "{}", audit.stderr);
+    }
+}
+
+#[test]
 fn tail_of_a_topic_shows_what_its_filters_take() {
     for encoding in ["otlp_proto", "json_lines"] {
         let pods = Pods::deliver(&format!("tail-{encoding}"), encoding);

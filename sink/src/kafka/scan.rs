@@ -94,13 +94,22 @@ impl Scan {
         self.assign()
     }
 
-    /// What there is of each partition of a topic now, or why the topic cannot be read.
+    /// What there is of each partition of a topic now, or why the topic cannot be read. Partitions that have no leader
+    /// for the moment, as after a start of their broker, are waited for as an answer is.
     ///
     /// # Errors
     /// If the brokers do not answer, or refuse.
     pub(super) fn bounds(&self, topic: &str) -> Result<Result<Partitions, Code>, KafkaError> {
-        bounds::of(self.consumer.client(), topic, self.answer_max)
-            .map_err(|error| self.failed("offsets", &error))
+        let mut tries = self.answer_max.as_millis() / POLL.as_millis();
+        loop {
+            match bounds::of(self.consumer.client(), topic, self.answer_max) {
+                Err(error) if tries > 0 && bounds::is_without_leader(&error) => {
+                    tries -= 1;
+                    std::thread::sleep(POLL);
+                }
+                answer => return answer.map_err(|error| self.failed("offsets", &error)),
+            }
+        }
     }
 
     /// The first offset of a partition whose message is of `unix_ms` or later; its end if there is none.

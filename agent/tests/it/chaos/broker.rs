@@ -10,7 +10,7 @@ use kafka_kit::{Api, Cluster, Fault, Isolation, Line, Listener, Rule};
 use serde_json::Value;
 
 use super::dice::Dice;
-use crate::kit::{Run, now_ns, sleep_ms, wait_for};
+use crate::kit::{Run, now_ns, sleep_ms};
 
 /// Whoever writes to it kills or stops it; whoever asks it something reads.
 static BROKER: LazyLock<RwLock<Shared>> = LazyLock::new(|| {
@@ -70,12 +70,13 @@ impl Topics {
     pub(super) fn audit(self, tenant: &str) -> Run {
         let (broker, topic) = (broker(), self.name(tenant));
         let brokers = broker.cluster.addresses(Listener::Plain);
-        // A broker that has just been started may not lead yet.
-        wait_for("an answer of the broker", || {
-            let run =
-                Run::of(&["audit", "--kafka", &brokers, "--topic", &topic, "--output", "json"]);
-            if run.stderr.contains("Not leader for partition") { Err(run.stderr) } else { Ok(run) }
-        })
+        Run::of(&["audit", "--kafka", &brokers, "--topic", &topic, "--output", "json"])
+    }
+
+    /// The broker is there, and stays so, while something is done.
+    pub(super) fn in_peace<T>(self, done: impl FnOnce() -> T) -> T {
+        let _broker = broker();
+        done()
     }
 
     /// Something befalls the broker, or the way to it.

@@ -155,8 +155,13 @@ impl Node {
         self.agent.take().into_iter().for_each(|agent| drop(agent.terminate()));
     }
 
+    /// Whatever it has read is delivered within the grace, if the broker is there.
     pub(super) fn stop(&mut self) {
-        self.agent.take().into_iter().for_each(Agent::stop);
+        let Some(agent) = self.agent.take() else { return };
+        match self.topics {
+            Some(topics) => topics.in_peace(|| agent.stop()),
+            None => agent.stop(),
+        }
         if let Some(cage) = &self.cage {
             assert_eq!(cage.killed(), 0, "killed for want of memory");
         }

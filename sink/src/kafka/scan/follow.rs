@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{POLL, Scan, is_passing};
-use crate::kafka::bounds::Bounds;
+use crate::kafka::bounds::{self, Bounds};
 use crate::kafka::producer::KafkaError;
 
 /// Rest between two looks for partitions that were added, in nanoseconds.
@@ -55,8 +55,9 @@ impl Scan {
             let now_ns = clock.monotonic_ns();
             if is_overtaken || now_ns >= look_ns {
                 look_ns = now_ns + LOOK_NS;
-                // Brokers that do not answer now are asked again.
-                if let Ok(Ok(bounds)) = self.bounds(topic)
+                // Brokers that do not answer now are asked again. A partition without a leader holds up no other.
+                let bounds = bounds::of(self.consumer.client(), topic, self.answer_max);
+                if let Ok(Ok(bounds)) = bounds
                     && go_on(&mut next, &bounds)
                 {
                     self.assign_from(topic, &next)?;
