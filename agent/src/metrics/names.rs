@@ -50,6 +50,7 @@ pub(crate) const CPU_PRESSURE: &str = "logferry_cpu_pressure";
 pub(crate) const MEMORY_PRESSURE: &str = "logferry_memory_pressure";
 pub(crate) const TENANT_OPEN_FILES: &str = "logferry_tenant_open_files";
 pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
+pub(crate) const KNOWN_BYTES: &str = "logferry_known_bytes";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
 pub(crate) const REFUSED_PATHS: &str = "logferry_refused_paths";
@@ -97,7 +98,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 68] = [
+pub(crate) const ALL: [Metric; 69] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -192,6 +193,11 @@ pub(crate) const ALL: [Metric; 68] = [
         "how far readers go that are short of memory, 2 each at most: smaller reads",
     ),
     gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
+    gauge(
+        KNOWN_BYTES,
+        "",
+        "memory that data in flight does without: files known beyond `openFilesMax`, and directories",
+    ),
     counter(COPIED_BYTES, "", "bytes copied to join or unescape records"),
     counter(READ_ERRORS, "", "errors of opening or reading log files, each try counted"),
     gauge(

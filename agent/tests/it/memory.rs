@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::chaos::Cage;
 use crate::kit::{
-    Agent, Bed, LOGFERRY, Run, SMALL_QUEUE, Tmpfs, append, containers, now_ns, queue_sink,
+    Agent, Bed, LOGFERRY, Run, SMALL_QUEUE, Tmpfs, append, containers, files, now_ns, queue_sink,
     resource, wait_until,
 };
 
@@ -102,6 +102,43 @@ fn a_flood_into_a_queue_that_takes_nothing_stays_below_the_cap() {
     let held =
         agent.metric("logferry_read_bytes_total") - agent.metric("logferry_delivered_bytes_total");
     assert!(held > 4e6, "{held} bytes are waiting in memory: that shows nothing");
+}
+
+/// Files that are known and quiet are in the cap, too.
+#[test]
+fn data_in_flight_has_less_room_the_more_files_are_known() {
+    const FILES: usize = 6000;
+    const OPEN: usize = 100;
+    const CAP: u64 = 64;
+    let bed = Bed::new();
+    for number in 0..FILES {
+        append(&bed.log(format!("quiet-{number}.log")), b"a line\n");
+    }
+    let lines = flood(&bed, 4, 1 << 20) + FILES as u64;
+    let agent = bed.agent(&format!("  memory: {CAP}MiB\n  openFilesMax: {OPEN}\n"));
+    bed.configure(&[
+        &agent,
+        &queue_sink(""),
+        &containers("pods", "", ""),
+        &files("quiet", "*.log", ""),
+    ]);
+    let agent = Agent::start(&bed);
+    let mut peak = 0;
+    wait_until(
+        "delivery",
+        || {
+            peak = peak.max(resident(&agent));
+            agent.metric("logferry_delivered_records_total")
+        },
+        |it| *it >= lines as f64,
+    );
+    let known = agent.metric("logferry_known_bytes");
+    assert!(known >= ((FILES - OPEN) << 10) as f64, "{known}");
+    assert!(peak <= CAP << 20, "{peak} bytes");
+    // Once they are gone, what stood for them is free again.
+    fs::remove_dir_all(bed.path("logs")).unwrap();
+    wait_until("forgotten", || agent.metric("logferry_known_bytes"), |it| *it < known / 100.0);
+    agent.stop();
 }
 
 #[test]

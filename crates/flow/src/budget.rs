@@ -17,19 +17,30 @@ pub struct NodeBudget {
     /// Bytes of the pool not lent out; below zero while encoded bytes stand beyond the limits.
     free: Mutex<isize>,
     pool_bytes: usize,
+    /// Bytes that are no tenant's, and that the pool has to do without.
+    standing: Mutex<usize>,
 }
 
 impl NodeBudget {
     /// A common pool of `pool_bytes`, beside the reserves.
     #[must_use]
     pub fn new(pool_bytes: usize) -> Arc<NodeBudget> {
-        Arc::new(NodeBudget { free: Mutex::new(bytes_owed(pool_bytes)), pool_bytes })
+        let free = Mutex::new(bytes_owed(pool_bytes));
+        Arc::new(NodeBudget { free, pool_bytes, standing: Mutex::new(0) })
     }
 
     /// Size of the pool, in bytes.
     #[must_use]
     pub fn pool_bytes(&self) -> usize {
         self.pool_bytes
+    }
+
+    /// Takes `bytes` out of the pool in place of those that were taken so before, for what is in memory whatever the
+    /// limits say. While that is more than there is, tenants have their reserves alone.
+    pub fn stand(&self, bytes: usize) {
+        let mut standing = lock(&self.standing);
+        *lock(&self.free) -= bytes_owed(bytes) - bytes_owed(*standing);
+        *standing = bytes;
     }
 }
 
@@ -255,6 +266,22 @@ mod tests {
         drop(permit);
         assert_eq!((budget.used(), other.used()), (0, 0));
         assert!(other.try_acquire(15).is_some());
+    }
+
+    #[test]
+    fn what_stands_in_memory_is_out_of_the_pool_and_of_no_reserve() {
+        let node = NodeBudget::new(10);
+        let budget = Budget::new(Arc::clone(&node), 5, 100);
+        node.stand(4);
+        assert!(budget.try_acquire(12).is_none());
+        let permit = budget.try_acquire(11).unwrap();
+        node.stand(30);
+        drop(permit);
+        assert!(budget.try_acquire(6).is_none(), "the pool is overdrawn");
+        let reserve = budget.try_acquire(5).unwrap();
+        node.stand(0);
+        drop(reserve);
+        assert!(budget.try_acquire(15).is_some());
     }
 
     #[test]

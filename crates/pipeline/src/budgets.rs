@@ -53,6 +53,12 @@ impl Budgets {
         Budgets { windows: windows.collect(), ..self }
     }
 
+    /// The pool that all share.
+    #[must_use]
+    pub fn pool(&self) -> Arc<NodeBudget> {
+        Arc::clone(&self.node)
+    }
+
     /// The window of `tenant` over all its lanes, if it has one.
     #[must_use]
     pub fn window(&self, tenant: &str) -> Option<Arc<Budget>> {

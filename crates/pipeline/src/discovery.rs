@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::sync::Unparker;
-use flow::{Clock, Context};
+use flow::{Clock, Context, NodeBudget};
 
 use crate::Tick;
 use crate::fs::Fs;
@@ -22,6 +22,7 @@ use crate::source::SourceOptions;
 use crate::watch::{Changes, Watch};
 
 mod awaiting;
+mod count;
 mod files;
 mod folder;
 mod inside;
@@ -31,6 +32,7 @@ mod outlet;
 mod pods;
 mod refusals;
 pub mod rotation;
+mod standing;
 mod tenants;
 mod timetable;
 mod walk;
@@ -40,6 +42,7 @@ pub use files::FileSelection;
 pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
+use standing::Standing;
 pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
 use timetable::{Scan, Timetable};
@@ -254,6 +257,8 @@ pub struct Discovery {
     walks: Vec<Walk>,
     outlet: Outlet,
     timetable: Timetable,
+    /// Who pays for the memory of what is known; none in tests.
+    standing: Option<Standing>,
     /// Nobody wants to know any more.
     stop: Arc<AtomicBool>,
 }
@@ -277,8 +282,15 @@ impl Discovery {
             ),
             rules,
             timetable: Timetable::new(parts.scan_interval_ns),
+            standing: None,
             stop: Arc::default(),
         }
+    }
+
+    /// What is known beyond `open_files_max` chains, which have a part of their own, stands in the pool.
+    #[must_use]
+    pub fn standing_in(self, pool: Arc<NodeBudget>, open_files_max: u64) -> Discovery {
+        Discovery { standing: Some(Standing::new(pool, open_files_max)), ..self }
     }
 
     /// What is under way ends after the LogConfig that it is at, once `stop` is set: who waits for the end of hundreds
@@ -311,11 +323,7 @@ impl Discovery {
         } else if self.timetable.is_heard && !self.outlet.refusals.is_heard() {
             self.timetable.unheard(begin_ns);
         }
-        let meter = &self.outlet.meter;
-        meter.denied_pods.set(self.walks.iter().map(Walk::denied).sum::<usize>() as u64);
-        meter.waiting_pods.set(self.walks.iter().map(Walk::waiting).sum::<usize>() as u64);
-        self.outlet.count_unwatched(self.walks.iter().map(Walk::unwatched).sum());
-        self.timetable.has_polled = self.walks.iter().any(Walk::has_polled);
+        self.count();
         let next_ns = self.timetable.next_ns();
         Tick::Idle(Some(changes.halfway_until_ns.map_or(next_ns, |until_ns| until_ns.min(next_ns))))
     }

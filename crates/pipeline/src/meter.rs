@@ -253,6 +253,8 @@ pub struct Meter {
     pub memory_pressure: Count,
     /// Sources of which only where they stand is kept.
     pub resting_sources: Count,
+    /// Bytes that files known and not open, and their directories, take out of the common pool.
+    pub known_bytes: Count,
     /// Bytes copied to join or unescape records.
     pub copied_bytes: Count,
     /// Errors of opening or reading files.

@@ -19,6 +19,8 @@ use super::{Asked, Rule, Selection};
 use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
 use crate::reader::{ChainFiles, Command, Opened};
 
+mod numbers;
+
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
 ///
 /// 2 s: time stamps are coarse, so a change right after a listing may bear the same one.
@@ -136,26 +138,6 @@ impl Walk {
         for directory in polled {
             self.visit(around, &directory, Effort { files: true, below: false });
         }
-    }
-
-    /// Whether any directory has to be looked at every scan.
-    pub(super) fn has_polled(&self) -> bool {
-        !self.polled.is_empty()
-    }
-
-    /// How many directories are there and not watched.
-    pub(super) fn unwatched(&self) -> usize {
-        self.polled.values().filter(|it| **it == Why::Unwatched).count()
-    }
-
-    /// How many pods are selected, and not read since their tenant may not; of files inside of them, containers.
-    pub(super) fn denied(&self) -> usize {
-        self.folders.values().map(|it| it.denied).sum::<usize>() + self.denied_inside
-    }
-
-    /// How many wait for what is to be told of their pods.
-    pub(super) fn waiting(&self) -> usize {
-        self.folders.values().map(|it| it.waiting).sum()
     }
 
     /// `path` appeared, is gone, or is another thing now.
