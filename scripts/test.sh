@@ -46,6 +46,7 @@ fi
 echo
 echo "Results:"
 grep '^test result:' "$log" | grep -v ' 0 passed; 0 failed;'
+grep '^chaos: ' "$log"
 ((${#not_run[@]})) && printf '%s\n' "${not_run[@]}"
 awk -v left_out="$left_out" '/^test result:/ { passed += $4; failed += $6 }
      END { printf "%d passed, %d failed, %d skipped\n", passed, failed, left_out }' "$log"
