@@ -38,7 +38,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
-pub(crate) use pods::{Awaited, Watched, awaits};
+pub(crate) use pods::{Awaited, Watched, awaits, label_attributes};
 pub(crate) use producers::Producers;
 pub(crate) use sinks::Absent;
 use sinks::Stores;

@@ -68,10 +68,13 @@ fn a_sidecar_delivers_all_that_its_application_wrote_and_holds_up_neither_its_st
         ("k8s.namespace.name", json!("default")),
         ("k8s.pod.uid", web["metadata"]["uid"].clone()),
         ("k8s.node.name", json!(NODE)),
+        ("k8s.pod.label.app", json!("web-0")),
         ("log.file.path", json!(format!("{FOLDER}/app.log"))),
     ] {
         assert_eq!(first[attribute], value, "{attribute}: {first}");
     }
+    // A label that is changed later is told by the kubelet.
+    admin.kubectl(&["label", "pod", "web-0", "--overwrite", "app=other"]).unwrap();
     // What it prints is the business of its node's agent, as ever, and its files are not.
     wait_for_bodies(&["on its output".to_owned()], || scene.of_node("web-0", "app"));
 
@@ -99,6 +102,11 @@ fn a_sidecar_delivers_all_that_its_application_wrote_and_holds_up_neither_its_st
     let uid = web["metadata"]["uid"].as_str().unwrap();
     let volume = format!("pods/{uid}/volumes/kubernetes.io~empty-dir/logferry-files-0/app.log");
     let file = scene.cluster.runtime().kubelet_folder().join(volume);
+    let said = scene.cluster.logs().join(format!("default_web-0_{uid}/logferry/0.log"));
+    wait_for("the changed label", || {
+        let text = fs::read_to_string(&said).unwrap_or_default();
+        if text.contains("labels of the pod changed") { Ok(()) } else { Err(text) }
+    });
     brokers.broker(1).pause().unwrap();
     admin.kubectl(&["delete", "pod", "web-0", "--wait=false"]).unwrap();
     let last = lines(2 * LINES).pop().unwrap() + "\n";
@@ -109,6 +117,8 @@ fn a_sidecar_delivers_all_that_its_application_wrote_and_holds_up_neither_its_st
     brokers.broker(1).resume().unwrap();
     scene.patiently(&["wait", "--for=delete", "pod/web-0"]);
     assert_eq!(bodies_of(&brokers, "web-0"), lines(2 * LINES));
+    let last = &records_of(&brokers, "web-0")[2 * LINES - 1];
+    assert_eq!(last["k8s.pod.label.app"], "other", "{last}");
     scene.bed.assert_audit_clean();
     let said = scene.operator_logs();
     assert!(said.contains("showing a new certificate") && !said.contains("forbidden"), "{said}");
