@@ -81,7 +81,8 @@ impl FileSelection {
     }
 
     /// Name of the live file of the chain that the file is of, if it is selected.
-    pub(super) fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
+    #[must_use]
+    pub fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
         if rotation::is_unfinished(name.as_bytes()) {
             return None;
         }
