@@ -1,13 +1,13 @@
 //! LogNode: tells the cluster what becomes of its LogConfigs on this node, on the thread `lf-status`.
 //!
-//! One object, written at most once a [`PERIOD`], and only if it says anything else than before. Thousands of agents
-//! do so at moments of their own. Nothing waits for it, and nothing depends on it.
+//! One object, written at most once a [`NODE_STATUS_PERIOD`], and only if it says anything else than before. Thousands of
+//! agents do so at moments of their own. Nothing waits for it, and nothing depends on it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crd::limits::NODE_STATUS_PERIOD;
 use crd::spec::LogNodeStatus;
 use kube_watch::{Access, LogNode};
 use pipeline::plane::Reporter;
@@ -16,9 +16,6 @@ use crate::status::Status;
 
 mod gather;
 use gather::{Facts, gather, time_text};
-
-/// How often there may be a write: 1,000 nodes of which each has something to say make 33 a second.
-const PERIOD: Duration = Duration::from_secs(30);
 
 /// Begins to tell, for as long as the process runs.
 ///
@@ -42,8 +39,8 @@ pub(crate) fn start(access: Access, node: String, status: Arc<Status>) -> io::Re
 
 async fn tell(log_node: &LogNode, status: &Status) {
     let part = u32::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or(0);
-    tokio::time::sleep(PERIOD * part / 1024).await;
-    let mut periods = tokio::time::interval(PERIOD);
+    tokio::time::sleep(NODE_STATUS_PERIOD * part / 1024).await;
+    let mut periods = tokio::time::interval(NODE_STATUS_PERIOD);
     periods.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = None;
     let mut is_failing = false;

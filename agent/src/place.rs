@@ -1,10 +1,17 @@
 //! Place: what this machine is called, and what it allows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crd::AgentSettings;
+use flow::Attribute;
 use pipeline::discovery::{Place, PodPath};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::plan::label_attributes;
+
+/// Where the file with the labels of the pod is, as whoever injected a sidecar says.
+const POD_LABELS: &str = "LOGFERRY_POD_LABELS";
 
 /// Where this agent runs: as configured, else as the environment and the system say.
 pub(crate) fn of(settings: &AgentSettings) -> Place {
@@ -15,7 +22,35 @@ pub(crate) fn of(settings: &AgentSettings) -> Place {
         node: settings.node_name.clone().unwrap_or_else(|| from_environment("NODE_NAME")),
         host: settings.host_name.clone().unwrap_or_else(host_name),
         pod: pod(&from_environment),
+        pod_attributes: pod_attributes(settings),
     }
+}
+
+/// Labels of the pod that this is a sidecar of, as far as records are to bear them: out of the file that the kubelet
+/// keeps up to date (`metadata.labels` of the downward API).
+pub(crate) fn pod_attributes(settings: &AgentSettings) -> Vec<Attribute> {
+    let Some(path) = std::env::var_os(POD_LABELS).filter(|_| !settings.pod_labels.is_empty())
+    else {
+        return Vec::new();
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => label_attributes(&settings.pod_labels, &labels(&text)),
+        Err(error) => {
+            let path = path.display().to_string();
+            tracing::warn!(path, %error, "labels of the pod are not known: its records bear none");
+            Vec::new()
+        }
+    }
+}
+
+/// Lines of `key="value"`: nothing in a label ever has to be escaped.
+fn labels(text: &str) -> BTreeMap<String, String> {
+    let label = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        let value = value.strip_prefix('"')?.strip_suffix('"')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(label).collect()
 }
 
 /// The pod that this is a sidecar of, as whoever injected it says by the downward API.
@@ -68,4 +103,17 @@ pub(crate) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_as_the_kubelet_writes_them() {
+        let text = "app=\"web\"\napp.kubernetes.io/name=\"a=b\"\nempty=\"\"\nno label\nbare=x";
+        let labels = labels(text);
+        let each: Vec<(&str, &str)> = labels.iter().map(|(key, it)| (&**key, &**it)).collect();
+        assert_eq!(each, [("app", "web"), ("app.kubernetes.io/name", "a=b"), ("empty", "")]);
+    }
 }

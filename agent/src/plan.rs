@@ -38,7 +38,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use inside::needs_runtime;
 pub(crate) use kafka::config as kafka_config;
 pub(crate) use owed::{folders as spool_folders, is_drained, undrained};
-pub(crate) use pods::{Awaited, Watched, awaits};
+pub(crate) use pods::{Awaited, Watched, awaits, label_attributes};
 pub(crate) use producers::Producers;
 pub(crate) use sinks::Absent;
 use sinks::Stores;
@@ -120,12 +120,16 @@ pub(crate) fn resolve(
         None => ByLabels::of(settings, &Arc::default()),
     };
     let by_labels = by_labels.as_ref();
+    let sidecars = containers.map(|it| Arc::new(inside::Sidecars::new(Arc::clone(it))));
     let has_spools = stores.spools.len() == sinks.len();
     let plan = PlanePlan {
         rules: settings
             .log_configs
             .iter()
-            .map(|it| Ok(inside::rules(it, rule(it, settings, watched, by_labels)?, containers)))
+            .map(|it| {
+                let rule = rule(it, settings, watched, by_labels)?;
+                Ok(inside::rules(it, rule, containers, sidecars.as_ref()))
+            })
             .collect::<anyhow::Result<Vec<_>>>()?
             .concat(),
         place: place::of(agent),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crd::{LogFormat, LogLevel, LogSettings, Settings};
 use cri_watch::ContainerWatch;
-use flow::{Clock, nanoseconds};
+use flow::{Attribute, Clock, nanoseconds};
 use kube_watch::Access;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
@@ -93,6 +93,8 @@ pub(crate) struct Supervisor {
     containers: Option<ContainerWatch>,
     /// Sinks that were away when the last data plane ended, and why.
     away: HashMap<String, String>,
+    /// What records of the pod bear beside its names, if this is a sidecar.
+    pod_attributes: Vec<Attribute>,
     /// Of the data plane that runs, or of the last one if it ended in good order.
     producers: plan::Producers,
     world: World,
@@ -138,6 +140,7 @@ impl Supervisor {
             credentials,
             absent: AbsentSinks::default(),
             away: HashMap::new(),
+            pod_attributes: Vec::new(),
             producers: plan::Producers::default(),
             containers: None,
             status: Arc::new(Status::new(clock, meter, watches)),
@@ -204,6 +207,7 @@ impl Supervisor {
     fn look(&mut self, number: u64) {
         self.watch_plane();
         self.reload_if_files_changed();
+        self.take_new_labels();
         self.take_new_credentials();
         self.take_absent_sinks();
         if let Some(progress) = &mut self.progress {
@@ -228,6 +232,7 @@ impl Supervisor {
             std::mem::take(&mut self.producers),
             clock,
         )?;
+        self.pod_attributes.clone_from(&resolved.plan.place.pod_attributes);
         let plane = DataPlane::start(resolved.plan, self.world.clone())?;
         if let Some(watched) = watched {
             let discovery = plane.discovery_waker();

@@ -25,6 +25,7 @@ mod resolve;
 mod review;
 mod schema;
 mod settings;
+pub mod sidecar;
 pub mod spec;
 mod units;
 mod values;

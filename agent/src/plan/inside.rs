@@ -1,6 +1,7 @@
 //! Inside: rules for files inside of containers, from what a LogConfig says and a container runtime tells.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +13,9 @@ use pipeline::discovery::{
 use pipeline::frame::Format;
 use pipeline::fs::{Access, ContainerTree, InsideFs, TreeMount};
 use pipeline::source::SourceOptions;
+
+mod sidecars;
+pub(super) use sidecars::Sidecars;
 
 /// Whether a container runtime has to be asked.
 pub(crate) fn needs_runtime(settings: &Settings) -> bool {
@@ -28,9 +32,12 @@ pub(super) fn rules(
     config: &LogConfigSettings,
     rule: Rule,
     watched: Option<&Arc<cri_watch::Containers>>,
+    sidecars: Option<&Arc<Sidecars>>,
 ) -> Vec<Rule> {
     let SourceSettings::Containers(settings) = &config.source else { return vec![rule] };
-    let inside = inside(config, settings, &rule, watched);
+    // What administrators want collected is no sidecar's to take from them.
+    let sidecars = sidecars.filter(|_| config.name.namespace.is_some());
+    let inside = inside(config, settings, &rule, watched, sidecars);
     let of_streams = (settings.stdout || settings.stderr).then_some(rule);
     of_streams.into_iter().chain(inside).collect()
 }
@@ -40,6 +47,7 @@ fn inside(
     settings: &ContainersSettings,
     rule: &Rule,
     watched: Option<&Arc<cri_watch::Containers>>,
+    sidecars: Option<&Arc<Sidecars>>,
 ) -> Option<Rule> {
     let (files, Selection::Pods(pods)) = (settings.files.as_ref()?, &rule.selection) else {
         return None;
@@ -50,7 +58,8 @@ fn inside(
         Some(_) => Vec::new(),
         None => settings.follow_links_into.clone(),
     };
-    let told = Told { watched: watched.cloned(), folders, last: Mutex::default() };
+    let (watched, sidecars) = (watched.cloned(), sidecars.cloned());
+    let told = Told { watched, sidecars, folders, last: Mutex::default() };
     let selection = InsideSelection::new(
         (**pods).clone(),
         files.expect("the validator reads globs"),
@@ -75,6 +84,8 @@ fn inside(
 #[derive(Debug)]
 struct Told {
     watched: Option<Arc<cri_watch::Containers>>,
+    /// Whose files are left to them.
+    sidecars: Option<Arc<Sidecars>>,
     /// Folders of the host that may be read where a pod mounts them.
     folders: Vec<PathBuf>,
     /// What was made last of what the runtime said, by id: of what it says again, nothing is made again.
@@ -110,6 +121,10 @@ impl Containers for Told {
         }
         *last = made;
         last.values().map(|it| Arc::clone(&it.container)).collect()
+    }
+
+    fn is_elsewhere(&self, pod: &PodPath, directory: &Path, name: &OsStr) -> bool {
+        self.sidecars.as_ref().is_some_and(|it| it.collects(&pod.uid, directory, name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Pods: which containers a LogConfig selects: by their paths, and by what an API server says of their pods.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crd::{
@@ -205,12 +206,17 @@ impl PodFacts for Facts {
             return Vec::new();
         }
         let Some(pod) = self.pod(pod) else { return Vec::new() };
-        let has = self.labels.iter().filter_map(|key| Some((key, pod.labels.get(key)?)));
-        let attribute = |(key, value): (&String, &String)| {
-            Attribute::text(format!("{LABEL_PREFIX}{key}"), value)
-        };
-        has.map(attribute).collect()
+        label_attributes(&self.labels, &pod.labels)
     }
+}
+
+/// Those of a pod's labels that records are to bear.
+pub(crate) fn label_attributes(
+    wanted: &[String],
+    labels: &BTreeMap<String, String>,
+) -> Vec<Attribute> {
+    let has = wanted.iter().filter_map(|key| Some((key, labels.get(key)?)));
+    has.map(|(key, value)| Attribute::text(format!("{LABEL_PREFIX}{key}"), value)).collect()
 }
 
 /// What OpenTelemetry puts before a label's key.
@@ -218,8 +224,6 @@ const LABEL_PREFIX: &str = "k8s.pod.label.";
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) fn keep(
     let options = WatchOptions {
         socket: runtime.socket.clone(),
         kubelet_directory: runtime.kubelet_directory.clone(),
+        pod_annotation: crd::sidecar::CONFIG,
     };
     match watch.filter(|it| *it.options() == options) {
         Some(watch) => Ok(Some(watch)),

@@ -4,7 +4,7 @@ use crd::Settings;
 
 use super::{CredentialWatch, Fingerprint, RESTART_FIRST, Supervisor};
 use crate::cluster::Cluster;
-use crate::plan;
+use crate::{place, plan};
 
 impl Supervisor {
     /// Somebody says that the configuration is written: no second look is needed.
@@ -102,6 +102,18 @@ impl Supervisor {
         let mut now = self.status.now();
         now.reloads += 1;
         now.credentials_problem = None;
+    }
+
+    /// Starts the data plane anew if labels of the pod that this is a sidecar of are others.
+    pub(super) fn take_new_labels(&mut self) {
+        let is_other = place::pod_attributes(&self.settings.agent) != self.pod_attributes;
+        if is_other && self.plane.is_some() {
+            tracing::info!("labels of the pod changed; records bear them from here on");
+            self.stop_plane();
+            self.restart_pause = RESTART_FIRST;
+            self.restart_at_ns = 0;
+            self.watch_plane();
+        }
     }
 
     /// Says that a good configuration cannot be run.

@@ -18,6 +18,7 @@ mod rotation;
 mod sampling;
 mod shares;
 mod short_lived;
+mod sidecar;
 mod sinks;
 
 // What must not lose or double anything.

@@ -16,6 +16,7 @@ mod content;
 mod files;
 mod lives;
 mod rotation;
+mod sidecars;
 
 use std::fs;
 

@@ -1,6 +1,7 @@
 //! Container: what is used of one, and where the parts of its file system lie on the host.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A container that the runtime has, running or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Container {
     pub restart: u32,
     /// Its process has ended: it writes nothing more.
     pub has_ended: bool,
+    /// What its pod says by the annotation that is asked for ([`crate::WatchOptions`]).
+    pub pod_annotation: Option<Arc<str>>,
     /// Its root; `None` if the runtime keeps it in no way that is known.
     pub layers: Option<Layers>,
     /// What is mounted over its root, in no order.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cri::Client;
-use cri::message::{ContainerState, ListedContainer, PodSandboxMetadata};
+use cri::message::{ContainerState, ListedContainer, PodSandbox, PodSandboxMetadata};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -41,6 +41,8 @@ pub struct WatchOptions {
     pub socket: Option<PathBuf>,
     /// The kubelet's directory (`--root-dir`).
     pub kubelet_directory: PathBuf,
+    /// The annotation of pods that is to be known.
+    pub pod_annotation: &'static str,
 }
 
 /// Sockets of runtimes, as they are without further settings.
@@ -122,10 +124,23 @@ struct Asking {
     /// By id.
     known: HashMap<String, Arc<Container>>,
     /// Pods by the ids of their sandboxes.
-    pods: HashMap<String, PodSandboxMetadata>,
+    pods: HashMap<String, Pod>,
     pause: Duration,
     /// Why the runtime cannot be asked, as it was said last.
     said: Option<String>,
+}
+
+/// A pod, as far as its containers bear it.
+struct Pod {
+    metadata: PodSandboxMetadata,
+    annotation: Option<Arc<str>>,
+}
+
+impl Pod {
+    fn of(mut sandbox: PodSandbox, key: &str) -> Option<Pod> {
+        let annotation = sandbox.annotations.remove(key).map(Arc::from);
+        Some(Pod { metadata: sandbox.metadata?, annotation })
+    }
 }
 
 impl Asking {
@@ -198,7 +213,8 @@ impl Asking {
         let listed = runtime.containers().await?;
         if listed.iter().any(|it| !self.pods.contains_key(&it.pod_sandbox_id)) {
             let pods = runtime.sandboxes().await?.into_iter();
-            self.pods = pods.filter_map(|it| Some((it.id, it.metadata?))).collect();
+            let key = self.options.pod_annotation;
+            self.pods = pods.filter_map(|it| Some((it.id.clone(), Pod::of(it, key)?))).collect();
         }
         let (mut all, mut new) = (Vec::with_capacity(listed.len()), Vec::new());
         for it in listed {
@@ -231,10 +247,11 @@ impl Asking {
 async fn parts_of(
     runtime: &Runtime,
     listed: ListedContainer,
-    pod: &PodSandboxMetadata,
+    pod: &Pod,
     kubelet_directory: &Path,
 ) -> Result<Option<Container>, Status> {
     let id = listed.id;
+    let Pod { metadata: pod, annotation } = pod;
     let (layers, mounts) = match runtime.parts(&id, &pod.uid, kubelet_directory).await {
         Ok(parts) => parts,
         Err(status) if status.code() == Code::Unavailable => return Err(status),
@@ -261,6 +278,7 @@ async fn parts_of(
         name: metadata.name,
         restart: metadata.attempt,
         has_ended: false,
+        pod_annotation: annotation.clone(),
         layers,
         mounts,
     }))

@@ -28,6 +28,8 @@ pub struct PodSandboxConfig {
     pub log_directory: String,
     #[prost(btree_map = "string, string", tag = "6")]
     pub labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub annotations: BTreeMap<String, String>,
     #[prost(message, tag = "8")]
     pub linux: Option<LinuxPodSandboxConfig>,
 }
@@ -234,6 +236,8 @@ pub struct PodSandbox {
     pub id: String,
     #[prost(message, tag = "2")]
     pub metadata: Option<PodSandboxMetadata>,
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

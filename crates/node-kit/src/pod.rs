@@ -25,13 +25,22 @@ pub struct PodSpec<'a> {
     namespace: String,
     name: String,
     logs: PathBuf,
+    annotations: BTreeMap<String, String>,
     is_on_host: bool,
 }
 
 impl<'a> PodSpec<'a> {
     pub(crate) fn new(node: &'a Containerd, namespace: &str, name: &str) -> PodSpec<'a> {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        PodSpec { node, namespace, name, logs: node.path("logs"), is_on_host: false }
+        let annotations = BTreeMap::new();
+        PodSpec { node, namespace, name, logs: node.path("logs"), annotations, is_on_host: false }
+    }
+
+    /// With an annotation, as the kubelet tells the runtime of each.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> PodSpec<'a> {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
     }
 
     /// The folder of all pods' logs: `/var/log/pods` of a real node. Without, one in the node's own folder.
@@ -67,6 +76,7 @@ impl<'a> PodSpec<'a> {
             hostname: if self.is_on_host { String::new() } else { self.name.clone() },
             log_directory: folder.display().to_string(),
             labels: labels(&self.namespace, &self.name, &uid),
+            annotations: self.annotations,
             linux: Some(LinuxPodSandboxConfig {
                 cgroup_parent: format!("{}/pod{uid}", self.node.group()),
                 security_context: Some(SandboxSecurityContext { namespaces: Some(namespaces) }),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::sync::Unparker;
-use flow::{Clock, Context, NodeBudget};
+use flow::{Attribute, Clock, Context, NodeBudget};
 
 use crate::Tick;
 use crate::fs::Fs;
@@ -214,6 +214,8 @@ pub struct Place {
     pub host: String,
     /// The pod whose files these are, if the agent is its sidecar.
     pub pod: Option<PodPath>,
+    /// What records of this pod bear beside its names.
+    pub pod_attributes: Vec<Attribute>,
 }
 
 /// A reader's end for commands.

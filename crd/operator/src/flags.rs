@@ -7,6 +7,7 @@ use std::time::Duration;
 use aliyun::Reach;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser, ValueEnum};
+use crd::limits::NODE_STATUS_PERIOD;
 
 use crate::webhook::WebhookFlags;
 
@@ -48,21 +49,24 @@ pub(crate) struct Flags {
     /// Name of the lease
     #[arg(long, value_name = "NAME", default_value = "logferry-operator")]
     pub(crate) leader_elect_resource_name: String,
-    /// Writes of changed conditions a second, at most
+    /// Writes of statuses a second, at most
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) kube_api_qps: u32,
-    /// Writes of changed conditions at once, after a rest
+    /// Writes of statuses at once, after a rest
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) kube_api_burst: u32,
-    /// Writes a second of statuses in which only counts changed, at most
+    /// Writes a second of statuses in which only counts changed; more only if one would be older than --status-freshness
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub(crate) status_counts_qps: u32,
     /// Statuses that are written at the same time
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) concurrent_status_syncs: usize,
     /// A status is written no more often than this, unless its conditions change
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) status_period: Duration,
+    /// How old counts may become, with the 30s for which agents gather them
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) status_freshness: Duration,
     /// Everything is looked at again after this or up to twice this time, whether it changed or not
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = duration)]
     pub(crate) min_resync_period: Duration,
@@ -130,16 +134,36 @@ impl Flags {
         if lease.as_secs() == 0 {
             return Err("--leader-elect-lease-duration: must be 1s at least".to_owned());
         }
+        if self.counts_patience().is_none() {
+            let (freshness, period) = (text(self.status_freshness), text(self.status_period));
+            return Err(format!(
+                "--status-freshness={freshness}: must be more than --status-period={period} and {:?} by 1s at least, \
+                 which is for how long agents gather counts",
+                NODE_STATUS_PERIOD
+            ));
+        }
         let least = [
             ("--kube-api-qps", u64::from(self.kube_api_qps)),
             ("--kube-api-burst", u64::from(self.kube_api_burst)),
             ("--status-counts-qps", u64::from(self.status_counts_qps)),
             ("--concurrent-status-syncs", self.concurrent_status_syncs as u64),
         ];
-        match least.iter().find(|(_, value)| *value == 0) {
-            Some((flag, _)) => Err(format!("{flag}=0: must be 1 at least")),
-            None => self.webhook.check(),
+        if let Some((flag, _)) = least.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{flag}=0: must be 1 at least"));
         }
+        if self.status_counts_qps > self.kube_api_qps {
+            let (counts, all) = (self.status_counts_qps, self.kube_api_qps);
+            return Err(format!(
+                "--status-counts-qps={counts}: must be --kube-api-qps={all} at most"
+            ));
+        }
+        self.webhook.check()
+    }
+
+    /// For how long counts that may be written can wait for their turn; `None` if there is no time left for it.
+    pub(crate) fn counts_patience(&self) -> Option<Duration> {
+        let before = NODE_STATUS_PERIOD + self.status_period;
+        self.status_freshness.checked_sub(before).filter(|it| *it >= Duration::from_secs(1))
     }
 
     /// Where to listen.
@@ -173,6 +197,11 @@ mod tests {
             ("--leader-elect-retry-period=0s", "more than 0"),
             ("--kube-api-qps=0", "1 at least"),
             ("--status-period=-1s", "never negative"),
+            (
+                "--status-period=30s",
+                "--status-freshness=60s: must be more than --status-period=30s",
+            ),
+            ("--status-counts-qps=201", "--kube-api-qps=200 at most"),
         ] {
             let said = parsed(&[wrong]).unwrap_err();
             assert!(said.contains(why), "{wrong}: {said}");

@@ -16,12 +16,11 @@ use serde_json::{Value, json};
 
 pub(crate) use ask::{Ask, Namespace};
 pub(crate) use configuration::{Base, BaseError};
+pub(crate) use crd::sidecar::{CONFIG, NAME};
 use folders::Folders;
 use patch::Patch;
 pub(crate) use skip::Skip;
 
-/// Name of the container, and what names of volumes begin with.
-pub(crate) const NAME: &str = "logferry";
 /// `true` or `false`: whether a pod, or the pods of a namespace, get a sidecar. A label or an annotation.
 pub(crate) const INJECT: &str = "sidecar.logferry.dev/inject";
 /// Globs of the files to collect, as the containers see them, separated by commas; without it, what LogConfigs select.
@@ -30,8 +29,6 @@ pub(crate) const FILES: &str = "sidecar.logferry.dev/files";
 pub(crate) const SINK: &str = "sidecar.logferry.dev/sink";
 /// The containers that get the folders, separated by commas; without it, all of the pod.
 pub(crate) const CONTAINERS: &str = "sidecar.logferry.dev/containers";
-/// The sidecar's configuration, which the kubelet shows it as a file. Written by the operator.
-pub(crate) const CONFIG: &str = "sidecar.logferry.dev/config";
 /// Marks a pod that the kubelet made of a file: the API server has a copy alone, which nothing changes.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 

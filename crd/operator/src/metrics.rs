@@ -16,6 +16,8 @@ pub(crate) const OBJECTS: &str = "logferry_operator_objects";
 pub(crate) const QUEUE_DEPTH: &str = "logferry_operator_workqueue_depth";
 /// Objects that were tried again, by controller.
 pub(crate) const QUEUE_RETRIES: &str = "logferry_operator_workqueue_retries_total";
+/// How long the status has waited for its turn that waits for the longest time.
+pub(crate) const COUNTS_WAIT: &str = "logferry_operator_status_counts_wait_seconds";
 /// Writes to the API server, by kind and outcome.
 pub(crate) const WRITES: &str = "logferry_operator_writes_total";
 /// Lists and watches that failed, by kind.
@@ -41,6 +43,10 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(OBJECTS, "Objects of the API server that are kept in memory, by kind.");
     describe_gauge!(QUEUE_DEPTH, "Objects that are due to be looked at, by queue.");
     describe_counter!(QUEUE_RETRIES, "Objects looked at again after a failure, by queue.");
+    describe_gauge!(
+        COUNTS_WAIT,
+        "How long the status whose counts changed has waited for its turn that waits the longest, in seconds."
+    );
     describe_counter!(WRITES, "Writes to the API server, by kind and outcome (ok, failed).");
     describe_counter!(
         WATCH_FAILURES,

@@ -86,6 +86,13 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
         failures
     }
 
+    /// For how long each key that is due has been so, the longest first.
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        let now = Instant::now();
+        let state = self.state();
+        state.due.iter().map_while(|it| now.checked_duration_since(it.0)).collect()
+    }
+
     /// Keys that are due, and tries after failures so far.
     pub(crate) fn depth_and_retries(&self) -> (usize, u64) {
         let state = self.state();
@@ -218,6 +225,8 @@ mod tests {
         let (key, ()) = tokio::join!(queue.next(), add);
         assert_eq!(key, "now");
         queue.done(&key);
-        assert_eq!(queue.depth_and_retries(), (0, 0));
+        assert_eq!((queue.depth_and_retries(), queue.waits().len()), ((0, 0), 0));
+        queue.add("now");
+        assert_eq!(queue.waits().len(), 1, "the late one is not due");
     }
 }

@@ -13,7 +13,7 @@ use crate::kit::{Agent, Bed, Mount, Tmpfs, body, now_ns, queue_sink, wait_until}
 use super::{numbered, stop_and_audit};
 
 /// A LogConfig of namespace `shop`, or a ClusterLogConfig, of these globs; with further fields of `containers`.
-fn log_config(is_cluster: bool, globs: &str, fields: &str) -> String {
+pub(super) fn log_config(is_cluster: bool, globs: &str, fields: &str) -> String {
     let (kind, namespace) = match is_cluster {
         true => ("ClusterLogConfig", ""),
         false => ("LogConfig", "\n  namespace: shop"),
@@ -25,7 +25,7 @@ fn log_config(is_cluster: bool, globs: &str, fields: &str) -> String {
 }
 
 /// A bed whose agent asks this node, for what the LogConfig says.
-fn bed(node: &Containerd, log_config: &str) -> Bed {
+pub(super) fn bed(node: &Containerd, log_config: &str) -> Bed {
     let bed = Bed::new();
     let (socket, kubelet) = (node.socket(), node.kubelet_folder());
     let fields = format!(
@@ -41,17 +41,17 @@ fn pod<'a>(node: &'a Containerd, name: &str) -> Pod<'a> {
     node.pod("shop", name).host_network().run().unwrap()
 }
 
-fn shell(script: &str) -> Program {
+pub(super) fn shell(script: &str) -> Program {
     Program::new("app", &["sh", "-c", script])
 }
 
 /// Bodies by the path that the container sees, in the order of the queue.
-fn of_file(records: &[Value], path: &str) -> Vec<String> {
+pub(super) fn of_file(records: &[Value], path: &str) -> Vec<String> {
     records.iter().filter(|it| it["log.file.path"] == path).map(body).collect()
 }
 
 /// Waits for so many records, and a moment for any that are too many.
-fn wait_for_count(bed: &Bed, count: usize) -> Vec<Value> {
+pub(super) fn wait_for_count(bed: &Bed, count: usize) -> Vec<Value> {
     wait_until("all records", || bed.records(), |it| it.len() >= count);
     thread::sleep(Duration::from_millis(1500));
     let records = bed.records();

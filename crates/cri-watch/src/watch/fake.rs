@@ -156,7 +156,10 @@ impl Has {
                     uid: "u-1".to_owned(),
                     namespace: "shop".to_owned(),
                 };
-                let pod = PodSandbox { id: "pod".to_owned(), metadata: Some(metadata) };
+                let annotations = [("example.com/known", "yes"), ("example.com/other", "no")];
+                let annotations = annotations.map(|(key, it)| (key.to_owned(), it.to_owned()));
+                let (id, metadata) = ("pod".to_owned(), Some(metadata));
+                let pod = PodSandbox { id, metadata, annotations: annotations.into() };
                 Ok(frame(&ListPodSandboxResponse { items: vec![pod] }))
             }
             "ListContainers" => {

@@ -30,6 +30,7 @@ impl Bed {
         let options = WatchOptions {
             socket: Some(self.path("socket")),
             kubelet_directory: self.path("kubelet"),
+            pod_annotation: "example.com/known",
         };
         ContainerWatch::start(options).unwrap()
     }
@@ -75,6 +76,7 @@ fn a_container_of_cri_o_has_its_folders_its_pod_and_its_mounts() {
         name: "app-one".to_owned(),
         restart: 3,
         has_ended: false,
+        pod_annotation: Some("yes".into()),
         layers: Some(crate::Layers { upper: layer.join("diff"), lowers }),
         mounts: vec![
             Mount { inside: "/data".into(), host: volume, origin: Origin::Pod },

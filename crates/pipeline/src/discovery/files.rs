@@ -81,7 +81,8 @@ impl FileSelection {
     }
 
     /// Name of the live file of the chain that the file is of, if it is selected.
-    pub(super) fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
+    #[must_use]
+    pub fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
         if rotation::is_unfinished(name.as_bytes()) {
             return None;
         }
@@ -199,7 +200,7 @@ fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
     let id = ContextId::of(&[b"file", place.cluster.as_bytes(), whose.as_bytes(), &path]);
     // As many as there are: there may be very many contexts.
     let named = [&place.cluster, &place.node].iter().filter(|it| !it.is_empty()).count();
-    let of_pod = if place.pod.is_some() { 3 } else { 0 };
+    let of_pod = if place.pod.is_some() { 3 + place.pod_attributes.len() } else { 0 };
     let mut attributes = Vec::with_capacity(named + of_pod + 2);
     if !place.cluster.is_empty() {
         attributes.push(Attribute::text(key::K8S_CLUSTER_NAME, &*place.cluster));
@@ -213,6 +214,7 @@ fn context(place: &Place, tenant: &Arc<str>, live_path: &Path) -> Context {
             Attribute::text(key::K8S_POD_NAME, &*pod.pod),
             Attribute::text(key::K8S_POD_UID, &*pod.uid),
         ]);
+        attributes.extend_from_slice(&place.pod_attributes);
     }
     attributes.push(Attribute::text(key::HOST_NAME, &*place.host));
     attributes.push(Attribute::text(key::LOG_FILE_PATH, Printable(live_path).to_string()));
@@ -237,7 +239,8 @@ mod tests {
             uid: uid.to_owned(),
         };
         let host = "web-0".to_owned();
-        let place = Place { host, pod: Some(pod("1")), ..Place::default() };
+        let pod_attributes = vec![Attribute::text("k8s.pod.label.app", "web")];
+        let place = Place { host, pod: Some(pod("1")), pod_attributes, ..Place::default() };
         let of = |place: &Place| context(place, &"shop".into(), Path::new("/logs/app.log"));
         let first = of(&place);
         let text = |key| first.text(key);
@@ -245,6 +248,9 @@ mod tests {
             [key::K8S_NAMESPACE_NAME, key::K8S_POD_NAME, key::K8S_POD_UID].map(text),
             [Some("shop"), Some("web-0"), Some("1")]
         );
+        assert_eq!(text("k8s.pod.label.app"), Some("web"));
+        // Its labels change, and it is the same file.
+        assert_eq!(of(&Place { pod_attributes: Vec::new(), ..place.clone() }).id, first.id);
         assert_ne!(first.id, of(&Place { pod: Some(pod("2")), ..place.clone() }).id);
         assert_eq!(of(&Place { pod: None, ..place }).text(key::K8S_POD_NAME), None);
     }

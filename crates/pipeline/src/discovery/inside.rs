@@ -43,6 +43,9 @@ pub trait Containers: std::fmt::Debug + Send + Sync {
 
     /// Those that `selects` takes, running or not, by their pods and names.
     fn selected(&self, selects: &dyn Fn(&PodPath, &str) -> bool) -> Vec<Arc<Container>>;
+
+    /// Whether the chain of a file of the pod, which has this place on the host, is collected by somebody else.
+    fn is_elsewhere(&self, pod: &PodPath, directory: &Path, name: &OsStr) -> bool;
 }
 
 /// Which files inside of which containers are collected.
@@ -169,7 +172,9 @@ impl InsideSelection {
         let (root, rest) = self.find(directory)?;
         // As a volume, it is let go with its container.
         let is_gone = root.container.has_ended && root.mounted(&rest.join(name)).is_some();
-        if is_gone { None } else { self.files.chain(&root.inside.join(rest), name) }
+        let chain = self.files.chain(&root.inside.join(rest), name).filter(|_| !is_gone)?;
+        let is_elsewhere = self.containers.is_elsewhere(&root.container.pod, directory, name);
+        (!is_elsewhere).then_some(chain)
     }
 
     /// The context of a live file.

@@ -2,8 +2,10 @@
 //!
 //! A condition that changes is written at once, as fast as `--kube-api-qps` lets it. Counts change all the time: a status
 //! in which nothing else changed waits `--status-period` since it was last written, and for its turn among all of
-//! them (`--status-counts-qps`). What says the same as before is not written.
+//! them: `--status-counts-qps`, or as many as it takes if one would become older than `--status-freshness`. What says
+//! the same as before is not written.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +15,23 @@ use jiff::{Timestamp, Unit};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use kube_watch::{Kind, ResourceKey};
+use metrics::gauge;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::flags::Flags;
-use crate::metrics::count_write;
-use crate::pace::Pace;
+use crate::metrics::{COUNTS_WAIT, count_write};
+use crate::pace::{Pace, needed};
 use crate::watch::api_resource;
 
 mod sum;
 pub(crate) use sum::ACCEPTED;
 use sum::{Facts, is_urgent, sum};
 
+/// How often it is looked how fast counts have to be written: what one look costs is nothing beside a write.
+const STEER_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest that a write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -36,8 +41,16 @@ struct Desk {
     client: ClientOf,
     cluster: Arc<Cluster>,
     period: Duration,
-    urgent: Pace,
+    /// How long counts that may be written can wait for their turn.
+    patience: Duration,
+    /// Of all writes.
+    all: Pace,
+    /// Of those in which only counts changed.
     counts: Pace,
+    /// At rest, and at most.
+    counts_qps: RangeInclusive<u32>,
+    /// Of the workers that write counts one waits at a time: who comes to a queue last has what is the oldest by then.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A client that can be shown.
@@ -60,14 +73,17 @@ pub(crate) fn spawn(
         client: ClientOf(client.clone()),
         cluster: Arc::clone(cluster),
         period: flags.status_period,
-        urgent: Pace::new(flags.kube_api_qps, flags.kube_api_burst),
+        patience: flags.counts_patience().unwrap_or_default(),
+        all: Pace::new(flags.kube_api_qps, flags.kube_api_burst),
         counts: Pace::new(flags.status_counts_qps, flags.status_counts_qps),
+        counts_qps: flags.status_counts_qps..=flags.kube_api_qps,
+        turn: tokio::sync::Mutex::default(),
     });
     for _ in 0..flags.concurrent_status_syncs {
         tasks.spawn(Arc::clone(&desk).write_urgent());
+        tasks.spawn(Arc::clone(&desk).write_counts());
     }
-    // Its pace is one that a single worker keeps.
-    tasks.spawn(Arc::clone(&desk).write_counts());
+    tasks.spawn(Arc::clone(&desk).steer());
     tasks.spawn(resync(Arc::clone(cluster), flags.min_resync_period));
 }
 
@@ -98,7 +114,7 @@ impl Desk {
                 Due::Nothing => {}
                 Due::Counts(_, after) => self.cluster.counts.add_after(key.clone(), after),
                 Due::Now(status) => {
-                    self.urgent.wait().await;
+                    self.all.wait().await;
                     if let Err(error) = self.write(&key, status).await {
                         say(&key, &error, self.cluster.statuses.failed(key.clone()));
                         continue;
@@ -109,12 +125,31 @@ impl Desk {
         }
     }
 
+    /// Lets counts be written as fast as it takes for the oldest of them, and no faster.
+    async fn steer(self: Arc<Desk>) {
+        loop {
+            let waits = self.cluster.counts.waits();
+            gauge!(COUNTS_WAIT).set(waits.first().map_or(0.0, Duration::as_secs_f64));
+            let needed = needed(waits.iter().map(|it| self.patience.saturating_sub(*it)));
+            self.counts.set(needed.clamp(*self.counts_qps.start(), *self.counts_qps.end()));
+            tokio::time::sleep(STEER_INTERVAL).await;
+        }
+    }
+
+    /// The status that waits for the longest time, when it is its turn.
+    async fn next_counts(&self) -> ResourceKey {
+        let _turn = self.turn.lock().await;
+        let key = self.cluster.counts.next().await;
+        if let Due::Counts(..) = self.due(&key) {
+            self.counts.wait().await;
+            self.all.wait().await;
+        }
+        key
+    }
+
     async fn write_counts(self: Arc<Desk>) {
         loop {
-            let key = self.cluster.counts.next().await;
-            if let Due::Counts(..) = self.due(&key) {
-                self.counts.wait().await;
-            }
+            let key = self.next_counts().await;
             match self.due(&key) {
                 Due::Counts(status, Duration::ZERO) => {
                     if let Err(error) = self.write(&key, status).await {

@@ -7,6 +7,8 @@ use super::{CONFIG, NAME, Template, items};
 
 /// Where the agent finds its configuration, and what is said of the pod.
 const CONFIG_FOLDER: &str = "/etc/logferry/config";
+/// File there with the labels of the pod, which the kubelet keeps up to date.
+const LABELS: &str = "labels";
 /// Where it finds Secrets: as everywhere.
 pub(super) const SECRETS_FOLDER: &str = "/etc/logferry/secrets";
 /// Where it keeps what it must know after a restart of its container.
@@ -36,7 +38,7 @@ pub(super) fn volumes(secrets: &[&str]) -> Vec<Value> {
     let field = |path: &str, field: &str| json!({"path": path, "fieldRef": {"fieldPath": field}});
     let config = [
         field("agent.yaml", &format!("metadata.annotations['{CONFIG}']")),
-        field("labels", "metadata.labels"),
+        field(LABELS, "metadata.labels"),
         field("annotations", "metadata.annotations"),
     ];
     let mut volumes = vec![
@@ -78,8 +80,11 @@ pub(super) fn sidecar(
         ("LOGFERRY_POD_UID", "metadata.uid"),
         ("NODE_NAME", "spec.nodeName"),
     ];
-    let env = identity
+    let identity = identity
         .map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}));
+    let labels =
+        json!({"name": "LOGFERRY_POD_LABELS", "value": format!("{CONFIG_FOLDER}/{LABELS}")});
+    let env: Vec<Value> = identity.into_iter().chain([labels]).collect();
     let probe = |period: u64, failures: u64| {
         json!({
             "httpGet": {"path": "/live", "port": port},

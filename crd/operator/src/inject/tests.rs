@@ -110,6 +110,12 @@ fn the_sidecar_is_first_and_restricted_and_the_containers_share_the_folder() {
     assert_eq!(security["capabilities"], json!({"drop": ["ALL"]}));
     assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
     assert_eq!(security["readOnlyRootFilesystem"], true);
+    // What the kubelet writes of its labels it finds where it is mounted.
+    let labels = json!({"name": "LOGFERRY_POD_LABELS", "value": "/etc/logferry/config/labels"});
+    assert!(items(&sidecar["env"]).any(|it| *it == labels), "{sidecar}");
+    let config = items(&pod["spec"]["volumes"]).find(|it| it["name"] == "logferry-config");
+    let labels = json!({"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}});
+    assert!(items(&config.unwrap()["downwardAPI"]["items"]).any(|it| *it == labels));
     // The application has its port.
     assert_eq!(sidecar["startupProbe"]["httpGet"]["port"], 9181);
     let mount = json!({"name": "logferry-files-0", "mountPath": "/var/log/app"});

@@ -136,7 +136,21 @@ pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
 /// What the chart installs, of these kinds.
 pub(crate) fn manifests(kinds: &[&str]) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/manifests/logferry.yaml");
-    let text = fs::read_to_string(path).expect("the manifests");
+    of_kinds(&fs::read_to_string(path).expect("the manifests"), kinds)
+}
+
+/// What the chart makes of these values, of these kinds.
+pub(crate) fn rendered(folder: &Path, values: &str, kinds: &[&str]) -> String {
+    let file = folder.join("values.yaml");
+    fs::write(&file, values).expect("can be written");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/deploy.sh");
+    let run = Command::new(script).arg("render").arg(file).output().expect("the script runs");
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    of_kinds(&String::from_utf8_lossy(&run.stdout), kinds)
+}
+
+fn of_kinds(text: &str, kinds: &[&str]) -> String {
     let is_wanted = |it: &&str| {
         let kind = it.lines().find_map(|line| line.strip_prefix("kind: "));
         kind.is_some_and(|kind| kinds.contains(&kind))

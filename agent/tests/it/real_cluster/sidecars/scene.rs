@@ -148,7 +148,7 @@ pub(super) fn pod(name: &str, script: &str) -> Value {
     let app = json!({"name": "app", "image": IMAGE, "command": ["sh", "-c", script]});
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "annotations": annotations},
+        "metadata": {"name": name, "labels": {"app": name}, "annotations": annotations},
         "spec": {"containers": [app], "automountServiceAccountToken": false},
     })
 }

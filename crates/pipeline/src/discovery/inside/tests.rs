@@ -23,6 +23,10 @@ impl Containers for Told {
         all.retain(|it| selects(&it.pod, &it.name));
         all
     }
+
+    fn is_elsewhere(&self, _: &PodPath, _: &Path, name: &OsStr) -> bool {
+        name == "elsewhere.log"
+    }
 }
 
 impl Told {
@@ -107,6 +111,7 @@ fn a_glob_begins_where_the_host_has_its_folder() {
     };
     assert!(takes(&want[1]) && takes(&want[2]) && takes(&want[3]) && takes(&want[2].join("a/b")));
     assert!(takes(&want[0].join("tmp")), "/tmp/x.log");
+    assert_eq!(bed.selection.chain(&want[1], OsStr::new("elsewhere.log")), None);
     assert!(!takes(&want[0].join("data")), "hidden by the volume");
     assert!(!takes(&bed.path("elsewhere")));
 }

@@ -6,25 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::status::{condition, condition_of, create, get, log_node, wait_condition};
-use crate::kit::{Operator, SHOP, server, wait_for};
-
-/// The rules that the chart adds where `aliyun.enabled` is set.
-const RIGHTS: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: aliyun}
-rules:
-- {apiGroups: [log.alibabacloud.com], resources: [aliyunlogconfigs], verbs: [list, watch]}
-- {apiGroups: [log.alibabacloud.com], resources: [aliyunlogconfigs/status], verbs: [patch]}
-- {apiGroups: [telemetry.alibabacloud.com], resources: [clusteraliyunpipelineconfigs], verbs: [list, watch]}
-- {apiGroups: [telemetry.alibabacloud.com], resources: [clusteraliyunpipelineconfigs/status], verbs: [patch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: aliyun}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: aliyun}
-subjects: [{kind: ServiceAccount, name: logferry-operator, namespace: logferry}]
-";
+use crate::kit::{Operator, SHOP, rendered, server, wait_for};
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -42,7 +24,8 @@ fn message(object: &Value, about: &str) -> String {
 #[test]
 fn each_field_that_is_not_honoured_is_named_in_the_status() {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
-    server.admin().apply(RIGHTS).expect("rights");
+    let rights = rendered(folder.path(), "aliyun: {enabled: true}\n", &["ClusterRole"]);
+    server.admin().apply(&rights).expect("rights");
     server.admin().apply(SHOP).expect("a namespace");
     let account = server.service_account("logferry", "logferry-operator").expect("an account");
     let flags = [

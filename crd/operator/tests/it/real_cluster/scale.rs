@@ -16,6 +16,8 @@ use crate::kit::{Operator, server};
 const NODES: usize = 1_000;
 const LOG_CONFIGS: usize = 10_000;
 const NAMESPACES: usize = 100;
+/// LogConfigs of all the pods, where few have them all.
+const FEW: usize = 150;
 /// LogConfigs with pods on a node: each has one pod.
 const PER_NODE: usize = LOG_CONFIGS / NODES;
 /// As many requests at once as the server serves well.
@@ -66,16 +68,43 @@ fn log_config(number: usize) -> (String, String) {
     (format!("n{:03}", number % NAMESPACES), format!("c{number:05}"))
 }
 
+/// What the agent of a node says of one LogConfig, by its number.
+fn said_of(number: usize, bytes: usize) -> Value {
+    let (namespace, name) = log_config(number);
+    json!({"namespace": namespace, "name": name, "counts": {"pods": 1, "containers": 1, "sources": 1,
+        "readBytes": bytes, "deliveredBytes": bytes, "deliveredRecords": 1, "lagBytes": 0,
+        "shedRecords": 0, "lostBytes": 0}})
+}
+
+fn node_status(log_configs: impl Iterator<Item = Value>) -> Value {
+    json!({"version": "0.1.0", "observedTime": "2026-01-02T03:04:05Z",
+        "logConfigs": log_configs.collect::<Vec<_>>()})
+}
+
 /// What the agent of a node says when its pods have written so much.
 fn said(node: usize, bytes: usize) -> Value {
-    let of = |index: usize| {
-        let (namespace, name) = log_config(node * PER_NODE + index);
-        json!({"namespace": namespace, "name": name, "counts": {"pods": 1, "containers": 1, "sources": 1,
-            "readBytes": bytes, "deliveredBytes": bytes, "deliveredRecords": 1, "lagBytes": 0,
-            "shedRecords": 0, "lostBytes": 0}})
-    };
-    json!({"version": "0.1.0", "observedTime": "2026-01-02T03:04:05Z",
-        "logConfigs": (0..PER_NODE).map(of).collect::<Vec<_>>()})
+    node_status((0..PER_NODE).map(|index| said_of(node * PER_NODE + index, bytes)))
+}
+
+/// The same where pods of few LogConfigs write: each has many of the cluster's.
+fn said_of_few(node: usize, bytes: usize) -> Value {
+    let own = node * PER_NODE..(node + 1) * PER_NODE;
+    let few: Vec<usize> = own.clone().map(|it| it % FEW).collect();
+    let quiet = own.filter(|it| !few.contains(it)).map(|it| said_of(it, 1));
+    node_status(quiet.chain(few.iter().map(|it| said_of(*it, bytes))))
+}
+
+/// All agents write at once.
+async fn say_at_once(nodes: &Api<DynamicObject>, status: impl Fn(usize) -> Value) {
+    let written = stream::iter(0..NODES).map(|node| {
+        let patch = json!({"status": status(node)});
+        async move {
+            let name = format!("node-{node}");
+            let patched = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+            patched.expect("patched");
+        }
+    });
+    written.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 /// How many of all LogConfigs have this in their status.
@@ -158,13 +187,15 @@ fn a_thousand_nodes_report_of_ten_thousand_log_configs() {
         println!("at rest: {:.2} writes a second", (writes() - before) / 60.0);
         assert!(writes() - before < 0.5, "something was written that changes nothing");
 
-        // All nodes write every 30 s, as their pods do, and one of them has a problem.
+        // All nodes write every 30 s, as their pods do, which are of few LogConfigs.
+        let nodes = api(&agent, "LogNode", "lognodes", Some("logferry"));
+        say_at_once(&nodes, |node| said_of_few(node, 1)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         let begin = seconds();
         let before = writes();
-        let nodes = api(&agent, "LogNode", "lognodes", Some("logferry"));
         for round in 2..4 {
             for node in 0..NODES {
-                let status = json!({"status": said(node, round)});
+                let status = json!({"status": said_of_few(node, round)});
                 let name = format!("node-{node}");
                 let patch = Patch::Merge(&status);
                 nodes.patch(&name, &PatchParams::default(), &patch).await.expect("patched");
@@ -177,10 +208,27 @@ fn a_thousand_nodes_report_of_ten_thousand_log_configs() {
         let of_operator = (writes() - before) / took;
         let of_agents = 2.0 * NODES as f64 / took;
         println!(
-            "all pods write: {of_agents:.1} writes a second of agents, {of_operator:.1} of the operator, {:.1} together",
+            "all pods of {FEW} LogConfigs write: {of_agents:.1} writes a second of agents, {of_operator:.1} of the operator, {:.1} together",
             of_agents + of_operator
         );
-        let mut status = said(7, 4);
+
+        // The pods of all LogConfigs have written, and their agents say so at once.
+        say_at_once(&nodes, |node| said(node, 3)).await;
+        wait_all(&admin, "back", |it| it["counts"]["deliveredBytes"] == 3).await;
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let (begin, before) = (seconds(), writes());
+        say_at_once(&nodes, |node| said(node, 4)).await;
+        println!("counts of all 10,000 changed, as agents wrote within {:.0} s", seconds() - begin);
+        // Not by lists: each of all is as much work for the server as some hundred writes.
+        while writes() - before < LOG_CONFIGS as f64 {
+            assert!(seconds() - begin < 600.0, "changed: {} written", writes() - before);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let took = seconds() - begin;
+        wait_all(&admin, "changed", |it| it["counts"]["deliveredBytes"] == 4).await;
+        println!("all in their statuses after {took:.0} s, {:.0} writes a second", LOG_CONFIGS as f64 / took);
+
+        let mut status = said(7, 5);
         status["logConfigs"][0]["problems"] = json!(["it broke"]);
         let begin = seconds();
         let patch = json!({"status": status});

@@ -170,6 +170,52 @@ fn what_agents_say_is_summed_up_and_read_back_by_kubectl() {
 }
 
 #[test]
+fn counts_that_all_change_at_once_are_written_in_time() {
+    const COUNT: usize = 300;
+    let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
+    server.admin().apply(SHOP).expect("a namespace");
+    let name = |number: usize| format!("c{number}");
+    let of = |number: usize| {
+        json!({"apiVersion": "logferry.dev/v1alpha1", "kind": "LogConfig",
+            "metadata": {"name": name(number), "namespace": "shop"},
+            "spec": {"source": {"containers": {"pods": {"include": [name(number)]}}}}})
+    };
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": (0..COUNT).map(of).collect::<Vec<_>>()});
+    create(server.admin(), &folder, &all);
+    let said = |bytes: u64| {
+        let of = |number: usize| {
+            let mut said = web(bytes, &[])[0].take();
+            said["name"] = json!(name(number));
+            said
+        };
+        json!((0..COUNT).map(of).collect::<Vec<_>>())
+    };
+    create(server.admin(), &folder, &log_node("node-1", &said(1)));
+    let account = server.service_account("logferry", "logferry-operator").expect("an account");
+    // At the pace for days of rest it would take five minutes; agents' half minute is over.
+    let flags = [
+        "--namespace=logferry",
+        "--leader-elect-retry-period=500ms",
+        "--status-counts-qps=1",
+        "--status-period=1s",
+        "--status-freshness=46s",
+    ];
+    let operator = Operator::start(folder.path(), account.kubeconfig(), &flags);
+    let are_all = |bytes: u64| {
+        let all = get(&server, &["logconfigs", "--namespace=shop"]);
+        let items = all["items"].as_array().expect("a list");
+        items.iter().all(|it| it["status"]["counts"]["deliveredBytes"] == bytes)
+    };
+    wait_until("the first statuses", || are_all(1));
+    let writes = || operator.metric("logferry_operator_writes_total");
+    let before = writes();
+    patch(server.admin(), "node-1", &said(2));
+    wait_until("the counts of all", || are_all(2));
+    // Each once: what was written already waits for nothing.
+    assert!(writes() - before < 1.5 * COUNT as f64, "{before} and {} writes", writes());
+}
+
+#[test]
 fn the_rights_of_the_chart_are_no_more_than_what_is_asked() {
     let server = server();
     let (operator, agent) = (
