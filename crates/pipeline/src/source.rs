@@ -28,6 +28,7 @@ mod holes;
 mod identity;
 mod look;
 mod missing;
+mod passed;
 mod portion;
 mod read;
 mod reconcile;

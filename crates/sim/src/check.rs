@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use flow::{GapReason, Position, RecordFlags, Span};
+use flow::{GapReason, Position, RecordFlags, Span, own_positions};
 use pipeline::frame::Format;
 use pipeline::source::generation_key;
 
@@ -217,12 +217,14 @@ impl Check {
 
     /// The bytes of a delivery, by what its positions say.
     fn runs_of(&mut self, delivery: &Delivery) -> Result<Vec<Run>, String> {
-        if let [position] = delivery.positions[..] {
-            self.go_on_in_what_is_left(delivery, position);
+        // Those before were passed over.
+        let own = own_positions(&delivery.positions);
+        if let [position] = own {
+            self.go_on_in_what_is_left(delivery, *position);
         }
         let mut cursor = delivery.span.begin;
         let mut runs = Vec::new();
-        for position in &delivery.positions {
+        for position in own {
             let run = self.run(delivery, *position, cursor)?;
             cursor += run.bytes.len() as u64;
             runs.push(run);

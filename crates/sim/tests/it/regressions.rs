@@ -695,3 +695,28 @@ fn reads_that_bring_a_byte_each_tell_another_file_all_the_same() {
     let setting = Setting { stuck: Some(1), ..Setting::new(Format::Plain, 1) };
     node_schedule::run(setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn a_file_that_could_not_be_looked_into_is_not_put_before_what_was_written_to_an_older_one() {
+    let steps = [
+        Step::Reopen,
+        Step::Scan,
+        line(),
+        Step::Look,
+        Step::Truncate,
+        Step::RefuseReads(true),
+        Step::Rotate,
+        line(),
+        Step::Reopen,
+        line(),
+        Step::Rotate,
+        Step::Scan,
+        Step::RenameBack,
+        Step::Recreate,
+    ];
+    for format in [Format::Plain, Format::Cri] {
+        check(format, &steps);
+        check_reader(format, 0, &steps);
+        check_reader(format, 1, &steps);
+    }
+}
