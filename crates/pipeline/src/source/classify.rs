@@ -130,9 +130,12 @@ impl Source {
         };
         let is_lost = |it: &Generation| matches!(it.carrier, Carrier::Lost(_));
         let begins_so = |it: &Generation| begins_with(it, &head, it.path == unpacked);
-        let is_made_of =
-            |it: &Generation| it.proof == Proof::Known && !is_lost(it) && begins_so(it);
-        let of = find(&is_made_of).or_else(|| find(&|it| is_lost(it) && begins_so(it)));
+        let may_be_of = |it: &Generation| it.proof == Proof::Known && !is_lost(it);
+        // One beside which it stood is what it is made of, however little is known of that.
+        let is_seen = |it: &Generation| it.packed == Some(file.stat.id) && it.head.matches(&head);
+        let of = find(&|it| may_be_of(it) && is_seen(it));
+        let of = of.or_else(|| find(&|it| may_be_of(it) && begins_so(it)));
+        let of = of.or_else(|| find(&|it| is_lost(it) && begins_so(it)));
         if let Some(index) = of {
             return Ok(NewFile::CarrierOf(index));
         }
@@ -279,7 +282,7 @@ impl Source {
         files.sort_by(|one, other| rotation::by_age(&one.path, &other.path));
         let stat = self.generations[index].open(fs)?.stat()?;
         let mut wanted = self.generations.remove(index);
-        let mut file = SeenFile { path: wanted.path.clone(), stat };
+        let mut file = SeenFile { path: wanted.path.clone(), stat, packed: wanted.packed };
         let live_index = self.live(&files);
         let live = live_index.map(|live| self.generations[live].key);
         // One that already comes behind the live file is younger than what that holds since it was cut.

@@ -492,3 +492,21 @@ fn what_was_written_late_to_an_empty_file_that_was_compressed_while_no_agent_ran
         check_in(Setting { is_tidy: true, ..Setting::new(format, 0) }, &steps);
     }
 }
+
+#[test]
+fn a_file_of_which_little_is_known_is_found_in_the_compressed_one_that_stood_beside_it() {
+    let steps = [
+        line(),
+        ROUND,
+        world(Step::Rotate),
+        line(),
+        line(),
+        world(Step::Reopen),
+        world(Step::CloseLate),
+        world(Step::Reopen),
+        world(Step::Compress(0)),
+        NodeStep::Round([Stage::Reader, Stage::Discovery, Stage::Tracker, Stage::Shipper]),
+        world(Step::Rotate),
+    ];
+    check(&steps);
+}
