@@ -720,3 +720,28 @@ fn a_file_that_could_not_be_looked_into_is_not_put_before_what_was_written_to_an
         check_reader(format, 1, &steps);
     }
 }
+
+#[test]
+fn what_was_declared_gone_is_not_missed_again_when_what_came_after_it_is_done_with() {
+    let steps = [
+        world(1, line()),
+        ROUND,
+        NodeStep::Kill(0),
+        world(1, Step::Recreate),
+        ROUND,
+        NodeStep::Wait(LATE_NS),
+        world(1, line()),
+        NodeStep::Tick(Stage::Discovery, 1),
+        world(1, Step::Recreate),
+        ROUND,
+        world(1, Step::Recreate),
+        NodeStep::Wait(1_000_000_000),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Wait(1_000_000_000),
+        ROUND,
+        NodeStep::Kill(0),
+    ];
+    for format in [Format::Plain, Format::Cri] {
+        check_node(format, 0, &steps);
+    }
+}
