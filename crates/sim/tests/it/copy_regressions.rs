@@ -510,3 +510,18 @@ fn a_file_of_which_little_is_known_is_found_in_the_compressed_one_that_stood_bes
     ];
     check(&steps);
 }
+
+#[test]
+fn a_copy_is_known_by_what_two_short_reads_brought() {
+    let torn = vec![Text { len: 0, is_stderr: false, is_partial: false }];
+    let steps = [
+        line_of(16),
+        world(Step::Append(torn, 1)),
+        world(Step::ShortenReads(Some(24))),
+        ROUND,
+        line(),
+        ROUND,
+        world(Step::BeginCopy),
+    ];
+    check(&steps);
+}
