@@ -123,6 +123,7 @@ impl Reading {
             offset: at as u64,
             cursor: at as u64,
             source: 0,
+            holes: 0,
             bytes: run[..outcome.consumed].to_vec(),
         });
         outcome.consumed

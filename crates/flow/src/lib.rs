@@ -38,7 +38,7 @@ pub use fingerprint::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Place};
 pub use folder::make_folder;
 pub use gap::{Gap, GapReason};
 pub use mutant::is_mutant;
-pub use payload::{Codec, Encoding, Payload, PayloadHeader};
+pub use payload::{Codec, Encoding, Payload, PayloadHeader, own_positions};
 pub use persisted::{PersistedSpan, Reached};
 pub use rate::{Bucket, Rate};
 pub use record::{Record, RecordFlags, Stream};

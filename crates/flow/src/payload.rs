@@ -118,7 +118,8 @@ pub struct PayloadHeader {
     pub gap: Option<GapReason>,
     /// Wall-clock time of reading, nanoseconds since 1970.
     pub observed_unix_ns: i64,
-    /// Where the file system's side stands after the span.
+    /// Where the file system's side stands after the span: of those generations that it is of, and before
+    /// them of those that were passed over, empty, when they were begun.
     pub positions: Vec<Position>,
     /// As the section: [`PayloadHeader::positions_at`] knows where a restart can go on inside.
     pub is_divisible: bool,
@@ -144,15 +145,31 @@ impl PayloadHeader {
             return (!self.is_inner).then(|| self.positions.clone());
         }
         let behind = self.span.end - cursor;
-        match self.positions.as_slice() {
+        match self.own_positions() {
             [end] if self.is_divisible && end.offset >= behind => {
                 // What stands before it is not known here any more.
-                let place = Place::default();
-                Some(vec![Position { offset: end.offset - behind, place, ..*end }])
+                let (place, offset) = (Place::default(), end.offset - behind);
+                let mut positions = self.positions.clone();
+                positions.pop();
+                positions.push(Position { offset, place, ..*end });
+                Some(positions)
             }
             _ => None,
         }
     }
+
+    /// Of which generations the section is, if it is no gap: as [`own_positions`].
+    #[must_use]
+    pub fn own_positions(&self) -> &[Position] {
+        own_positions(&self.positions)
+    }
+}
+
+/// Of a section's positions, those of the generations that it is of: nothing was read of those before.
+#[must_use]
+pub fn own_positions(positions: &[Position]) -> &[Position] {
+    let passed = positions.iter().take_while(|it| it.offset == 0).count();
+    &positions[passed..]
 }
 
 /// An encoded batch.

@@ -12,7 +12,7 @@ use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span}
 
 use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
-use crate::fs::{Fs, Inflaters, Stat};
+use crate::fs::{FileId, Fs, Inflaters, Stat};
 use crate::limits::LimitReport;
 use crate::meter::SourceMeter;
 use crate::reader::WaitsFor;
@@ -28,6 +28,7 @@ mod holes;
 mod identity;
 mod look;
 mod missing;
+mod passed;
 mod portion;
 mod read;
 mod reconcile;
@@ -100,6 +101,8 @@ pub struct SeenFile {
     pub path: PathBuf,
     /// What the file system said.
     pub stat: Stat,
+    /// Its compressed form, which stands beside it.
+    pub packed: Option<FileId>,
 }
 
 /// One chain being read.

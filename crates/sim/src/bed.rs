@@ -160,7 +160,7 @@ pub fn persisted(epoch: u32, queue: &[Delivery]) -> Vec<PersistedSpan> {
 pub fn forget(checkpoint: &mut Known, forgotten: &mut Vec<(u64, u64)>) {
     let cursor = checkpoint.cursor;
     let is_reached = |key| forgotten.iter().any(|it| *it == (it.0, key) && it.0 <= cursor);
-    checkpoint.generations.retain(|it| !is_reached(it.generation));
+    checkpoint.forget(is_reached);
     forgotten.retain(|(at, _)| *at > cursor);
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use flow::{GapReason, Position, RecordFlags, Span};
+use flow::{GapReason, Position, RecordFlags, Span, own_positions};
 use pipeline::frame::Format;
 use pipeline::source::generation_key;
 
@@ -145,6 +145,8 @@ struct Check {
     gone: HashSet<u64>,
     /// By file and life, the life that it goes on from: what a power cut left of it.
     roots: Vec<Vec<usize>>,
+    /// By file, the one in which it was found again, and the life of its own that goes on there.
+    found: HashMap<usize, (usize, usize)>,
     /// Declared so far.
     holes: u32,
     cursor: u64,
@@ -167,6 +169,7 @@ impl Check {
             declared: vec![0; files.len()],
             roots: files.iter().map(|it| (0..it.lives.len()).collect()).collect(),
             gone: HashSet::new(),
+            found: HashMap::new(),
             files,
             holes: 0,
             cursor: 0,
@@ -217,12 +220,14 @@ impl Check {
 
     /// The bytes of a delivery, by what its positions say.
     fn runs_of(&mut self, delivery: &Delivery) -> Result<Vec<Run>, String> {
-        if let [position] = delivery.positions[..] {
-            self.go_on_in_what_is_left(delivery, position);
+        // Those before were passed over.
+        let own = own_positions(&delivery.positions);
+        if let [position] = own {
+            self.go_on_in_what_is_left(delivery, *position);
         }
         let mut cursor = delivery.span.begin;
         let mut runs = Vec::new();
-        for position in &delivery.positions {
+        for position in own {
             let run = self.run(delivery, *position, cursor)?;
             cursor += run.bytes.len() as u64;
             runs.push(run);
@@ -235,7 +240,8 @@ impl Check {
 
     /// What a position says was read of its generation, since the one before.
     fn run(&mut self, delivery: &Delivery, to: Position, cursor: u64) -> Result<Run, String> {
-        let number = *self.by_key.get(&to.generation).ok_or("a generation of no file")?;
+        let own = *self.by_key.get(&to.generation).ok_or("a generation of no file")?;
+        let number = self.found_again(own, to, delivery.at_ns);
         let file = &self.files[number];
         let place = (number, file.life_at(delivery.at_ns));
         let (life, from) = (&file.lives[place.1], self.read[number][place.1]);
@@ -249,8 +255,12 @@ impl Check {
         let bytes = life.bytes[range].to_vec();
         self.read[number][place.1] = to.offset;
         self.verdict.bytes += bytes.len() as u64;
-        let place = (number, self.roots[number][place.1]);
-        Ok(Run { place, offset: from, cursor, source: delivery.source, bytes })
+        let place = match self.found.get(&own) {
+            Some((_, root)) => (own, *root),
+            None => (number, self.roots[number][place.1]),
+        };
+        let (source, holes) = (delivery.source, self.holes);
+        Ok(Run { place, offset: from, cursor, source, holes, bytes })
     }
 
     /// Something is missing, and nobody knows how much: of the file that was read last before the start,
@@ -316,7 +326,7 @@ impl Check {
                 let read = left.unwrap_or(read);
                 // A length may be told of one life and taken for the one before.
                 let told_next = file.lives.get(index + 1).map_or(0, |next| next.told_ever);
-                must += due(file, index).saturating_sub(read.max(filled(file, index)));
+                must += due(file, index).saturating_sub(read.max(disk::filled(file, index)));
                 may += life.len().max(told_next).saturating_sub(read);
                 missing += life.len() - read;
             }
@@ -361,15 +371,6 @@ fn due(file: &File, index: usize) -> u64 {
         // Written, or begun, when nobody could know of it any more.
         Some(Lost::LetGo { .. } | Lost::Died { .. }) => 0,
     }
-}
-
-/// How far a life that a power cut left goes on in the next one for all that an agent can know: where only NULs were,
-/// other bytes may have been filled in, and what it knows the file by ends before them.
-fn filled(file: &File, index: usize) -> u64 {
-    let life = &file.lives[index];
-    let Some(next) = file.lives.get(index + 1).filter(|_| life.is_left) else { return 0 };
-    let differs = life.bytes.iter().zip(&next.bytes).find(|(old, new)| old != new);
-    if differs.is_none_or(|(old, _)| *old == 0) { life.len().min(next.len()) } else { 0 }
 }
 
 /// A file without its content, for messages.

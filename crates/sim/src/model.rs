@@ -33,6 +33,8 @@ pub struct Run {
     pub cursor: u64,
     /// Which life of the source's handed it over, by number.
     pub source: u32,
+    /// How many holes were declared before it, in whatever file.
+    pub holes: u32,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
@@ -46,6 +48,8 @@ pub struct Line {
     pub offset: u64,
     /// Which life of the source's handed its first byte over.
     pub source: u32,
+    /// How many holes were declared before that.
+    pub holes: u32,
     /// Without the newline.
     pub bytes: Vec<u8>,
     /// The newline is there.
@@ -99,6 +103,7 @@ impl Model {
                     cursor: run.cursor + at,
                     offset: run.offset + at,
                     source: run.source,
+                    holes: run.holes,
                     bytes: Vec::new(),
                     is_ended: false,
                     is_behind_hole: std::mem::take(&mut is_behind_hole),
@@ -154,9 +159,11 @@ fn join(lines: &[Line]) -> Vec<Whole> {
     let mut records: Vec<Whole> = Vec::new();
     // By stream, the record that its next part belongs to.
     let mut open: [Option<usize>; 2] = [None, None];
-    let mut source = 0;
+    let (mut source, mut holes) = (0, 0);
     for line in lines {
-        if line.source != source || line.is_behind_hole {
+        let is_behind_hole = line.is_behind_hole || line.holes != holes;
+        holes = line.holes;
+        if line.source != source || is_behind_hole {
             // What a source did not wait for, the next knows nothing of; and what is behind a hole neither.
             (open, source) = ([None, None], line.source);
         }

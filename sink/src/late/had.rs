@@ -60,7 +60,7 @@ impl Had {
             let is_there = header.epoch == self.epoch && span.begin < self.end;
             return (!is_there).then_some(span.begin);
         }
-        let from = match header.positions.as_slice() {
+        let from = match header.own_positions() {
             [at] if header.gap.is_none() => self.owed_of(header, at),
             [] | [_] => self.by_cursor(header),
             all if header.gap.is_none() && all.iter().all(|it| self.has(it)) => span.end,
@@ -101,7 +101,7 @@ impl Had {
 
     /// Whether the queue has other bytes than these at the cursors of the section.
     pub(crate) fn contradicts(&self, header: &PayloadHeader) -> bool {
-        let [at] = header.positions.as_slice() else { return false };
+        let [at] = header.own_positions() else { return false };
         let Some(there) = self.reached.iter().find(|it| is_of(it, at)) else { return false };
         let theirs = there.cursor.wrapping_sub(there.position.offset);
         header.gap.is_none() && theirs != header.span.end.wrapping_sub(at.offset)

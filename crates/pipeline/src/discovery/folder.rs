@@ -229,13 +229,17 @@ fn hash_name(file: &SeenFile, hash: &mut Xxh3) {
     hash.update(&id.birth_ns.to_le_bytes());
 }
 
-/// A fingerprint of names, identities, sizes and times of change; never 0 or [`TELL_AGAIN`].
+/// A fingerprint of names, identities, compressed forms, sizes and times of change; never 0 or [`TELL_AGAIN`].
 pub(super) fn fingerprint(files: &[SeenFile]) -> u64 {
     let mut hash = Xxh3::new();
     for file in files {
         hash_name(file, &mut hash);
         hash.update(&file.stat.size.to_le_bytes());
         hash.update(&file.stat.modified_ns.to_le_bytes());
+        if let Some(packed) = file.packed {
+            hash.update(&packed.inode.to_le_bytes());
+            hash.update(&packed.birth_ns.to_le_bytes());
+        }
     }
     hash.digest().max(TELL_AGAIN + 1)
 }

@@ -57,7 +57,7 @@ impl Refusals {
             Ok(stat) if stat.kind == FileKind::Regular => {
                 self.passed(&path);
                 self.unheard += usize::from(stat.is_linked);
-                Some(SeenFile { path, stat })
+                Some(SeenFile { path, stat, packed: None })
             }
             // A directory is no file that somebody may be waiting for.
             Ok(stat) if stat.kind == FileKind::Directory => None,

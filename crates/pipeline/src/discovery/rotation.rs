@@ -65,13 +65,18 @@ pub fn is_unfinished(name: &[u8]) -> bool {
     name.strip_suffix(TEMPORARY).is_some_and(|name| split(name).is_some())
 }
 
-/// Drops compressed files beside which the file that they were made of is still there.
+/// Drops compressed files beside which the file that they were made of is still there, and notes them there.
 ///
 /// `files` are sorted, so that one follows the other.
 pub fn drop_packed_twins(files: &mut Vec<SeenFile>) {
     files.dedup_by(|packed, plain| {
-        let packed = packed.path.as_os_str().as_bytes();
-        packed.strip_suffix(GZIP_SUFFIX.as_bytes()) == Some(plain.path.as_os_str().as_bytes())
+        let name = packed.path.as_os_str().as_bytes();
+        let is_twin =
+            name.strip_suffix(GZIP_SUFFIX.as_bytes()) == Some(plain.path.as_os_str().as_bytes());
+        if is_twin {
+            plain.packed = Some(packed.stat.id);
+        }
+        is_twin
     });
 }
 

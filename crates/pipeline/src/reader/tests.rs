@@ -216,7 +216,7 @@ impl Bed {
             options: Arc::new(options),
             fs: self.fs.clone(),
         };
-        let files = vec![SeenFile { stat: self.fs.stat_of(&path).unwrap(), path }];
+        let files = vec![SeenFile { stat: self.fs.stat_of(&path).unwrap(), path, packed: None }];
         let look = Command::Look { spec, files, seen_ns: 1, opened: Opened::default(), is_initial };
         self.commands.send(look).unwrap();
     }

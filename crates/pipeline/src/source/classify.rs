@@ -130,9 +130,12 @@ impl Source {
         };
         let is_lost = |it: &Generation| matches!(it.carrier, Carrier::Lost(_));
         let begins_so = |it: &Generation| begins_with(it, &head, it.path == unpacked);
-        let is_made_of =
-            |it: &Generation| it.proof == Proof::Known && !is_lost(it) && begins_so(it);
-        let of = find(&is_made_of).or_else(|| find(&|it| is_lost(it) && begins_so(it)));
+        let may_be_of = |it: &Generation| it.proof == Proof::Known && !is_lost(it);
+        // One beside which it stood is what it is made of, however little is known of that.
+        let is_seen = |it: &Generation| it.packed == Some(file.stat.id) && it.head.matches(&head);
+        let of = find(&|it| may_be_of(it) && is_seen(it));
+        let of = of.or_else(|| find(&|it| may_be_of(it) && begins_so(it)));
+        let of = of.or_else(|| find(&|it| is_lost(it) && begins_so(it)));
         if let Some(index) = of {
             return Ok(NewFile::CarrierOf(index));
         }
@@ -150,13 +153,7 @@ impl Source {
         if let Some(index) = find(&is_fresh) {
             return Ok(NewFile::CarrierOf(index));
         }
-        // Generations are read in order. What comes before one that was read, was.
-        let later = files.iter().skip_while(|it| it.stat.id != file.stat.id).skip(1);
-        let is_before_read = later
-            .filter_map(|it| self.index_of(it))
-            .any(|index| self.generations[index].offset > 0);
-        let generation = NewFile::Generation(Head::default());
-        Ok(if is_before_read { NewFile::ReadBefore } else { generation })
+        Ok(self.passed_or_read(file, files, head.is_empty()))
     }
 
     /// Whether this is the compressed form of one that left before it was looked into: it is looked into
@@ -285,8 +282,11 @@ impl Source {
         files.sort_by(|one, other| rotation::by_age(&one.path, &other.path));
         let stat = self.generations[index].open(fs)?.stat()?;
         let mut wanted = self.generations.remove(index);
-        let mut file = SeenFile { path: wanted.path.clone(), stat };
-        let live = self.live(&files).map(|live| self.generations[live].key);
+        let mut file = SeenFile { path: wanted.path.clone(), stat, packed: wanted.packed };
+        let live_index = self.live(&files);
+        let live = live_index.map(|live| self.generations[live].key);
+        // One that already comes behind the live file is younger than what that holds since it was cut.
+        let is_behind = live_index.is_some_and(|live| live < index);
         // A cut that is noticed meanwhile moves all behind it.
         let next = self.generations.get(index).map(|it| it.key);
         let place = |source: &Source| {
@@ -316,6 +316,7 @@ impl Source {
             };
             // It stays where it is, but for a cut that was just noticed: what was cut is older.
             let cut = self.live(&files).filter(|now| Some(self.generations[*now].key) != live);
+            let cut = cut.filter(|_| !is_behind);
             self.generations.insert(cut.unwrap_or_else(|| place(self)), generation);
         } else {
             let next = place(self);

@@ -102,8 +102,10 @@ pub(super) fn holds(
     position: &Position,
     size: u64,
 ) -> io::Result<bool> {
-    let is_place_long = u64::from(position.place.len) >= size.clamp(1, HEAD_BYTES_MIN);
-    let is_known = tells(position.head, size) || is_place_long && position.place.hole == 0;
+    // Neither may be long, if reads were short; they tell together.
+    let both = u64::from(position.head.len) + u64::from(position.place.len);
+    let is_long = both.min(position.offset) >= size.clamp(1, HEAD_BYTES_MIN);
+    let is_known = tells(position.head, size) || is_long && position.place.hole == 0;
     let is_known = is_known && position.head.matches(head);
     Ok(is_known && has_place(file, position)?)
 }

@@ -30,6 +30,8 @@ pub struct Generation {
     /// Copies of it that are being made or were made, the youngest last, as they were when they were
     /// compared; of one that was cut, those that it is not read from.
     pub copies: Vec<SeenFile>,
+    /// Its compressed form, as soon as that stood beside it.
+    pub packed: Option<FileId>,
     /// Turns to inflate, for compressed carriers.
     pub inflaters: Arc<Inflaters>,
     /// Since when its carrier is known to end too early.
@@ -111,6 +113,7 @@ impl Generation {
             carrier: if is_packed(&seen.path) { Carrier::Copy } else { Carrier::Original },
             proof: Proof::Known,
             copies: Vec::new(),
+            packed: seen.packed,
             inflaters: Arc::default(),
             defect_since_ns: None,
             path: seen.path.clone(),
@@ -202,6 +205,7 @@ impl Generation {
     pub fn see(&mut self, seen: &SeenFile, seen_ns: u64) {
         self.is_gone = false;
         self.path.clone_from(&seen.path);
+        self.packed = seen.packed.or(self.packed);
         let is_news = seen_ns > self.stat_ns || is_mutant("stale_look_counts");
         if !is_packed(&seen.path) && is_news {
             self.has_news |= seen.stat.modified_ns != self.modified_ns;
@@ -296,7 +300,7 @@ impl Generation {
         let (id, size) = (self.id, self.size);
         let stat =
             Stat { id, kind: FileKind::Regular, size, modified_ns: 0, links: 1, is_linked: false };
-        SeenFile { path: self.path.clone(), stat }
+        SeenFile { path: self.path.clone(), stat, packed: self.packed }
     }
 
     /// The generation that its inode holds since it was cut, `size` bytes long now.

@@ -17,7 +17,7 @@ use crate::fs::Fs;
 pub struct ReadOutcome {
     /// Cursors of the bytes consumed; empty if the bytes hold no whole line yet.
     pub span: Span,
-    /// Where each generation touched stands now.
+    /// Where each generation touched stands now, behind those that were passed over.
     pub positions: Vec<Position>,
     /// What framing counted.
     pub framed: Framed,
@@ -74,7 +74,8 @@ impl Source {
         let ends_whole = chunk.data()[..own].ends_with(b"\n");
         let is_full = filled == room;
         let framed = grouped.framed;
-        let positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
+        let begins = self.generations[index].offset == 0;
+        let mut positions = self.consume(index, &chunk.data()[..filled], own, framed.consumed);
         let rest = filled - framed.consumed;
         // Also what could not be read of it, or may not be written yet: that is no news the next time.
         let tried =
@@ -105,7 +106,11 @@ impl Source {
                 bridged_bytes,
             });
         }
-        let is_divisible = positions.len() == 1 && self.is_in_order(chunk, &framed);
+        let is_one = positions.len() == 1;
+        let is_divisible = is_one && self.is_in_order(chunk, &framed);
+        if framed.consumed > 0 && (begins || !is_one) {
+            self.tell_passed(index, &mut positions);
+        }
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_divisible, is_hot })
     }

@@ -19,7 +19,7 @@ const INCARNATIONS_MAX: u32 = 64;
 /// How many generations are remembered whose file is not there.
 ///
 /// More than rotators keep: a folder that could not be read for a while shows them all again.
-const ORPHANS_MAX: usize = 32;
+pub(super) const ORPHANS_MAX: usize = 32;
 
 impl Source {
     /// Takes in the files that a look showed at `seen_ns`, oldest first, the live one last.

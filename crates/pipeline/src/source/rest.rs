@@ -152,7 +152,7 @@ impl RestingGeneration {
         let (id, size, is_linked) = (self.id, self.offset, self.is_linked);
         let (kind, modified_ns) = (FileKind::Regular, self.modified_ns);
         let stat = Stat { id, kind, size, modified_ns, links: 1, is_linked };
-        let seen = SeenFile { path: live_path.to_path_buf(), stat };
+        let seen = SeenFile { path: live_path.to_path_buf(), stat, packed: None };
         Generation {
             key: self.key,
             carrier: if self.is_copy { Carrier::Copy } else { Carrier::Original },

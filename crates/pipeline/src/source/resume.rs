@@ -13,8 +13,8 @@ pub struct Known {
     pub is_new: bool,
     /// How far each generation was read, in the order in which they were first read of.
     pub generations: Vec<Position>,
-    /// The last of them is not missed if it is gone: a gap of unknown size has said so already, or it was
-    /// read to its end.
+    /// The last of them is not missed if it is gone: a gap of unknown size has said so already, it was read to
+    /// its end, or a later one was and is done with.
     pub is_newest_settled: bool,
 }
 
@@ -93,6 +93,14 @@ impl Known {
     pub(crate) fn settle(&mut self, key: u64) {
         let is_newest = self.generations.last().is_some_and(|it| it.generation == key);
         self.is_newest_settled |= is_newest && !is_mutant("unsized_gap_forgotten");
+    }
+
+    /// Those are done with that `is_done` tells by their keys. If the newest is, nothing of it is missing, nor
+    /// of those before: these were read before it.
+    pub fn forget(&mut self, is_done: impl Fn(u64) -> bool) {
+        let is_newest = self.generations.last().is_some_and(|it| is_done(it.generation));
+        self.is_newest_settled |= is_newest && !is_mutant("older_generation_missed");
+        self.generations.retain(|it| !is_done(it.generation));
     }
 
     /// Notes how far a generation was read.
@@ -201,6 +209,20 @@ mod tests {
         assert!(known.is_newest_settled, "the checkpoint says so");
         let known = Known::resume(settled, &queue_of(&[(10, 1, 10), (20, 1, 20)]), false).unwrap();
         assert!(!known.is_newest_settled, "it turned up and was read");
+    }
+
+    #[test]
+    fn when_the_newest_generation_is_done_with_none_before_it_is_missed() {
+        let queue = queue_of(&[(10, 1, 10), (20, 2, 10), (30, 3, 10)]);
+        let mut known = Known::resume(checkpoint(5, 10, 10), &queue, false).unwrap();
+        known.forget(|key| key == 2);
+        assert!(!known.is_newest_settled, "the newest is still there");
+        known.forget(|key| key == 3);
+        assert!(known.is_newest_settled);
+        assert_eq!(known.generations.len(), 1);
+        let position = Position { generation: 1, offset: 20, ..Position::default() };
+        known.move_to(position);
+        assert!(!known.is_newest_settled, "it is read again");
     }
 
     #[test]

@@ -151,8 +151,7 @@ impl Tracked {
             });
         self.forget = waiting;
         if !reached.is_empty() {
-            let generations = &mut self.known.generations;
-            generations.retain(|it| !reached.iter().any(|(_, key)| *key == it.generation));
+            self.known.forget(|key| reached.iter().any(|it| it.1 == key));
             self.is_dirty = true;
         }
     }

@@ -473,3 +473,55 @@ fn a_file_that_was_copied_cut_and_removed_between_two_looks_is_not_read_again_fr
         check_in(Setting { is_tidy: true, ..Setting::new(Format::Plain, open_files_max) }, &steps);
     }
 }
+
+#[test]
+fn what_was_written_late_to_an_empty_file_that_was_compressed_while_no_agent_ran_is_not_lost() {
+    let steps = [
+        world(Step::Reopen),
+        world(Step::Rotate),
+        world(Step::Reopen),
+        line(),
+        ROUND,
+        world(Step::AppendLate(vec![Text { len: 0, is_stderr: false, is_partial: false }], 0)),
+        line(),
+        world(Step::CloseLate),
+        world(Step::Compress(0)),
+        NodeStep::Kill(0),
+    ];
+    for format in [Format::Plain, Format::Cri] {
+        check_in(Setting { is_tidy: true, ..Setting::new(format, 0) }, &steps);
+    }
+}
+
+#[test]
+fn a_file_of_which_little_is_known_is_found_in_the_compressed_one_that_stood_beside_it() {
+    let steps = [
+        line(),
+        ROUND,
+        world(Step::Rotate),
+        line(),
+        line(),
+        world(Step::Reopen),
+        world(Step::CloseLate),
+        world(Step::Reopen),
+        world(Step::Compress(0)),
+        NodeStep::Round([Stage::Reader, Stage::Discovery, Stage::Tracker, Stage::Shipper]),
+        world(Step::Rotate),
+    ];
+    check(&steps);
+}
+
+#[test]
+fn a_copy_is_known_by_what_two_short_reads_brought() {
+    let torn = vec![Text { len: 0, is_stderr: false, is_partial: false }];
+    let steps = [
+        line_of(16),
+        world(Step::Append(torn, 1)),
+        world(Step::ShortenReads(Some(24))),
+        ROUND,
+        line(),
+        ROUND,
+        world(Step::BeginCopy),
+    ];
+    check(&steps);
+}

@@ -695,3 +695,106 @@ fn reads_that_bring_a_byte_each_tell_another_file_all_the_same() {
     let setting = Setting { stuck: Some(1), ..Setting::new(Format::Plain, 1) };
     node_schedule::run(setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+#[test]
+fn a_file_that_could_not_be_looked_into_is_not_put_before_what_was_written_to_an_older_one() {
+    let steps = [
+        Step::Reopen,
+        Step::Scan,
+        line(),
+        Step::Look,
+        Step::Truncate,
+        Step::RefuseReads(true),
+        Step::Rotate,
+        line(),
+        Step::Reopen,
+        line(),
+        Step::Rotate,
+        Step::Scan,
+        Step::RenameBack,
+        Step::Recreate,
+    ];
+    for format in [Format::Plain, Format::Cri] {
+        check(format, &steps);
+        check_reader(format, 0, &steps);
+        check_reader(format, 1, &steps);
+    }
+}
+
+#[test]
+fn what_was_declared_gone_is_not_missed_again_when_what_came_after_it_is_done_with() {
+    let steps = [
+        world(1, line()),
+        ROUND,
+        NodeStep::Kill(0),
+        world(1, Step::Recreate),
+        ROUND,
+        NodeStep::Wait(LATE_NS),
+        world(1, line()),
+        NodeStep::Tick(Stage::Discovery, 1),
+        world(1, Step::Recreate),
+        ROUND,
+        world(1, Step::Recreate),
+        NodeStep::Wait(1_000_000_000),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Wait(1_000_000_000),
+        ROUND,
+        NodeStep::Kill(0),
+    ];
+    for format in [Format::Plain, Format::Cri] {
+        check_node(format, 0, &steps);
+    }
+}
+
+#[test]
+fn what_replaces_nuls_behind_a_byte_that_a_power_cut_left_is_not_missing() {
+    let steps = [
+        line(),
+        Step::CutPower(1, false),
+        Step::Scan,
+        Step::AppendBehind(3000, vec![LINE]),
+        Step::Look,
+        Step::Truncate,
+        Step::Truncate,
+        line(),
+        line(),
+    ];
+    check(Format::Plain, &steps);
+}
+
+#[test]
+fn a_file_of_which_a_power_cut_left_a_byte_may_be_found_again_in_one_that_begins_so() {
+    let steps = [
+        line(),
+        Step::CutPower(1, false),
+        Step::Rotate,
+        line(),
+        Step::Scan,
+        Step::Work(2),
+        line(),
+        Step::Ship(1),
+        Step::DeleteOldest,
+        Step::CutPower(1, false),
+        line(),
+        Step::Rotate,
+    ];
+    check_reader(Format::Cri, 0, &steps);
+}
+
+#[test]
+fn a_join_that_a_hole_ended_does_not_go_on_in_what_was_written_after_a_cut() {
+    let steps = [
+        Step::Append(vec![PART], 0),
+        Step::AppendBehind(3000, vec![LINE]),
+        Step::Scan,
+        Step::Work(1),
+        line(),
+        Step::Wait(1_000_000_000),
+        Step::AppendBehind(3863, vec![Text { len: 53, ..LINE }, Text { len: 5, ..LINE }]),
+        Step::Work(1),
+        Step::Truncate,
+        line(),
+    ];
+    check_reader(Format::Cri, 0, &steps);
+    check_reader(Format::Cri, 1, &steps);
+}

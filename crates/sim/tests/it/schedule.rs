@@ -177,8 +177,7 @@ proptest! {
 }
 
 proptest! {
-    // Of some thirty thousand one fails, of files of which a power cut left no more than a byte; that is open, see
-    // docs/PROOF.md.
+    // Of some forty thousand one fails; that is open, see docs/PROOF.md.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]

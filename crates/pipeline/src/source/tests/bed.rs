@@ -102,7 +102,7 @@ impl Bed {
     pub(super) fn seen(&self, names: &[&str]) -> Vec<SeenFile> {
         let seen = |name: &&str| {
             let path = self.directory.path().join(name);
-            SeenFile { stat: everything().stat(&path).unwrap(), path }
+            SeenFile { stat: everything().stat(&path).unwrap(), path, packed: None }
         };
         names.iter().map(seen).collect()
     }

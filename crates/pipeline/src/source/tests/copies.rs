@@ -206,6 +206,31 @@ fn a2_generations_that_were_compressed_before_they_were_seen_are_read_in_order()
     bed.check_tiling();
 }
 
+/// Passed over while it was empty, written to late, and compressed while no agent runs: beside one that was
+/// compressed and read before, and is not remembered.
+#[test]
+fn a3_what_is_written_late_to_an_empty_file_and_compressed_while_no_agent_runs_is_read() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log.2", &lines(0, 10));
+    bed.compress("a.log.2");
+    sleep_a_tick();
+    bed.append("a.log.1", "");
+    bed.append("a.log", &lines(10, 20));
+    bed.look(&["a.log.2.gz", "a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(0, 20));
+    bed.known.generations.remove(0);
+    bed.append("a.log.1", &lines(20, 30));
+    sleep_a_tick();
+    bed.compress("a.log.1");
+    bed.restart();
+    bed.look(&["a.log.2.gz", "a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(20, 30));
+    bed.restart();
+    bed.look(&["a.log.2.gz", "a.log.1.gz", "a.log"]);
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
 #[test]
 fn a4_copytruncate_reads_what_is_left_from_the_copy() {
     let mut bed = Bed::new(Some(Format::Plain));
