@@ -127,9 +127,9 @@ struct MountOptions {
     /// Socket of a `logdisk hold`: the mount outlives this process if it is killed, for the next one to go on with
     #[arg(long, value_name = "PATH")]
     holder: Option<PathBuf>,
-    /// End with the process that started this one
+    /// End with the process that started this one, which has this number
     #[arg(long, hide = true)]
-    with_parent: bool,
+    with_parent: Option<i32>,
 }
 
 fn main() -> ExitCode {
@@ -190,8 +190,13 @@ fn selection(only: &[String]) -> Result<Selection> {
 }
 
 fn mount(options: &MountOptions) -> Result<()> {
-    if options.with_parent {
+    if let Some(parent) = options.with_parent {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before that was said.
+        let now = rustix::process::getppid().map(rustix::process::Pid::as_raw_pid);
+        if now != Some(parent) {
+            bail!("--with-parent {parent}: it has ended");
+        }
     }
     let volume = &options.volume;
     selection(&volume.only)?;
@@ -221,9 +226,10 @@ fn mount(options: &MountOptions) -> Result<()> {
         may_pass: volume.mode == ModeOption::Fast,
         hang: Duration::from_secs(options.hang_seconds),
         holder: options.holder.clone(),
+        says_when: options.with_parent.is_some(),
     });
     // What is left is looked after by who started us, or by nobody.
-    let agent_state = volume.agent_state.as_deref().filter(|_| !options.with_parent);
+    let agent_state = volume.agent_state.as_deref().filter(|_| options.with_parent.is_none());
     let Some(agent_state) = agent_state else { return outcome };
     let longest = Duration::from_secs(options.drain_seconds);
     match supervisor::drain(&folder, Box::new(CheckpointAcks::new(agent_state)), longest)? {

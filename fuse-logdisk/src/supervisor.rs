@@ -4,7 +4,7 @@
 //! kills a daemon that hangs; and it ends the connection when none can be had, so that nobody waits for ever. It never
 //! touches the own mount: who may hang there is a process of its own.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ use flush::Flusher;
 pub use flush::flush;
 use watchdog::{Verdict, Watchdog};
 
+/// What is said when applications can write.
+const READY: &[u8] = b"mounted\n";
 /// How long the first daemon may take until it answers.
 const START: Duration = Duration::from_secs(10);
 /// So many daemons that ended without a sign of life after each other, and there is no use in another.
@@ -67,6 +69,8 @@ pub struct Options {
     pub hang: Duration,
     /// Socket of who holds the connection when we are killed; `None` if nobody does.
     pub holder: Option<PathBuf>,
+    /// Says on standard output when applications can write.
+    pub says_when: bool,
 }
 
 /// What happened to the daemon, or to us.
@@ -240,6 +244,10 @@ impl Kept<'_> {
     fn keep(&mut self) -> anyhow::Result<()> {
         self.start()?;
         self.wait_for_start()?;
+        if self.options.says_when {
+            io::stdout().write_all(READY)?;
+            io::stdout().flush()?;
+        }
         let passes = self.options.may_pass
             && passthrough::refusal(resume::offered(&self.options.folder)?).is_none();
         let flusher = self.options.flusher.as_ref().filter(|_| !passes);

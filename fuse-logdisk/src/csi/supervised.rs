@@ -3,7 +3,7 @@
 //! It ends with the driver, and what it had goes to the holder until the next driver starts another in its place.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,7 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tonic::Status;
 
 use crate::mounting::{self, FUSE_TYPE};
-use crate::resume;
 
 /// Longest that a mount may take.
 const START: Duration = Duration::from_secs(20);
@@ -26,7 +25,9 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Supervised {
     process: Child,
-    /// When it was.
+    /// It said that applications can write. That something is mounted says nothing: it may be dead, and about to be replaced.
+    is_ready: bool,
+    /// When it was started.
     pub(super) since_ns: u64,
 }
 
@@ -36,8 +37,20 @@ impl Supervised {
         let mut command = Command::new(std::env::current_exe()?);
         // Ctrl-C is for the driver.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let process = command.arg("mount").args(arguments).stdin(Stdio::null()).spawn()?;
-        Ok(Supervised { process, since_ns: SystemClock.monotonic_ns() })
+        command.arg("mount").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let process = command.spawn()?;
+        if let Some(output) = &process.stdout {
+            rustix::io::ioctl_fionbio(output, true)?;
+        }
+        Ok(Supervised { process, is_ready: false, since_ns: SystemClock.monotonic_ns() })
+    }
+
+    /// Whether applications can write.
+    pub(super) fn is_ready(&mut self) -> bool {
+        if let Some(output) = self.process.stdout.as_mut().filter(|_| !self.is_ready) {
+            self.is_ready = output.read(&mut [0; 16]).is_ok_and(|count| count > 0);
+        }
+        self.is_ready && self.ended().is_none()
     }
 
     /// Its status, if it has ended.
@@ -46,7 +59,7 @@ impl Supervised {
     }
 
     /// Waits until applications can write at `target`.
-    pub(super) async fn mounted(&mut self, target: &Path, store: &Path) -> Result<(), Status> {
+    pub(super) async fn mounted(&mut self, target: &Path) -> Result<(), Status> {
         let deadline_ns = self.since_ns + nanoseconds(START);
         loop {
             if let Some(status) = self.ended() {
@@ -55,7 +68,7 @@ impl Supervised {
                     target.display()
                 )));
             }
-            if is_mounted(target)? && resume::is_begun(store) {
+            if self.is_ready() {
                 return Ok(());
             }
             if SystemClock.monotonic_ns() > deadline_ns {

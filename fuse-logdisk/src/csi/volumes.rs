@@ -120,8 +120,7 @@ impl Volumes {
                 )));
             }
             if let Stage::Mounted(supervised) = &mut entry.stage
-                && supervised.ended().is_none()
-                && is_mounted(&record.target)?
+                && supervised.is_ready()
             {
                 return Ok(Begun::Done);
             }
@@ -157,7 +156,7 @@ impl Volumes {
                 Supervised::start(&self.arguments(id, record))?
             }
         };
-        match supervised.mounted(&record.target, &self.state.store(id)).await {
+        match supervised.mounted(&record.target).await {
             Ok(()) => Ok(supervised),
             Err(status) => {
                 supervised.stop().await;
@@ -287,7 +286,7 @@ impl Volumes {
         add("--store", &self.state.store(id));
         add("--agent-state", &self.how.agent_state);
         self.how.holder.iter().for_each(|it| add("--holder", it));
-        let ours = ["--with-parent", "--top-mode", TOP_MODE];
+        let ours = ["--with-parent", &std::process::id().to_string(), "--top-mode", TOP_MODE];
         arguments.extend(ours.map(Into::into));
         arguments.extend(record.attributes.arguments());
         arguments.extend(record.pod.pairs().map(|it| format!("--context={it}").into()));
