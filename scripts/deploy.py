@@ -53,6 +53,8 @@ WRONG_VALUES = (
     {"networkPolicy": {"enabled": "yes"}},
     {"terminationGracePeriodSeconds": "30s"},
     {"webhook": {"timeoutSeconds": 30}},
+    {"logDisk": {"maxSize": "1Gi"}},
+    {"logDisk": {"path": "run/logdisk"}},
 )
 
 problems = []
@@ -105,13 +107,14 @@ def check_objects(place, objects):
             except Exception as error:
                 problem(title, f"for {version}: {error}")
     check_pod(place, objects)
+    check_log_disk(place, objects)
     check_rights(place, objects)
     check_operator(place, objects)
 
 
 def check_pod(place, objects):
     """What is promised of the pod: docs/KUBERNETES.md."""
-    pods = [it["spec"]["template"]["spec"] for it in objects if it["kind"] == "DaemonSet"]
+    pods = [it["spec"]["template"]["spec"] for it in objects if it["kind"] == "DaemonSet" and not of_log_disk(it)]
     if len(pods) != 1:
         problem(place, f"{len(pods)} DaemonSets")
         return
@@ -131,7 +134,7 @@ def check_pod(place, objects):
     mounts = {it["name"]: it for it in container["volumeMounts"]}
     writable = {name for name, it in mounts.items() if not it.get("readOnly")}
     # Mounts that come and go on the host are neither missed nor held.
-    of_runtime = [it for name, it in mounts.items() if name in {"runtime", "volumes"} or name.startswith("storage-")]
+    of_runtime = [it for name, it in mounts.items() if name in {"runtime", "volumes", "log-disks"} or name.startswith("storage-")]
     promises["the runtime's mounts follow the host's"] = all(
         it.get("mountPropagation") == "HostToContainer" for it in of_runtime
     )
@@ -140,6 +143,39 @@ def check_pod(place, objects):
     for promise, holds in promises.items():
         if not holds:
             problem(place, f"the pod breaks: {promise}")
+
+
+def of_log_disk(it):
+    return "-logdisk" in it["metadata"]["name"]
+
+
+def check_log_disk(place, objects):
+    """What is promised of the log disks' driver and holder: docs/LOGDISK.md."""
+    sets = {it["metadata"]["name"]: it["spec"] for it in objects if it["kind"] == "DaemonSet" and of_log_disk(it)}
+    if not sets:
+        return
+    (drivers,), (holders,) = (
+        [it for name, it in sets.items() if name.endswith(end)] for end in ("-logdisk", "-logdisk-holder")
+    )
+    (csi,) = (it["spec"] for it in objects if it["kind"] == "CSIDriver")
+    driver, holder = (it["template"]["spec"] for it in (drivers, holders))
+    mounts = {it["name"]: it for it in driver["containers"][0]["volumeMounts"]}
+    security = holder["containers"][0]["securityContext"]
+    promises = {
+        "volumes of pods alone": csi["volumeLifecycleModes"] == ["Ephemeral"] and csi["attachRequired"] is False,
+        "the pod's name with the call": csi["podInfoOnMount"] is True,
+        "the next driver before the end of the last": drivers["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 0,
+        "a holder that stays": holders["updateStrategy"] == {"type": "OnDelete"},
+        "a holder without rights": security["capabilities"] == {"drop": ["ALL"]} and security["privileged"] is False,
+        "what is mounted is the node's": all(
+            mounts[name]["mountPropagation"] == "Bidirectional" for name in ("pods", "stores")
+        ),
+        "the agent's state is read alone": mounts["state"]["readOnly"] is True,
+        "no token": not any(it["automountServiceAccountToken"] for it in (driver, holder)),
+    }
+    for promise, holds in promises.items():
+        if not holds:
+            problem(place, f"the log disks break: {promise}")
 
 
 def check_operator(place, objects):

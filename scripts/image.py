@@ -43,7 +43,7 @@ def libraries(program):
 def installed(program):
     """Where the program lies in the image: under its name, if it is one of ours."""
     name = Path(program).name
-    return "usr/bin/" + (name if name in {"logferry", "logferry-operator"} else "logferry")
+    return "usr/bin/" + (name if name in {"logdisk", "logferry", "logferry-operator"} else "logferry")
 
 
 def layer(program):

@@ -41,7 +41,7 @@ TEST_ARROWS = {
     "logferry": {"logferry-benches", "logferry-kafka-kit", "logferry-kube-kit", "logferry-node-kit"},
     "logferry-cri-watch": {"logferry-flow"},
     "logferry-kube-watch": {"logferry-kube-kit"},
-    "logferry-logdisk": {"logferry-test-kit"},
+    "logferry-logdisk": {"logferry-cri", "logferry-test-kit"},
     "logferry-operator": {"logferry-node-kit", "logferry-test-kit"},
     "logferry-sink": {"logferry-kafka-kit"},
 }

@@ -10,14 +10,23 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use globset::{Glob, GlobSetBuilder};
 use logdisk::acks::CheckpointAcks;
 use logdisk::context;
+use logdisk::csi;
 use logdisk::daemon;
 use logdisk::front::Mode;
+use logdisk::holder;
 use logdisk::mounting;
+use logdisk::options::{FullOption, ModeOption, SyncOption, bytes, permissions};
 use logdisk::parked::WhenFull;
-use logdisk::store::{Retention, Selection};
+use logdisk::store::{self, Retention, Selection};
 use logdisk::supervisor::{self, Drained};
 use rustix::fs::{FlockOperation, Mode as Permissions, OFlags};
+use rustix::process::Signal;
 use tracing_subscriber::EnvFilter;
+
+/// So many looks whether a volume is free.
+const LOCK_LOOKS: u32 = 20;
+/// Pause between two of them.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A volume that applications write logs to, and that no disk stores.
 #[derive(Debug, Parser)]
@@ -31,6 +40,17 @@ struct Cli {
 enum Command {
     /// Mount a log disk, and keep it until told to stop (SIGTERM or SIGINT)
     Mount(MountOptions),
+    /// Be the CSI driver of this node: log disks as volumes of pods
+    Csi(csi::Options),
+    /// Hold the connections of mounts while their supervisors are replaced, and do nothing else
+    Hold {
+        /// Where supervisors find it (--holder)
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
+        /// How long one is held without a supervisor; then writes fail
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        seconds: u64,
+    },
     /// Answer for a log disk; started by `mount`
     #[command(hide = true)]
     Serve(VolumeOptions),
@@ -101,48 +121,15 @@ struct MountOptions {
     /// How long the end of the mount is followed by waiting for the agent's acknowledgements
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_seconds: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeOption {
-    /// Into the page cache: as fast as a disk, and a few milliseconds later in the store
-    Writeback,
-    /// Each write by itself: in the store when it returns
-    Strict,
-    /// What is opened only to append is written to the store without asking anybody; all else as with strict
-    Fast,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FullOption {
-    /// They wait, and fail after --full-seconds
-    Block,
-    /// They fail at once
-    Enospc,
-    /// The oldest bytes that are not delivered are let go, and declared as gaps
-    #[value(name = "drop_oldest")]
-    DropOldest,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SyncOption {
-    /// When the bytes are in the store
-    Accept,
-    /// When the queue has acknowledged them; ETIMEDOUT after --fsync-seconds
-    Ack,
-}
-
-/// Reads a number of bytes, with K, M or G (powers of 1024) behind it or without.
-fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no number of bytes, such as 1048576, 64M or 1G");
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'K') => (&text[..text.len() - 1], 10),
-        Some(b'M') => (&text[..text.len() - 1], 20),
-        Some(b'G') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
+    /// Permissions of the folder at first
+    #[arg(long, value_name = "OCTAL", value_parser = permissions, default_value = "755")]
+    top_mode: u32,
+    /// Socket of a `logdisk hold`: the mount outlives this process if it is killed, for the next one to go on with
+    #[arg(long, value_name = "PATH")]
+    holder: Option<PathBuf>,
+    /// End with the process that started this one, which has this number
+    #[arg(long, hide = true)]
+    with_parent: Option<i32>,
 }
 
 fn main() -> ExitCode {
@@ -152,6 +139,8 @@ fn main() -> ExitCode {
     log.with_writer(std::io::stderr).init();
     let outcome = match Cli::parse().command {
         Command::Mount(options) => mount(&options),
+        Command::Csi(options) => csi::run(options),
+        Command::Hold { socket, seconds } => holder::run(&socket, Duration::from_secs(seconds)),
         Command::Serve(options) => serve(options),
         Command::Flush { target, period_ms } => {
             supervisor::flush(&target, Duration::from_millis(period_ms)).map_err(Into::into)
@@ -201,6 +190,14 @@ fn selection(only: &[String]) -> Result<Selection> {
 }
 
 fn mount(options: &MountOptions) -> Result<()> {
+    if let Some(parent) = options.with_parent {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before that was said.
+        let now = rustix::process::getppid().map(rustix::process::Pid::as_raw_pid);
+        if now != Some(parent) {
+            bail!("--with-parent {parent}: it has ended");
+        }
+    }
     let volume = &options.volume;
     selection(&volume.only)?;
     if volume.fsync == SyncOption::Ack && volume.agent_state.is_none() {
@@ -219,6 +216,7 @@ fn mount(options: &MountOptions) -> Result<()> {
     make_tmpfs(&folder, options.size)?;
     let lock = lock(&folder)?;
     context::set(&folder, &options.context)?;
+    store::make_top(&folder, options.top_mode)?;
     let flusher = flusher_command(&target, options.flush_ms)?;
     let outcome = supervisor::run(&supervisor::Options {
         target,
@@ -227,10 +225,14 @@ fn mount(options: &MountOptions) -> Result<()> {
         flusher: (volume.mode != ModeOption::Strict).then_some(flusher),
         may_pass: volume.mode == ModeOption::Fast,
         hang: Duration::from_secs(options.hang_seconds),
+        holder: options.holder.clone(),
+        says_when: options.with_parent.is_some(),
     });
-    let Some(agent_state) = volume.agent_state.as_deref() else { return outcome };
+    // What is left is looked after by who started us, or by nobody.
+    let agent_state = volume.agent_state.as_deref().filter(|_| options.with_parent.is_none());
+    let Some(agent_state) = agent_state else { return outcome };
     let longest = Duration::from_secs(options.drain_seconds);
-    match supervisor::drain(&folder, &mut CheckpointAcks::new(agent_state), longest)? {
+    match supervisor::drain(&folder, Box::new(CheckpointAcks::new(agent_state)), longest)? {
         Drained::All => {
             drop(lock);
             mounting::detach(&folder)?;
@@ -265,13 +267,20 @@ fn make_tmpfs(folder: &Path, size_bytes: u64) -> Result<()> {
     }
 }
 
-/// Takes the volume for this process and its daemons.
+/// Takes the volume for this process and its daemons. Who had it may be at its end.
 fn lock(folder: &Path) -> Result<rustix::fd::OwnedFd> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
     let lock = rustix::fs::open(folder.join("lock"), flags, Permissions::RUSR | Permissions::WUSR)?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| {
-        format!("{}: another logdisk has this volume; each needs its own", folder.display())
-    })?;
+    let mut looks = LOCK_LOOKS;
+    while let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        looks -= 1;
+        if looks == 0 {
+            return Err(error).with_context(|| {
+                format!("{}: another logdisk has this volume; each needs its own", folder.display())
+            });
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
     Ok(lock)
 }
 
@@ -307,18 +316,4 @@ fn daemon_command(volume: &VolumeOptions, folder: &Path) -> Result<Vec<OsString>
     add("--keep", volume.keep.to_string().into());
     add("--threads", volume.threads.to_string().into());
     Ok(command)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_numbers_with_units_of_1024() {
-        assert_eq!(bytes("64M"), Ok(64 << 20));
-        assert_eq!(bytes("17"), Ok(17));
-        for wrong in ["", "M", "-1", "1T", "99999999999G"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -48,6 +48,7 @@ pub use change::Maker;
 pub use content::{Order, Written};
 pub use load::LoadError;
 pub use names::{NAME_BYTES_MAX, Selection};
+pub use place::make_top;
 pub use release::{Room, Until};
 pub use tree::{NodeId, ROOT};
 

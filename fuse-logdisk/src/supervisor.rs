@@ -4,7 +4,7 @@
 //! kills a daemon that hangs; and it ends the connection when none can be had, so that nobody waits for ever. It never
 //! touches the own mount: who may hang there is a process of its own.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use flow::{Clock, SystemClock, nanoseconds};
 use rustix::process::{PidfdFlags, Signal};
 
 use crate::daemon::PULSE_BYTES;
+use crate::holder::Hold;
 use crate::mounting::{self, Connection, FUSE_TYPE};
 use crate::passthrough;
 use crate::resume;
@@ -26,11 +27,13 @@ mod drain;
 mod flush;
 mod watchdog;
 
-pub use drain::{Drained, drain};
+pub use drain::{Drained, Leftover, drain};
 use flush::Flusher;
 pub use flush::flush;
 use watchdog::{Verdict, Watchdog};
 
+/// What is said when applications can write.
+const READY: &[u8] = b"mounted\n";
 /// How long the first daemon may take until it answers.
 const START: Duration = Duration::from_secs(10);
 /// So many daemons that ended without a sign of life after each other, and there is no use in another.
@@ -43,6 +46,8 @@ const END: Duration = Duration::from_millis(1500);
 const TUNABLES: &str = "glibc.malloc.mmap_threshold=131072";
 /// Pause between two looks at something that ends.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often the connection is given to whoever holds it.
+const HOLD_AGAIN: Duration = Duration::from_secs(2);
 /// Most that the page cache may hold unwritten for one volume, in bytes.
 const UNWRITTEN_BYTES_MAX: u64 = 16 << 20;
 
@@ -62,6 +67,10 @@ pub struct Options {
     pub may_pass: bool,
     /// How long requests may go unanswered until the daemon is killed.
     pub hang: Duration,
+    /// Socket of who holds the connection when we are killed; `None` if nobody does.
+    pub holder: Option<PathBuf>,
+    /// Says on standard output when applications can write.
+    pub says_when: bool,
 }
 
 /// What happened to the daemon, or to us.
@@ -75,28 +84,69 @@ enum Event {
     Stop,
 }
 
-/// Mounts, and keeps it until told to stop by SIGTERM or SIGINT. Nothing is mounted at `target` when this returns.
+/// Mounts, or goes on with the mount of a supervisor that was killed, and keeps it until told to stop by SIGTERM or SIGINT.
+/// Nothing is mounted at `target` when this returns.
 ///
 /// # Errors
 /// If it cannot be mounted, or no daemon can be kept.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let target = &options.target;
-    repair(target)?;
-    resume::forget(&options.folder)?;
     let (sender, events) = bounded(64);
     forward_signals(sender.clone())?;
-    let device = mounting::mount_fuse(target)
-        .with_context(|| format!("{}: cannot mount a log disk", target.display()))?;
+    let mut hold = match &options.holder {
+        Some(holder) => Some(Hold::new(holder, &options.folder, target)?),
+        None => None,
+    };
+    let before = hold.as_mut().and_then(|it| left_behind(it, options));
+    let device = match before {
+        Some(device) => device,
+        None => mount(options)?,
+    };
     let mount = Mount { connection: Connection::of(target)?, target: target.clone() };
     if options.flusher.is_some()
         && let Err(error) = mount.connection.limit_unwritten(UNWRITTEN_BYTES_MAX)
     {
         tracing::warn!(%error, "the kernel's own limit of unwritten bytes is in force");
     }
-    let mut kept = Kept { options, device, mount, sender, events, failures: 0, daemon: None };
+    let mut kept = Kept {
+        options,
+        device,
+        mount,
+        hold,
+        hold_ns: 0,
+        sender,
+        events,
+        failures: 0,
+        daemon: None,
+    };
+    kept.have_it_held();
     let outcome = kept.keep();
     kept.end();
     outcome
+}
+
+/// The connection of a mount that a supervisor left behind which was killed, if somebody holds it: applications wait there.
+fn left_behind(hold: &mut Hold, options: &Options) -> Option<OwnedFd> {
+    let is_alive = Connection::of(&options.target).is_ok() && resume::is_begun(&options.folder);
+    match hold.held() {
+        Ok(Some(device)) if is_alive => {
+            tracing::info!(target = %options.target.display(), "going on with a mount that is there");
+            return Some(device);
+        }
+        Ok(None) => {}
+        // Of a mount that is gone.
+        Ok(Some(_)) => drop(hold.let_go()),
+        Err(error) => tracing::warn!(%error, "nobody holds the mount if this process is killed"),
+    }
+    None
+}
+
+/// A new mount.
+fn mount(options: &Options) -> anyhow::Result<OwnedFd> {
+    repair(&options.target)?;
+    resume::forget(&options.folder)?;
+    mounting::mount_fuse(&options.target)
+        .with_context(|| format!("{}: cannot mount a log disk", options.target.display()))
 }
 
 /// Takes away what a supervisor that was killed left behind.
@@ -155,6 +205,9 @@ struct Kept<'a> {
     options: &'a Options,
     device: OwnedFd,
     mount: Mount,
+    hold: Option<Hold>,
+    /// When it is said again that it is to be held.
+    hold_ns: u64,
     sender: Sender<Event>,
     events: Receiver<Event>,
     failures: u32,
@@ -177,10 +230,24 @@ impl Daemon {
 }
 
 impl Kept<'_> {
+    /// Said again and again: a holder that was started anew has nothing.
+    fn have_it_held(&mut self) {
+        let now_ns = SystemClock.monotonic_ns();
+        let Some(hold) = self.hold.as_mut().filter(|_| now_ns >= self.hold_ns) else { return };
+        self.hold_ns = now_ns + nanoseconds(HOLD_AGAIN);
+        if let Err(error) = hold.hold(&self.device) {
+            tracing::debug!(%error, "nobody holds the mount if this process is killed");
+        }
+    }
+
     /// Until it is to end.
     fn keep(&mut self) -> anyhow::Result<()> {
         self.start()?;
         self.wait_for_start()?;
+        if self.options.says_when {
+            io::stdout().write_all(READY)?;
+            io::stdout().flush()?;
+        }
         let passes = self.options.may_pass
             && passthrough::refusal(resume::offered(&self.options.folder)?).is_none();
         let flusher = self.options.flusher.as_ref().filter(|_| !passes);
@@ -256,6 +323,7 @@ impl Kept<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("all threads have ended"),
             }
+            self.have_it_held();
             let waiting = self.mount.connection.waiting().unwrap_or(0);
             match watchdog.look(waiting, SystemClock.monotonic_ns()) {
                 Verdict::Well => {}
@@ -284,6 +352,9 @@ impl Kept<'_> {
 
     /// Takes the mount away. Whoever still uses it has a moment, and fails then.
     fn end(mut self) {
+        if let Some(Err(error)) = self.hold.as_mut().map(Hold::let_go) {
+            tracing::debug!(%error, "nobody held it");
+        }
         if self.daemon.is_none() {
             // Nobody will answer any more.
             drop(self.mount.connection.abort());

@@ -5,6 +5,7 @@
 mod aliyun;
 mod chart;
 mod first_line;
+mod log_disks;
 mod resources;
 mod scale;
 mod sidecars;

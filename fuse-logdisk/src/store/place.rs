@@ -1,6 +1,9 @@
 //! Place: where in the store's folder a file lies, and the names that the agent has for it.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +22,19 @@ pub(super) const LOGS: &str = "logs";
 pub(super) const ORPHANS: &str = "orphans";
 /// What is being made.
 pub(super) const NEW: &str = "new";
+
+/// Makes the top folder that applications see, in a volume that has none yet.
+///
+/// # Errors
+/// As `mkdir`.
+pub fn make_top(folder: &Path, permissions: u32) -> io::Result<()> {
+    let top = folder.join(TREE);
+    match std::fs::create_dir(&top) {
+        Ok(()) => std::fs::set_permissions(&top, Permissions::from_mode(permissions)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
 
 impl Store {
     /// The folder that the agent is to collect.

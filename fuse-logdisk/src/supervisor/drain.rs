@@ -23,17 +23,57 @@ pub enum Drained {
     Left(u64),
 }
 
+/// A volume that nobody can write to any more, and what is not delivered of it.
+pub struct Leftover {
+    store: Store,
+    acks: Box<dyn Acks>,
+}
+
+impl std::fmt::Debug for Leftover {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Leftover").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Leftover {
+    /// The volume in `folder`, which is mounted nowhere.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(folder: &Path, acks: Box<dyn Acks>) -> anyhow::Result<Leftover> {
+        let (selection, retention) = (Selection::default(), Retention::default());
+        let store = Store::open_at(folder, selection, retention, Arc::default())?;
+        store.forget_all();
+        Ok(Leftover { store, acks })
+    }
+
+    /// How many bytes are not acknowledged; the memory of all others is given back.
+    ///
+    /// # Errors
+    /// If acknowledgements cannot be read.
+    pub fn look(&mut self) -> anyhow::Result<u64> {
+        release(&self.store, &mut *self.acks)?;
+        Ok(self.store.undelivered_bytes())
+    }
+
+    /// How much memory it takes.
+    ///
+    /// # Errors
+    /// As `statvfs`.
+    pub fn held_bytes(&self) -> anyhow::Result<u64> {
+        Ok(self.store.room()?.held_bytes)
+    }
+}
+
 /// Waits until all that is collected in the volume is acknowledged, for at most so long.
 ///
 /// # Errors
 /// If the volume cannot be read.
-pub fn drain(folder: &Path, acks: &mut dyn Acks, longest: Duration) -> anyhow::Result<Drained> {
-    let store = Store::open_at(folder, Selection::default(), Retention::default(), Arc::default())?;
-    store.forget_all();
+pub fn drain(folder: &Path, acks: Box<dyn Acks>, longest: Duration) -> anyhow::Result<Drained> {
+    let mut leftover = Leftover::open(folder, acks)?;
     let deadline_ns = SystemClock.monotonic_ns().saturating_add(nanoseconds(longest));
     loop {
-        release(&store, acks)?;
-        let left_bytes = store.undelivered_bytes();
+        let left_bytes = leftover.look()?;
         if left_bytes == 0 {
             return Ok(Drained::All);
         }

@@ -3,6 +3,7 @@
 mod agent;
 mod context;
 mod crash;
+mod csi;
 mod full;
 mod memory;
 mod passing;

@@ -94,3 +94,47 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $image := merge (dict) .Values.operator.image (omit .Values.image "repository" "digest") -}}
 {{- include "logferry.image" (dict "Values" (dict "image" $image) "Chart" .Chart) -}}
 {{- end }}
+
+{{/* Of the log disks' driver and holder: [context, which]. Other names than the agents': what selects these selects neither. */}}
+{{- define "logferry.logDiskSelector" -}}
+app.kubernetes.io/name: {{ include "logferry.name" (index . 0) }}-{{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end }}
+
+{{- define "logferry.logDiskLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "logferry.logDiskSelector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- end }}
+
+{{- define "logferry.logDiskImage" -}}
+{{- $image := merge (dict) .Values.logDisk.image (omit .Values.image "repository" "digest") -}}
+{{- include "logferry.image" (dict "Values" (dict "image" $image) "Chart" .Chart) -}}
+{{- end }}
+
+{{/* What their pods have in common: they are on the agents' nodes, and ask the API server for nothing. */}}
+{{- define "logferry.logDiskPod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with include "logferry.priorityClass" . }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

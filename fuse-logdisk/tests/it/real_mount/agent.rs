@@ -35,7 +35,12 @@ fn queue(volume: &Volume) -> PathBuf {
 }
 
 pub(super) fn start(volume: &Volume) -> Agent {
-    let config = volume.scratch().join("agent.yaml");
+    start_in(volume.scratch(), "store/logs/**/*.log")
+}
+
+/// An agent whose state, queue and log are in `scratch`, with what this glob names there.
+pub(super) fn start_in(scratch: &Path, logs: &str) -> Agent {
+    let config = scratch.join("agent.yaml");
     let text = "apiVersion: logferry.dev/v1alpha1
 kind: Agent
 metadata: {name: agent}
@@ -49,21 +54,27 @@ spec: {queue: {path: '{dir}/queue'}}
 apiVersion: logferry.dev/v1alpha1
 kind: LogConfig
 metadata: {name: disk}
-spec: {source: {files: {include: ['{dir}/store/logs/**/*.log']}}}
+spec: {source: {files: {include: ['{dir}/{logs}']}}}
 ";
-    let folder = volume.scratch().canonicalize().expect("as it must");
-    fs::write(&config, text.replace("{dir}", &folder.to_string_lossy())).expect("as it must");
+    let folder = scratch.canonicalize().expect("as it must");
+    let text = text.replace("{dir}", &folder.to_string_lossy()).replace("{logs}", logs);
+    fs::write(&config, text).expect("as it must");
     let mut command = Command::new(program());
     command.args(["run", "--file"]).arg(config);
-    let log = volume.scratch().join("agent.log");
+    let log = scratch.join("agent.log");
     let log = OpenOptions::new().create(true).append(true).open(log).expect("as it must");
     Agent { child: test_kit::start(&command, Stdio::null(), Stdio::from(log)).expect("as it must") }
 }
 
 /// All records in the queue.
 pub(super) fn records(volume: &Volume) -> Vec<Value> {
+    records_in(volume.scratch())
+}
+
+/// Those of the agent in `scratch`.
+pub(super) fn records_in(scratch: &Path) -> Vec<Value> {
     let mut command = Command::new(program());
-    command.args(["tail", "--all", "--output", "json", "--queue"]).arg(queue(volume));
+    command.args(["tail", "--all", "--output", "json", "--queue"]).arg(scratch.join("queue"));
     let output = command.output().expect("as it must");
     let text = String::from_utf8(output.stdout).expect("as it must");
     text.lines().map(|line| serde_json::from_str(line).expect("as it must")).collect()
