@@ -242,6 +242,7 @@ impl Check {
     fn run(&mut self, delivery: &Delivery, to: Position, cursor: u64) -> Result<Run, String> {
         let own = *self.by_key.get(&to.generation).ok_or("a generation of no file")?;
         let number = self.found_again(own, to, delivery.at_ns);
+        self.go_on_in_older_ones(number, delivery.at_ns);
         let file = &self.files[number];
         let place = (number, file.life_at(delivery.at_ns));
         let (life, from) = (&file.lives[place.1], self.read[number][place.1]);
@@ -321,9 +322,7 @@ impl Check {
         for (number, file) in self.files.iter().enumerate() {
             let (mut must, mut may, mut missing) = (0, 0, 0);
             for (index, life) in file.lives.iter().enumerate() {
-                let read = self.read[number][index];
-                let left = index.checked_sub(1).and_then(|_| self.left_and_read(number, index));
-                let read = left.unwrap_or(read);
+                let read = self.read_of(number, index);
                 // A length may be told of one life and taken for the one before.
                 let told_next = file.lives.get(index + 1).map_or(0, |next| next.told_ever);
                 must += due(file, index).saturating_sub(read.max(disk::filled(file, index)));

@@ -54,8 +54,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// The newline is there.
     pub is_ended: bool,
-    /// It begins behind a hole.
-    pub is_behind_hole: bool,
+    /// It begins behind bytes that were not handed over, and are no hole.
+    pub is_behind_gap: bool,
     /// Lengths at which a run ended inside the line: the tailer did not wait for the rest.
     pub tears: Vec<usize>,
 }
@@ -88,16 +88,17 @@ impl Model {
     pub fn lines(&self, runs: &[Run]) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut open: BTreeMap<(usize, usize), Line> = BTreeMap::new();
-        let mut ends: BTreeMap<(usize, usize), (u64, u32)> = BTreeMap::new();
+        let mut ends: BTreeMap<(usize, usize), (u64, u32, u32)> = BTreeMap::new();
         for run in runs {
-            let (end, source) =
-                ends.insert(run.place, (run.end(), run.source)).unwrap_or((0, run.source));
+            let (end, source, holes) = ends
+                .insert(run.place, (run.end(), run.source, run.holes))
+                .unwrap_or((0, run.source, 0));
             // Who begins behind a NUL takes it for the end of a hole.
             let is_nul = open.get(&run.place).is_some_and(|it| it.bytes.ends_with(b"\0"));
-            let mut is_behind_hole = end != run.offset || is_nul && source != run.source;
-            if is_behind_hole {
+            if end != run.offset || is_nul && source != run.source {
                 lines.extend(open.remove(&run.place));
             }
+            let mut is_behind_gap = end != run.offset && holes == run.holes;
             for (at, byte) in (0u64..).zip(&run.bytes) {
                 let line = open.entry(run.place).or_insert_with(|| Line {
                     cursor: run.cursor + at,
@@ -106,7 +107,7 @@ impl Model {
                     holes: run.holes,
                     bytes: Vec::new(),
                     is_ended: false,
-                    is_behind_hole: std::mem::take(&mut is_behind_hole),
+                    is_behind_gap: std::mem::take(&mut is_behind_gap),
                     tears: Vec::new(),
                 });
                 if *byte == b'\n' {
@@ -161,11 +162,10 @@ fn join(lines: &[Line]) -> Vec<Whole> {
     let mut open: [Option<usize>; 2] = [None, None];
     let (mut source, mut holes) = (0, 0);
     for line in lines {
-        let is_behind_hole = line.is_behind_hole || line.holes != holes;
-        holes = line.holes;
-        if line.source != source || is_behind_hole {
-            // What a source did not wait for, the next knows nothing of; and what is behind a hole neither.
-            (open, source) = ([None, None], line.source);
+        if line.source != source || line.holes != holes || line.is_behind_gap {
+            // What a source did not wait for, the next knows nothing of; and a hole ends joins where it is declared:
+            // a part that was read behind it, late, of whatever file, goes on in what is read next.
+            (open, source, holes) = ([None, None], line.source, line.holes);
         }
         let parsed = if line.tears.is_empty() { container_line(&line.bytes) } else { None };
         let Some((stream, is_partial, content)) = parsed else {

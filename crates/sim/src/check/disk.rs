@@ -3,6 +3,7 @@
 use flow::Position;
 
 use super::{Check, Delivery, File};
+use crate::order;
 
 /// Fewer bytes do not tell a file from others.
 const TELLING_BYTES: u64 = 64;
@@ -22,24 +23,49 @@ impl Check {
     /// less is read from its beginning: which of the two the length of the span tells.
     pub(super) fn go_on_in_what_is_left(&mut self, delivery: &Delivery, to: Position) {
         let Some(number) = self.by_key.get(&to.generation).copied() else { return };
-        let file = &self.files[number];
-        for index in 1..=file.life_at(delivery.at_ns) {
+        let last = self.files[number].life_at(delivery.at_ns);
+        for index in 1..=last {
             if let Some(read) = self.left_and_read(number, index)
-                && (index < file.life_at(delivery.at_ns)
-                    || to.offset.checked_sub(read) == Some(delivery.span.bytes()))
+                && (index < last || to.offset.checked_sub(read) == Some(delivery.span.bytes()))
             {
-                self.read[number][index] = read;
-                self.roots[number][index] = self.roots[number][index - 1];
+                self.go_on(number, index, read);
             }
         }
     }
 
+    /// Nothing more is read of an older file that a power cut left as far as it had been read; that it is gone on with
+    /// shows when a younger one is. From then on it must not be read from its beginning.
+    pub(super) fn go_on_in_older_ones(&mut self, number: usize, at_ns: u64) {
+        for older in 0..number {
+            let last = self.files[older].lives.len() - 1;
+            if self.read[older][last] >= order::due(&self.files, older, at_ns) {
+                continue;
+            }
+            for index in 1..=last {
+                if let Some(read) = self.left_and_read(older, index) {
+                    self.go_on(older, index, read);
+                }
+            }
+        }
+    }
+
+    fn go_on(&mut self, number: usize, index: usize, read: u64) {
+        self.read[number][index] = read;
+        self.roots[number][index] = self.roots[number][index - 1];
+    }
+
+    /// How much was delivered of a life, or of the one that it is left of.
+    pub(super) fn read_of(&self, number: usize, index: usize) -> u64 {
+        let left = if index > 0 { self.left_and_read(number, index) } else { None };
+        left.unwrap_or(self.read[number][index])
+    }
+
     /// How much had been delivered of the life before, if this one is what is left of it, holds as much, or NULs in its
     /// place, and nothing was read of it.
-    pub(super) fn left_and_read(&self, number: usize, index: usize) -> Option<u64> {
+    fn left_and_read(&self, number: usize, index: usize) -> Option<u64> {
         let (life, before) =
             (&self.files[number].lives[index], &self.files[number].lives[index - 1]);
-        let (read, own) = (self.read[number][index - 1], self.read[number][index]);
+        let (read, own) = (self.read_of(number, index - 1), self.read[number][index]);
         let kept = before.end.map_or(0, |end| end.kept);
         let lost = life.bytes.get(super::index(kept)..super::index(read.max(kept)));
         let is_held = lost.is_some_and(|lost| lost.iter().all(|byte| *byte == 0));

@@ -798,3 +798,54 @@ fn a_join_that_a_hole_ended_does_not_go_on_in_what_was_written_after_a_cut() {
     check_reader(Format::Cri, 0, &steps);
     check_reader(Format::Cri, 1, &steps);
 }
+
+#[test]
+fn what_a_power_cut_left_of_a_file_that_was_read_keeps_nothing_younger_waiting() {
+    let steps = [
+        Step::Append(vec![Text { len: 6, ..LINE }, Text { len: 55, ..LINE }], 0),
+        Step::Rotate,
+        Step::Scan,
+        Step::AppendBehind(1971, vec![LINE]),
+        Step::Work(1),
+        Step::CutPower(77, false),
+        line(),
+    ];
+    check(Format::Plain, &steps);
+    check_reader(Format::Plain, 0, &steps);
+}
+
+#[test]
+fn what_the_second_power_cut_left_of_a_file_that_was_read_is_not_missing() {
+    let steps = [
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        line(),
+        Step::CutPower(8, false),
+        line(),
+        Step::CutPower(0, false),
+        Step::Rotate,
+        line(),
+    ];
+    check(Format::Plain, &steps);
+    check(Format::Plain, &steps[..7]);
+}
+
+#[test]
+fn a_late_part_that_is_read_behind_a_hole_is_joined_with_what_is_read_next() {
+    let steps = [
+        Step::AppendBehind(1, vec![LINE]),
+        Step::Rotate,
+        Step::Reopen,
+        Step::AppendBehind(1024, vec![Text { is_stderr: true, ..LINE }]),
+        Step::Scan,
+        Step::Work(2),
+        Step::Append(vec![Text { len: 4001, ..LINE }], 0),
+        Step::Wait(1_000_000_000),
+        Step::Scan,
+        Step::Work(1),
+        Step::AppendLate(vec![PART], 0),
+    ];
+    check_reader(Format::Cri, 0, &steps);
+    check_reader(Format::Cri, 1, &steps);
+}

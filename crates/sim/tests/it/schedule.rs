@@ -177,7 +177,7 @@ proptest! {
 }
 
 proptest! {
-    // Of some forty thousand one fails; that is open, see docs/PROOF.md.
+    // Of some 170,000 one failed; that is open, see docs/PROOF.md.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]
