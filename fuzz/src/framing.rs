@@ -124,6 +124,7 @@ impl Reading {
             cursor: at as u64,
             source: 0,
             holes: 0,
+            is_behind_nul: false,
             bytes: run[..outcome.consumed].to_vec(),
         });
         outcome.consumed

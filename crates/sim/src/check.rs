@@ -254,6 +254,7 @@ impl Check {
         order::check(&self.files, &self.read, number, delivery.at_ns)?;
         let range = index(from)..index(to.offset);
         let bytes = life.bytes[range].to_vec();
+        let is_behind_nul = life.bytes[..index(from)].ends_with(b"\0");
         self.read[number][place.1] = to.offset;
         self.verdict.bytes += bytes.len() as u64;
         let place = match self.found.get(&own) {
@@ -261,7 +262,7 @@ impl Check {
             None => (number, self.roots[number][place.1]),
         };
         let (source, holes) = (delivery.source, self.holes);
-        Ok(Run { place, offset: from, cursor, source, holes, bytes })
+        Ok(Run { place, offset: from, cursor, source, holes, is_behind_nul, bytes })
     }
 
     /// Something is missing, and nobody knows how much: of the file that was read last before the start,

