@@ -174,11 +174,6 @@ proptest! {
     ) {
         run(&mut ReaderBed::new(Format::Cri, open_files_max), Format::Cri, &steps).map_err(TestCaseError::fail)?;
     }
-}
-
-proptest! {
-    // They take longer than others.
-    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(4), ..config() })]
 
     #[test]
     fn plain_lines_are_those_of_the_model_over_holes_and_power_cuts(
