@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use flow::{Clock, SystemClock};
 use rustix::process::{Signal, setpriority_process};
 
 use crate::acks::{Acks, CheckpointAcks};
 use crate::front::{Front, Mode};
+use crate::lock;
 use crate::meter::Meter;
 use crate::parked::{Parked, WhenFull};
 use crate::resume;
@@ -47,6 +49,8 @@ const AHEAD_FILE_PAUSE: Duration = Duration::from_micros(200);
 const METRICS_NS: u64 = 1_000_000_000;
 /// Time after which files that nobody collects are spoken of, once, in nanoseconds.
 const UNKNOWN_NS: u64 = 60_000_000_000;
+/// How long the daemon before may take to end once it is killed.
+const LOCK_LONGEST: Duration = Duration::from_secs(5);
 /// Room for all numbers, in bytes.
 const METRICS_BYTES: usize = 4096;
 /// Name of the file with the numbers, in the volume's folder.
@@ -89,6 +93,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         before(info);
         std::process::abort();
     }));
+    let _lock = lock::take(&options.folder, lock::DAEMON, LOCK_LONGEST)
+        .context("another daemon does not end that answers for this volume")?;
     let connection: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     let pulse = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let is_resumed = resume::is_begun(&options.folder);

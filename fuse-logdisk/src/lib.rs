@@ -12,6 +12,7 @@ pub mod csi;
 pub mod daemon;
 pub mod front;
 pub mod holder;
+pub mod lock;
 pub mod meter;
 pub mod mounting;
 pub mod options;

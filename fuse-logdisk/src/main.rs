@@ -14,19 +14,17 @@ use logdisk::csi;
 use logdisk::daemon;
 use logdisk::front::Mode;
 use logdisk::holder;
+use logdisk::lock;
 use logdisk::mounting;
 use logdisk::options::{FullOption, ModeOption, SyncOption, bytes, permissions};
 use logdisk::parked::WhenFull;
 use logdisk::store::{self, Retention, Selection};
 use logdisk::supervisor::{self, Drained};
-use rustix::fs::{FlockOperation, Mode as Permissions, OFlags};
 use rustix::process::Signal;
 use tracing_subscriber::EnvFilter;
 
-/// So many looks whether a volume is free.
-const LOCK_LOOKS: u32 = 20;
-/// Pause between two of them.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// How long who had a volume may take to end.
+const LOCK_LONGEST: Duration = Duration::from_secs(1);
 
 /// A volume that applications write logs to, and that no disk stores.
 #[derive(Debug, Parser)]
@@ -214,7 +212,9 @@ fn mount(options: &MountOptions) -> Result<()> {
         bail!("{}: the mount and the volume's folder must not lie in each other", target.display());
     }
     make_tmpfs(&folder, options.size)?;
-    let lock = lock(&folder)?;
+    let lock = lock::take(&folder, lock::SUPERVISOR, LOCK_LONGEST).with_context(|| {
+        format!("{}: another logdisk has this volume; each needs its own", folder.display())
+    })?;
     context::set(&folder, &options.context)?;
     store::make_top(&folder, options.top_mode)?;
     let flusher = flusher_command(&target, options.flush_ms)?;
@@ -265,23 +265,6 @@ fn make_tmpfs(folder: &Path, size_bytes: u64) -> Result<()> {
             })
         }
     }
-}
-
-/// Takes the volume for this process and its daemons. Who had it may be at its end.
-fn lock(folder: &Path) -> Result<rustix::fd::OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-    let lock = rustix::fs::open(folder.join("lock"), flags, Permissions::RUSR | Permissions::WUSR)?;
-    let mut looks = LOCK_LOOKS;
-    while let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        looks -= 1;
-        if looks == 0 {
-            return Err(error).with_context(|| {
-                format!("{}: another logdisk has this volume; each needs its own", folder.display())
-            });
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Ok(lock)
 }
 
 /// How who asks the page cache is called.

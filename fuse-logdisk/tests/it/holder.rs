@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use logdisk::holder::Hold;
+use logdisk::lock;
 use tempfile::TempDir;
 
 use crate::kit::wait_until;
@@ -97,4 +99,22 @@ fn a_holder_that_was_started_anew_is_given_all_again() {
     supervisor.hold(&writer).expect("it answers");
     drop(supervisor);
     assert!(hold(&socket, "/a").held().expect("it answers").is_some());
+}
+
+/// The store is what both would change: what the one before still does would be unknown to the next one.
+#[test]
+fn a_daemon_does_not_begin_while_the_one_before_may_still_answer() {
+    let store = TempDir::new().expect("as it must");
+    let before = lock::take(store.path(), lock::DAEMON, Duration::ZERO).expect("free");
+    let daemon = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logdisk"));
+        command.arg("serve").arg("--store").arg(store.path()).stdin(Stdio::null());
+        let output = command.output().expect("can be started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = daemon();
+    assert!(told.contains("another daemon does not end"), "{told}");
+    drop(before);
+    let told = daemon();
+    assert!(!told.contains("another daemon does not end"), "{told}");
 }

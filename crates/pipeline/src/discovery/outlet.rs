@@ -156,12 +156,20 @@ impl Outlet {
         }
     }
 
-    /// The chain of that live file.
-    pub(super) fn spec(&self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
-        let mut context = self.context(rule, live_path)?;
-        if matches!(rule.selection, Selection::Files(_)) {
-            add(&mut context, rule.fs.volume_context(live_path));
-        }
+    /// The chain of that live file; none if nobody's, or of somebody whose records may not go there.
+    pub(super) fn spec(&mut self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
+        let told = match rule.selection {
+            Selection::Files(_) => rule.fs.volume_context(live_path),
+            Selection::Pods(_) | Selection::Inside(_) => Vec::new(),
+        };
+        let mut context = match self.context(rule, live_path, namespace(&told)) {
+            Ok(context) => context?,
+            Err(denial) => {
+                self.denied(rule, live_path, &denial);
+                return None;
+            }
+        };
+        add(&mut context, told);
         let topic = rule.topic.as_deref();
         context.attributes.extend(topic.map(|it| Attribute::text(attribute::LOG_TOPIC, it)));
         Some(SourceSpec {
@@ -173,18 +181,29 @@ impl Outlet {
         })
     }
 
-    fn context(&self, rule: &Rule, live_path: &Path) -> Option<Context> {
+    /// Who it is, and whose: of a file in a volume of a log disk, its pod's, if that is of a `namespace`.
+    fn context(
+        &self,
+        rule: &Rule,
+        live_path: &Path,
+        namespace: Option<&str>,
+    ) -> Result<Option<Context>, Denial> {
         let context = |tenants: &TenantMap| rule.selection.context(&self.place, tenants, live_path);
-        if self.tenants.is_empty() || rule.tenants.by_labels.is_none() {
-            return context(&rule.tenants);
-        }
-        // Who it is does not depend on whose it is.
         let told = |fixed: &Arc<str>| {
             let fixed = Some(Arc::clone(fixed));
             context(&TenantMap { fixed, ..TenantMap::default() })
         };
-        let id = told(&Arc::from(""))?.id;
-        self.tenants.get(&id).map_or_else(|| context(&rule.tenants), told)
+        if !self.tenants.is_empty() && rule.tenants.by_labels.is_some() {
+            // Who it is does not depend on whose it is.
+            let Some(Context { id, .. }) = told(&Arc::from("")) else { return Ok(None) };
+            if let Some(tenant) = self.tenants.get(&id) {
+                return Ok(told(tenant));
+            }
+        }
+        Ok(match namespace {
+            Some(namespace) => told(&rule.tenants.of_namespace(namespace)?),
+            None => context(&rule.tenants),
+        })
     }
 
     /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
@@ -241,6 +260,12 @@ impl Outlet {
         drop(reader.commands.send(command));
         reader.unparker.unpark();
     }
+}
+
+/// Of which namespace the pod is that a log disk says it belongs to. Only who administers the machine has it say so.
+fn namespace(told: &[(String, String)]) -> Option<&str> {
+    let fact = told.iter().find(|it| it.0 == attribute::K8S_NAMESPACE_NAME);
+    fact.map(|it| it.1.as_str()).filter(|it| !it.is_empty())
 }
 
 /// Adds what a log disk says; what is known without it stays as it is.

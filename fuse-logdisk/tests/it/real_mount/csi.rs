@@ -212,6 +212,8 @@ fn records_bear_the_pod_and_what_is_not_delivered_outlives_it() {
         let records = wait_until("a record", records, |it| !it.is_empty());
         let record = &records[0];
         assert_eq!(record["body"], "late");
+        // Whose it is follows from where the pod is, as of what it writes to its standard output.
+        assert_eq!(record["tenant"], "shop", "{record}");
         let uid = format!("uid-of-{ID}");
         for (key, value) in [
             ("k8s.namespace.name", "shop"),
