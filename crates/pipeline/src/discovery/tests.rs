@@ -475,6 +475,22 @@ fn a_chain_that_is_asked_for_is_told_again_and_no_other() {
 }
 
 #[test]
+fn a_name_that_leads_to_another_file_has_the_others_looked_for() {
+    let mut bed = bed(files, true);
+    let (live, rotated) = (bed.root.path().join("a.log"), bed.root.path().join("a.log.1"));
+    fs::write(&live, "one").unwrap();
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["a.log"]]);
+    // Of all that happens only one name is heard of.
+    bed.discovery.outlet.watch = None;
+    fs::rename(&live, rotated).unwrap();
+    fs::write(&live, "two").unwrap();
+    bed.ask_door.ask(Ask::Look(live));
+    bed.discovery.tick();
+    assert_eq!(heard(&bed), [["a.log.1", "a.log"]]);
+}
+
+#[test]
 fn chains_are_shown_to_who_asks_by_context() {
     let mut bed = bed(files, false);
     for name in ["a.log", "a.log.1", "b.log"] {

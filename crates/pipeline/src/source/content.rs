@@ -164,3 +164,17 @@ fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<u
     }
     Ok(filled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_bytes_tell_a_file_from_others_only_if_there_were_no_more() {
+        let head = |bytes: u64| Head::of(&vec![b'x'; usize::try_from(bytes).expect("few")]);
+        assert!(tells(head(8), 8));
+        assert!(!tells(head(8), 9));
+        assert!(tells(head(HEAD_BYTES_MIN), HEAD_BYTES_MIN + 1));
+        assert!(!tells(Head::default(), 0));
+    }
+}
