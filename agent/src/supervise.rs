@@ -353,10 +353,7 @@ impl Supervisor {
             Look::Taken => {
                 tracing::info!("credentials changed; putting them in force");
                 self.status.now().credentials_problem = None;
-                self.stop_plane();
-                self.restart_pause = RESTART_FIRST;
-                self.restart_at_ns = 0;
-                self.watch_plane();
+                self.start_anew();
             }
         }
     }

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use rustix::fs::{FlockOperation, Mode, OFlags};
 
+use crate::lock::Lock;
+use crate::mounting;
 use crate::options::bytes;
 
 mod attributes;
@@ -107,7 +108,7 @@ async fn serve(options: Options, endpoint: &Path, state: State) -> anyhow::Resul
     let how = How {
         agent_state: std::path::absolute(&options.agent_state)?,
         holder: options.holder,
-        memory_bytes: options.memory.unwrap_or_else(|| machine_bytes() / MEMORY_PART),
+        memory_bytes: options.memory.unwrap_or_else(|| mounting::machine_bytes() / MEMORY_PART),
         leftover: Duration::from_secs(options.leftover_seconds),
     };
     let driver = Arc::new(Driver {
@@ -154,11 +155,10 @@ impl Drop for Removed {
 }
 
 /// Waits until the driver before has ended: while a node's driver is upgraded there may be two.
-async fn turn(state: &State) -> anyhow::Result<rustix::fd::OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-    let lock = rustix::fs::open(state.lock(), flags, Mode::RUSR | Mode::WUSR)?;
+async fn turn(state: &State) -> anyhow::Result<Lock> {
+    let lock = Lock::at(&state.lock())?;
     let mut has_said = false;
-    while rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+    while lock.try_take().is_err() {
         if !std::mem::replace(&mut has_said, true) {
             tracing::info!("waiting for the end of the driver before");
         }
@@ -185,9 +185,4 @@ fn path_of(endpoint: &str) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(PathBuf::from(path))
-}
-
-fn machine_bytes() -> u64 {
-    let of = rustix::system::sysinfo();
-    of.totalram as u64 * u64::from(of.mem_unit)
 }

@@ -255,8 +255,7 @@ fn make_tmpfs(folder: &Path, size_bytes: u64) -> Result<()> {
             bail!("{}: a {} is mounted there, and no tmpfs", folder.display(), mounted.kind)
         }
         None => {
-            let memory_bytes = rustix::system::sysinfo().totalram as u64
-                * u64::from(rustix::system::sysinfo().mem_unit);
+            let memory_bytes = mounting::machine_bytes();
             if size_bytes > memory_bytes {
                 bail!("--size {size_bytes}: more than this machine's memory, {memory_bytes} bytes");
             }

@@ -199,6 +199,13 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(parent.canonicalize()?.join(name))
 }
 
+/// Memory of this machine, which a tmpfs takes.
+#[must_use]
+pub fn machine_bytes() -> u64 {
+    let machine = rustix::system::sysinfo();
+    machine.totalram as u64 * u64::from(machine.mem_unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

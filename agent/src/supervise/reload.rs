@@ -109,11 +109,16 @@ impl Supervisor {
         let is_other = place::pod_attributes(&self.settings.agent) != self.pod_attributes;
         if is_other && self.plane.is_some() {
             tracing::info!("labels of the pod changed; records bear them from here on");
-            self.stop_plane();
-            self.restart_pause = RESTART_FIRST;
-            self.restart_at_ns = 0;
-            self.watch_plane();
+            self.start_anew();
         }
+    }
+
+    /// Stops the data plane and starts it at once, with what is known now.
+    pub(super) fn start_anew(&mut self) {
+        self.stop_plane();
+        self.restart_pause = RESTART_FIRST;
+        self.restart_at_ns = 0;
+        self.watch_plane();
     }
 
     /// Says that a good configuration cannot be run.

@@ -17,4 +17,4 @@ mod spool;
 mod topic;
 mod values;
 
-pub(crate) use scene::assert_audit_clean;
+pub(crate) use scene::{assert_audit_clean, audit};

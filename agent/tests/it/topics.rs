@@ -9,6 +9,7 @@ use flow::Codec;
 use kafka_kit::{Cluster, Isolation, Listener, Read};
 use serde_json::Value;
 
+use crate::kafka;
 use crate::kit::{
     Agent, Bed, Following, LOGFERRY, Run, append, body, containers, resource, sleep_ms, wait_for,
 };
@@ -143,9 +144,8 @@ fn a_topic_whose_broker_has_just_come_back_is_read_once_it_has_its_leader() {
     let broker = cluster.broker(1);
     broker.kill().unwrap();
     broker.start().unwrap();
-    let brokers = cluster.addresses(Listener::Plain);
     for topic in &topics[..3] {
-        let audit = Run::of(&["audit", "--kafka", &brokers, "--topic", topic]);
+        let audit = kafka::audit(&cluster, topic);
         assert_eq!(audit.code, Some(0), "{}", audit.stderr);
     }
 }

@@ -289,10 +289,11 @@ impl Discovery {
         }
     }
 
-    /// What is known beyond `open_files_max` chains, which have a part of their own, stands in the pool.
+    /// What is known beyond as many chains as may be open, which have a part of their own, stands in the pool.
     #[must_use]
-    pub fn standing_in(self, pool: Arc<NodeBudget>, open_files_max: u64) -> Discovery {
-        Discovery { standing: Some(Standing::new(pool, open_files_max)), ..self }
+    pub fn standing_in(self, pool: Arc<NodeBudget>) -> Discovery {
+        let standing = Standing::new(pool, self.outlet.open_files_max);
+        Discovery { standing: Some(standing), ..self }
     }
 
     /// What is under way ends after the LogConfig that it is at, once `stop` is set: who waits for the end of hundreds

@@ -161,7 +161,7 @@ impl DataPlane {
             scan_interval_ns: plan.scan_interval_ns,
             open_files_max: plan.open_files_max,
         });
-        let discovery = discovery.standing_in(budgets.pool(), plan.open_files_max);
+        let discovery = discovery.standing_in(budgets.pool());
         let discovery_thread = threads.spawn_discovery(discovery, discovery_parker)?;
         let tracker_thread = threads.spawn_tracker(tracker)?;
         Ok(DataPlane {

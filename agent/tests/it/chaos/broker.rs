@@ -10,6 +10,7 @@ use kafka_kit::{Api, Cluster, Fault, Isolation, Line, Listener, Rule};
 use serde_json::Value;
 
 use super::dice::Dice;
+use crate::kafka;
 use crate::kit::{Run, now_ns, sleep_ms};
 
 /// Whoever writes to it kills or stops it; whoever asks it something reads.
@@ -68,9 +69,7 @@ impl Topics {
 
     /// `logferry audit` of a tenant's topic.
     pub(super) fn audit(self, tenant: &str) -> Run {
-        let (broker, topic) = (broker(), self.name(tenant));
-        let brokers = broker.cluster.addresses(Listener::Plain);
-        Run::of(&["audit", "--kafka", &brokers, "--topic", &topic, "--output", "json"])
+        kafka::audit(&broker().cluster, &self.name(tenant))
     }
 
     /// The broker is there, and stays so, while something is done.

@@ -244,11 +244,16 @@ pub(super) fn assert_arrived(cluster: &Cluster, topic: &str, truth: &[StreamTrut
     assert_audit_clean(cluster, topic);
 }
 
+/// `logferry audit` of a topic.
+pub(crate) fn audit(cluster: &Cluster, topic: &str) -> Run {
+    let brokers = cluster.addresses(Listener::Plain);
+    Run::of(&["audit", "--kafka", &brokers, "--topic", topic, "--output", "json"])
+}
+
 /// `logferry audit` finds nothing wrong in the topic; what it says.
 #[track_caller]
 pub(crate) fn assert_audit_clean(cluster: &Cluster, topic: &str) -> serde_json::Value {
-    let brokers = cluster.addresses(Listener::Plain);
-    let audit = Run::of(&["audit", "--kafka", &brokers, "--topic", topic, "--output", "json"]);
+    let audit = audit(cluster, topic);
     let report = audit.json();
     assert_eq!((audit.code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
     report

@@ -34,7 +34,7 @@ pub(super) struct Outlet {
     /// What waits to be known.
     pub(super) awaiting: Awaiting,
     /// Above this many open log files, those on the way to their readers among them, none is opened here.
-    open_files_max: u64,
+    pub(super) open_files_max: u64,
     /// Open files on the way to any reader.
     pub(super) on_the_way: Arc<Count>,
     /// The first scan is not over.

@@ -32,10 +32,8 @@ impl Standing {
         Standing { pool, open_files_max, is_too_much: false }
     }
 
-    /// Has the pool pay for so many chains and directories of each LogConfig; returns the bytes.
-    pub(super) fn pay(&mut self, known: impl Iterator<Item = (usize, usize)>) -> usize {
-        let sum = |all: (usize, usize), it: (usize, usize)| (all.0 + it.0, all.1 + it.1);
-        let (chains, directories) = known.fold((0, 0), sum);
+    /// Has the pool pay for so many chains and directories; returns the bytes.
+    pub(super) fn pay(&mut self, chains: usize, directories: usize) -> usize {
         let chains_bytes = chains.saturating_sub(self.open_files_max) * CHAIN_BYTES;
         let bytes = chains_bytes + directories * DIRECTORY_BYTES;
         self.pool.stand(bytes);
@@ -68,17 +66,17 @@ mod tests {
         let pool = NodeBudget::new(POOL);
         let budget = Budget::new(Arc::clone(&pool), 1, POOL + 1);
         let mut standing = Standing::new(pool, 20);
-        assert_eq!(standing.pay([(15, 0), (5, 0)].into_iter()), 0, "they have a part");
+        assert_eq!(standing.pay(20, 0), 0, "they have a part");
         assert!(budget.try_acquire(POOL + 1).is_some());
-        let bytes = standing.pay([(50, 2), (30, 0)].into_iter());
+        let bytes = standing.pay(80, 2);
         assert_eq!(bytes, 60 * CHAIN_BYTES + 2 * DIRECTORY_BYTES);
         assert!(budget.try_acquire(POOL + 2 - bytes).is_none());
         assert!(budget.try_acquire(POOL + 1 - bytes).is_some());
-        standing.pay([(1000, 0)].into_iter());
+        standing.pay(1000, 0);
         assert!(standing.is_too_much);
         assert!(budget.try_acquire(2).is_none(), "beyond the reserve");
         assert!(budget.try_acquire(1).is_some(), "the reserve is never refused");
-        standing.pay([(1, 0)].into_iter());
+        standing.pay(1, 0);
         assert!(!standing.is_too_much);
         assert!(budget.try_acquire(POOL + 1).is_some());
     }

@@ -20,6 +20,7 @@ use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
 use crate::reader::{ChainFiles, Command, Opened};
 
 mod numbers;
+pub(super) use numbers::Numbers;
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
 ///
