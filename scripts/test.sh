@@ -9,8 +9,9 @@
 # Chaos comes last and by itself: it has eight agents at a time, which others would hold up and which would hold up others,
 # and what it says of a schedule that failed stands below its name.
 #
-# Where nothing failed but waits that ended too soon (scripts/late.py), these tests are run once more, one at a time, and
-# named at the end: a machine that is busy with something else is no fault, and a test that is late again is one.
+# What failed is run again, by itself and one at a time (scripts/again.py): once if it only waited too long, for a machine
+# that is busy with something else is no fault; three times if it failed otherwise, and no more than two did. It fails if it
+# fails once more, and what does not is named at the end: to be late is no bug, and to be unsteady is one, of product or test.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,12 +37,18 @@ status=${PIPESTATUS[0]}
 left_out=$(awk '/^test result:/ { sum += $8 + $12 } END { print sum - 1 }' "$log")
 "${CARGO:-cargo}" test --workspace --test it --locked --no-fail-fast -- --exact "$chaos" 2>&1 | tee -a "$log"
 status=$((status | PIPESTATUS[0]))
-late=()
-if ((status)) && names=$(scripts/late.py "$log"); then
-    mapfile -t late <<<"$names"
-    echo "LATE, and run once more: ${late[*]}"
-    "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- --test-threads 1 --exact "${late[@]}" 2>&1 | tee "$log.again"
-    status=${PIPESTATUS[0]}
+again=()
+if ((status)) && runs=$(scripts/again.py "$log"); then
+    mapfile -t again <<<"$runs"
+    printf 'FAILED, and run again: %s\n' "${again[@]}"
+    status=0
+    for run in "${again[@]}"; do
+        read -r times name <<<"$run"
+        for ((; times > 0; times--)); do
+            "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- --test-threads 1 --exact "$name" 2>&1 | tee -a "$log.again"
+            status=$((status | PIPESTATUS[0]))
+        done
+    done
 fi
 echo
 echo "Results:"
@@ -50,10 +57,9 @@ grep '^chaos: ' "$log"
 ((${#not_run[@]})) && printf '%s\n' "${not_run[@]}"
 awk -v left_out="$left_out" '/^test result:/ { passed += $4; failed += $6 }
      END { printf "%d passed, %d failed, %d skipped\n", passed, failed, left_out }' "$log"
-if ((${#late[@]})); then
+if ((${#again[@]})); then
     awk '/^test result:/ { passed += $4; failed += $6 }
-         END { printf "of those that failed, for they waited too long: %d passed when run again, %d failed\n", passed, failed }' \
-        "$log.again"
-    printf 'LATE: %s\n' "${late[@]}"
+         END { printf "of what was run again: %d passed, %d failed\n", passed, failed }' "$log.again"
+    printf '%s\n' "${again[@]}" | sed 's/^1 /LATE: /; s/^3 /UNSTEADY: /'
 fi
 exit "$status"

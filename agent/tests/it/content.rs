@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, POD, Run, append, body, containers, files, queue_sink, sleep_ms, wait_for,
-    wait_until,
+    Agent, Bed, POD, Run, append, assert_within_ms, body, containers, files, queue_sink, sleep_ms,
+    wait_for, wait_until,
 };
 
 const TIME: &str = "2026-01-02T03:04:05.6Z";
@@ -162,7 +162,7 @@ fn b3_a_hole_is_a_declared_gap_and_waiting_for_it_costs_nothing() {
     assert_eq!(bed.records().len(), 1, "the NULs are waited for");
     let cpu_ms = agent.cpu_ms() - before_ms;
     println!("waiting took {cpu_ms} ms of a core");
-    assert!(cpu_ms < 700, "{cpu_ms} ms of a core within 1.5 s");
+    assert_within_ms("CPU of 1.5 s", cpu_ms, 700);
     sleep_ms(2500);
     assert_eq!(bed.records().len(), 1, "a hole at the end may be filled at any time");
     append(&log, b"two\n");

@@ -6,8 +6,8 @@ use kafka_kit::{Cluster, Listener};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{
-    Agent, Bed, LOGFERRY, Mount, append, files, now_ns, queue_sink, resource, sleep_ms, wait_for,
-    wait_until,
+    Agent, Bed, LOGFERRY, Mount, append, assert_within_ms, files, now_ns, queue_sink, resource,
+    sleep_ms, wait_for, wait_until,
 };
 
 /// Grace of these agents, in seconds: the shortest there is.
@@ -26,7 +26,7 @@ fn ends(mut agent: Agent, when: &str) {
     let begun_ns = now_ns();
     let (status, said) = agent.wait_ended();
     let took_ms = (now_ns() - begun_ns) / 1_000_000;
-    assert!(took_ms < END_MS_MAX, "{when}: {took_ms} ms; {said}");
+    assert_within_ms(&format!("{when}; {said}"), took_ms, END_MS_MAX);
     assert!(matches!(status.code(), None | Some(0 | 4)), "{when}: {status}; {said}");
 }
 

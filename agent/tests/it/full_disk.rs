@@ -8,8 +8,8 @@ use benches::truth::StreamTruth;
 use rustix::process::Signal;
 
 use crate::kit::{
-    Agent, Bed, Mount, SMALL_QUEUE, Tmpfs, append, assert_exact, files, get, load, queue_sink,
-    sleep_ms, wait_until, write,
+    Agent, Bed, Mount, SMALL_QUEUE, Tmpfs, append, assert_exact, assert_within_ms, files, get,
+    load, queue_sink, sleep_ms, wait_until, write,
 };
 
 /// A bed whose queue is on a disk of 3 MiB.
@@ -142,7 +142,7 @@ fn a_stop_that_waits_for_a_full_queue_disk_sleeps() {
     let before = agent.cpu_ms();
     sleep_ms(2_000);
     let spent = agent.cpu_ms() - before;
-    assert!(spent < 500, "{spent} ms of CPU in 2 s of waiting");
+    assert_within_ms("CPU of 2 s of waiting", spent, 500);
 }
 
 /// A liveness probe that fails would have the agent killed for a fault of its queue.

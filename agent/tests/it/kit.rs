@@ -47,6 +47,13 @@ pub(crate) fn sleep_ms(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
+/// Fails the test if something took too long, of which a busy machine may be the cause.
+#[track_caller]
+pub(crate) fn assert_within_ms(what: &str, took_ms: u64, max_ms: u64) {
+    let [took, max] = [took_ms, max_ms].map(Duration::from_millis);
+    kafka_kit::assert_within(what, took, max);
+}
+
 /// Looks until `look` brings a value; its error is what is said when it never does.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline_ns = now_ns() + DEADLINE_SECONDS * 1_000_000_000;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::chaos::Cage;
 use crate::kit::{
-    Agent, Bed, LOGFERRY, Run, SMALL_QUEUE, Tmpfs, append, containers, files, now_ns, queue_sink,
-    resource, wait_until,
+    Agent, Bed, LOGFERRY, Run, SMALL_QUEUE, Tmpfs, append, assert_within_ms, containers, files,
+    now_ns, queue_sink, resource, wait_until,
 };
 
 /// How often the agent's memory is looked at.
@@ -62,7 +62,11 @@ fn peak_of_a_flood(cap: u64, tenants: usize, bytes: usize) -> f64 {
         if delivered >= lines as f64 {
             break;
         }
-        assert!(now_ns() - begin_ns < 300_000_000_000, "{delivered} of {lines}");
+        assert_within_ms(
+            &format!("{delivered} of {lines}"),
+            (now_ns() - begin_ns) / 1_000_000,
+            300_000,
+        );
         std::thread::sleep(SAMPLE);
     }
     assert_eq!(cage.as_ref().map_or(0, Cage::killed), 0, "killed for want of memory");

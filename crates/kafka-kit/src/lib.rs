@@ -48,4 +48,4 @@ pub use cluster::{Builder, Cluster};
 pub use listener::Listener;
 pub use oauth::unsecured_token;
 pub use proxy::{Api, Fault, Garble, Line, Proxy, Rule};
-pub use test_kit::{Authority, Deadline, Identity, Validity, wait_until};
+pub use test_kit::{Authority, Deadline, Identity, Validity, assert_within, wait_until};

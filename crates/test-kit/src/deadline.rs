@@ -54,6 +54,19 @@ pub fn wait_until<T>(what: &str, wait: Duration, mut look: impl FnMut() -> Resul
     }
 }
 
+/// Fails the test if something took `max` or longer.
+///
+/// In the words of a wait that ended: `scripts/test.sh` runs such a test once more, as a busy machine is late with
+/// everything.
+///
+/// # Panics
+///
+/// If it took that long.
+#[track_caller]
+pub fn assert_within(what: &str, took: Duration, max: Duration) {
+    assert!(took < max, "{what}: not within {max:?}, but {took:?}");
+}
+
 /// The value if it is as it should be.
 ///
 /// # Errors

@@ -11,5 +11,5 @@ mod place;
 
 pub use certificate::{Authority, Identity, Validity};
 pub use child::start;
-pub use deadline::{Deadline, wait_until, when};
+pub use deadline::{Deadline, assert_within, wait_until, when};
 pub use place::{Place, Places};

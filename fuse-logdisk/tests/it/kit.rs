@@ -67,7 +67,7 @@ pub(crate) fn wait_until<T: Debug>(
         if is_right(&now) {
             return now;
         }
-        assert!(now_ms() < deadline_ms, "{what}: at the end {now:?}");
+        assert!(now_ms() < deadline_ms, "{what}: not within {DEADLINE:?}; at the end {now:?}");
         thread::sleep(LOOK);
     }
 }

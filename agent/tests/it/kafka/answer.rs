@@ -9,7 +9,7 @@ use super::scene::{
     PARTITIONS, REST_MS_MAX, Scene, TENANTS, assert_tiled, longest_rest_ms, messages, values,
     wait_for_delivery, wait_for_more,
 };
-use crate::kit::{Agent, append, now_ns, sleep_ms, wait_for, wait_until};
+use crate::kit::{Agent, append, assert_within_ms, now_ns, sleep_ms, wait_for, wait_until};
 
 /// Longest wait for a rule to have its turn.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -175,7 +175,7 @@ fn d4_a_partition_that_is_refused_for_good_waits_and_holds_up_no_other_tenant() 
         scene.proxy().clear();
         agent.wait_said("taken by Kafka again");
         scene.prove(agent, writers);
-        assert!(rest_ms < REST_MS_MAX, "{rest_ms} ms");
+        assert_within_ms("records of the other", rest_ms, REST_MS_MAX);
     }
 }
 

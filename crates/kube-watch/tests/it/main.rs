@@ -60,7 +60,11 @@ fn options(folder: &Path, node: &str, timing: Timing) -> ClusterOptions {
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline_ns = SystemClock.monotonic_ns() + DEADLINE_NS;
     while !is_so() {
-        assert!(SystemClock.monotonic_ns() < deadline_ns, "not in time: {what}");
+        assert!(
+            SystemClock.monotonic_ns() < deadline_ns,
+            "{what}: not within {} s",
+            DEADLINE_NS / 1_000_000_000
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

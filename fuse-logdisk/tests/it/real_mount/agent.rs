@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use test_kit::assert_within;
 
 use super::MODES;
 use crate::kit::{Volume, limited, now_ms, wait_until};
@@ -170,7 +171,7 @@ fn what_applications_write_arrives_in_the_queue_once_and_its_memory_comes_back()
             );
             let (took, went_well) = volume.stop();
             assert!(went_well, "{}", volume.log());
-            assert!(took < Duration::from_secs(20), "{took:?}");
+            assert_within("the end", took, Duration::from_secs(20));
             assert!(
                 logdisk::mounting::mounted_at(&volume.store()).expect("as it must").is_empty(),
                 "all is delivered: nothing stays: {}",

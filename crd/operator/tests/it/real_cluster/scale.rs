@@ -240,7 +240,7 @@ fn a_thousand_nodes_report_of_ten_thousand_log_configs() {
             if object.data["status"]["nodesWithProblems"] == 1 {
                 break;
             }
-            assert!(seconds() - begin < 60.0, "a problem is not said within 60 s");
+            assert!(seconds() - begin < 60.0, "a problem is said: not within 60 s");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         println!("a problem of a node is said after {:.2} s", seconds() - begin);
