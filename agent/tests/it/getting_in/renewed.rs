@@ -167,6 +167,8 @@ fn a_certificate_is_swapped_and_a_broken_one_leaves_the_last_good_one_in_force()
     wait_until("no complaint", || problem(&agent), Option::is_none);
     // Only who has the new certificate may write now.
     cluster.allow("swap-b", AclOperation::Write, "swapped").unwrap();
+    // A line whose acknowledgement was not heard before the swap is looked for.
+    cluster.allow("swap-b", AclOperation::Read, "swapped").unwrap();
     cluster.deny("swap-a", AclOperation::Write, "swapped").unwrap();
     append(&bed.log("a.log"), b"two\n");
     wait_for_bodies(cluster, "swapped", &["one", "v2", "v3", "v4", "two"]);
