@@ -216,8 +216,12 @@ impl SimKafka {
 impl State {
     /// A broker stores a message; returns its number and offset.
     fn store(&mut self, message: &Message) -> Option<(usize, i64)> {
-        if message.place.is_some() {
-            return message.place;
+        if let Some((number, _)) = message.place {
+            if self.gone[number].is_none() {
+                return message.place;
+            }
+            // Its topic was deleted since, and a broker knows a producer again by what a topic has of it.
+            self.comes_again(number, self.life);
         }
         let number = self.stored.len();
         let topic = self.topics.get_mut(&message.topic)?;
@@ -226,6 +230,12 @@ impl State {
         self.stored.push(message.stored.clone());
         self.gone.push(None);
         Some((number, offset))
+    }
+
+    /// From this life of the agent on, or an earlier one, it does not know of a stored message.
+    fn comes_again(&mut self, number: usize, life: u32) {
+        let first = self.gone[number].get_or_insert(life);
+        *first = life.min(*first);
     }
 
     /// Brokers store what they have of dead producers.

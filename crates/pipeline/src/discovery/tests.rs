@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, bounded};
 use crossbeam::sync::Parker;
-use flow::SystemClock;
+use flow::{Clock, SystemClock};
 use globset::GlobSet;
 
 use super::*;
@@ -14,12 +14,51 @@ use crate::reader::DiscoveryDoor;
 use crate::source::{SourceSpec, StartAt};
 use crate::watch::InotifyWatch;
 
+/// How long a watch may take to tell, on however busy a machine, in nanoseconds.
+const TOLD_WITHIN_NS: u64 = 60_000_000_000;
+
+/// Time that stands still: the next scan is due as soon as the last one is over, however long that took.
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn monotonic_ns(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn unix_ns(&self) -> i64 {
+        SystemClock.unix_ns()
+    }
+}
+
 struct Bed {
     discovery: Discovery,
     commands: Receiver<Command>,
     ask_door: DiscoveryDoor,
     parker: Parker,
     root: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Waits until it is so, which is asked each time that the watch may have something to tell.
+    fn comes(&mut self, mut is_so: impl FnMut(&mut Bed) -> bool) -> bool {
+        let end_ns = SystemClock.monotonic_ns() + TOLD_WITHIN_NS;
+        while SystemClock.monotonic_ns() < end_ns {
+            self.parker.park_timeout(Duration::from_millis(10));
+            if is_so(self) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ticks until one of the looks is this one.
+    fn hears(&mut self, want: &[&str]) -> bool {
+        self.comes(|bed| {
+            bed.discovery.tick();
+            heard(bed).iter().any(|it| it == want)
+        })
+    }
 }
 
 fn options() -> Arc<SourceOptions> {
@@ -76,9 +115,8 @@ fn bed_of_rules(
     let parker = Parker::new();
     let door = ReaderDoor { commands: sender, unparker: Parker::new().unparker().clone() };
     let rules = rules(root.path());
-    let clock = Arc::new(SystemClock);
     let watch = with_watch.then(|| {
-        let watch = InotifyWatch::new(clock.clone(), parker.unparker().clone());
+        let watch = InotifyWatch::new(Arc::new(SystemClock), parker.unparker().clone());
         Box::new(watch) as Box<dyn Watch>
     });
     let interval_ns = if with_watch { 3_600_000_000_000 } else { 0 };
@@ -86,7 +124,7 @@ fn bed_of_rules(
     let meter = Arc::new(Meter::default());
     let (ask_door, asks) = DiscoveryDoor::new(parker.unparker().clone());
     let discovery = Discovery::new(DiscoveryParts {
-        clock,
+        clock: Arc::new(StillClock),
         watch,
         rules,
         place,
@@ -225,14 +263,7 @@ fn a_watch_hears_of_a_new_directory_a_new_file_and_a_write() {
     let mut bed = bed(pods, true);
     bed.discovery.tick();
     let wait = |bed: &mut Bed, want: &[&str]| {
-        for _ in 0..500 {
-            bed.parker.park_timeout(Duration::from_millis(10));
-            bed.discovery.tick();
-            if heard(bed).iter().any(|it| it == want) {
-                return;
-            }
-        }
-        panic!("never heard of {want:?}");
+        assert!(bed.hears(want), "never heard of {want:?}");
     };
     let container = bed.root.path().join("shop_web-0_uid-1/nginx");
     fs::create_dir_all(&container).unwrap();
@@ -326,16 +357,8 @@ fn cost_of_changes(count: usize) -> Vec<u64> {
     steps
         .map(|(step, want)| {
             step();
-            let mut cost = 0;
-            for _ in 0..1000 {
-                bed.parker.park_timeout(Duration::from_millis(10));
-                bed.discovery.tick();
-                cost += asked.asked();
-                if heard(&bed).iter().any(|it| it == want) {
-                    return cost;
-                }
-            }
-            panic!("never heard of {want:?}");
+            assert!(bed.hears(want), "never heard of {want:?}");
+            asked.asked()
         })
         .to_vec()
 }
@@ -386,15 +409,12 @@ fn c11_a_directory_that_cannot_be_watched_is_polled_and_watched_again_when_possi
     bed.discovery.tick();
     assert_eq!(unwatched(&bed), 0);
     fs::write(container.join("2.log"), "watched\n").unwrap();
-    for _ in 0..1000 {
-        bed.parker.park_timeout(Duration::from_millis(10));
+    let is_heard = bed.comes(|bed| {
         let changes = bed.discovery.outlet.watch.as_mut().unwrap().take();
         bed.discovery.hear(&changes, &[]);
-        if heard(&bed).iter().any(|it| it == &["2.log"]) {
-            return;
-        }
-    }
-    panic!("never heard of 2.log");
+        heard(bed).iter().any(|it| it == &["2.log"])
+    });
+    assert!(is_heard, "never heard of 2.log");
 }
 
 #[test]
@@ -417,7 +437,6 @@ fn c11_lost_events_are_made_good_by_looking_at_everything() {
     assert_eq!(heard(&bed), [["a.log"]]);
     fs::write(bed.root.path().join("a.log"), "one and more\n").unwrap();
     fs::write(bed.root.path().join("b.log"), "new\n").unwrap();
-    std::thread::sleep(Duration::from_millis(100));
     bed.discovery.tick();
     let mut looks = heard(&bed);
     looks.sort();
@@ -435,27 +454,17 @@ fn a11_a_renamed_directory_is_another_place_and_is_still_watched() {
     assert_eq!(heard(&bed), [["0.log"]]);
     fs::rename(bed.root.path().join(one), bed.root.path().join(other)).unwrap();
     let mut looks = Vec::new();
-    for _ in 0..1000 {
-        bed.parker.park_timeout(Duration::from_millis(10));
+    bed.comes(|bed| {
         bed.discovery.tick();
-        looks.extend(heard(&bed));
-        if looks.len() == 2 {
-            break;
-        }
-    }
+        looks.extend(heard(bed));
+        looks.len() >= 2
+    });
     looks.sort();
     assert_eq!(looks, [vec![], vec!["0.log".to_owned()]], "one is gone, the other is there");
     let path = bed.root.path().join(other).join("nginx/0.log");
     let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
     std::io::Write::write_all(&mut file, b"two\n").unwrap();
-    for _ in 0..1000 {
-        bed.parker.park_timeout(Duration::from_millis(10));
-        bed.discovery.tick();
-        if heard(&bed).iter().any(|it| *it == ["poke"]) {
-            return;
-        }
-    }
-    panic!("the renamed directory is not watched");
+    assert!(bed.hears(&["poke"]), "the renamed directory is not watched");
 }
 
 #[test]
@@ -549,14 +558,10 @@ fn pods_whose_tenant_may_not_use_the_sink_are_counted_and_not_read() {
     assert_eq!(bed.discovery.outlet.meter.refused_paths.get(), 0);
     // One that comes later is no better.
     write("bank-us");
-    for _ in 0..500 {
-        bed.parker.park_timeout(Duration::from_millis(10));
+    assert!(bed.comes(|bed| {
         bed.discovery.tick();
-        if bed.discovery.outlet.meter.denied_pods.get() == 3 {
-            break;
-        }
-    }
-    assert_eq!(bed.discovery.outlet.meter.denied_pods.get(), 3);
+        bed.discovery.outlet.meter.denied_pods.get() == 3
+    }));
     assert!(bed.commands.try_iter().next().is_none());
 }
 
@@ -694,12 +699,13 @@ fn a_pod_is_not_lost_to_a_later_rule_while_its_labels_are_not_known() {
         // Of what is known before it is found nobody waits.
         labels.tell("2", "db");
         write_log(&bed, "shop_db-0_2");
-        let looked = (0..1000).find_map(|_| {
+        let mut looked = Vec::new();
+        bed.comes(|bed| {
             bed.discovery.tick();
-            std::thread::sleep(Duration::from_millis(1));
-            Some(looks(&bed)).filter(|it| !it.is_empty())
+            looked = looks(bed);
+            !looked.is_empty()
         });
-        assert_eq!(looked.unwrap_or_default(), ["by-names 1"]);
+        assert_eq!(looked, ["by-names 1"]);
     }
 }
 
@@ -708,14 +714,11 @@ fn a_new_pod_that_waits_is_found_by_the_later_rule_as_soon_as_it_may() {
     let (labels, mut bed) = bed_with_two_rules(true);
     bed.discovery.tick();
     write_log(&bed, "shop_db-0_2");
-    for _ in 0..1000 {
+    assert!(bed.comes(|bed| {
         bed.discovery.tick();
-        if bed.discovery.outlet.meter.waiting_pods.get() == 1 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert_eq!((bed.discovery.outlet.meter.waiting_pods.get(), looks(&bed).len()), (1, 0));
+        bed.discovery.outlet.meter.waiting_pods.get() == 1
+    }));
+    assert!(looks(&bed).is_empty());
     labels.tell("2", "db");
     bed.discovery.tick();
     assert_eq!(looks(&bed), ["by-names 1"]);
@@ -733,14 +736,11 @@ fn a7_a_link_that_comes_between_two_scans_brings_the_next_one_forward() {
         bed.discovery.tick();
         assert!(bed.discovery.timetable.is_heard);
         std::os::unix::fs::symlink(&target, bed.root.path().join("app.log")).unwrap();
-        for _ in 0..200 {
+        let is_noticed = bed.comes(|bed| {
             bed.discovery.tick();
-            if !bed.discovery.timetable.is_heard {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert!(!bed.discovery.timetable.is_heard, "dangling: {is_dangling}");
+            !bed.discovery.timetable.is_heard
+        });
+        assert!(is_noticed, "dangling: {is_dangling}");
         // The file comes, of which nothing is heard.
         fs::write(&target, "a line\nand one more\n").unwrap();
         bed.discovery.scan(Scan::Files);
@@ -813,28 +813,26 @@ fn no_tenant_is_guessed_before_labels_are_known() {
         // What is begun goes on to the same tenant, whatever is told meanwhile; and ends there.
         labels.tell("shop", Labelled::Of(Arc::from("team-b")));
         fs::remove_dir_all(bed.root.path().join("shop_web-0_1")).unwrap();
-        let ended = (0..1000).find_map(|_| {
+        let mut ended = None;
+        bed.comes(|bed| {
             bed.discovery.tick();
-            std::thread::sleep(Duration::from_millis(1));
-            bed.commands.try_iter().find_map(|it| match it {
+            ended = bed.commands.try_iter().find_map(|it| match it {
                 Command::Look { spec, files, .. } if files.is_empty() => {
                     Some(spec.context.tenant.clone())
                 }
                 _ => None,
-            })
+            });
+            ended.is_some()
         });
         assert_eq!(ended.as_deref(), Some("team-a"));
         write_log(&bed, "bank_web-0_2");
         let (one, other) = (Arc::from("team-a"), Arc::from("team-b"));
         labels.tell("bank", Labelled::Contested(one, other));
-        for _ in 0..1000 {
+        assert!(bed.comes(|bed| {
             bed.discovery.tick();
-            if bed.discovery.outlet.meter.denied_pods.get() == 1 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!((bed.discovery.outlet.meter.denied_pods.get(), heard(&bed).len()), (1, 0));
+            bed.discovery.outlet.meter.denied_pods.get() == 1
+        }));
+        assert!(heard(&bed).is_empty());
     }
 }
 

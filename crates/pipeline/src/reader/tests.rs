@@ -45,7 +45,7 @@ impl Clock for WorkClock {
 struct Lines {
     clock: Arc<WorkClock>,
     /// How long it takes to open a file, in nanoseconds.
-    open_ns: u64,
+    open_ns: AtomicU64,
     sizes: Mutex<HashMap<PathBuf, (u64, u64)>>,
 }
 
@@ -74,7 +74,7 @@ impl Fs for Lines {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        self.clock.0.fetch_add(self.open_ns, Ordering::Relaxed);
+        self.clock.0.fetch_add(self.open_ns.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(Box::new(Open { clock: Arc::clone(&self.clock), stat: self.stat_of(path)? }))
     }
 }
@@ -185,7 +185,7 @@ impl Bed {
             first_id: 0,
             id_step: 1,
         });
-        let fs = Arc::new(Lines { clock, open_ns, sizes: Mutex::default() });
+        let fs = Arc::new(Lines { clock, open_ns: open_ns.into(), sizes: Mutex::default() });
         let (lanes, held, files) = (Vec::new(), None, 0);
         let _tracker = told;
         Bed { reader, fs, commands, new_lanes, lanes, files, eased, held, acks, acked, _tracker }
@@ -223,14 +223,29 @@ impl Bed {
 
     /// One tick, and the sink takes all there is.
     fn tick(&mut self) {
+        self.tick_and_tell();
+    }
+
+    /// The same; returns whose payloads there were.
+    fn tick_and_tell(&mut self) -> Vec<Arc<str>> {
         self.reader.tick();
         self.lanes.extend(self.new_lanes.try_iter());
-        let taken = self.lanes.iter().flat_map(|it| it.payloads.try_iter());
-        let tickets: Vec<Ticket> = taken.flat_map(|it| it.tickets).collect();
+        let taken: Vec<_> = self.lanes.iter().flat_map(|it| it.payloads.try_iter()).collect();
+        let tenants = taken.iter().map(|it| Arc::clone(&it.tenant)).collect();
+        let tickets: Vec<Ticket> = taken.into_iter().flat_map(|it| it.tickets).collect();
         self.acked.try_iter().for_each(drop);
         match &mut self.held {
             Some(held) => held.extend(tickets),
             None => self.acks.complete(tickets),
+        }
+        tenants
+    }
+
+    /// A tenant has more to read than the reader can, until it is short of CPU.
+    fn fall_behind(&mut self) {
+        for _ in 0..120 {
+            self.tell("busy", 2 * MIB, false);
+            self.tick();
         }
     }
 
@@ -373,10 +388,7 @@ fn a_reader_that_falls_behind_eases_and_is_as_configured_when_it_has_time() {
     let pressure =
         |bed: &Bed| (bed.eased.load(Ordering::Relaxed), bed.reader.parts.meter.cpu_pressure.get());
     assert_eq!(pressure(&bed), (0, 0));
-    for _ in 0..120 {
-        bed.tell("busy", 2 * MIB, false);
-        bed.tick();
-    }
+    bed.fall_behind();
     assert_eq!(pressure(&bed), (2, 2), "it worked all the time, and more became unread");
     while bed.read_bytes("busy") < 240 * MIB {
         bed.tick();
@@ -386,6 +398,22 @@ fn a_reader_that_falls_behind_eases_and_is_as_configured_when_it_has_time() {
         bed.fs.clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
     }
     assert_eq!(pressure(&bed), (0, 0), "it is restored");
+}
+
+#[test]
+fn what_a_tenant_within_its_share_has_is_not_gathered_while_cpu_is_short() {
+    let mut bed = Bed::new(50_000_000);
+    bed.fall_behind();
+    assert_eq!(bed.reader.parts.meter.cpu_pressure.get(), 2);
+    bed.fs.open_ns.store(0, Ordering::Relaxed);
+    let began_ns = bed.fs.clock.monotonic_ns();
+    for _ in 0..50 {
+        bed.tell("calm", 100, false);
+        let tenants = bed.tick_and_tell();
+        assert!(tenants.iter().any(|it| **it == *"calm"), "it waits for a batch: {tenants:?}");
+    }
+    let took_ms = (bed.fs.clock.monotonic_ns() - began_ns) / 1_000_000;
+    assert!((10..100).contains(&took_ms), "less than batches are gathered for: {took_ms} ms");
 }
 
 /// It said that it waited for its turn, as soon as the time was over, or if it had only seen that others wait.

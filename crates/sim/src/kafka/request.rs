@@ -191,8 +191,8 @@ impl SimKafka {
         let life = state.life;
         state.holed.push(life);
         for (number, _) in request.iter().filter_map(|it| it.place) {
-            // It is there since the first time, which a client that is refused the second cannot know.
-            state.gone[number].get_or_insert(life);
+            // It is there since the first time, or was, which a client that is refused the second cannot know.
+            state.comes_again(number, life);
         }
         drop(state);
         for message in request {
@@ -262,7 +262,7 @@ impl State {
         let life = self.life + u32::from(self.is_running);
         let gone: Vec<usize> = self.topics.values_mut().flat_map(super::Topic::delete).collect();
         for number in gone {
-            self.gone[number] = Some(life);
+            self.comes_again(number, life);
         }
         // A broker has no place for them any more.
         self.late.clear();

@@ -166,6 +166,19 @@ fn what_is_stored_without_an_answer_and_then_refused_is_not_lost() {
 }
 
 #[test]
+fn what_a_deleted_topic_took_along_before_its_answer_comes_in_the_next_one() {
+    let mut steps = vec![NodeStep::Queue(Mode::Held)];
+    steps.extend(line());
+    steps.push(request(1, Fate::Stored));
+    // The client sends it again, to where there is no topic.
+    steps.extend([NodeStep::Kafka(KafkaStep::Delete), NodeStep::Kafka(KafkaStep::Restart)]);
+    steps.push(request(1, Fate::Answered));
+    check(&steps);
+    steps.push(NodeStep::Kill(0));
+    check(&steps);
+}
+
+#[test]
 fn of_a_payload_that_is_taken_in_part_the_rest_is_sent_again() {
     let mut steps = vec![NodeStep::Queue(Mode::Held)];
     steps.extend([NodeStep::World(0, Step::Append(vec![LINE; 4], 0)), ROUND]);
