@@ -1,4 +1,5 @@
-//! Inject: adds an agent to a pod as a sidecar, for files that no agent of the node can reach.
+//! Inject: adds an agent to a pod as a sidecar, for files that no agent of the node can reach; and log disks
+//! ([`log_disk`]), whose files it can.
 //!
 //! A pure function from a pod as the API server shows it to the operations of a JSON patch that only adds, or to why
 //! there is none. It asks nobody: what there is to know of the namespace and of the operator comes with the call. It
@@ -9,6 +10,7 @@ mod configuration;
 mod container;
 mod folders;
 mod log_configs;
+pub(crate) mod log_disk;
 mod patch;
 mod skip;
 
@@ -70,7 +72,7 @@ pub(crate) fn inject(
         }
         // A webhook after this one may have added containers: they get the folders that were made for the others.
         Folders::again(pod, &ask)?.mount(&mut patch);
-        return Ok(patch.finish());
+        return Ok(patch.finish().0);
     }
     refuse_what_cannot_work(pod, template)?;
     let folders = Folders::of(pod, &ask)?;
@@ -89,7 +91,7 @@ pub(crate) fn inject(
         patch.prepend("/spec/containers", sidecar);
     }
     folders.mount(&mut patch);
-    Ok(patch.finish())
+    Ok(patch.finish().0)
 }
 
 /// Where a container has our name, or a volume begins with it.

@@ -30,6 +30,8 @@ pub(crate) const WEBHOOK_REVIEWS: &str = "logferry_operator_webhook_reviews_tota
 pub(crate) const WEBHOOK_SECONDS: &str = "logferry_operator_webhook_seconds";
 /// Pods that got no sidecar, by `reason`.
 pub(crate) const INJECTION_SKIPPED: &str = "logferry_operator_injection_skipped_total";
+/// Pods that got no log disk, by `reason`.
+pub(crate) const LOG_DISKS_SKIPPED: &str = "logferry_operator_log_disks_skipped_total";
 /// Events that were not written, as there were too many.
 pub(crate) const EVENTS_DROPPED: &str = "logferry_operator_events_dropped_total";
 /// What is left of the webhooks' certificate.
@@ -56,6 +58,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(WEBHOOK_REVIEWS, "Reviews of the API server that were answered.");
     describe_histogram!(WEBHOOK_SECONDS, "How long answers to the API server took, in seconds.");
     describe_counter!(INJECTION_SKIPPED, "Pods that got no sidecar.");
+    describe_counter!(LOG_DISKS_SKIPPED, "Pods that got no log disk.");
     describe_counter!(EVENTS_DROPPED, "Events that were not written, as there were too many.");
     describe_gauge!(
         CERTIFICATE_EXPIRY_SECONDS,

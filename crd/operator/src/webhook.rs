@@ -132,7 +132,8 @@ async fn prepare(
     };
     let (keeper, served) = Keeper::new(client.clone(), namespace, &flags.webhook_secret, keeping);
     let events = Events::start(client.clone());
-    let injector = Injector::new(client, template, flags.sidecar_config.clone(), events);
+    let injector =
+        Injector::new(client, template, flags.sidecar_config.clone(), flags.log_disks, events);
     let is_ending = Arc::new(AtomicBool::new(false));
     let router = server::router(Arc::new(injector), Arc::clone(&is_ending));
     Ok((listener, router, keeper, Webhooks { served, is_ending }))

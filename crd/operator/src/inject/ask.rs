@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::log_configs::selecting;
-use super::{CONTAINERS, FILES, INJECT, SINK, Skip};
+use super::{CONTAINERS, FILES, INJECT, SINK, Skip, log_disk};
 
 /// Most globs of one pod.
 const FILES_MAX: usize = 32;
@@ -50,14 +50,18 @@ pub(super) struct Collection {
 impl Ask {
     /// What the pod wants, or else its namespace: what they name, or else what LogConfigs select.
     pub(super) fn of(pod: &Value, namespace: &Namespace) -> Result<Ask, Skip> {
-        is_wanted(pod, namespace)?;
-        let collections = match value(pod, namespace, FILES) {
+        is_wanted(pod, namespace, INJECT)?;
+        let mut collections = match value(pod, namespace, FILES) {
             Some((whose, files)) => vec![by_annotation(pod, namespace, whose, &files)?],
             None => selecting(pod, namespace),
         };
+        if collections.is_empty() {
+            return Err(Skip::NoFiles);
+        }
+        log_disk::leave(pod, &mut collections)?;
         let count: usize = collections.iter().map(|it| it.include.len()).sum();
         match count {
-            0 => Err(Skip::NoFiles),
+            0 => Err(Skip::OnLogDisk),
             count if count > FILES_MAX => Err(Skip::TooManyFiles(count, FILES_MAX)),
             _ => Ok(Ask { collections }),
         }
@@ -65,22 +69,22 @@ impl Ask {
 
     /// Whether it depends on LogConfigs what the pod gets.
     pub(crate) fn needs_log_configs(pod: &Value, namespace: &Namespace) -> bool {
-        is_wanted(pod, namespace).is_ok() && value(pod, namespace, FILES).is_none()
+        is_wanted(pod, namespace, INJECT).is_ok() && value(pod, namespace, FILES).is_none()
     }
 }
 
 /// # Errors
-/// If nobody wants a sidecar, or what is said of it means nothing.
-fn is_wanted(pod: &Value, namespace: &Namespace) -> Result<(), Skip> {
-    let text = |of: &str| pod["metadata"][of][INJECT].as_str().map(str::to_owned);
-    let by_pod = switch("pod", text("labels"), text("annotations"))?;
-    let of_namespace = |of: &BTreeMap<String, String>| of.get(INJECT).cloned();
+/// If nobody says yes to `key`, or what is said means nothing.
+pub(super) fn is_wanted(pod: &Value, namespace: &Namespace, key: &'static str) -> Result<(), Skip> {
+    let text = |of: &str| pod["metadata"][of][key].as_str().map(str::to_owned);
+    let by_pod = switch("pod", key, text("labels"), text("annotations"))?;
+    let of_namespace = |of: &BTreeMap<String, String>| of.get(key).cloned();
     let is_wanted = match by_pod {
         Some(is_wanted) => (is_wanted, "the pod"),
         None => {
             let (label, annotation) =
                 (of_namespace(&namespace.labels), of_namespace(&namespace.annotations));
-            match switch("namespace", label, annotation)? {
+            match switch("namespace", key, label, annotation)? {
                 Some(is_wanted) => (is_wanted, "the namespace"),
                 None => return Err(Skip::NotAsked),
             }
@@ -93,7 +97,11 @@ fn is_wanted(pod: &Value, namespace: &Namespace) -> Result<(), Skip> {
 }
 
 /// An annotation of the pod or else of its namespace, and whose it is.
-fn value(pod: &Value, namespace: &Namespace, key: &str) -> Option<(&'static str, String)> {
+pub(super) fn value(
+    pod: &Value,
+    namespace: &Namespace,
+    key: &str,
+) -> Option<(&'static str, String)> {
     let own = pod["metadata"]["annotations"][key].as_str().map(|it| ("pod", it.to_owned()));
     own.or_else(|| namespace.annotations.get(key).map(|it| ("namespace", it.clone())))
 }
@@ -108,14 +116,14 @@ fn by_annotation(
     let include = list(files);
     if include.is_empty() || include.len() > FILES_MAX {
         let why = format!("write 1 to {FILES_MAX} globs, separated by commas");
-        return Err(Skip::Invalid { whose, key: FILES, value: include.join(","), why });
+        return Err(Skip::Invalid { whose, key: FILES.to_owned(), value: include.join(","), why });
     }
     let sink = match value(pod, namespace, SINK) {
         None => "default".to_owned(),
         Some((_, it)) if is_name(&it) => it,
         Some((whose, value)) => {
             let why = "write the name of one LogSink".to_owned();
-            return Err(Skip::Invalid { whose, key: SINK, value, why });
+            return Err(Skip::Invalid { whose, key: SINK.to_owned(), value, why });
         }
     };
     let containers = value(pod, namespace, CONTAINERS).map(|(_, it)| list(&it)).unwrap_or_default();
@@ -126,6 +134,7 @@ fn by_annotation(
 /// What label and annotation say together.
 fn switch(
     whose: &'static str,
+    key: &'static str,
     label: Option<String>,
     annotation: Option<String>,
 ) -> Result<Option<bool>, Skip> {
@@ -135,18 +144,18 @@ fn switch(
         Some("false") => Ok(Some(false)),
         Some(value) => {
             let (value, why) = (value.to_owned(), "write true or false".to_owned());
-            Err(Skip::Invalid { whose, key: INJECT, value, why })
+            Err(Skip::Invalid { whose, key: key.to_owned(), value, why })
         }
     };
     match (read(label)?, read(annotation)?) {
         (Some(label), Some(annotation)) if label != annotation => {
-            Err(Skip::Conflict(whose, label, annotation))
+            Err(Skip::Conflict { whose, key, label, annotation })
         }
         (label, annotation) => Ok(label.or(annotation)),
     }
 }
 
-fn list(text: &str) -> Vec<String> {
+pub(super) fn list(text: &str) -> Vec<String> {
     text.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect()
 }
 

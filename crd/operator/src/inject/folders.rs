@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::ask::Ask;
 use super::patch::Patch;
-use super::{NAME, Skip, Template, items};
+use super::{NAME, Skip, Template, items, log_disk};
 
 /// What volumes made for logs are called, with a number.
 const MADE: &str = "logferry-files-";
 /// Folders that an empty volume must not hide: without what is in them, no container runs.
-const NEEDED: [&str; 14] = [
+pub(super) const NEEDED: [&str; 14] = [
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin",
     "/sys", "/usr", "/var",
 ];
@@ -86,7 +86,7 @@ impl Folders {
     }
 
     /// Adds the mounts that the containers lack.
-    pub(super) fn mount(&self, patch: &mut Patch<'_>) {
+    pub(super) fn mount(&self, patch: &mut Patch) {
         for (list, mount) in &self.lacking {
             patch.append(list, mount.clone());
         }
@@ -142,7 +142,7 @@ impl Folders {
 }
 
 /// Containers, each with the pointer to it.
-type Containers<'a> = Vec<(String, &'a Value)>;
+pub(super) type Containers<'a> = Vec<(String, &'a Value)>;
 
 /// The folders of all globs, and the containers that are to have each.
 fn wanted<'a>(pod: &'a Value, ask: &Ask) -> Result<BTreeMap<String, Containers<'a>>, Skip> {
@@ -150,17 +150,23 @@ fn wanted<'a>(pod: &'a Value, ask: &Ask) -> Result<BTreeMap<String, Containers<'
     for collection in &ask.collections {
         let containers = containers(pod, &collection.containers)?;
         for glob in &collection.include {
-            let has = wanted.entry(folder_of(glob)?).or_default();
-            let others = containers.iter().filter(|it| !has.contains(it)).cloned();
-            let others = others.collect::<Vec<_>>();
-            has.extend(others);
+            let folder = folder_of(glob)?;
+            // What is on a log disk is the node's agent's.
+            let ours = containers.iter().filter(|it| !log_disk::has(pod, it.1, &folder));
+            let ours = ours.cloned().collect::<Vec<_>>();
+            let has = wanted.entry(folder).or_default();
+            ours.into_iter().for_each(|it| {
+                if !has.contains(&it) {
+                    has.push(it)
+                }
+            });
         }
     }
     Ok(wanted)
 }
 
 /// The containers of these names, or all.
-fn containers<'a>(pod: &'a Value, names: &[String]) -> Result<Containers<'a>, Skip> {
+pub(super) fn containers<'a>(pod: &'a Value, names: &[String]) -> Result<Containers<'a>, Skip> {
     let mut all = Vec::new();
     for kind in ["initContainers", "containers"] {
         for (index, container) in items(&pod["spec"][kind]).enumerate() {
@@ -180,7 +186,7 @@ fn containers<'a>(pod: &'a Value, names: &[String]) -> Result<Containers<'a>, Sk
 }
 
 /// The folder that a glob begins with.
-fn folder_of(glob: &str) -> Result<String, Skip> {
+pub(super) fn folder_of(glob: &str) -> Result<String, Skip> {
     let refused = |why: &str| Err(Skip::Folder(format!("{glob}: {why}")));
     if !glob.starts_with('/') || glob.split('/').any(|it| it == "..") {
         return refused("write an absolute path without `..`");
@@ -203,7 +209,7 @@ fn folder_of(glob: &str) -> Result<String, Skip> {
 }
 
 /// The innermost volume that a container has the folder on.
-fn mount_around<'a>(container: &'a Value, folder: &str) -> Option<&'a Value> {
+pub(super) fn mount_around<'a>(container: &'a Value, folder: &str) -> Option<&'a Value> {
     let around = items(&container["volumeMounts"])
         .filter(|it| it["mountPath"].as_str().is_some_and(|it| is_within(folder, trimmed(it))));
     around.max_by_key(|it| it["mountPath"].as_str().map_or(0, str::len))
@@ -223,10 +229,10 @@ fn as_seen_by_sidecar(mount: &Value) -> Value {
     Value::Object(seen)
 }
 
-fn trimmed(path: &str) -> &str {
+pub(super) fn trimmed(path: &str) -> &str {
     if path.len() > 1 { path.trim_end_matches('/') } else { path }
 }
 
-fn is_within(inner: &str, outer: &str) -> bool {
+pub(super) fn is_within(inner: &str, outer: &str) -> bool {
     Path::new(inner).starts_with(outer)
 }

@@ -1,4 +1,4 @@
-//! Events: says where the owners of a pod look why it has no sidecar.
+//! Events: says where the owners of a pod look why it has no sidecar, or no log disk.
 //!
 //! Whoever answers the API server does not wait for it: what does not fit into a short queue is counted, and not written.
 
@@ -9,7 +9,6 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 use super::review::Request;
-use crate::inject::Skip;
 use crate::metrics::EVENTS_DROPPED;
 
 /// Most events that wait to be written.
@@ -46,11 +45,11 @@ impl Events {
         Events { queue }
     }
 
-    /// A pod gets no sidecar, and somebody wants to know.
-    pub(super) fn skipped(&self, request: &Request, skip: &Skip) {
+    /// A pod lacks what it asked for, and somebody wants to know why.
+    pub(super) fn skipped(&self, request: &Request, reason: &'static str, note: &str) {
         // At most 1 KiB (events.k8s.io/v1).
-        let note: String = skip.to_string().chars().take(250).collect();
-        if self.queue.try_send((subject(request), skip.reason(), note)).is_err() {
+        let note: String = note.chars().take(250).collect();
+        if self.queue.try_send((subject(request), reason, note)).is_err() {
             counter!(EVENTS_DROPPED).increment(1);
         }
     }

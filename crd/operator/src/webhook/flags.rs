@@ -1,4 +1,4 @@
-//! Flags of the webhooks and of sidecars.
+//! Flags of the webhooks, of sidecars and of log disks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -50,6 +50,9 @@ pub(crate) struct WebhookFlags {
     /// Most that a folder made for logs holds; a pod that writes more is evicted
     #[arg(long, value_name = "QUANTITY", default_value = "1Gi")]
     pub(crate) sidecar_folder_size: String,
+    /// Nodes have the driver of log disks: pods that ask for it get them
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    pub(crate) log_disks: bool,
 }
 
 impl WebhookFlags {

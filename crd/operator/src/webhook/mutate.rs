@@ -1,5 +1,6 @@
-//! Mutate: gives pods their sidecars. Whatever happens, the pod is let in.
+//! Mutate: gives pods their log disks and sidecars. Whatever happens, the pod is let in.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use tokio::time::{Instant, timeout};
 
 use super::events::Events;
 use super::review::{Answer, Request as Review};
-use crate::inject::{Ask, Base, BaseError, Namespace, Skip, Template, inject};
-use crate::metrics::INJECTION_SKIPPED;
+use crate::inject::{Ask, Base, BaseError, Namespace, Skip, Template, inject, log_disk};
+use crate::metrics::{INJECTION_SKIPPED, LOG_DISKS_SKIPPED};
 
 /// How long the API server may take to tell a namespace, or its LogConfigs; it waits for us meanwhile.
 const NAMESPACE_MAX: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub(super) struct Injector {
     client: Client,
     template: Template,
     config: Option<PathBuf>,
+    has_log_disks: bool,
     base: Mutex<Option<(Instant, Shared)>>,
     events: Events,
 }
@@ -39,9 +41,10 @@ impl Injector {
         client: Client,
         template: Template,
         config: Option<PathBuf>,
+        has_log_disks: bool,
         events: Events,
     ) -> Injector {
-        Injector { client, template, config, base: Mutex::new(None), events }
+        Injector { client, template, config, has_log_disks, base: Mutex::new(None), events }
     }
 
     /// What becomes of a pod.
@@ -50,28 +53,43 @@ impl Injector {
             Ok(namespace) => namespace,
             Err(why) => {
                 counter!(INJECTION_SKIPPED, "reason" => "NamespaceUnknown").increment(1);
-                let warning =
-                    format!("no logferry sidecar: namespace {}: {why}", request.namespace);
+                let warning = format!(
+                    "no logferry sidecar or log disk: namespace {}: {why}",
+                    request.namespace
+                );
                 return Answer { warnings: vec![warning], ..Answer::default() };
             }
         };
-        let base = self.base().await;
-        match inject(&request.object, &namespace, base.as_ref().as_ref(), &self.template) {
-            Ok(patch) => Answer { patch, ..Answer::default() },
-            Err(skip) => self.skip(request, &skip),
+        let (mut answer, mut pod) = (Answer::default(), Cow::Borrowed(&request.object));
+        // Before the sidecar, which leaves to others what is on log disks.
+        match log_disk::inject(&pod, &namespace, self.has_log_disks) {
+            Ok((patch, patched)) => (answer.patch, pod) = (patch, Cow::Owned(patched)),
+            Err(skip) => {
+                counter!(LOG_DISKS_SKIPPED, "reason" => skip.reason()).increment(1);
+                self.tell(request, "log disk", &skip, &mut answer);
+            }
         }
+        let base = self.base().await;
+        match inject(&pod, &namespace, base.as_ref().as_ref(), &self.template) {
+            Ok(patch) => answer.patch.extend(patch),
+            Err(skip) => {
+                counter!(INJECTION_SKIPPED, "reason" => skip.reason()).increment(1);
+                self.tell(request, "sidecar", &skip, &mut answer);
+            }
+        }
+        answer
     }
 
-    fn skip(&self, request: &Review, skip: &Skip) -> Answer {
-        counter!(INJECTION_SKIPPED, "reason" => skip.reason()).increment(1);
+    /// Tells who wants to know why there is no `what`.
+    fn tell(&self, request: &Review, what: &str, skip: &Skip, answer: &mut Answer) {
         if !skip.is_notable() {
-            return Answer::default();
+            return;
         }
+        let note = format!("no logferry {what}: {skip}");
         if !request.dry_run {
-            self.events.skipped(request, skip);
+            self.events.skipped(request, skip.reason(), &note);
         }
-        let warnings = vec![format!("no logferry sidecar: {skip}")];
-        Answer { warnings, ..Answer::default() }
+        answer.warnings.push(note);
     }
 
     /// The namespace, as far as it counts for the pod.

@@ -6,7 +6,7 @@ use super::events::subject;
 use super::review::{Request, Review};
 use super::validate::validate;
 use crate::inject::tests::{applied, base, template};
-use crate::inject::{CONFIG, NAME, Namespace, Skip, inject};
+use crate::inject::{CONFIG, NAME, Namespace, Skip, inject, log_disk};
 
 macro_rules! recorded {
     ($name:literal) => {
@@ -49,6 +49,27 @@ fn pods_of_every_controller_get_their_sidecar_once_and_events_are_of_who_made_th
 fn a_pod_on_the_network_of_its_host_gets_none() {
     let request = recorded!("host_network");
     assert_eq!(patch(&request, &request.object), Err(Skip::HostNetwork));
+}
+
+#[test]
+fn a_pod_gets_its_log_disks_once_and_none_where_a_volume_is() {
+    let request = recorded!("log_disk");
+    let namespace = Namespace { name: request.namespace.clone(), ..Namespace::default() };
+    let (patch, pod) = log_disk::inject(&request.object, &namespace, true).unwrap();
+    assert_eq!(applied(&request.object, &patch), pod);
+    let attributes = json!({"size": "16Mi", "full": "drop_oldest"});
+    let csi = json!({"driver": "logdisk.logferry.dev", "volumeAttributes": attributes});
+    let volumes = ["log-disk-0", "log-disk-1"].map(|name| json!({"name": name, "csi": csi}));
+    assert_eq!(pod["spec"]["volumes"].as_array().unwrap()[1..], volumes);
+    let mounts = json!([
+        {"name": "log-disk-0", "mountPath": "/srv/log"},
+        {"name": "log-disk-1", "mountPath": "/var/log/app"},
+    ]);
+    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], mounts);
+    assert_eq!(log_disk::inject(&pod, &namespace, true).unwrap().0, Vec::<Value>::new(), "once");
+    let request = recorded!("log_disk_taken");
+    let skip = log_disk::inject(&request.object, &namespace, true).unwrap_err();
+    assert_eq!(skip.reason(), "FolderTaken", "{skip}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod aliyun;
 mod leader;
+mod log_disk;
 mod scale;
 mod status;
 mod webhook;

@@ -33,14 +33,14 @@ const PODS: usize = 1_000;
 const AT_ONCE: usize = 4;
 
 /// A server with webhooks that nobody answers yet.
-struct Scene {
-    server: ApiServer,
-    folder: TempDir,
-    place: Place,
+pub(super) struct Scene {
+    pub(super) server: ApiServer,
+    pub(super) folder: TempDir,
+    pub(super) place: Place,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub(super) fn new() -> Scene {
         let (server, folder) =
             (ApiServer::start().expect("a server"), tempfile::tempdir().expect("a folder"));
         let scene = Scene { server, folder, place: webhook_place() };
@@ -85,7 +85,7 @@ impl Scene {
         ]
     }
 
-    fn operator(&self, further: &[&str]) -> Operator {
+    pub(super) fn operator(&self, further: &[&str]) -> Operator {
         let sinks = format!("--sidecar-config={}", self.folder.path().join("sinks.yaml").display());
         let Place { address, first_port } = self.place;
         let own = [
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     /// The API server asks it, and believes it.
-    fn wait_asked(&self, operator: &Operator) {
+    pub(super) fn wait_asked(&self, operator: &Operator) {
         wait_until("a pod with a sidecar", || {
             let pod = self.pod("probe", true, &["--dry-run=server"]);
             !operator.log().is_empty() && pod.is_ok_and(|it| has_sidecar(&it))
