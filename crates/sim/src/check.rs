@@ -141,6 +141,8 @@ struct Check {
     read: Read,
     /// By file: bytes declared missing.
     declared: Vec<u64>,
+    /// By file, the life of the source's that read of it last.
+    sources: Vec<Option<u32>>,
     /// Generations of which a gap of unknown size has said that they are gone, and which were not read since.
     gone: HashSet<u64>,
     /// By file and life, the life that it goes on from: what a power cut left of it.
@@ -167,6 +169,7 @@ impl Check {
             by_key: keys.collect(),
             read: order::nothing_read(world),
             declared: vec![0; files.len()],
+            sources: vec![None; files.len()],
             roots: files.iter().map(|it| (0..it.lives.len()).collect()).collect(),
             gone: HashSet::new(),
             found: HashMap::new(),
@@ -256,6 +259,7 @@ impl Check {
         let bytes = life.bytes[range].to_vec();
         let is_behind_nul = life.bytes[..index(from)].ends_with(b"\0");
         self.read[number][place.1] = to.offset;
+        self.sources[number] = Some(delivery.source);
         self.verdict.bytes += bytes.len() as u64;
         let place = match self.found.get(&own) {
             Some((_, root)) => (own, *root),

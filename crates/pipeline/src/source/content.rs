@@ -51,6 +51,10 @@ impl Generation {
         if !is_head || !(is_mutant("place_not_compared") || self.is_same_place(fs, head)?) {
             return Ok(false);
         }
+        // It was begun anew; or they were filled in, and are read as they are now. Nothing at the offset says which.
+        if self.place.len == 0 && self.holes.are_written_over(head) {
+            return Ok(false);
+        }
         self.is_checked = true;
         if Head::of(written(head)).len > self.head.len {
             // A short read would leave it shorter than what is known to be there.

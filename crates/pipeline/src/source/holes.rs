@@ -13,7 +13,7 @@
 use std::io;
 use std::ops::Range;
 
-use flow::{GapReason, PLACE_BYTES_MAX, Place, is_mutant};
+use flow::{GapReason, HEAD_BYTES_MAX, PLACE_BYTES_MAX, Place, is_mutant};
 
 use super::look::{Look, Turn};
 use super::{Generation, Missing, Source};
@@ -38,6 +38,8 @@ pub struct Holes {
     pending: Option<Pending>,
     /// Stored NULs before this offset have waited: they are bytes like any other.
     settled: u64,
+    /// So many bytes of the head were NULs when they were passed.
+    leading: u16,
 }
 
 /// NULs that are waited for.
@@ -66,6 +68,36 @@ impl Holes {
     /// Whether the last read stopped at NULs.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Where so many bytes of the head were NULs.
+    pub(super) fn behind(leading: u16) -> Holes {
+        Holes { leading, ..Holes::default() }
+    }
+
+    /// How many bytes of the head were NULs when they were passed.
+    pub(super) fn leading(&self) -> u16 {
+        self.leading
+    }
+
+    /// These bytes, which stand at `offset`, are done with.
+    pub(super) fn pass(&mut self, offset: u64, bytes: &[u8]) {
+        let nuls = bytes.iter().take_while(|byte| **byte == 0);
+        self.pass_nuls(offset, nuls.take(HEAD_BYTES_MAX).count() as u64);
+    }
+
+    /// So many NULs are done with, which stand at `offset`.
+    fn pass_nuls(&mut self, offset: u64, count: u64) {
+        if offset == u64::from(self.leading) {
+            let leading = (offset + count).min(HEAD_BYTES_MAX as u64);
+            self.leading = u16::try_from(leading).expect("HEAD_BYTES_MAX fits");
+        }
+    }
+
+    /// Whether other bytes stand in this head where NULs were.
+    pub(super) fn are_written_over(&self, head: &[u8]) -> bool {
+        let is_other = head.iter().take(self.leading.into()).any(|byte| *byte != 0);
+        is_other && !is_mutant("nuls_not_compared")
     }
 
     /// How many of `bytes`, read at `offset`, are written for sure.
@@ -163,6 +195,7 @@ impl Generation {
         let bytes = end - self.offset;
         let path = self.path.display();
         tracing::info!(%path, offset = self.offset, bytes, "a hole that nobody wrote; going on");
+        self.holes.pass_nuls(self.offset, bytes);
         self.offset = end;
         // It tells nothing itself: it may be filled later.
         let is_forgotten = is_mutant("place_behind_a_hole_forgotten");

@@ -274,17 +274,15 @@ impl Source {
     ) -> Vec<Position> {
         let of_own = consumed.min(own);
         let generation = &mut self.generations[index];
-        generation.offset += of_own as u64;
         if of_own > 0 {
-            generation.place = Place::of(&bytes[..of_own]);
+            generation.pass(&bytes[..of_own]);
         }
         let mut positions = vec![generation.position()];
         if consumed > own {
             let mid_line = generation.mid_line.replace(false);
             let format = generation.format;
             let next = &mut self.generations[index + 1];
-            next.offset += (consumed - own) as u64;
-            next.place = Place::of(&bytes[own..consumed]);
+            next.pass(&bytes[own..consumed]);
             next.mid_line = mid_line;
             next.format = format;
             positions.push(next.position());
@@ -307,6 +305,13 @@ fn is_turn_over(error: &io::Error) -> bool {
 }
 
 impl Generation {
+    /// Goes on behind these bytes.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.holes.pass(self.offset, bytes);
+        self.offset += bytes.len() as u64;
+        self.place = Place::of(bytes);
+    }
+
     /// Reads what comes next; returns how many bytes of it are written for sure.
     fn fill(
         &mut self,

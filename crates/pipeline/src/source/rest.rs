@@ -11,6 +11,7 @@ use std::sync::Arc;
 use flow::{Head, Place, Position, SourceId, attribute};
 
 use super::hold::Files;
+use super::holes::Holes;
 use super::{Carrier, Generation, Known, SeenFile, Source, SourceSpec};
 use crate::frame::multiline::State;
 use crate::frame::{Format, Streams};
@@ -42,6 +43,7 @@ struct RestingGeneration {
     modified_ns: i64,
     head: Head,
     place: Place,
+    leading_nuls: u16,
     incarnation: u32,
     is_copy: bool,
     is_linked: bool,
@@ -136,6 +138,7 @@ impl Generation {
             modified_ns: self.modified_ns,
             head: self.head,
             place: self.place,
+            leading_nuls: self.holes.leading(),
             incarnation: self.incarnation,
             is_copy,
             is_linked: self.is_linked,
@@ -161,6 +164,7 @@ impl RestingGeneration {
             stat_ns,
             head: self.head,
             place: self.place,
+            holes: Holes::behind(self.leading_nuls),
             has_news: false,
             // It was watched for late writes before it went to rest.
             done_since_ns: self.is_done.then_some(0),

@@ -31,7 +31,10 @@ impl Check {
                 self.go_on(number, index, read);
             }
         }
-        if let Some((before, read)) = self.filled_and_read(number, last)
+        // An agent that has begun since it read them does not know what it read.
+        let has_begun = self.sources[number] != Some(delivery.source);
+        if has_begun
+            && let Some((before, read)) = self.filled_and_read(number, last)
             && to.offset.checked_sub(read) == Some(delivery.span.bytes())
         {
             self.read[number][last] = read;
@@ -40,7 +43,8 @@ impl Check {
     }
 
     /// Which life before this one a power cut had left, and how much had been delivered of it, if nothing but NULs of
-    /// that are other bytes now: a writer may have filled them in, for all that an agent can know, and then it goes on.
+    /// that are other bytes now: a writer may have filled them in, for all that an agent can know that has begun
+    /// since, and then it goes on.
     fn filled_and_read(&self, number: usize, index: usize) -> Option<(usize, u64)> {
         let lives = &self.files[number].lives;
         let before = (0..index).rev().find(|it| lives[*it].told_ever > 0)?;

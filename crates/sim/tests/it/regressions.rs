@@ -851,7 +851,7 @@ fn a_late_part_that_is_read_behind_a_hole_is_joined_with_what_is_read_next() {
 }
 
 #[test]
-fn what_is_written_to_a_file_of_which_a_power_cut_left_nuls_may_be_taken_for_their_filling() {
+fn what_is_written_where_a_power_cut_left_nuls_is_read_by_an_agent_that_has_read_those() {
     let steps = [
         Step::AppendBehind(990, vec![LINE, Text { len: 18, ..LINE }]),
         Step::CutPower(0, true),
@@ -863,7 +863,8 @@ fn what_is_written_to_a_file_of_which_a_power_cut_left_nuls_may_be_taken_for_the
         Step::Append(vec![Text { len: 4000, ..LINE }], 0),
     ];
     check(Format::Plain, &steps);
-    // So it is over a start, and its line goes on.
+    check_reader(Format::Plain, 0, &steps);
+    // One that begins then goes on in it: they may have been filled in, for all that it can know.
     let mut over_a_start = steps.to_vec();
     over_a_start.insert(7, Step::Kill(0));
     check(Format::Plain, &over_a_start);

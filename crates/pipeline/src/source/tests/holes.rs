@@ -129,6 +129,36 @@ fn b3_holes_inside_of_what_is_read_at_once_are_found() {
 }
 
 #[test]
+fn b3_what_stands_where_nothing_but_nuls_was_read_is_read() {
+    let lines: Vec<String> = (0..500).map(|it| format!("line {it}")).collect();
+    let text = lines.join("\n") + "\n";
+    for is_cut in [true, false] {
+        let (mut bed, file) = first_look("");
+        file.write_all_at(&[0; 3000], 0).unwrap();
+        assert!(bed.run().is_empty());
+        assert_eq!(bed.wait(FLUSH).concat().len(), 3000, "stored NULs are bytes");
+        if is_cut {
+            file.set_len(0).unwrap();
+        }
+        file.write_all_at(text.as_bytes(), 0).unwrap();
+        assert_eq!(bed.run(), lines, "cut: {is_cut}");
+        bed.append("a.log", "end\n");
+        assert_eq!(bed.run(), ["end"]);
+    }
+}
+
+#[test]
+fn b3_nuls_that_are_filled_in_before_a_line_that_was_read_are_the_same_file() {
+    let (mut bed, file) = first_look("");
+    file.write_all_at(&[0; 2000], 0).unwrap();
+    file.write_all_at(b"\none\n", 2000).unwrap();
+    assert_eq!(bed.run().last().unwrap(), "one");
+    file.write_all_at(&[b'x'; 2000], 0).unwrap();
+    bed.append("a.log", "two\n");
+    assert_eq!(bed.run(), ["two"], "nothing comes twice");
+}
+
+#[test]
 fn b3_a_restart_behind_a_hole_knows_that_a_line_begins_there() {
     let (mut bed, file) = first_look("one\n");
     file.set_len(20_000).unwrap();
