@@ -85,11 +85,12 @@ impl Volumes {
     pub(super) fn take_up(how: How, state: State) -> anyhow::Result<Volumes> {
         let (entries, lost_bytes) = (Mutex::default(), AtomicU64::new(0));
         let volumes = Volumes { how, state, entries, lost_bytes };
-        for (id, record, is_over) in volumes.state.read()? {
+        let now_ns = SystemClock.monotonic_ns();
+        for (id, record, over_since_ns) in volumes.state.read()? {
             // Memory does not outlive the machine: the kubelet publishes it anew.
             let is_there = volumes.has_store(&id)?;
-            if !is_there || is_over {
-                volumes.end(&id, record);
+            if !is_there || over_since_ns.is_some() {
+                volumes.end(&id, record, over_since_ns.unwrap_or(now_ns).min(now_ns));
                 continue;
             }
             tracing::info!(volume = %id, pod = %record.pod.name(), "taken up");
@@ -111,7 +112,7 @@ impl Volumes {
             }
             Err(status) => {
                 drop(clear(&record.target));
-                self.end(id, record);
+                self.end(id, record, SystemClock.monotonic_ns());
                 Err(status)
             }
         }
@@ -164,7 +165,7 @@ impl Volumes {
             Some(living) => living,
             None => {
                 prepare(&record.target)?;
-                self.state.write(id, record, false)?;
+                self.state.write(id, record, None)?;
                 Supervised::start(&self.arguments(id, record))?
             }
         };
@@ -189,8 +190,9 @@ impl Volumes {
             }
             tracing::info!(volume = %id, pod = %record.pod.name(), "unpublished");
             // Its end is certain from here on, whatever becomes of us.
-            let written = self.state.write(id, &record, true);
-            self.end(id, record);
+            let since_ns = SystemClock.monotonic_ns();
+            let written = self.state.write(id, &record, Some(since_ns));
+            self.end(id, record, since_ns);
             written?;
         }
         Ok(clear(target)?)
@@ -216,8 +218,8 @@ impl Volumes {
         }
     }
 
-    /// What becomes of a volume that nobody can write to any more.
-    fn end(&self, id: &str, record: Record) {
+    /// What becomes of a volume that nobody can write to any more, since then.
+    fn end(&self, id: &str, record: Record, since_ns: u64) {
         let opened = match self.has_store(id) {
             Ok(true) => {
                 let acks = Box::new(CheckpointAcks::new(&self.how.agent_state));
@@ -228,7 +230,6 @@ impl Volumes {
         };
         match opened {
             Ok(Some(leftover)) => {
-                let since_ns = SystemClock.monotonic_ns();
                 let stage = Stage::Over { leftover, since_ns, left_bytes: 0 };
                 self.entries().insert(id.to_owned(), Entry { record, stage, restarts: 0 });
             }
