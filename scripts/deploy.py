@@ -55,6 +55,7 @@ WRONG_VALUES = (
     {"webhook": {"timeoutSeconds": 30}},
     {"logDisk": {"maxSize": "1Gi"}},
     {"logDisk": {"path": "run/logdisk"}},
+    {"logDisk": {"port": 80}},
 )
 
 problems = []
@@ -171,6 +172,10 @@ def check_log_disk(place, objects):
             mounts[name]["mountPropagation"] == "Bidirectional" for name in ("pods", "stores")
         ),
         "the agent's state is read alone": mounts["state"]["readOnly"] is True,
+        "roots that are read only": all(
+            it["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True for it in (driver, holder)
+        ),
+        "probes of the driver": {"livenessProbe", "readinessProbe"} <= set(driver["containers"][0]),
         "no token": not any(it["automountServiceAccountToken"] for it in (driver, holder)),
     }
     for promise, holds in promises.items():

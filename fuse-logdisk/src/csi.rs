@@ -5,6 +5,7 @@
 //! their connections are with the holder, so that the next driver goes on. All of it is one thread, which waits for
 //! everything at once and never touches a mount.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +21,21 @@ mod attributes;
 mod calls;
 mod driver;
 pub mod message;
+mod metrics;
 mod node;
 mod pod;
 mod record;
 mod registration;
 mod supervised;
 mod volumes;
+mod web;
 
 use attributes::Sizes;
 use driver::Driver;
 use record::State;
 use registration::Registration;
 use volumes::{How, Volumes};
+use web::Desk;
 
 /// Pause between two looks at what nobody calls for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -79,6 +83,9 @@ pub struct Options {
     /// How long what is not delivered outlives its pod
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     leftover_seconds: u64,
+    /// Address of /metrics, /live and /ready; without it, there are none
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
 }
 
 /// Is the driver until told to end by SIGTERM or SIGINT. Volumes stay mounted then.
@@ -104,6 +111,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: Options, endpoint: &Path, state: State) -> anyhow::Result<()> {
+    let desk = Arc::new(Desk::default());
+    if let Some(listen) = options.listen {
+        web::start(listen, Arc::clone(&desk)).await?;
+    }
     let _turn = turn(&state).await?;
     let how = How {
         agent_state: std::path::absolute(&options.agent_state)?,
@@ -120,6 +131,8 @@ async fn serve(options: Options, endpoint: &Path, state: State) -> anyhow::Resul
     let heard_at = options.kubelet_registration_path.as_deref().unwrap_or(endpoint);
     let registration = Arc::new(Registration::new(&driver.name, heard_at));
     let listener = calls::listen(endpoint).with_context(|| endpoint.display().to_string())?;
+    let is_told = options.registration_dir.is_some();
+    desk.serves(Arc::clone(&driver), is_told.then(|| Arc::clone(&registration)));
     tracing::info!(endpoint = %endpoint.display(), driver = %driver.name, "serving");
     let told = async {
         match &options.registration_dir {

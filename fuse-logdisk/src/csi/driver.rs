@@ -11,8 +11,9 @@ use tonic::body::Body;
 use super::attributes::Sizes;
 use super::calls::{self, Calls, unary};
 use super::message::{
-    Empty, GetPluginInfoResponse, NodeGetInfoResponse, NodePublishVolumeRequest,
-    NodeUnpublishVolumeRequest, ProbeResponse,
+    Empty, GetPluginInfoResponse, NodeCapability, NodeGetCapabilitiesResponse, NodeGetInfoResponse,
+    NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse, NodePublishVolumeRequest, NodeRpc,
+    NodeServiceCapability, NodeUnpublishVolumeRequest, ProbeResponse,
 };
 use super::node;
 use super::volumes::Volumes;
@@ -40,8 +41,15 @@ impl Calls for Driver {
             "/csi.v1.Node/NodeGetInfo" => {
                 same(request, NodeGetInfoResponse { node_id: self.node_id.clone() }).await
             }
-            // None: nothing is staged, measured or expanded.
-            "/csi.v1.Node/NodeGetCapabilities" => same(request, Empty {}).await,
+            // Nothing is staged or expanded.
+            "/csi.v1.Node/NodeGetCapabilities" => {
+                let rpc = Some(NodeRpc { kind: NodeCapability::GetVolumeStats.into() });
+                let capabilities = vec![NodeServiceCapability { rpc }];
+                same(request, NodeGetCapabilitiesResponse { capabilities }).await
+            }
+            "/csi.v1.Node/NodeGetVolumeStats" => {
+                unary(request, move |it| std::future::ready(stats(&self, &it))).await
+            }
             "/csi.v1.Node/NodePublishVolume" => {
                 unary(request, move |it| publish(Arc::clone(&self), it)).await
             }
@@ -65,6 +73,14 @@ async fn publish(driver: Arc<Driver>, request: NodePublishVolumeRequest) -> Resu
     let (id, record) = node::wanted(&request, driver.sizes)?;
     driver.volumes.publish(&id, record).await?;
     Ok(Empty {})
+}
+
+fn stats(
+    driver: &Driver,
+    request: &NodeGetVolumeStatsRequest,
+) -> Result<NodeGetVolumeStatsResponse, Status> {
+    let (id, target) = node::asked(request)?;
+    driver.volumes.usage(&id, &target)
 }
 
 async fn unpublish(

@@ -32,6 +32,65 @@ pub struct NodeGetInfoResponse {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct NodeGetCapabilitiesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub capabilities: Vec<NodeServiceCapability>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct NodeServiceCapability {
+    #[prost(message, optional, tag = "1")]
+    pub rpc: Option<NodeRpc>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct NodeRpc {
+    #[prost(enumeration = "NodeCapability", tag = "1")]
+    pub kind: i32,
+}
+
+/// What a Node service can beside publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+pub enum NodeCapability {
+    Unknown = 0,
+    GetVolumeStats = 2,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeGetVolumeStatsRequest {
+    #[prost(string, tag = "1")]
+    pub volume_id: String,
+    #[prost(string, tag = "2")]
+    pub volume_path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeGetVolumeStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub usage: Vec<VolumeUsage>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct VolumeUsage {
+    #[prost(int64, tag = "1")]
+    pub available: i64,
+    #[prost(int64, tag = "2")]
+    pub total: i64,
+    #[prost(int64, tag = "3")]
+    pub used: i64,
+    #[prost(enumeration = "Unit", tag = "4")]
+    pub unit: i32,
+}
+
+/// What is counted of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+pub enum Unit {
+    Unknown = 0,
+    Bytes = 1,
+    Inodes = 2,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct NodePublishVolumeRequest {
     #[prost(string, tag = "1")]
     pub volume_id: String,

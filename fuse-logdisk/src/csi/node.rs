@@ -1,4 +1,4 @@
-//! Node: what the kubelet asks for a pod: `NodePublishVolume` and `NodeUnpublishVolume`.
+//! Node: what the kubelet asks for a pod: `NodePublishVolume`, `NodeUnpublishVolume`, and `NodeGetVolumeStats`.
 //!
 //! What a call says is judged here, before anything is done; the [`Volumes`] do it.
 
@@ -8,7 +8,8 @@ use tonic::Status;
 
 use super::attributes::{Attributes, Sizes};
 use super::message::{
-    AccessType, Mode, NodePublishVolumeRequest, NodeUnpublishVolumeRequest, VolumeCapability,
+    AccessType, Mode, NodeGetVolumeStatsRequest, NodePublishVolumeRequest,
+    NodeUnpublishVolumeRequest, VolumeCapability,
 };
 use super::pod::Pod;
 use super::record::{Record, is_id};
@@ -19,7 +20,7 @@ pub(super) fn wanted(
     sizes: Sizes,
 ) -> Result<(String, Record), Status> {
     let id = id(&request.volume_id)?;
-    let target = target(&request.target_path)?;
+    let target = target("target_path", &request.target_path)?;
     let capability = request.volume_capability.as_ref();
     capable(capability.ok_or_else(|| bad("volume_capability is missing"))?)?;
     if request.readonly {
@@ -32,7 +33,12 @@ pub(super) fn wanted(
 
 /// The volume that a call no longer wants: its id, and where it is.
 pub(super) fn unwanted(request: &NodeUnpublishVolumeRequest) -> Result<(String, PathBuf), Status> {
-    Ok((id(&request.volume_id)?, target(&request.target_path)?))
+    Ok((id(&request.volume_id)?, target("target_path", &request.target_path)?))
+}
+
+/// The volume that a call asks about: its id, and where it is.
+pub(super) fn asked(request: &NodeGetVolumeStatsRequest) -> Result<(String, PathBuf), Status> {
+    Ok((id(&request.volume_id)?, target("volume_path", &request.volume_path)?))
 }
 
 fn bad(why: impl Into<String>) -> Status {
@@ -47,12 +53,12 @@ fn id(text: &str) -> Result<String, Status> {
     }
 }
 
-fn target(text: &str) -> Result<PathBuf, Status> {
+fn target(field: &str, text: &str) -> Result<PathBuf, Status> {
     let path = Path::new(text);
     match text {
-        "" => Err(bad("target_path is missing")),
+        "" => Err(bad(format!("{field} is missing"))),
         _ if path.is_absolute() && path.file_name().is_some() => Ok(path.to_path_buf()),
-        _ => Err(bad(format!("target_path {text:?} is no absolute path of a folder"))),
+        _ => Err(bad(format!("{field} {text:?} is no absolute path of a folder"))),
     }
 }
 

@@ -52,7 +52,13 @@ impl Pod {
 
     /// For people.
     pub(super) fn name(&self) -> String {
+        let [namespace, name, _] = self.names();
+        format!("{namespace}/{name}")
+    }
+
+    /// Its namespace, its name and its uid.
+    pub(super) fn names(&self) -> [&str; 3] {
         let fact = |at: usize| self.context.get(FACTS[at].1).map_or("", String::as_str);
-        format!("{}/{}", fact(0), fact(1))
+        [fact(0), fact(1), fact(2)]
     }
 }

@@ -33,8 +33,9 @@ pub(super) struct Record {
 struct Written {
     #[serde(flatten)]
     record: Record,
-    /// The pod does not have it any more; what is not delivered of it is still there.
-    is_over: bool,
+    /// Since when the pod does not have it any more, and only what is not delivered of it is there; by the clock that counts
+    /// from the start of the machine, which the volume does not outlive.
+    over_since_ns: Option<u64>,
 }
 
 /// Where all is kept.
@@ -64,8 +65,13 @@ impl State {
     }
 
     /// Writes one down, as a whole or not at all.
-    pub(super) fn write(&self, id: &str, record: &Record, is_over: bool) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(&Written { record: record.clone(), is_over })?;
+    pub(super) fn write(
+        &self,
+        id: &str,
+        record: &Record,
+        over_since_ns: Option<u64>,
+    ) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&Written { record: record.clone(), over_since_ns })?;
         let (file, unfinished) = (self.file(id), self.file(id).with_extension("tmp"));
         fs::write(&unfinished, text)?;
         fs::rename(unfinished, file)
@@ -82,8 +88,8 @@ impl State {
         Ok(())
     }
 
-    /// All that is written down: id, volume, and whether it is over. What cannot be read is left out, and said.
-    pub(super) fn read(&self) -> Result<Vec<(String, Record, bool)>> {
+    /// All that is written down: id, volume, and since when it is over, if it is. What cannot be read is left out, and said.
+    pub(super) fn read(&self) -> Result<Vec<(String, Record, Option<u64>)>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(self.0.join("volumes"))? {
             let path = entry?.path();
@@ -95,7 +101,7 @@ impl State {
             }
             let read = fs::read(&path).and_then(|it| Ok(serde_json::from_slice::<Written>(&it)?));
             match read {
-                Ok(written) => all.push((id, written.record, written.is_over)),
+                Ok(written) => all.push((id, written.record, written.over_since_ns)),
                 Err(error) => {
                     let path = path.display();
                     tracing::error!(%path, %error, "a volume of which nothing is known stays as it is");

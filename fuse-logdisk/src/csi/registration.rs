@@ -3,7 +3,7 @@
 //! The kubelet asks who it is as soon as the socket appears, also after its own restart, and says what came of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,6 +24,18 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Registration {
     info: PluginInfo,
     refused: Notify,
+    /// What the kubelet said last.
+    heard: Mutex<Heard>,
+}
+
+/// What the kubelet said of the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing yet.
+    Nothing,
+    Registered,
+    /// Why.
+    Refused(String),
 }
 
 impl Registration {
@@ -35,7 +47,12 @@ impl Registration {
             endpoint: endpoint.display().to_string(),
             supported_versions: vec![VERSIONS.to_owned()],
         };
-        Registration { info, refused: Notify::new() }
+        Registration { info, refused: Notify::new(), heard: Mutex::new(Heard::Nothing) }
+    }
+
+    /// What the kubelet said last.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the kubelet finds it.
@@ -60,6 +77,11 @@ impl Registration {
     }
 
     fn hear(&self, status: &RegistrationStatus) {
+        let heard = match status.plugin_registered {
+            true => Heard::Registered,
+            false => Heard::Refused(status.error.clone()),
+        };
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
         if status.plugin_registered {
             tracing::info!(driver = %self.info.name, "registered with the kubelet");
         } else {

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ use super::supervised::{Supervised, is_mounted};
 use crate::acks::CheckpointAcks;
 use crate::mounting;
 use crate::supervisor::Leftover;
+
+mod usage;
+
+pub(super) use usage::{Seen, State as SeenState};
 
 /// Pause before a supervisor is started after one that ended by itself.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
@@ -43,11 +48,15 @@ pub(super) struct Volumes {
     how: How,
     state: State,
     entries: Mutex<BTreeMap<String, Entry>>,
+    /// What was given up of volumes whose pods are gone.
+    lost_bytes: AtomicU64,
 }
 
 struct Entry {
     record: Record,
     stage: Stage,
+    /// Supervisors that were started after one that ended by itself.
+    restarts: u64,
 }
 
 enum Stage {
@@ -58,6 +67,8 @@ enum Stage {
     Over {
         leftover: Box<Leftover>,
         since_ns: u64,
+        /// What the agent has not acknowledged, as it was last seen.
+        left_bytes: u64,
     },
 }
 
@@ -72,17 +83,19 @@ enum Begun {
 impl Volumes {
     /// Those that are written down: what was mounted is kept on, and what is left is delivered.
     pub(super) fn take_up(how: How, state: State) -> anyhow::Result<Volumes> {
-        let volumes = Volumes { how, state, entries: Mutex::default() };
-        for (id, record, is_over) in volumes.state.read()? {
+        let (entries, lost_bytes) = (Mutex::default(), AtomicU64::new(0));
+        let volumes = Volumes { how, state, entries, lost_bytes };
+        let now_ns = SystemClock.monotonic_ns();
+        for (id, record, over_since_ns) in volumes.state.read()? {
             // Memory does not outlive the machine: the kubelet publishes it anew.
             let is_there = volumes.has_store(&id)?;
-            if !is_there || is_over {
-                volumes.end(&id, record);
+            if !is_there || over_since_ns.is_some() {
+                volumes.end(&id, record, over_since_ns.unwrap_or(now_ns).min(now_ns));
                 continue;
             }
             tracing::info!(volume = %id, pod = %record.pod.name(), "taken up");
             let stage = Stage::Mounted(Supervised::start(&volumes.arguments(&id, &record))?);
-            volumes.entries().insert(id, Entry { record, stage });
+            volumes.entries().insert(id, Entry { record, stage, restarts: 0 });
         }
         Ok(volumes)
     }
@@ -93,13 +106,13 @@ impl Volumes {
         match self.mount(id, &record, before).await {
             Ok(supervised) => {
                 tracing::info!(volume = %id, pod = %record.pod.name(), "published");
-                self.entries()
-                    .insert(id.to_owned(), Entry { record, stage: Stage::Mounted(supervised) });
+                let stage = Stage::Mounted(supervised);
+                self.entries().insert(id.to_owned(), Entry { record, stage, restarts: 0 });
                 Ok(())
             }
             Err(status) => {
                 drop(clear(&record.target));
-                self.end(id, record);
+                self.end(id, record, SystemClock.monotonic_ns());
                 Err(status)
             }
         }
@@ -133,7 +146,7 @@ impl Volumes {
                  driver's --memory says how much they may take"
             )));
         }
-        let busy = Entry { record: record.clone(), stage: Stage::Busy };
+        let busy = Entry { record: record.clone(), stage: Stage::Busy, restarts: 0 };
         Ok(Begun::Open(match entries.insert(id.to_owned(), busy).map(|it| it.stage) {
             Some(Stage::Mounted(supervised)) => Some(supervised),
             _ => None,
@@ -152,7 +165,7 @@ impl Volumes {
             Some(living) => living,
             None => {
                 prepare(&record.target)?;
-                self.state.write(id, record, false)?;
+                self.state.write(id, record, None)?;
                 Supervised::start(&self.arguments(id, record))?
             }
         };
@@ -177,8 +190,9 @@ impl Volumes {
             }
             tracing::info!(volume = %id, pod = %record.pod.name(), "unpublished");
             // Its end is certain from here on, whatever becomes of us.
-            let written = self.state.write(id, &record, true);
-            self.end(id, record);
+            let since_ns = SystemClock.monotonic_ns();
+            let written = self.state.write(id, &record, Some(since_ns));
+            self.end(id, record, since_ns);
             written?;
         }
         Ok(clear(target)?)
@@ -204,8 +218,8 @@ impl Volumes {
         }
     }
 
-    /// What becomes of a volume that nobody can write to any more.
-    fn end(&self, id: &str, record: Record) {
+    /// What becomes of a volume that nobody can write to any more, since then.
+    fn end(&self, id: &str, record: Record, since_ns: u64) {
         let opened = match self.has_store(id) {
             Ok(true) => {
                 let acks = Box::new(CheckpointAcks::new(&self.how.agent_state));
@@ -216,8 +230,8 @@ impl Volumes {
         };
         match opened {
             Ok(Some(leftover)) => {
-                let stage = Stage::Over { leftover, since_ns: SystemClock.monotonic_ns() };
-                self.entries().insert(id.to_owned(), Entry { record, stage });
+                let stage = Stage::Over { leftover, since_ns, left_bytes: 0 };
+                self.entries().insert(id.to_owned(), Entry { record, stage, restarts: 0 });
             }
             Ok(None) => self.forget(id),
             Err(error) => {
@@ -249,13 +263,16 @@ impl Volumes {
             match &mut entry.stage {
                 Stage::Busy => {}
                 Stage::Mounted(supervised) => {
-                    self.look_after(id, &entry.record, supervised, now_ns)
+                    let is_another = self.look_after(id, &entry.record, supervised, now_ns);
+                    entry.restarts += u64::from(is_another);
                 }
-                Stage::Over { leftover, since_ns } => {
+                Stage::Over { leftover, since_ns, left_bytes } => {
                     let is_late = now_ns - *since_ns >= nanoseconds(self.how.leftover);
                     let left = leftover.look();
+                    *left_bytes = *left.as_ref().unwrap_or(left_bytes);
                     if is_late && !matches!(left, Ok(0)) {
                         let pod = entry.record.pod.name();
+                        self.lost_bytes.fetch_add(*left_bytes, Ordering::Relaxed);
                         tracing::error!(volume = %id, %pod, bytes = ?left, "not delivered in time: lost");
                     }
                     if is_late || matches!(left, Ok(0)) {
@@ -267,15 +284,28 @@ impl Volumes {
         done.iter().for_each(|id| self.forget(id));
     }
 
-    fn look_after(&self, id: &str, record: &Record, supervised: &mut Supervised, now_ns: u64) {
-        let Some(status) = supervised.ended() else { return };
+    /// Whether it has another supervisor now.
+    fn look_after(
+        &self,
+        id: &str,
+        record: &Record,
+        supervised: &mut Supervised,
+        now_ns: u64,
+    ) -> bool {
+        let Some(status) = supervised.ended() else { return false };
         if now_ns - supervised.since_ns < nanoseconds(RESTART_PAUSE) {
-            return;
+            return false;
         }
         tracing::error!(volume = %id, pod = %record.pod.name(), %status, "its supervisor ended; starting another");
         match Supervised::start(&self.arguments(id, record)) {
-            Ok(next) => *supervised = next,
-            Err(error) => tracing::error!(volume = %id, %error, "it cannot be started"),
+            Ok(next) => {
+                *supervised = next;
+                true
+            }
+            Err(error) => {
+                tracing::error!(volume = %id, %error, "it cannot be started");
+                false
+            }
         }
     }
 

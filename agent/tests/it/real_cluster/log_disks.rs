@@ -132,6 +132,10 @@ fn a_pod_without_rights_writes_to_a_log_disk_and_does_not_notice_that_the_driver
     };
     let left = || fs::read_dir(disks.0.join("stores")).unwrap().count();
     wait_until("nothing left", || (left(), said()), |it| it.0 == 0);
+    // Its root is read only, and what it sets in /sys is not.
+    let said = said();
+    assert!(said.iter().any(|it| it.contains("registered with the kubelet")), "{said:?}");
+    assert!(!said.iter().any(|it| it.contains("the kernel's own limit")), "{said:?}");
     let end = ["delete", "daemonset", "--all", "--namespace=logferry", "--cascade=foreground"];
     admin.kubectl(&[&end[..], &[PATIENCE]].concat()).unwrap();
     std::thread::sleep(Duration::from_millis(100));

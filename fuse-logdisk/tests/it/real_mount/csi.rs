@@ -1,6 +1,8 @@
 //! The CSI driver, by calls in the kubelet's order, in others, and twice; and what pods notice of it.
 
+mod left;
 mod node;
+mod told;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -56,9 +58,7 @@ fn a_kubelet_registers_the_driver_publishes_and_unpublishes() {
         assert!(!info.vendor_version.is_empty());
         let probe: ProbeResponse = node.ask("Identity/Probe", Empty {}).expect("answered");
         assert_eq!(probe.ready, Some(true));
-        for nothing in ["Identity/GetPluginCapabilities", "Node/NodeGetCapabilities"] {
-            node.ask::<_, Empty>(nothing, Empty {}).expect("answered");
-        }
+        node.ask::<_, Empty>("Identity/GetPluginCapabilities", Empty {}).expect("answered");
         let stage = node.ask::<_, Empty>("Node/NodeStageVolume", Empty {}).unwrap_err();
         assert_eq!(stage.code(), Code::Unimplemented);
 
@@ -195,50 +195,6 @@ fn a_bad_call_is_refused_with_its_reason_and_leaves_nothing() {
         assert!(status.message().contains("8388608 bytes left of 41943040"), "{status:?}");
         node.unpublish("csi-1").expect("unmounted");
         node.publish(good()).expect("fits now");
-    });
-}
-
-#[test]
-fn records_bear_the_pod_and_what_is_not_delivered_outlives_it() {
-    limited(180, || {
-        let node = Node::start(&[]);
-        node.publish(node.wanted(ID, &[])).expect("mounted");
-        fs::write(node.target(ID).join("app.log"), "late\n").expect("as it must");
-        node.unpublish(ID).expect("unmounted");
-        thread::sleep(Duration::from_secs(3));
-        assert!(node.is_mounted(&node.store(ID)), "nobody has it: {}", node.log());
-        let agent = agent::start_in(&node.path(""), "run/stores/*/logs/**/*");
-        let records = || agent::records_in(&node.path(""));
-        let records = wait_until("a record", records, |it| !it.is_empty());
-        let record = &records[0];
-        assert_eq!(record["body"], "late");
-        // Whose it is follows from where the pod is, as of what it writes to its standard output.
-        assert_eq!(record["tenant"], "shop", "{record}");
-        let uid = format!("uid-of-{ID}");
-        for (key, value) in [
-            ("k8s.namespace.name", "shop"),
-            ("k8s.pod.name", "web-0"),
-            ("k8s.pod.uid", uid.as_str()),
-            ("k8s.serviceaccount.name", "till"),
-        ] {
-            assert_eq!(record[key], value, "{record}");
-        }
-        wait_until("given back", || node.has(ID), |it| !it);
-        assert!(!node.is_mounted(&node.store(ID)));
-        drop(agent);
-    });
-}
-
-#[test]
-fn what_is_never_delivered_is_given_up_after_its_time() {
-    limited(120, || {
-        let node = Node::start(&["--leftover-seconds", "2"]);
-        node.publish(node.wanted(ID, &[])).expect("mounted");
-        fs::write(node.target(ID).join("app.log"), "lost\n").expect("as it must");
-        node.unpublish(ID).expect("unmounted");
-        assert!(node.is_mounted(&node.store(ID)));
-        wait_until("given up", || node.has(ID), |it| !it);
-        assert!(node.log().contains("not delivered in time: lost"), "{}", node.log());
     });
 }
 

@@ -68,13 +68,19 @@ impl Node {
 
     /// Starts a driver, which may have to wait for another one's end.
     pub(super) fn spawn_driver(&self) -> Child {
+        let further: Vec<&str> = self.further.iter().map(String::as_str).collect();
+        self.spawn_driver_with(&further)
+    }
+
+    /// The same, with these options in place of the others.
+    pub(super) fn spawn_driver_with(&self, further: &[&str]) -> Child {
         let path = |name: &str| self.path(name).display().to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_logdisk"));
         command.args(["csi", "--node-id", "node1"]);
         command.args(["--endpoint", &format!("unix://{}", path("csi.sock"))]);
         command.args(["--registration-dir", &path("registry"), "--state", &path("run")]);
         command.args(["--agent-state", &path("state"), "--holder", &path("run/holder/socket")]);
-        command.args(&self.further);
+        command.args(further);
         let log = OpenOptions::new().create(true).append(true).open(self.path("log"));
         let log = log.expect("ours");
         test_kit::start(&command, Stdio::null(), Stdio::from(log)).expect("can be started")
