@@ -9,7 +9,7 @@ pub(crate) mod explain;
 mod print;
 mod queue;
 pub(crate) mod run;
-mod section;
+pub(crate) mod section;
 pub(crate) mod spool;
 pub(crate) mod tail;
 mod topic;

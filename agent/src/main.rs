@@ -15,6 +15,7 @@ mod memory_plan;
 mod metrics;
 mod place;
 mod plan;
+mod recall;
 mod status;
 mod supervise;
 mod web;

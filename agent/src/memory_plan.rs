@@ -20,9 +20,9 @@ const MIB: usize = 1 << 20;
 const PROGRAM_BYTES: usize = 16 * MIB;
 /// A thread: what it touches of its stack, and of an allocator's arena of its own.
 const THREAD_BYTES: usize = 256 * KIB;
-/// Threads beside main, readers, shippers and those of sinks: `lf-web`, `lf-end`, `lf-discover`, that of `notify` and
-/// `lf-ckpt`; and in a cluster `lf-kube`, `lf-status`, `lf-cri`, and two that write the state and look up names for them.
-const OTHER_THREADS: usize = 10;
+/// Threads beside main, readers, shippers and those of sinks: `lf-web`, `lf-end`, `lf-discover`, that of `notify`, `lf-ckpt` and
+/// `lf-recall`; and in a cluster `lf-kube`, `lf-status`, `lf-cri`, and two that write the state and look up names for them.
+const OTHER_THREADS: usize = 11;
 /// A log file that is open: its source, its names, and its place in the watch.
 const OPEN_FILE_BYTES: usize = 2 * KIB;
 /// An embedded queue: rows of the segment that is written, and of those that are looked up.
@@ -37,6 +37,8 @@ const KAFKA_KEPT_BYTES: usize = 14 * MIB;
 const KAFKA_BYTES: usize = 10 * MIB;
 /// A sink's spool: its queue, the list of what is owed, and payloads on their way out of it.
 const SPOOL_BYTES: usize = 8 * MIB;
+/// What is read for a log disk beside a block: the index of a segment, or sections and an answer, and where the next ones are.
+const RECALL_BYTES: usize = 3 * MIB;
 /// What writing a record adds to its bytes, at most: data may be so much larger than what was read.
 const RECORD_BYTES: usize = 64;
 /// Blocks that are kept for the next batch, in number.
@@ -229,6 +231,14 @@ fn parts(settings: &Settings) -> Vec<Part> {
             format!("{} open files x {}", agent.open_files_max, size(OPEN_FILE_BYTES)),
         ),
     ];
+    if queues > 0 || agent.spool.is_some() {
+        let how = format!(
+            "{} + a block and its records, 2 batches x {}",
+            size(RECALL_BYTES),
+            size(batch)
+        );
+        parts.push(part("recall", RECALL_BYTES + 2 * batch, how));
+    }
     if queues > 0 {
         let how = format!("{queues} embedded queues x {}", size(QUEUE_BYTES));
         parts.push(part("queues", queues * QUEUE_BYTES, how));
@@ -409,7 +419,7 @@ mod tests {
         let lines = [
             "memory: 64MiB at most: spec.memory of the Agent",
             "       16MiB  program: its pages, and what the allocator keeps",
-            "      3.3MiB  threads: 13 threads x 256KiB",
+            "      3.5MiB  threads: 14 threads x 256KiB",
             "       200KiB  files: 100 open files x 2KiB",
             "data in flight: 4MiB reserved for LogTenants + ",
         ];

@@ -27,6 +27,7 @@ use crate::cluster;
 use crate::configuration::Configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::metrics::{self, Latency};
+use crate::recall::Recall;
 use crate::status::Status;
 use crate::{log_node, place, plan, web};
 
@@ -101,6 +102,8 @@ pub(crate) struct Supervisor {
     status: Arc<Status>,
     prometheus: PrometheusHandle,
     plane: Option<DataPlane>,
+    /// Gives log disks back what they have given back.
+    recall: Option<Recall>,
     restart_pause: Duration,
     restart_at_ns: u64,
     progress: Option<Progress>,
@@ -147,6 +150,7 @@ impl Supervisor {
             world,
             prometheus,
             plane: None,
+            recall: None,
             restart_pause: RESTART_FIRST,
             restart_at_ns: 0,
             progress,
@@ -263,6 +267,7 @@ impl Supervisor {
         self.absent.are(resolved.absent);
         self.producers = resolved.producers;
         self.plane = Some(plane);
+        self.recall = Recall::keep(self.recall.take(), &self.settings);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use crate::front::{Front, Mode};
 use crate::lock;
 use crate::meter::Meter;
 use crate::parked::{Parked, WhenFull};
+use crate::recall::Recalls;
 use crate::resume;
 use crate::store::{Retention, Selection, Store};
 use crate::syncs::Syncs;
@@ -76,6 +77,8 @@ pub struct Options {
     pub when_full: WhenFull,
     /// How long `fsync` waits for the queue; `None` if it does not.
     pub sync: Option<Duration>,
+    /// How long reads wait for what was given back; `None` if it reads as NUL.
+    pub recall: Option<Duration>,
     /// How many threads answer.
     pub threads: usize,
 }
@@ -99,8 +102,17 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let pulse = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let is_resumed = resume::is_begun(&options.folder);
     let meter = Arc::new(Meter::default());
-    let Options { folder, agent_state, mode, retention, selection, when_full, sync, threads } =
-        options;
+    let Options {
+        folder,
+        agent_state,
+        mode,
+        retention,
+        selection,
+        when_full,
+        sync,
+        recall,
+        threads,
+    } = options;
     let store = Arc::new(Store::open_at(&folder, selection, retention, meter)?);
     if !is_resumed {
         // A new mount: nobody has anything open.
@@ -108,8 +120,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     }
     let parked = Arc::new(Parked::new(when_full));
     let syncs = Arc::new(Syncs::new(sync));
+    let asked = agent_state.as_deref().zip(recall);
+    let recalls = Arc::new(Recalls::new(Arc::clone(&store), asked));
     let ours = connection.try_clone()?;
-    let front = Front::new(Arc::clone(&store), Arc::clone(&parked), Arc::clone(&syncs), mode, ours);
+    let (parks, waits, reads) = (Arc::clone(&parked), Arc::clone(&syncs), Arc::clone(&recalls));
+    let front = Front::new(Arc::clone(&store), parks, waits, reads, mode, ours);
     let session = resume::session(front, connection, &folder, threads)?;
     if store.passes() {
         let store = Arc::clone(&store);
@@ -123,6 +138,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         store,
         parked,
         syncs,
+        recalls,
         acks,
         pulse,
         metrics: metrics_file(&folder)?,
@@ -142,6 +158,7 @@ struct Ticker {
     store: Arc<Store>,
     parked: Arc<Parked>,
     syncs: Arc<Syncs>,
+    recalls: Arc<Recalls>,
     acks: Option<Box<dyn Acks>>,
     pulse: File,
     /// With room for all numbers, whatever room is left later.
@@ -160,6 +177,7 @@ impl Ticker {
     fn run(mut self) {
         self.parked.ticked_by(thread::current());
         self.syncs.ticked_by(thread::current());
+        self.recalls.ticked_by(thread::current());
         // The first sign of life comes before the first work.
         while self.is_heard() {
             let outcome = self.tick();
@@ -177,13 +195,18 @@ impl Ticker {
     fn is_heard(&mut self) -> bool {
         let mut pulse = Vec::with_capacity(PULSE_BYTES);
         pulse.extend_from_slice(&self.store.meter().requests.get().to_ne_bytes());
-        let waiting = self.parked.len() + self.syncs.len();
+        let waiting = self.waiting();
         pulse.extend_from_slice(&(waiting as u64).to_ne_bytes());
         self.pulse.write_all(&pulse).is_ok()
     }
 
+    /// Requests that are kept unanswered.
+    fn waiting(&self) -> usize {
+        self.parked.len() + self.syncs.len() + self.recalls.len()
+    }
+
     fn pause(&mut self) -> Duration {
-        if !(self.parked.is_empty() && self.syncs.is_empty()) {
+        if self.waiting() > 0 {
             return WAITING_TICK;
         }
         let before = std::mem::replace(&mut self.requests, self.store.meter().requests.get());
@@ -203,6 +226,7 @@ impl Ticker {
         self.store.sweep()?;
         self.parked.tick(&self.store);
         self.syncs.tick(&self.store);
+        self.recalls.tick();
         let now_ns = SystemClock.monotonic_ns();
         if now_ns - self.metrics_ns >= METRICS_NS {
             self.metrics_ns = now_ns;

@@ -18,6 +18,7 @@ use fuser::{
 use rustix::fs::FileType as RawType;
 
 use crate::parked::Parked;
+use crate::recall::Recalls;
 use crate::store::{Changes, NAME_BYTES_MAX, NodeId, Order, ROOT, Store, Written};
 use crate::syncs::Syncs;
 
@@ -55,6 +56,7 @@ pub struct Front {
     store: Arc<Store>,
     parked: Arc<Parked>,
     syncs: Arc<Syncs>,
+    recalls: Arc<Recalls>,
     mode: Mode,
     connection: OwnedFd,
     /// It was said that the kernel lets nothing pass.
@@ -68,10 +70,12 @@ impl Front {
         store: Arc<Store>,
         parked: Arc<Parked>,
         syncs: Arc<Syncs>,
+        recalls: Arc<Recalls>,
         mode: Mode,
         connection: OwnedFd,
     ) -> Front {
-        Front { store, parked, syncs, mode, connection, has_failed: AtomicBool::new(false) }
+        let has_failed = AtomicBool::new(false);
+        Front { store, parked, syncs, recalls, mode, connection, has_failed }
     }
 
     /// The node of a request that is begun with it.
@@ -261,7 +265,7 @@ impl Filesystem for Front {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -270,11 +274,7 @@ impl Filesystem for Front {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-        match self.store.read(self.node(ino), offset, &mut bytes) {
-            Ok(len) => reply.data(&bytes[..len]),
-            Err(error) => reply.error(errno(error)),
-        }
+        self.recalls.read(self.node(ino), offset, size, request.pid(), reply);
     }
 
     fn write(

@@ -18,6 +18,7 @@ pub mod mounting;
 pub mod options;
 pub mod parked;
 pub mod passthrough;
+pub mod recall;
 pub mod resume;
 pub mod store;
 pub mod supervisor;

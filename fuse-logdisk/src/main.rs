@@ -93,6 +93,9 @@ struct VolumeOptions {
     /// How long fsync waits for the queue until it fails (ack)
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     fsync_seconds: u64,
+    /// How long reads wait for what comes back from the queue; 0: what was given back reads as NUL
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    recall_seconds: u64,
     /// How many threads answer
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     threads: u8,
@@ -172,6 +175,7 @@ fn serve(options: VolumeOptions) -> Result<()> {
         },
         sync: (options.fsync == SyncOption::Ack)
             .then_some(Duration::from_secs(options.fsync_seconds)),
+        recall: (options.recall_seconds > 0).then_some(Duration::from_secs(options.recall_seconds)),
         threads: usize::from(options.threads),
     })
 }
@@ -296,6 +300,7 @@ fn daemon_command(volume: &VolumeOptions, folder: &Path) -> Result<Vec<OsString>
     add("--fsync", fsync.get_name().into());
     add("--fsync-seconds", volume.fsync_seconds.to_string().into());
     add("--keep", volume.keep.to_string().into());
+    add("--recall-seconds", volume.recall_seconds.to_string().into());
     add("--threads", volume.threads.to_string().into());
     Ok(command)
 }

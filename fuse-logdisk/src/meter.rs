@@ -46,6 +46,10 @@ pub struct Meter {
     pub late_syncs: Counter,
     /// Writes that came before those of the bytes in front of them.
     pub early_writes: Counter,
+    /// Bytes that were read and came back from the queue.
+    pub recalled_bytes: Counter,
+    /// Reads that failed since their bytes could not come back.
+    pub failed_recalls: Counter,
 }
 
 impl Meter {
@@ -73,6 +77,8 @@ impl Meter {
                 &self.late_syncs,
             ),
             ("early_writes_total", "Writes that waited for others.", &self.early_writes),
+            ("recalled_bytes_total", "Bytes read back from the queue.", &self.recalled_bytes),
+            ("failed_recalls_total", "Reads of what cannot be read back.", &self.failed_recalls),
         ];
         let mut text = String::new();
         let mut line = |name: &str, help: &str, kind: &str, value: u64| {

@@ -45,7 +45,7 @@ mod tree;
 pub use attr::{Attr, Changes, FileKind};
 pub use backing::Backed;
 pub use change::Maker;
-pub use content::{Order, Written};
+pub use content::{Missing, Order, Written};
 pub use load::LoadError;
 pub use names::{NAME_BYTES_MAX, Selection};
 pub use place::make_top;
@@ -232,13 +232,20 @@ impl Store {
         }
     }
 
-    /// Reads; shorter than asked only at the end of the file.
+    /// Reads; shorter than asked only at the end of the file. What is not in memory any more reads as NUL, and is told.
     ///
     /// # Errors
     /// As `pread`.
-    pub fn read(&self, id: NodeId, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {
+    pub fn read(
+        &self,
+        id: NodeId,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(usize, Option<Missing>), Errno> {
         let (content, file) = self.file_of(&self.inner(), id)?;
-        content.read(&file, offset, into)
+        let len = content.read(&file, offset, into)?;
+        // Asked behind: what was given back meanwhile is told, too.
+        Ok((len, content.missing(offset, len as u64)))
     }
 
     /// Writes all of `data`, or says why not.

@@ -12,7 +12,7 @@ use sink::queue::{Entry, Found};
 use crate::cli::RecordFilter;
 
 /// A section. Its body is opened when somebody wants it.
-pub(super) trait Section {
+pub(crate) trait Section {
     /// What is known without opening the body.
     fn header(&self) -> &PayloadHeader;
 
@@ -46,7 +46,7 @@ impl Section for Found {
 
 /// A section of a block that was read.
 #[derive(Debug)]
-pub(super) struct InBlock<'a> {
+pub(crate) struct InBlock<'a> {
     pub(super) entry: &'a Entry,
     pub(super) encoding: Encoding,
     pub(super) block: &'a Bytes,
@@ -95,7 +95,7 @@ impl Section for TopicSection<'_> {
 ///
 /// # Errors
 /// If the body is not what its encoding makes.
-pub(super) fn records<'a>(
+pub(crate) fn records<'a>(
     section: &impl Section,
     body: &'a [u8],
 ) -> anyhow::Result<Vec<DecodedRecord<'a>>> {

@@ -21,6 +21,7 @@ mod mutant;
 mod payload;
 mod persisted;
 mod rate;
+mod recall;
 mod record;
 mod section;
 mod sink;
@@ -41,6 +42,7 @@ pub use mutant::is_mutant;
 pub use payload::{Codec, Encoding, Payload, PayloadHeader, own_positions};
 pub use persisted::{PersistedSpan, Reached};
 pub use rate::{Bucket, Rate};
+pub use recall::{RECALL_BYTES_MAX, RecallAnswer, RecallQuestion, recall_socket};
 pub use record::{Record, RecordFlags, Stream};
 pub use section::{Content, Marks, Section};
 pub use sink::{

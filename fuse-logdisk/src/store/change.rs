@@ -259,6 +259,7 @@ impl Store {
         rustix::fs::rename(&*new, &place)?;
         let is = stat(&place)?;
         let content = Content::new(key_of(&is), size, new_log.is_some());
+        content.begins_with(&file, old, size);
         inner.tree.file_mut(id)?.key = content.key;
         inner.hold(content, new_log);
         if !inner.appended.contains(&old.key) {

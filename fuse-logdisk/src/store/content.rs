@@ -17,15 +17,15 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::meter::Meter;
 
+mod gone;
+pub use gone::Missing;
+
+use gone::Gone;
+
 /// Unit in which memory is given back, in bytes: a page.
 const PAGE_BYTES: u64 = 4096;
 /// What stays of the beginning, in bytes: more than the KiB by which the agent knows a file.
 const HEAD_BYTES: u64 = PAGE_BYTES;
-/// Less than this is not worth a system call, in bytes.
-const RELEASE_BYTES_MIN: u64 = 64 << 10;
-
-/// What is never let go at the end of a file, in bytes: the page cache may still send it again.
-const UNDROPPED_BYTES: u64 = 64 << 10;
 /// Least memory that is taken ahead of a writer that writes past us, in bytes.
 const AHEAD_BYTES_MIN: u64 = 256 << 10;
 /// So many times what it wrote since the last look.
@@ -69,8 +69,7 @@ struct State {
     file: Option<Arc<File>>,
     size: u64,
     acknowledged: u64,
-    /// What stands between the first page and here reads as NUL.
-    released: u64,
+    gone: Gone,
     /// What is not acknowledged before here was let go.
     dropped: u64,
     /// What applications see begins here: what stands before was cut off for them.
@@ -85,7 +84,7 @@ impl Content {
             file: None,
             size,
             acknowledged: 0,
-            released: 0,
+            gone: Gone::default(),
             dropped: 0,
             base: 0,
             allocated: 0,
@@ -193,24 +192,6 @@ impl Content {
         self.state().acknowledged
     }
 
-    /// Lets go of the oldest bytes that are not acknowledged, about so many: the agent finds a hole there, and declares
-    /// it. Says how many it was; the first page and the last bytes stay.
-    pub(super) fn drop_oldest(&self, file: &File, bytes: u64, meter: &Meter) -> Result<u64, Errno> {
-        let mut state = self.state();
-        let begin = state.acknowledged.max(state.dropped).max(HEAD_BYTES);
-        let begin = begin.next_multiple_of(PAGE_BYTES);
-        let last = state.size.saturating_sub(UNDROPPED_BYTES) / PAGE_BYTES * PAGE_BYTES;
-        let end = last.min(begin.saturating_add(bytes).next_multiple_of(PAGE_BYTES));
-        if end <= begin {
-            return Ok(0);
-        }
-        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(file, punch, begin, end - begin)?;
-        state.dropped = end;
-        meter.dropped_bytes.add(end - begin);
-        Ok(end - begin)
-    }
-
     pub(super) fn undelivered_bytes(&self) -> u64 {
         let state = self.state();
         state.size.saturating_sub(state.acknowledged)
@@ -239,19 +220,25 @@ impl Content {
             return Ok(Written::Early);
         }
         let end = offset.checked_add(data.len() as u64).ok_or(Errno::FBIG)?;
-        let released = offset.max(HEAD_BYTES)..end.min(state.released);
+        let released = offset.max(HEAD_BYTES)..end.min(state.gone.released);
         // Whoever copies a file copies what was released as NULs: they need no memory either.
         let is_hole = !self.is_log && offset >= state.size && data.iter().all(|it| *it == 0);
         if is_hole {
             rustix::fs::ftruncate(file, end)?;
             state.size = end;
         } else if released.is_empty() {
+            if self.is_log {
+                state.note_overwritten(file, data, offset)?;
+            }
             if !state.put(file, data, offset)? {
                 return Ok(Written::Full);
             }
         } else {
             meter.overwritten_bytes.add(released.end - released.start);
             let (head, tail) = (split(released.start - offset), split(released.end - offset));
+            if self.is_log {
+                state.note_overwritten(file, &data[tail..], released.end)?;
+            }
             if !(state.put(file, &data[..head], offset)?
                 && state.put(file, &data[tail..], released.end)?)
             {
@@ -282,7 +269,7 @@ impl Content {
         let mut state = self.state();
         rustix::fs::ftruncate(file, size)?;
         state.size = size;
-        state.released = state.released.min(size);
+        state.gone.released = state.gone.released.min(size);
         state.acknowledged = state.acknowledged.min(size);
         Ok(())
     }
@@ -308,36 +295,6 @@ impl Content {
         if offset <= state.size {
             state.acknowledged = state.acknowledged.max(offset);
         }
-    }
-
-    /// Gives back what is acknowledged but for the last `keep_bytes`; `open` opens the file if it is not.
-    pub(super) fn release(
-        &self,
-        keep_bytes: u64,
-        open: impl FnOnce() -> Result<File, Errno>,
-        meter: &Meter,
-    ) -> Result<(), Errno> {
-        let mut state = self.state();
-        // The agent knows its place in a file by the bytes just before it.
-        let keep_bytes = keep_bytes.max(PAGE_BYTES);
-        let end = state.acknowledged.saturating_sub(keep_bytes) / PAGE_BYTES * PAGE_BYTES;
-        let begin = state.released.max(HEAD_BYTES);
-        if end < begin + RELEASE_BYTES_MIN {
-            return Ok(());
-        }
-        let opened;
-        let file: &File = match &state.file {
-            Some(file) => file,
-            None => {
-                opened = open()?;
-                &opened
-            }
-        };
-        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(file, punch, begin, end - begin)?;
-        state.released = end;
-        meter.released_bytes.add(end - begin);
-        Ok(())
     }
 }
 

@@ -145,7 +145,10 @@ impl Store {
         let now_ns = SystemClock.monotonic_ns();
         // What is left was removed, or is of a file that was not made to the end.
         for (key, (path, size)) in logs {
-            inner.hold(Content::new(key, size, true), Some(LogName { path, is_live: false }));
+            let place = self.in_logs(&path);
+            let content = Content::new(key, size, true).known(&place);
+            let content = content.map_err(LoadError::at(&place))?;
+            inner.hold(content, Some(LogName { path, is_live: false }));
             if !inner.appended.contains(&key) {
                 inner.unseen.insert(key, now_ns);
             }
@@ -194,7 +197,8 @@ impl Store {
             inner.tree.insert_orphan(id, Kind::File(file));
             let log = logs.remove(&key).map(|(path, _)| LogName { path, is_live: false });
             let is_log = log.is_some();
-            inner.hold(Content::resumed(key, is.stx_size, is_log, mark.base), log);
+            let content = Content::resumed(key, is.stx_size, is_log, mark.base).known(&path);
+            inner.hold(content.map_err(LoadError::at(&path))?, log);
             if is_log {
                 self.retire_strayed(inner, key)?;
             }
@@ -232,7 +236,9 @@ impl Store {
                     };
                     let is_strayed = log.as_ref().is_some_and(|it| !it.is_live);
                     let is_log = log.is_some();
-                    inner.hold(Content::resumed(key, is.stx_size, is_log, mark.base), log);
+                    let content = Content::resumed(key, is.stx_size, is_log, mark.base);
+                    let content = content.known(&place).map_err(LoadError::at(&place))?;
+                    inner.hold(content, log);
                     if is_strayed {
                         self.retire_strayed(inner, key)?;
                     }

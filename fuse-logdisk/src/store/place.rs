@@ -43,6 +43,13 @@ impl Store {
         self.folder.join(LOGS)
     }
 
+    /// What applications call a node, for people; its number, if it has no name any more.
+    #[must_use]
+    pub fn name_of(&self, id: NodeId) -> PathBuf {
+        let path = self.inner().tree.path(id);
+        path.unwrap_or_else(|_| PathBuf::from(format!("{:016x}", id.0)))
+    }
+
     /// Where a node lies.
     pub(super) fn place(&self, inner: &Inner, id: NodeId) -> Result<PathBuf, Errno> {
         if inner.tree.get(id)?.is_orphan {

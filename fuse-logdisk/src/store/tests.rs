@@ -40,7 +40,7 @@ fn append(store: &Store, id: NodeId, data: &[u8]) {
 fn read_all(store: &Store, id: NodeId) -> Vec<u8> {
     let size = store.attr(id).expect("there").size;
     let mut bytes = vec![0; usize::try_from(size).expect("small") + 1];
-    let len = store.read(id, 0, &mut bytes).expect("readable");
+    let (len, _) = store.read(id, 0, &mut bytes).expect("readable");
     bytes.truncate(len);
     bytes
 }
@@ -710,4 +710,120 @@ fn what_is_appended_past_us_survives_a_cut_and_a_restart() {
     store.remove(ROOT, name("app.log")).expect("removed");
     store.forget_all();
     assert_eq!(store.waiting().0, 2);
+}
+
+/// What may happen to a file that somebody reads, in pages.
+#[derive(Debug, Clone)]
+enum Fate {
+    Append(u8, usize),
+    /// Delivered up to so many of the bytes there are, by thousandths.
+    Acknowledge(u64),
+    /// Written over, at so many thousandths of it.
+    Overwrite(u64, u8),
+    DropOldest,
+    /// Another daemon goes on with it.
+    Reopen,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => (1..=255_u8, 1..400_000_usize).prop_map(|(byte, len)| Fate::Append(byte, len)),
+        3 => (0..=1000_u64).prop_map(Fate::Acknowledge),
+        1 => (0..1000_u64, 1..=255_u8).prop_map(|(at, byte)| Fate::Overwrite(at, byte)),
+        1 => Just(Fate::DropOldest),
+        1 => Just(Fate::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A byte is either in memory as it was written last; or it was acknowledged, never written over, and is told to be
+    /// missing; or it is told to be lost.
+    #[test]
+    fn a_hole_is_never_taken_for_what_was_written(fates in proptest::collection::vec(fate(), 1..25)) {
+        let folder = place();
+        let mut store = open_store(folder.path());
+        let mut id = create(&store, "app.log");
+        let (mut written, mut acknowledged) = (Vec::new(), 0);
+        let mut overwritten = BTreeMap::new();
+        for fate in fates {
+            match fate {
+                Fate::Append(byte, len) => {
+                    append(&store, id, &vec![byte; len]);
+                    written.resize(written.len() + len, byte);
+                }
+                Fate::Acknowledge(part) => {
+                    acknowledged = acknowledged.max(written.len() as u64 * part / 1000);
+                    let key = key(&store, id);
+                    store.acknowledge(key, acknowledged).expect("works");
+                }
+                Fate::Overwrite(part, byte) => {
+                    let at = written.len() as u64 * part / 1000;
+                    // What is given back already cannot be written over.
+                    let (_, missing) = store.read(id, at, &mut [0]).expect("readable");
+                    if (at as usize) < written.len() && missing.is_none() {
+                        assert_eq!(store.write(id, at, &[byte], Order::AsWritten), Ok(Written::Done));
+                        if std::mem::replace(&mut written[at as usize], byte) != byte {
+                            overwritten.insert(at, byte);
+                        }
+                    }
+                }
+                Fate::DropOldest => {
+                    store.drop_oldest(1).expect("works");
+                }
+                Fate::Reopen => {
+                    drop(store);
+                    store = open_store(folder.path());
+                    id = store.lookup(ROOT, name("app.log")).expect("there").id;
+                }
+            }
+            let mut piece = vec![0; 100_000];
+            for at in (0..written.len()).step_by(piece.len()) {
+                let (len, missing) = store.read(id, at as u64, &mut piece).expect("readable");
+                let wanted = &written[at..(at + piece.len()).min(written.len())];
+                prop_assert_eq!(len, wanted.len());
+                let Some(missing) = missing else {
+                    prop_assert!(piece[..len] == *wanted, "at {}", at);
+                    continue;
+                };
+                if missing.lost.is_some() {
+                    continue;
+                }
+                let bytes = missing.range.end - missing.range.start;
+                let [begin, end] = [missing.at, missing.at + bytes].map(|it| usize::try_from(it).unwrap());
+                prop_assert_eq!(missing.range.start, (at + begin) as u64, "offsets are those of the file");
+                prop_assert!(missing.range.end <= acknowledged, "nobody has it");
+                prop_assert!(overwritten.range(missing.range.clone()).next().is_none(), "which of both?");
+                prop_assert!(piece[..begin] == wanted[..begin] && piece[end..len] == wanted[end..]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_shorter_file_has_of_one_that_was_given_back_is_lost() {
+    let folder = place();
+    let store = open_store(folder.path());
+    let id = create(&store, "app.log");
+    append(&store, id, &vec![b'x'; 500_000]);
+    let before = key(&store, id);
+    store.acknowledge(before, 500_000).expect("works");
+    let changes = Changes { size: Some(400_000), ..Changes::default() };
+    store.change(id, &changes).expect("cut");
+    assert_ne!(key(&store, id), before, "another generation");
+    let lost =
+        |at: u64| store.read(id, at, &mut [0; 100]).expect("readable").1.and_then(|it| it.lost);
+    assert!(lost(100_000).is_some(), "the older generation has it");
+    assert_eq!(lost(0), None);
+    drop(store);
+    let store = open_store(folder.path());
+    let id = store.lookup(ROOT, name("app.log")).expect("there").id;
+    assert!(
+        store
+            .read(id, 100_000, &mut [0; 100])
+            .expect("readable")
+            .1
+            .is_some_and(|it| it.lost.is_some())
+    );
 }

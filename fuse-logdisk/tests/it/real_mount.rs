@@ -8,6 +8,7 @@ mod full;
 mod memory;
 mod passing;
 mod programs;
+mod recall;
 mod refused;
 mod synced;
 mod verified;

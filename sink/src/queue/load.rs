@@ -29,7 +29,7 @@ pub(super) struct Indexed {
 pub(super) struct Target {
     pub(super) place: Place,
     /// Offset of the frame that describes its context; 0 if none does.
-    context_offset: u64,
+    pub(super) context_offset: u64,
 }
 
 impl Indexed {

@@ -7,6 +7,7 @@ mod faults;
 mod fixture;
 mod follow;
 mod golden;
+mod located;
 mod model;
 mod retention;
 mod round_trip;

@@ -41,6 +41,11 @@ pub(super) fn start(volume: &Volume) -> Agent {
 
 /// An agent whose state, queue and log are in `scratch`, with what this glob names there.
 pub(super) fn start_in(scratch: &Path, logs: &str) -> Agent {
+    start_with(scratch, logs, "queue: {path: '{dir}/queue'}")
+}
+
+/// One with this sink.
+pub(super) fn start_with(scratch: &Path, logs: &str, sink: &str) -> Agent {
     let config = scratch.join("agent.yaml");
     let text = "apiVersion: logferry.dev/v1alpha1
 kind: Agent
@@ -50,7 +55,7 @@ spec: {stateDirectory: '{dir}/state', listen: '127.0.0.1:0', hostName: test}
 apiVersion: logferry.dev/v1alpha1
 kind: LogSink
 metadata: {name: default}
-spec: {queue: {path: '{dir}/queue'}}
+spec: {{sink}}
 ---
 apiVersion: logferry.dev/v1alpha1
 kind: LogConfig
@@ -58,7 +63,8 @@ metadata: {name: disk}
 spec: {source: {files: {include: ['{dir}/{logs}']}}}
 ";
     let folder = scratch.canonicalize().expect("as it must");
-    let text = text.replace("{dir}", &folder.to_string_lossy()).replace("{logs}", logs);
+    let text = text.replace("{sink}", sink).replace("{logs}", logs);
+    let text = text.replace("{dir}", &folder.to_string_lossy());
     fs::write(&config, text).expect("as it must");
     let mut command = Command::new(program());
     command.args(["run", "--file"]).arg(config);

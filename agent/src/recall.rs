@@ -1,0 +1,182 @@
+//! Recall: gives log disks the bytes of their files back that the queue has, and memory has no more.
+//!
+//! A log disk of this machine asks over a socket in the state directory, which nobody but who runs the agent, and
+//! root, may open. Who asks is answered one after the other, by a thread of its own (`lf-recall`) that has nothing to do with
+//! collecting: it reads queues as anybody does, without a lock. The answer is exact, or none.
+
+mod queues;
+mod restore;
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crd::{Settings, SinkTarget};
+use flow::{Clock, RecallAnswer, RecallQuestion, SystemClock, nanoseconds, recall_socket};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::setpriority_process;
+
+use queues::Queues;
+
+/// How long an answer may take to be found. Who asks asks again.
+const ANSWER_LONGEST: Duration = Duration::from_secs(5);
+/// What it gives way with.
+const NICE: i32 = 10;
+/// How long whoever asks may take to say what, and to take the answer.
+const TALK_LONGEST: Duration = Duration::from_secs(2);
+
+/// Answers as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    directory: PathBuf,
+    listener: Arc<UnixListener>,
+    sources: Arc<Mutex<Arc<Sources>>>,
+}
+
+/// What is looked into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sources {
+    /// Folders of embedded queues and of spools.
+    queues: Vec<PathBuf>,
+}
+
+impl Sources {
+    fn of(settings: &Settings) -> Sources {
+        let mut queues: Vec<PathBuf> = Vec::new();
+        for sink in &settings.sinks {
+            if let SinkTarget::Queue(queue) = &sink.target {
+                queues.push(queue.path.clone());
+            }
+            if let Some(spool) = &settings.agent.spool {
+                queues.push(spool.path.join(&sink.name).join("queue"));
+            }
+        }
+        Sources { queues }
+    }
+}
+
+impl Recall {
+    /// The one there is, with what these settings look into, or another if the state directory is. Without a socket
+    /// there is none, which is said: all else goes on.
+    pub(crate) fn keep(before: Option<Recall>, settings: &Settings) -> Option<Recall> {
+        let directory = &settings.agent.state_directory;
+        let sources = Arc::new(Sources::of(settings));
+        if let Some(recall) = before.filter(|it| it.directory == *directory) {
+            let mut known = recall.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            if **known != *sources {
+                *known = sources;
+            }
+            drop(known);
+            return Some(recall);
+        }
+        match Recall::start(directory, sources) {
+            Ok(recall) => Some(recall),
+            Err(error) => {
+                let socket = recall_socket(directory);
+                tracing::warn!(
+                    %error, socket = %socket.display(),
+                    "log disks cannot read back what they have given back"
+                );
+                None
+            }
+        }
+    }
+
+    fn start(directory: &Path, sources: Arc<Sources>) -> io::Result<Recall> {
+        let listener = Arc::new(listen(directory)?);
+        let sources = Arc::new(Mutex::new(sources));
+        let recall = Recall { directory: directory.to_path_buf(), listener, sources };
+        let (listener, sources) = (Arc::clone(&recall.listener), Arc::clone(&recall.sources));
+        let answering = move || answer_all(&listener, &sources);
+        thread::Builder::new().name("lf-recall".to_owned()).spawn(answering)?;
+        Ok(recall)
+    }
+}
+
+impl Drop for Recall {
+    fn drop(&mut self) {
+        // Whoever comes from now on finds nobody, and the thread ends.
+        drop(std::fs::remove_file(recall_socket(&self.directory)));
+        if let Err(error) = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both) {
+            tracing::debug!(%error, "recall: the thread waits on");
+        }
+    }
+}
+
+/// Makes the socket; one that is there is of a process that has ended, since the directory is locked.
+fn listen(directory: &Path) -> io::Result<UnixListener> {
+    let socket = recall_socket(directory);
+    let unfinished = socket.with_extension("new");
+    for path in [&unfinished, &socket] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let listener = UnixListener::bind(&unfinished)?;
+    // Nobody finds it before.
+    std::fs::set_permissions(&unfinished, Permissions::from_mode(0o600))?;
+    std::fs::rename(&unfinished, &socket)?;
+    Ok(listener)
+}
+
+fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
+    // To Linux, this is of the thread alone (setpriority(2)): collecting comes first.
+    if let Err(error) = setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "recall: with the priority of collecting");
+    }
+    let current = || Arc::clone(&sources.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut known = current();
+    let mut queues = Queues::new(known.queues.clone());
+    loop {
+        let connection = match listener.accept() {
+            Ok((connection, _)) => connection,
+            // A descriptor too many: it passes.
+            Err(error) if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
+                thread::sleep(TALK_LONGEST);
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // Nobody is to be answered any more.
+            Err(_) => return,
+        };
+        let now = current();
+        if !Arc::ptr_eq(&now, &known) {
+            queues = Queues::new(now.queues.clone());
+            known = now;
+        }
+        if let Err(error) = answer(&connection, &mut queues) {
+            tracing::debug!(%error, "recall: a question was not answered");
+        }
+    }
+}
+
+/// Too many open files, of the machine and of the process (errno(3), all Linux architectures).
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+fn answer(mut connection: &UnixStream, queues: &mut Queues) -> io::Result<()> {
+    connection.set_read_timeout(Some(TALK_LONGEST))?;
+    connection.set_write_timeout(Some(TALK_LONGEST))?;
+    let question = RecallQuestion::read(&mut connection)?;
+    let deadline_ns = SystemClock.monotonic_ns().saturating_add(nanoseconds(ANSWER_LONGEST));
+    let is_over = || SystemClock.monotonic_ns() > deadline_ns || has_hung_up(connection);
+    let answer = if queues.is_empty() {
+        RecallAnswer::Gone("no sink of the agent is one that can be read".to_owned())
+    } else {
+        queues.recall(&question, &is_over)
+    };
+    answer.write(&mut connection)
+}
+
+/// Whether nobody waits for the answer any more.
+fn has_hung_up(connection: &UnixStream) -> bool {
+    let mut looked = [PollFd::new(connection, PollFlags::empty())];
+    let looked_at = poll(&mut looked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    looked_at.is_ok() && looked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
