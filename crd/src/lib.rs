@@ -44,10 +44,11 @@ pub use settings::{
     AgentSettings, AtLimit, BatchSettings, CompressionSettings, ContainerFilesSettings,
     ContainerRuntimeSettings, ContainersSettings, EnvSelector, EnvVariable, FileSinkSettings,
     FilesSettings, KafkaSettings, LabelRequirement, LabelRule, LabelSelector, LineSettings,
-    LogConfigLimitsSettings, LogConfigSettings, LogSettings, MemorySettings, MultilineRule,
-    MultilineSettings, OwnerSettings, QueueSettings, RateSettings, ResourceName, RetrySettings,
-    SaslSettings, SecretSource, Selector, Settings, SinkSettings, SinkTarget, SourceSettings,
-    SpoolSettings, TenantLimitsSettings, TenantSettings, TlsIdentity, TlsSettings, UserName,
+    LogConfigLimitsSettings, LogConfigSettings, LogDiskSettings, LogSettings, MemorySettings,
+    MultilineRule, MultilineSettings, OwnerSettings, QueueSettings, RateSettings, ResourceName,
+    RetrySettings, SaslSettings, SecretSource, Selector, Settings, SinkSettings, SinkTarget,
+    SourceSettings, SpoolSettings, TenantLimitsSettings, TenantSettings, TlsIdentity, TlsSettings,
+    UserName,
 };
 pub use spec::{
     Delivery, Encoding, Format, Kind, LabelOperator, LogFormat, LogLevel, MultilinePreset, StartAt,

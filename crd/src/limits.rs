@@ -135,6 +135,17 @@ pub const RECORDS_PER_SECOND: Range<u32> = Range::new(1, 1_000_000_000);
 /// `burst` of any `limits`: from a hundredth of a second's worth, as what is read comes in chunks.
 pub const BURST: Range<Period> = Range::new(Period::ms(10), Period::secs(60));
 
+/// LogConfig `logDisk.size`: some files, and a little of each for readers; the driver of a node allows less.
+pub const LOG_DISK_SIZE: Range<ByteSize> = Range::new(ByteSize::mib(1), ByteSize::gib(1024));
+/// LogConfig `logDisk.keep`.
+pub const LOG_DISK_KEEP: Range<ByteSize> = Range::new(ByteSize(0), ByteSize::gib(1024));
+/// LogConfig `logDisk.fullTimeout`: an hour is the driver's most.
+pub const LOG_DISK_FULL_TIMEOUT: Range<Period> = Range::new(Period::ms(0), Period::secs(3600));
+/// LogConfig `logDisk.fsyncTimeout`: as `fullTimeout`.
+pub const LOG_DISK_FSYNC_TIMEOUT: Range<Period> = Range::new(Period::secs(1), Period::secs(3600));
+/// LogConfig `logDisk.folders`: each takes three processes on the node.
+pub const LOG_DISK_FOLDERS_MAX: usize = 8;
+
 /// Longest name of a tenant, in characters: it is a directory and a label.
 pub const TENANT_CHARS_MAX: usize = 63;
 /// Longest topic of a LogConfig, in characters: with tenant, namespace and what is fixed of the LogSink's it has to

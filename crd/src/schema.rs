@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::spec::{
     API_VERSION, Kind, LogConfigSpec, LogConfigStatus, LogNodeStatus, LogSinkSpec, LogTenantSpec,
-    OF_HOST, Status,
+    OF_HOST, OF_NAMESPACE, Status,
 };
 use crate::values::write_value;
 
@@ -145,6 +145,11 @@ fn shape<T: JsonSchema>() -> Value {
 fn restrict(kind: Kind, mut spec: Value) -> Value {
     if kind == Kind::LogConfig {
         for (path, _) in OF_HOST {
+            structural::remove(&mut spec, path);
+        }
+    }
+    if kind == Kind::ClusterLogConfig {
+        for (path, _) in OF_NAMESPACE {
             structural::remove(&mut spec, path);
         }
     }

@@ -7,6 +7,7 @@ mod access;
 mod agent;
 mod labels;
 mod log_config;
+mod log_disk;
 mod log_tenant;
 mod rate;
 mod sink;
@@ -21,6 +22,7 @@ pub use log_config::{
     LineSettings, LogConfigLimitsSettings, LogConfigSettings, MultilineRule, MultilineSettings,
     OwnerSettings, Selector, SourceSettings,
 };
+pub use log_disk::LogDiskSettings;
 pub use log_tenant::{AtLimit, MemorySettings, TenantLimitsSettings, TenantSettings};
 pub use rate::RateSettings;
 pub use sink::{

@@ -6,6 +6,7 @@
 mod agent;
 mod labels;
 mod log_config;
+mod log_disk;
 mod log_node;
 mod log_sink;
 mod log_tenant;
@@ -21,9 +22,11 @@ pub use agent::{AgentSpec, ContainerRuntimeSpec, LogFormat, LogLevel, LogSpec, S
 pub use labels::{LabelExpressionSpec, LabelOperator, LabelSelectorSpec};
 pub use log_config::{
     ContainerFilesSpec, ContainersSpec, EnvSelectorSpec, EnvSpec, FilesSpec, Format, LineSpec,
-    LogConfigLimitsSpec, LogConfigSpec, MultilinePreset, MultilineSpec, OF_HOST, OwnerSpec,
-    RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StartAt, StreamName, TextEncoding,
+    LogConfigLimitsSpec, LogConfigSpec, MultilinePreset, MultilineSpec, OF_HOST, OF_NAMESPACE,
+    OwnerSpec, RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StartAt, StreamName,
+    TextEncoding,
 };
+pub use log_disk::{LogDiskFsync, LogDiskFull, LogDiskMode, LogDiskSpec};
 pub use log_node::{LogConfigOnNode, LogCounts, LogNodeStatus, shortened};
 pub use log_sink::{
     BatchSpec, BlackholeSpec, CodecName, CompressionSpec, Delivery, Encoding, FileSinkSpec,

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use cri::message::Mount as CriMount;
+use serde_json::Value;
 
 use crate::runtime::Info;
 use crate::{Mount, Origin};
@@ -21,6 +22,13 @@ const PLUGINS_WITHOUT_LOGS: [&str; 4] = [
     "kubernetes.io~projected",
     "kubernetes.io~downward-api",
 ];
+
+/// Plugin of volumes that a driver makes, and how the kubelet calls what it writes down of each.
+const CSI: &str = "kubernetes.io~csi";
+const VOLUME_DATA: &str = "vol_data.json";
+/// The driver of log disks. What is on them is collected where they are stored: here it would come twice, and be read
+/// through a mount whose daemon may be away.
+const LOG_DISKS: &str = "logdisk.logferry.dev";
 
 /// All that is mounted over the root of a container of the pod `uid`.
 pub(crate) fn of(
@@ -60,16 +68,29 @@ fn origin(directory: &Path, uid: &str, host: &Path) -> Origin {
     let Ok(rest) = host.strip_prefix(&own) else { return Origin::Host };
     let parts: Vec<&OsStr> = rest.iter().collect();
     match *parts {
-        [kind, plugin, _, ..] if kind == "volumes" => of_plugin(plugin),
+        [kind, plugin, volume, ..] if kind == "volumes" => of_volume(&own, plugin, volume),
         [kind, volume, _, _] if kind == "volume-subpaths" => {
-            plugin_of(&own.join("volumes"), volume).map_or(Origin::Host, |it| of_plugin(&it))
+            let plugin = plugin_of(&own.join("volumes"), volume);
+            plugin.map_or(Origin::Host, |it| of_volume(&own, &it, volume))
         }
         _ => Origin::NoLogs,
     }
 }
 
-fn of_plugin(plugin: &OsStr) -> Origin {
-    if PLUGINS_WITHOUT_LOGS.iter().any(|it| *it == plugin) { Origin::NoLogs } else { Origin::Pod }
+fn of_volume(own: &Path, plugin: &OsStr, volume: &OsStr) -> Origin {
+    let has_none = PLUGINS_WITHOUT_LOGS.iter().any(|it| *it == plugin);
+    if has_none || plugin == CSI && is_log_disk(&own.join("volumes").join(plugin).join(volume)) {
+        Origin::NoLogs
+    } else {
+        Origin::Pod
+    }
+}
+
+/// Whether it is a log disk, as the kubelet wrote down before it was mounted.
+fn is_log_disk(volume: &Path) -> bool {
+    let data = fs::read(volume.join(VOLUME_DATA)).ok();
+    let data: Option<Value> = data.and_then(|it| serde_json::from_slice(&it).ok());
+    data.is_some_and(|it| it["driverName"] == LOG_DISKS)
 }
 
 /// The plugin of the pod's volume of that name, if it has a folder.
@@ -124,5 +145,29 @@ mod tests {
             assert_eq!(origin(&directory, "u-1", Path::new(host)), Origin::Host, "{host}");
         }
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_log_disk_is_left_to_who_collects_it_where_it_is_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("pods/u-1");
+        // As the kubelet writes it.
+        for (name, driver) in [("pvc-1", "ebs.csi.aws.com"), ("disk", "logdisk.logferry.dev")] {
+            let folder = own.join("volumes/kubernetes.io~csi").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let text = format!(
+                r#"{{"attachmentID":"csi-0f","driverName":"{driver}","nodeName":"node1","specVolID":"{name}",
+                    "volumeHandle":"csi-1e","volumeLifecycleMode":"Ephemeral"}}"#
+            );
+            fs::write(folder.join("vol_data.json"), text).unwrap();
+        }
+        for (path, want) in [
+            ("volumes/kubernetes.io~csi/pvc-1/mount", Origin::Pod),
+            ("volume-subpaths/pvc-1/app/0", Origin::Pod),
+            ("volumes/kubernetes.io~csi/disk/mount", Origin::NoLogs),
+            ("volume-subpaths/disk/app/0", Origin::NoLogs),
+        ] {
+            assert_eq!(origin(directory.path(), "u-1", &own.join(path)), want, "{path}");
+        }
     }
 }

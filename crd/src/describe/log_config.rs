@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use crate::settings::{
     ContainersSettings, EnvSelector, EnvVariable, FilesSettings, LabelRequirement, LabelSelector,
-    LogConfigLimitsSettings, LogConfigSettings, MultilineRule, MultilineSettings, OwnerSettings,
-    Selector, SourceSettings,
+    LogConfigLimitsSettings, LogConfigSettings, LogDiskSettings, MultilineRule, MultilineSettings,
+    OwnerSettings, Selector, SourceSettings,
 };
 use crate::spec::{
     ContainerFilesSpec, ContainersSpec, EnvSelectorSpec, EnvSpec, FilesSpec, LabelExpressionSpec,
-    LabelSelectorSpec, LineSpec, LogConfigLimitsSpec, LogConfigSpec, MultilineSpec, OwnerSpec,
-    RateSpec, RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StreamName,
+    LabelSelectorSpec, LineSpec, LogConfigLimitsSpec, LogConfigSpec, LogDiskSpec, MultilineSpec,
+    OwnerSpec, RateSpec, RotationSpec, SamplingSpec, SelectorSpec, SourceSpec, StreamName,
 };
-use crate::units::Period;
+use crate::units::{ByteSize, Period};
 
 pub(super) fn spec(config: &LogConfigSettings) -> LogConfigSpec {
     let source = match &config.source {
@@ -86,6 +86,7 @@ fn containers(containers: &ContainersSettings, is_namespaced: bool) -> Container
             include: Some(it.include.patterns().to_vec()),
             exclude: Some(it.exclude.patterns().to_vec()),
         }),
+        log_disk: containers.log_disk.as_ref().map(log_disk),
         follow_links_into: Some(folders(&containers.follow_links_into)),
     };
     if is_namespaced {
@@ -95,6 +96,19 @@ fn containers(containers: &ContainersSettings, is_namespaced: bool) -> Container
         spec.follow_links_into = None;
     }
     spec
+}
+
+fn log_disk(disk: &LogDiskSettings) -> LogDiskSpec {
+    LogDiskSpec {
+        folders: (!disk.folders.is_empty()).then(|| disk.folders.clone()),
+        size: disk.size_bytes.map(ByteSize),
+        mode: disk.mode,
+        keep: disk.keep_bytes.map(ByteSize),
+        full: disk.full,
+        full_timeout: disk.full_timeout.map(Period::from),
+        fsync: disk.fsync,
+        fsync_timeout: disk.fsync_timeout.map(Period::from),
+    }
 }
 
 fn selector(selector: &Selector) -> SelectorSpec {

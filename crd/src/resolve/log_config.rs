@@ -1,6 +1,7 @@
 //! LogConfigs: what to collect.
 
 mod containers;
+mod log_disk;
 mod multiline;
 
 use std::collections::BTreeSet;
@@ -15,8 +16,8 @@ use crate::settings::{
     SourceSettings,
 };
 use crate::spec::{
-    FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec, OF_HOST, RateSpec,
-    SamplingSpec, SourceSpec, TextEncoding,
+    FilesSpec, Format, LineSpec, LogConfigLimitsSpec, LogConfigSpec, OF_HOST, OF_NAMESPACE,
+    RateSpec, SamplingSpec, SourceSpec, TextEncoding,
 };
 use crate::units::ByteSize;
 use crate::{defaults, limits};
@@ -65,9 +66,18 @@ pub(super) fn resolve(
     })
 }
 
-/// A LogConfig of a namespace says nothing of the host, and nothing of other namespaces.
+/// A LogConfig of a namespace says nothing of the host, and nothing of other namespaces; one of none says nothing that is a
+/// namespace's own.
 fn check_reach(check: &mut Check<'_>) {
-    let Some(namespace) = check.document.namespace.clone() else { return };
+    let Some(namespace) = check.document.namespace.clone() else {
+        for (field, reason) in OF_NAMESPACE {
+            let path = format!("spec.{field}");
+            if check.document.is_written(&path) {
+                check.error(&path, reason, "remove it, or write a LogConfig of that namespace");
+            }
+        }
+        return;
+    };
     for (field, reason) in OF_HOST {
         let path = format!("spec.{field}");
         if check.document.is_written(&path) {

@@ -110,7 +110,7 @@ pub(super) fn of(kind: Kind) -> Vec<(&'static str, Bound)> {
     match kind {
         Kind::Agent => Vec::new(),
         Kind::LogConfig | Kind::ClusterLogConfig => {
-            [LOG_CONFIG, CONTAINERS, LABEL_SELECTORS].concat()
+            [LOG_CONFIG, CONTAINERS, LOG_DISK, LABEL_SELECTORS].concat()
         }
         Kind::LogSink => [LOG_SINK, KAFKA_ACCESS].concat(),
         Kind::LogTenant => LOG_TENANT.to_vec(),
@@ -188,6 +188,21 @@ const CONTAINERS: &[(&str, Bound)] = &[
     ("source.containers.files.include[]", PATH_GLOB),
     ("source.containers.files.exclude", NO_GLOBS),
     ("source.containers.files.exclude[]", PATH_GLOB),
+];
+
+/// Absolute, of plain names.
+const FOLDER: Bound = Bound::Text(
+    limits::GLOB_BYTES_MAX,
+    r"^(/([^/.*?:\[\]{}\\][^/*?:\[\]{}\\]*|\.[^/.*?:\[\]{}\\][^/*?:\[\]{}\\]*|\.\.[^/*?:\[\]{}\\]+))+$",
+);
+
+const LOG_DISK: &[(&str, Bound)] = &[
+    ("source.containers.logDisk.folders", Bound::Items(1, limits::LOG_DISK_FOLDERS_MAX)),
+    ("source.containers.logDisk.folders[]", FOLDER),
+    ("source.containers.logDisk.size", Bound::Size(limits::LOG_DISK_SIZE)),
+    ("source.containers.logDisk.keep", Bound::Size(limits::LOG_DISK_KEEP)),
+    ("source.containers.logDisk.fullTimeout", Bound::Time(limits::LOG_DISK_FULL_TIMEOUT)),
+    ("source.containers.logDisk.fsyncTimeout", Bound::Time(limits::LOG_DISK_FSYNC_TIMEOUT)),
 ];
 
 const LABEL_SELECTORS: &[(&str, Bound)] = &[

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::RateSettings;
 use super::labels::LabelSelector;
+use super::log_disk::LogDiskSettings;
 use crate::spec::{Format, MultilinePreset, StartAt, TextEncoding};
 use crate::{Globs, Pattern, ResourceName};
 
@@ -117,6 +118,8 @@ pub struct ContainersSettings {
     pub stderr: bool,
     /// Which files inside of the containers are collected.
     pub files: Option<ContainerFilesSettings>,
+    /// Which log disks the operator gives to selected pods; nothing to the agent.
+    pub log_disk: Option<LogDiskSettings>,
     /// Folders that links below `root` may lead into; absolute.
     pub follow_links_into: Vec<PathBuf>,
 }

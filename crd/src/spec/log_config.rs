@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelectorSpec, RateSpec};
+use super::{LabelSelectorSpec, LogDiskSpec, RateSpec};
 use crate::units::{ByteSize, Period};
 
 /// What a LogConfig of a namespace may not say, with the reason: it speaks of the host, or of other namespaces.
@@ -17,6 +17,10 @@ pub const OF_HOST: [(&str, &str); 6] = [
     ("source.containers.namespaceSelector", "and sees no other"),
     ("source.containers.followLinksInto", "and folders belong to the host"),
 ];
+
+/// What a ClusterLogConfig may not say, with the reason: it changes pods, which is for their namespace to choose.
+pub const OF_NAMESPACE: [(&str, &str); 1] =
+    [("source.containers.logDisk", "log disks are chosen by the namespace of the pods")];
 
 /// What to collect, how to read it, and where to send it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -133,6 +137,9 @@ pub struct ContainersSpec {
     /// Which files inside the containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<ContainerFilesSpec>,
+    /// Which log disks selected pods get that ask for them; changes nothing of what is collected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_disk: Option<LogDiskSpec>,
     /// Absolute folders that links below `root` may lead into.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow_links_into: Option<Vec<String>>,

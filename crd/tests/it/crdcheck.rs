@@ -152,12 +152,29 @@ const FAULTS: &[(&str, &[&str])] = &[
             "source: {containers: {namespaceSelector: {}}}",
             "source: {containers: {followLinksInto: [/etc]}}",
             "source: {containers: {files: {include: [/../etc/shadow]}}}",
+            "source: {containers: {logDisk: {folders: []}}}",
+            "source: {containers: {logDisk: {folders: [/1, /2, /3, /4, /5, /6, /7, /8, /9]}}}",
+            "source: {containers: {logDisk: {folders: [var/log]}}}",
+            "source: {containers: {logDisk: {folders: [/]}}}",
+            "source: {containers: {logDisk: {folders: [/var/log/]}}}",
+            "source: {containers: {logDisk: {folders: [/var/../log]}}}",
+            "source: {containers: {logDisk: {folders: ['/var/log/*']}}}",
+            "source: {containers: {logDisk: {folders: ['/var/a:b']}}}",
+            "source: {containers: {logDisk: {size: 1023KiB}}}",
+            "source: {containers: {logDisk: {size: 1025GiB}}}",
+            "source: {containers: {logDisk: {mode: quick}}}",
+            "source: {containers: {logDisk: {full: drop}}}",
+            "source: {containers: {logDisk: {fsync: yes}}}",
+            "source: {containers: {logDisk: {fullTimeout: 61m}}}",
+            "source: {containers: {logDisk: {fsyncTimeout: 999ms}}}",
+            "source: {containers: {logDisk: {only: ['*.log']}}}",
         ],
     ),
     (
         "ClusterLogConfig",
         &[
             "{}",
+            "source: {containers: {logDisk: {size: 1MiB}}}",
             "source: {}",
             "source: {containers: {}, files: {include: [/a]}}",
             "source: {files: {}}",
@@ -299,6 +316,15 @@ const FAULTS: &[(&str, &[&str])] = &[
 
 /// What is at the very edge of what is allowed.
 const EDGES: &[(&str, &[&str])] = &[
+    (
+        "LogConfig",
+        &[
+            "source: {containers: {logDisk: {}}}",
+            "source: {containers: {logDisk: {folders: [/a, /b/..c/.d, /3, /4, /5, /6, /7, /8], size: 1MiB, keep: 0}}}",
+            "source: {containers: {logDisk: {size: 1024GiB, keep: 1B, mode: fast, full: drop_oldest, fullTimeout: 0, fsync: ack, \
+             fsyncTimeout: 1h}}}",
+        ],
+    ),
     (
         "ClusterLogConfig",
         &[

@@ -55,6 +55,14 @@ const NO_DEFAULT: &[&str] = &[
     "source.containers.owner.name",
     "source.containers.containers.pattern",
     "source.containers.env.include",
+    "source.containers.logDisk.folders",
+    "source.containers.logDisk.size",
+    "source.containers.logDisk.mode",
+    "source.containers.logDisk.keep",
+    "source.containers.logDisk.full",
+    "source.containers.logDisk.fullTimeout",
+    "source.containers.logDisk.fsync",
+    "source.containers.logDisk.fsyncTimeout",
     "sinks",
     "topic",
     "topics",
@@ -113,6 +121,10 @@ fn ranges() -> BTreeMap<&'static str, String> {
         ("limits.perContainer.bytesPerSecond", limits::BYTES_PER_SECOND.to_string()),
         ("limits.perContainer.recordsPerSecond", limits::RECORDS_PER_SECOND.to_string()),
         ("limits.perContainer.burst", limits::BURST.to_string()),
+        ("source.containers.logDisk.size", limits::LOG_DISK_SIZE.to_string()),
+        ("source.containers.logDisk.keep", limits::LOG_DISK_KEEP.to_string()),
+        ("source.containers.logDisk.fullTimeout", limits::LOG_DISK_FULL_TIMEOUT.to_string()),
+        ("source.containers.logDisk.fsyncTimeout", limits::LOG_DISK_FSYNC_TIMEOUT.to_string()),
         ("limits.maxLag", limits::MAX_LAG.to_string()),
         ("sampling.oneIn", limits::SAMPLE_ONE_IN.to_string()),
         ("limits.sampleOneIn", limits::SAMPLE_ONE_IN.to_string()),
@@ -152,7 +164,9 @@ fn complete() -> Settings {
          {config}metadata: {{name: zz}}\nspec: {{topic: t, sampling: {{oneIn: 2}}, source: {{containers: {{\
          namespaces: {{pattern: a}}, namespaceSelector: {{matchLabels: {{a: b}}}}, pods: {{pattern: a}}, \
          podSelector: {{matchLabels: {{a: b}}}}, owner: {{kind: Job, name: a}}, containers: {{pattern: a}}, \
-         env: {{include: [{{name: A}}]}}, files: {{include: [/a]}}}}}}}}\n"
+         env: {{include: [{{name: A}}]}}, files: {{include: [/a]}}}}}}}}\n\
+         {config}metadata: {{name: d, namespace: n}}\nspec: {{source: {{containers: {{logDisk: {{folders: [/a], \
+         size: 1MiB, mode: strict, keep: 0, full: block, fullTimeout: 1s, fsync: ack, fsyncTimeout: 1s}}}}}}}}\n"
     );
     crate::resolve_text(&(text + &more)).unwrap_or_else(|problems| panic!("{problems}"))
 }

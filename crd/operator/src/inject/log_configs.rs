@@ -1,9 +1,12 @@
-//! LogConfigs: what those of a pod's namespace want of its sidecar: the files inside of containers that they select.
+//! LogConfigs: what those of a pod's namespace want of its sidecar, the files inside of containers that they select; and
+//! which log disks they give it.
 //!
 //! They are read as the agents of nodes read them; one that these refuse counts for nothing here either. What they say of
 //! the container's output stays theirs.
 
-use crd::{ContainersSettings, EnvVariable, Format, LogConfigSettings, SourceSettings};
+use crd::{
+    ContainersSettings, EnvVariable, Format, LogConfigSettings, LogDiskSettings, SourceSettings,
+};
 use kube_watch::{Container, Pod};
 use serde_json::{Value, json};
 
@@ -17,14 +20,45 @@ const SUFFIX: &str = "00000";
 /// What the LogConfigs of the namespace want that select the pod, by their names. Of two that include the same words the
 /// first has it, as on nodes.
 pub(super) fn selecting(pod: &Value, namespace: &Namespace) -> Vec<Collection> {
+    let mut collections: Vec<Collection> = Vec::new();
+    for Selecting { config, settings, containers } in all_selecting(pod, namespace, "files") {
+        let collection = collection(config, &settings, containers);
+        if !collections.iter().any(|it| it.include == collection.include) {
+            collections.push(collection);
+        }
+    }
+    collections
+}
+
+/// Which log disks the first LogConfig gives the pod that gives any, and to which of its containers.
+pub(super) fn log_disk(
+    pod: &Value,
+    namespace: &Namespace,
+) -> Option<(LogDiskSettings, Vec<String>)> {
+    let first = all_selecting(pod, namespace, "logDisk").into_iter().next()?;
+    let SourceSettings::Containers(selection) = first.settings.source else { return None };
+    Some((selection.log_disk?, first.containers))
+}
+
+/// A LogConfig that selects a pod.
+struct Selecting<'a> {
+    config: &'a Value,
+    settings: LogConfigSettings,
+    /// Those of the pod that it selects; at least one.
+    containers: Vec<String>,
+}
+
+/// The LogConfigs in whose `source.containers` there is this field, and that select the pod, by their names.
+fn all_selecting<'a>(pod: &Value, namespace: &'a Namespace, field: &str) -> Vec<Selecting<'a>> {
     let Some(facts) = Pod::of(pod.clone()) else { return Vec::new() };
     let name = match facts.name.as_str() {
         "" => format!("{}{SUFFIX}", pod["metadata"]["generateName"].as_str().unwrap_or_default()),
         name => name.to_owned(),
     };
-    let mut configs: Vec<&Value> = namespace.log_configs.iter().filter(has_files).collect();
+    let has_field = |it: &&Value| !it["spec"]["source"]["containers"][field].is_null();
+    let mut configs: Vec<&Value> = namespace.log_configs.iter().filter(has_field).collect();
     configs.sort_by_key(|it| it["metadata"]["name"].as_str());
-    let mut collections: Vec<Collection> = Vec::new();
+    let mut all = Vec::new();
     for config in configs {
         let Some(settings) = settings(config, &namespace.name) else { continue };
         let SourceSettings::Containers(selection) = &settings.source else { continue };
@@ -33,17 +67,11 @@ pub(super) fn selecting(pod: &Value, namespace: &Namespace) -> Vec<Collection> {
         }
         let containers = facts.containers.iter().filter(|it| selects_container(selection, it));
         let containers: Vec<String> = containers.map(|it| it.name.clone()).collect();
-        let collection = collection(config, &settings, containers);
-        let is_double = collections.iter().any(|it| it.include == collection.include);
-        if !collection.containers.is_empty() && !is_double {
-            collections.push(collection);
+        if !containers.is_empty() {
+            all.push(Selecting { config, settings, containers });
         }
     }
-    collections
-}
-
-fn has_files(config: &&Value) -> bool {
-    !config["spec"]["source"]["containers"]["files"].is_null()
+    all
 }
 
 /// What the LogConfig says, whatever sinks there are; `None` if it is broken.

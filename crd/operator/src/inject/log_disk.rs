@@ -7,13 +7,14 @@ mod attributes;
 
 use std::collections::BTreeMap;
 
+use crd::LogDiskSettings;
 use serde_json::{Value, json};
 
 use super::ask::{Collection, Namespace, is_wanted, list, value};
 use super::folders::{Containers, NEEDED, containers, folder_of, is_within, mount_around, trimmed};
 use super::patch::Patch;
-use super::{MIRROR, Skip, items};
-use attributes::ATTRIBUTES;
+use super::{MIRROR, Skip, items, log_configs};
+use attributes::{ATTRIBUTES, chosen};
 
 /// The CSI driver, as the chart installs it.
 pub(crate) const DRIVER: &str = "logdisk.logferry.dev";
@@ -49,12 +50,18 @@ pub(crate) fn inject(
     if pod["spec"]["os"]["name"] == "windows" {
         return Err(Skip::Windows);
     }
-    let attributes = attributes(pod, namespace)?;
-    let names = value(pod, namespace, CONTAINERS).map(|(_, it)| list(&it)).unwrap_or_default();
+    let (by_config, of_config) = log_configs::log_disk(pod, namespace).unzip();
+    let attributes = attributes(pod, namespace, by_config.as_ref())?;
+    let (folders, is_by_config) = folders(pod, namespace, by_config.as_ref())?;
+    let names = match value(pod, namespace, CONTAINERS) {
+        Some((_, names)) => list(&names),
+        None if is_by_config => of_config.unwrap_or_default(),
+        None => Vec::new(),
+    };
     let containers = containers(pod, &names)?;
     let mut patch = Patch::new(pod);
     let mut made = 0;
-    for folder in folders(pod, namespace)? {
+    for folder in folders {
         let lacking = lacking(pod, &folder, &containers)?;
         let there = containers.iter().find_map(|(_, it)| disk_at(pod, it, &folder));
         let mut mount = json!({"mountPath": folder});
@@ -80,6 +87,11 @@ pub(crate) fn inject(
         }
     }
     Ok(patch.finish())
+}
+
+/// Whether it depends on LogConfigs what the pod gets.
+pub(crate) fn needs_log_configs(pod: &Value, namespace: &Namespace) -> bool {
+    is_wanted(pod, namespace, INJECT).is_ok()
 }
 
 /// Whether a container has this folder on a log disk.
@@ -152,15 +164,33 @@ fn free_name(pod: &Value, next: &mut usize) -> String {
     }
 }
 
-/// The folders that the pod names, or else its namespace.
-fn folders(pod: &Value, namespace: &Namespace) -> Result<Vec<String>, Skip> {
-    let Some((whose, text)) = value(pod, namespace, FOLDERS) else {
-        return Err(Skip::NoFolders);
-    };
-    let invalid = |why: String| {
-        Err(Skip::Invalid { whose, key: FOLDERS.to_owned(), value: text.clone(), why })
-    };
-    let mut folders: Vec<String> = list(&text).iter().map(|it| trimmed(it).to_owned()).collect();
+/// The folders that the pod names, or else its namespace, or else the LogConfig; and whether it was that.
+fn folders(
+    pod: &Value,
+    namespace: &Namespace,
+    by_config: Option<&LogDiskSettings>,
+) -> Result<(Vec<String>, bool), Skip> {
+    let by_config = by_config.map(|it| &it.folders).filter(|it| !it.is_empty());
+    match (value(pod, namespace, FOLDERS), by_config) {
+        (Some((whose, text)), _) => Ok((usable(whose, FOLDERS, text, list)?, false)),
+        (None, Some(folders)) => {
+            let key = "source.containers.logDisk.folders";
+            Ok((usable("LogConfig", key, folders.join(","), |_| folders.clone())?, true))
+        }
+        (None, None) => Err(Skip::NoFolders),
+    }
+}
+
+/// The folders that are written, each once.
+fn usable(
+    whose: &'static str,
+    key: &str,
+    text: String,
+    read: impl Fn(&str) -> Vec<String>,
+) -> Result<Vec<String>, Skip> {
+    let invalid =
+        |why: String| Err(Skip::Invalid { whose, key: key.to_owned(), value: text.clone(), why });
+    let mut folders: Vec<String> = read(&text).iter().map(|it| trimmed(it).to_owned()).collect();
     folders.sort();
     folders.dedup();
     if folders.is_empty() || folders.len() > FOLDERS_MAX {
@@ -189,8 +219,12 @@ fn is_folder(path: &str) -> bool {
         && !path.contains(['*', '?', '[', ']', '{', '}', '\\', ':'])
 }
 
-/// Attributes of the volumes, each of the pod or else of its namespace.
-fn attributes(pod: &Value, namespace: &Namespace) -> Result<BTreeMap<&'static str, String>, Skip> {
+/// Attributes of the volumes, each of the pod, or else of its namespace, or else of the LogConfig.
+fn attributes(
+    pod: &Value,
+    namespace: &Namespace,
+    by_config: Option<&LogDiskSettings>,
+) -> Result<BTreeMap<&'static str, String>, Skip> {
     let of_pod = pod["metadata"]["annotations"].as_object().into_iter().flatten();
     let of_pod = of_pod.map(|(key, _)| ("pod", key.as_str()));
     let of_namespace = namespace.annotations.keys().map(|it| ("namespace", it.as_str()));
@@ -207,7 +241,9 @@ fn attributes(pod: &Value, namespace: &Namespace) -> Result<BTreeMap<&'static st
             return Err(Skip::Invalid { whose, key: key.to_owned(), value, why });
         }
     }
-    let mut attributes = BTreeMap::new();
+    let chosen = by_config.into_iter().flat_map(chosen);
+    let mut attributes: BTreeMap<&str, String> =
+        chosen.filter_map(|(name, value)| Some((name, value?))).collect();
     for attribute in &ATTRIBUTES {
         let key = format!("{PREFIX}{}", attribute.name);
         let Some((whose, value)) = value(pod, namespace, &key) else { continue };

@@ -47,7 +47,10 @@ pub(crate) enum Skip {
     Folder(String),
     #[error("no container of the pod is called {0:?}; write the names of containers that it has")]
     NoSuchContainer(String),
-    #[error("there are no folders: write them into the annotation {FOLDERS}")]
+    #[error(
+        "there are no folders: write them into the annotation {FOLDERS}, or a LogConfig with \
+         source.containers.logDisk.folders that selects the pod"
+    )]
     NoFolders,
     #[error(
         "the nodes have no driver {DRIVER}; the chart's logDisk.enabled installs it",

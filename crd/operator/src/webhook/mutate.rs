@@ -102,7 +102,7 @@ impl Injector {
             annotations: metadata.annotations.unwrap_or_default(),
             log_configs: Vec::new(),
         };
-        if Ask::needs_log_configs(pod, &namespace) {
+        if Ask::needs_log_configs(pod, &namespace) || log_disk::needs_log_configs(pod, &namespace) {
             let path = format!("/apis/{}/namespaces/{name}/logconfigs", crd::spec::API_VERSION);
             // What the server has at hand: it is as new as what any watch says.
             let request = Request::new(path)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::labels;
-use super::{link_targets, multiline, refuse_empty};
+use super::{link_targets, log_disk, multiline, refuse_empty};
 use crate::document::is_dns_name;
 use crate::globs::Against;
 use crate::report::Check;
@@ -54,6 +54,7 @@ pub(super) fn resolve(
         stdout: streams.contains(&StreamName::Stdout),
         stderr: streams.contains(&StreamName::Stderr),
         files: spec.files.map(|it| files(it, check)),
+        log_disk: spec.log_disk.map(|it| log_disk::resolve(it, check)),
         follow_links_into,
     }
 }

@@ -3,6 +3,10 @@
 //! The driver judges it again, and knows more: how large a volume may be on its node. What it refuses keeps the pod from
 //! starting, so nothing gets there that it always would.
 
+use std::time::Duration;
+
+use crd::LogDiskSettings;
+
 /// An attribute, by its name for the driver.
 pub(super) struct Attribute {
     pub(super) name: &'static str,
@@ -24,6 +28,24 @@ pub(super) const ATTRIBUTES: [Attribute; 8] = [
     Attribute { name: "fsync", check: |it| one_of(&["accept", "ack"], it) },
     Attribute { name: "fsyncSeconds", check: |it| seconds(it, 1) },
 ];
+
+/// What a LogConfig chooses, as attributes.
+pub(super) fn chosen(disk: &LogDiskSettings) -> [(&'static str, Option<String>); 7] {
+    let bytes = |it: Option<u64>| it.map(|it| it.to_string());
+    let seconds = |it: Option<Duration>| {
+        let whole = |it: Duration| it.as_secs() + u64::from(it.subsec_nanos() > 0);
+        it.map(|it| whole(it).to_string())
+    };
+    [
+        ("size", bytes(disk.size_bytes)),
+        ("mode", disk.mode.map(|it| it.name().to_owned())),
+        ("keep", bytes(disk.keep_bytes)),
+        ("full", disk.full.map(|it| it.name().to_owned())),
+        ("fullSeconds", seconds(disk.full_timeout)),
+        ("fsync", disk.fsync.map(|it| it.name().to_owned())),
+        ("fsyncSeconds", seconds(disk.fsync_timeout)),
+    ]
+}
 
 fn bytes(text: &str, is_quantity: bool) -> Result<(), String> {
     // A size may also be written as Kubernetes writes quantities.

@@ -274,3 +274,67 @@ fn a_sidecar_collects_what_is_on_no_log_disk_and_there_is_none_if_all_is() {
     let [made] = of(1)[..] else { panic!("{after}") };
     assert!(made.as_str().unwrap().starts_with("logferry-files-"), "{made}");
 }
+
+/// A LogConfig of the pod's namespace as the API server lists it.
+fn log_config(name: &str, containers: Value) -> Value {
+    let metadata = json!({"name": name, "namespace": "shop", "uid": "1", "managedFields": []});
+    json!({"metadata": metadata, "spec": {"source": {"containers": containers}}, "status": {}})
+}
+
+#[test]
+fn log_configs_choose_what_neither_the_pod_nor_its_namespace_says() {
+    let by = |pod: &Value, log_configs: Vec<Value>| {
+        let namespace = Namespace { log_configs, ..shop() };
+        assert!(needs_log_configs(pod, &namespace));
+        inject(pod, &namespace, true).map(|(_, pod)| pod)
+    };
+    let chosen = json!({
+        "podSelector": {"matchLabels": {"app": "web"}}, "containers": {"include": ["second"]},
+        "logDisk": {
+            "folders": ["/srv/log", "/var/log/a,b"], "size": "16MiB", "mode": "strict", "keep": "64KiB",
+            "full": "drop_oldest", "fullTimeout": "1500ms", "fsync": "ack", "fsyncTimeout": "1m",
+        },
+    });
+    let other = json!({"logDisk": {"folders": ["/other"]}});
+    let elsewhere =
+        json!({"podSelector": {"matchLabels": {"app": "db"}}, "logDisk": {"size": "1MiB"}});
+    let broken = json!({"logDisk": {"folders": ["log"]}});
+    let configs = || {
+        vec![
+            log_config("z", other.clone()),
+            log_config("b", chosen.clone()),
+            log_config("a", elsewhere.clone()),
+            log_config("aa", broken.clone()),
+            log_config("ab", json!({})),
+        ]
+    };
+    let mut asks = pod();
+    asks["metadata"]["annotations"] = json!({INJECT: "true"});
+    let pod = by(&asks, configs()).unwrap();
+    let attributes = json!({
+        "size": "16777216", "mode": "strict", "keep": "65536", "full": "drop_oldest", "fullSeconds": "2",
+        "fsync": "ack", "fsyncSeconds": "60",
+    });
+    assert_eq!(disks(&pod)[0]["csi"]["volumeAttributes"], attributes);
+    let mounts = json!([
+        {"name": "log-disk-0", "mountPath": "/srv/log"},
+        {"name": "log-disk-1", "mountPath": "/var/log/a,b"},
+    ]);
+    assert_eq!(pod["spec"]["containers"][1]["volumeMounts"], mounts, "of the first by name");
+    assert_eq!(pod["spec"]["containers"][0], asks["spec"]["containers"][0], "only what it selects");
+
+    // The pod beats it, key by key; containers are of who names the folders.
+    annotate(&mut asks, "logdisk.logferry.dev/size", "32M");
+    annotate(&mut asks, FOLDERS, "/var/log/app");
+    let pod = by(&asks, configs()).unwrap();
+    let [disk] = disks(&pod)[..] else { panic!("{pod}") };
+    assert_eq!(disk["csi"]["volumeAttributes"]["size"], "32M");
+    assert_eq!(disk["csi"]["volumeAttributes"]["mode"], "strict");
+    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][1]["mountPath"], "/var/log/app");
+
+    asks["metadata"]["annotations"] = json!({INJECT: "true"});
+    assert_eq!(by(&asks, vec![log_config("a", elsewhere)]).unwrap_err().reason(), "NoFolders");
+    let within = json!({"logDisk": {"folders": ["/srv/log", "/srv/log/web"]}});
+    let skip = by(&asks, vec![log_config("a", within)]).unwrap_err();
+    assert!(skip.to_string().contains("of the LogConfig: /srv/log/web is within"), "{skip}");
+}

@@ -95,6 +95,20 @@ fn a_pod_that_asks_gets_its_log_disk_and_why_another_has_none_is_an_event_and_a_
     let refuses = json!({"name": "none", "labels": {"logdisk.logferry.dev/inject": "false"}});
     assert_eq!(disks(&made(&scene, "bank", refuses, json!([]))), []);
 
+    // What nobody else says, a LogConfig chooses.
+    let config = "apiVersion: logferry.dev/v1alpha1\nkind: LogConfig\nmetadata: {name: disks, namespace: default}\n\
+         spec: {source: {containers: {podSelector: {matchLabels: {app: till}}, logDisk: \
+         {folders: [/var/log/till], size: 8MiB, full: enospc, fsyncTimeout: 90s}}}}\n";
+    admin.apply(config).expect("good");
+    let mut till = asks("till", "/srv/log");
+    let annotations = till["annotations"].as_object_mut().expect("a mapping");
+    annotations.remove("logdisk.logferry.dev/folders");
+    annotations.remove("logdisk.logferry.dev/size");
+    till["labels"] = json!({"app": "till"});
+    let attributes = json!({"size": "8388608", "full": "drop_oldest", "fsyncSeconds": "90"});
+    let pod = made(&scene, "default", till, json!([]));
+    assert_eq!(disks(&pod), [(attributes, "/var/log/till".to_owned())], "{pod}");
+
     // It starts as it is, and who made it is told.
     let taken = json!([{"name": "scratch", "mountPath": "/srv/log"}]);
     assert_eq!(disks(&made(&scene, "default", asks("web-1", "/srv/log"), taken)), []);
