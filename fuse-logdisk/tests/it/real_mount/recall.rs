@@ -232,6 +232,37 @@ fn a_reader_that_is_killed_does_not_wait() {
     });
 }
 
+/// What the page cache reads ahead and what it writes are among the same few requests.
+#[test]
+fn however_many_wait_for_what_nobody_has_writers_do_not() {
+    limited(200, || {
+        for mode in MODES {
+            let options = [mode, &["--recall-seconds", "3600"]].concat();
+            let (volume, agent, _) = given_back(&options, None);
+            drop(agent);
+            open_cold(&volume);
+            let path = volume.target().join("app.log");
+            let mut readers: Vec<_> = (1..=40)
+                .map(|at| {
+                    let mut command = Command::new("tail");
+                    command.arg("-c").arg(format!("-{}", at * 400_000)).arg(&path);
+                    test_kit::start(&command, Stdio::null(), Stdio::null()).expect("started")
+                })
+                .collect();
+            let refused = || volume.metric("logdisk_failed_recalls_total ");
+            wait_until("too many", refused, |it| *it > 0);
+            // It returns when all of it is in the store.
+            append(&path, &lines(1 << 20));
+            for reader in &mut readers {
+                drop(reader.kill());
+            }
+            for reader in &mut readers {
+                wait_until("its end", || reader.try_wait().expect("ours"), Option::is_some);
+            }
+        }
+    });
+}
+
 #[test]
 fn what_the_queue_no_longer_holds_is_an_error_that_says_so() {
     limited(200, || {
