@@ -39,6 +39,10 @@ const KAFKA_BYTES: usize = 10 * MIB;
 const SPOOL_BYTES: usize = 8 * MIB;
 /// What is read for a log disk beside a block: the index of a segment, or sections and an answer, and where the next ones are.
 const RECALL_BYTES: usize = 3 * MIB;
+/// Name of that part, which is left out where it does not fit.
+const RECALL: &str = "recall";
+/// The same of a topic: what a client has fetched, and sections.
+const RECALL_TOPIC_BYTES: usize = 5 * MIB;
 /// What writing a record adds to its bytes, at most: data may be so much larger than what was read.
 const RECORD_BYTES: usize = 64;
 /// Blocks that are kept for the next batch, in number.
@@ -80,14 +84,16 @@ impl MemoryPlan {
     }
 
     fn within(settings: &Settings, group_bytes: Option<u64>) -> anyhow::Result<MemoryPlan> {
-        let parts = parts(settings);
+        let mut parts = parts(settings);
         let others: usize = parts.iter().map(|it| it.bytes).sum();
+        let recall = recall(settings);
+        let recall_bytes = recall.as_ref().map_or(0, |it| it.bytes);
         let other_bytes = settings.other_tenants_memory.reserved_bytes;
         let tenants = settings.tenants.iter().map(|it| it.memory.reserved_bytes);
         let listed_bytes: usize = tenants.fold(0, usize::saturating_add);
         let reserves = listed_bytes.saturating_add(other_bytes);
         let data = reserves.max(defaults::DATA_BYTES.as_usize());
-        let usual = others.saturating_add(data);
+        let usual = others.saturating_add(recall_bytes).saturating_add(data);
         let share = group_bytes.map(|it| it / 4 * GROUP_QUARTERS);
         let share = share.map(|it| usize::try_from(it).unwrap_or(usize::MAX));
         let (cap_bytes, why) = match (settings.agent.memory_bytes, share) {
@@ -103,8 +109,10 @@ impl MemoryPlan {
                 (usual, format!("its parts with {} of data, as nothing limits it", size(data)))
             }
         };
-        let plan = MemoryPlan { cap_bytes, why, group_bytes, parts, listed_bytes, other_bytes };
         let least = others.saturating_add(reserves);
+        // Collecting comes first.
+        parts.extend(recall.filter(|it| cap_bytes >= least.saturating_add(it.bytes)));
+        let plan = MemoryPlan { cap_bytes, why, group_bytes, parts, listed_bytes, other_bytes };
         if cap_bytes < least {
             let count = settings.tenants.len();
             bail!(
@@ -135,6 +143,11 @@ impl MemoryPlan {
                 size(bytes(limit / 4 * GROUP_QUARTERS) / MIB * MIB),
             )
         })
+    }
+
+    /// Whether there is room for what log disks read back.
+    pub(crate) fn has_recall(&self) -> bool {
+        self.parts.iter().any(|it| it.name == RECALL)
     }
 
     /// What tenants share beside their reserves, in bytes.
@@ -231,14 +244,6 @@ fn parts(settings: &Settings) -> Vec<Part> {
             format!("{} open files x {}", agent.open_files_max, size(OPEN_FILE_BYTES)),
         ),
     ];
-    if queues > 0 || agent.spool.is_some() {
-        let how = format!(
-            "{} + a block and its records, 2 batches x {}",
-            size(RECALL_BYTES),
-            size(batch)
-        );
-        parts.push(part("recall", RECALL_BYTES + 2 * batch, how));
-    }
     if queues > 0 {
         let how = format!("{queues} embedded queues x {}", size(QUEUE_BYTES));
         parts.push(part("queues", queues * QUEUE_BYTES, how));
@@ -258,6 +263,19 @@ fn parts(settings: &Settings) -> Vec<Part> {
         parts.push(part("spools", sinks.len() * SPOOL_BYTES, how));
     }
     parts
+}
+
+/// What log disks read back, if there is anything to read it from.
+fn recall(settings: &Settings) -> Option<Part> {
+    let sinks = &settings.sinks;
+    let has_topics = sinks.iter().any(|it| matches!(it.target, SinkTarget::Kafka(_)));
+    let has_queues = sinks.iter().any(|it| matches!(it.target, SinkTarget::Queue(_)))
+        || settings.agent.spool.is_some();
+    let own = RECALL_BYTES + if has_topics { RECALL_TOPIC_BYTES } else { 0 };
+    let batch = sinks.iter().map(|it| it.batch.bytes_max).max().unwrap_or(0);
+    let how = format!("{} + 2 batches x {}, for log disks", size(own), size(batch));
+    let part = Part { name: RECALL, bytes: own + 2 * batch, how };
+    (has_topics || has_queues).then_some(part)
 }
 
 /// A reader's compressor for a sink, with its table of the last blocks, in bytes.
@@ -361,6 +379,14 @@ mod tests {
         MemoryPlan::within(&enough, None).expect("as it was told");
         // The same of a group that is too small.
         assert!(MemoryPlan::within(&settings("", ""), Some(24 << 20)).is_err());
+    }
+
+    #[test]
+    fn what_log_disks_read_back_has_room_only_where_there_is_some() {
+        let plan = |agent: &str| MemoryPlan::within(&settings(agent, ""), None).unwrap();
+        assert!(plan("").has_recall() && plan("memory: 64MiB").has_recall());
+        let small = plan("memory: 36MiB, openFilesMax: 100");
+        assert!(!small.has_recall(), "{small}");
     }
 
     #[test]

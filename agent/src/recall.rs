@@ -6,6 +6,7 @@
 
 mod queues;
 mod restore;
+mod topics;
 
 use std::fs::Permissions;
 use std::io;
@@ -20,11 +21,19 @@ use crd::{Settings, SinkTarget};
 use flow::{Clock, RecallAnswer, RecallQuestion, SystemClock, nanoseconds, recall_socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::setpriority_process;
+use sink::kafka::KafkaConfig;
 
+use crate::memory_plan::MemoryPlan;
+use crate::plan::{self, Credentials};
 use queues::Queues;
+use topics::Topics;
 
 /// How long an answer may take to be found. Who asks asks again.
 const ANSWER_LONGEST: Duration = Duration::from_secs(5);
+/// How long a client of Kafka is kept for the next question, in seconds.
+const TOPIC_IDLE_SECONDS: i64 = 10;
+/// What is said where the plan of the agent's memory has no such part.
+const NO_MEMORY: &str = "the agent's memory has no room for it; `logferry check` tells the parts, and spec.memory of the Agent is the sum";
 /// What it gives way with.
 const NICE: i32 = 10;
 /// How long whoever asks may take to say what, and to take the answer.
@@ -43,29 +52,44 @@ pub(crate) struct Recall {
 struct Sources {
     /// Folders of embedded queues and of spools.
     queues: Vec<PathBuf>,
+    kafka: Vec<KafkaConfig>,
+    state_directory: PathBuf,
+    /// There is room for what is read.
+    has_memory: bool,
 }
 
 impl Sources {
-    fn of(settings: &Settings) -> Sources {
-        let mut queues: Vec<PathBuf> = Vec::new();
+    fn of(settings: &Settings, credentials: &Credentials) -> Sources {
+        let (mut queues, mut kafka) = (Vec::new(), Vec::new());
         for sink in &settings.sinks {
-            if let SinkTarget::Queue(queue) = &sink.target {
-                queues.push(queue.path.clone());
+            match &sink.target {
+                SinkTarget::Queue(queue) => queues.push(queue.path.clone()),
+                SinkTarget::Kafka(of) => {
+                    // As the sink itself was made, or it would not be there.
+                    kafka.extend(plan::kafka_config(sink, of, &settings.agent, credentials).ok());
+                }
+                SinkTarget::File(_) | SinkTarget::Stdout | SinkTarget::Blackhole => {}
             }
             if let Some(spool) = &settings.agent.spool {
                 queues.push(spool.path.join(&sink.name).join("queue"));
             }
         }
-        Sources { queues }
+        let state_directory = settings.agent.state_directory.clone();
+        let has_memory = MemoryPlan::of(settings).is_ok_and(|it| it.has_recall());
+        Sources { queues, kafka, state_directory, has_memory }
     }
 }
 
 impl Recall {
     /// The one there is, with what these settings look into, or another if the state directory is. Without a socket
     /// there is none, which is said: all else goes on.
-    pub(crate) fn keep(before: Option<Recall>, settings: &Settings) -> Option<Recall> {
+    pub(crate) fn keep(
+        before: Option<Recall>,
+        settings: &Settings,
+        credentials: &Credentials,
+    ) -> Option<Recall> {
         let directory = &settings.agent.state_directory;
-        let sources = Arc::new(Sources::of(settings));
+        let sources = Arc::new(Sources::of(settings, credentials));
         if let Some(recall) = before.filter(|it| it.directory == *directory) {
             let mut known = recall.sources.lock().unwrap_or_else(PoisonError::into_inner);
             if **known != *sources {
@@ -132,8 +156,11 @@ fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
     }
     let current = || Arc::clone(&sources.lock().unwrap_or_else(PoisonError::into_inner));
     let mut known = current();
-    let mut queues = Queues::new(known.queues.clone());
+    let mut places = Places::of(&known);
     loop {
+        if places.topics.is_open() && !is_asked(listener) {
+            places.topics.close();
+        }
         let connection = match listener.accept() {
             Ok((connection, _)) => connection,
             // A descriptor too many: it passes.
@@ -147,10 +174,10 @@ fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
         };
         let now = current();
         if !Arc::ptr_eq(&now, &known) {
-            queues = Queues::new(now.queues.clone());
+            places = Places::of(&now);
             known = now;
         }
-        if let Err(error) = answer(&connection, &mut queues) {
+        if let Err(error) = answer(&connection, &mut places) {
             tracing::debug!(%error, "recall: a question was not answered");
         }
     }
@@ -160,18 +187,51 @@ fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-fn answer(mut connection: &UnixStream, queues: &mut Queues) -> io::Result<()> {
+fn answer(mut connection: &UnixStream, places: &mut Places) -> io::Result<()> {
     connection.set_read_timeout(Some(TALK_LONGEST))?;
     connection.set_write_timeout(Some(TALK_LONGEST))?;
     let question = RecallQuestion::read(&mut connection)?;
     let deadline_ns = SystemClock.monotonic_ns().saturating_add(nanoseconds(ANSWER_LONGEST));
     let is_over = || SystemClock.monotonic_ns() > deadline_ns || has_hung_up(connection);
-    let answer = if queues.is_empty() {
-        RecallAnswer::Gone("no sink of the agent is one that can be read".to_owned())
-    } else {
-        queues.recall(&question, &is_over)
-    };
-    answer.write(&mut connection)
+    places.recall(&question, &is_over).write(&mut connection)
+}
+
+/// Where bytes may be.
+struct Places {
+    has_memory: bool,
+    queues: Queues,
+    topics: Topics,
+}
+
+impl Places {
+    fn of(sources: &Sources) -> Places {
+        let Sources { queues, kafka, state_directory, has_memory } = sources.clone();
+        let (queues, topics) = (Queues::new(queues), Topics::new(state_directory, kafka));
+        Places { has_memory, queues, topics }
+    }
+
+    fn recall(&mut self, question: &RecallQuestion, is_over: &dyn Fn() -> bool) -> RecallAnswer {
+        let Places { has_memory, queues, topics } = self;
+        match (queues.is_empty(), topics.is_empty()) {
+            (true, true) => {
+                RecallAnswer::Gone("no sink of the agent is one that can be read".to_owned())
+            }
+            _ if !*has_memory => RecallAnswer::Gone(NO_MEMORY.to_owned()),
+            (false, true) => queues.recall(question, is_over),
+            (true, false) => topics.recall(question, is_over),
+            (false, false) => match queues.recall(question, is_over) {
+                RecallAnswer::Gone(_) => topics.recall(question, is_over),
+                answer => answer,
+            },
+        }
+    }
+}
+
+/// Whether anybody asks soon.
+fn is_asked(listener: &UnixListener) -> bool {
+    let mut looked = [PollFd::new(listener, PollFlags::IN)];
+    let longest = Timespec { tv_sec: TOPIC_IDLE_SECONDS, tv_nsec: 0 };
+    !matches!(poll(&mut looked, Some(&longest)), Ok(0))
 }
 
 /// Whether nobody waits for the answer any more.

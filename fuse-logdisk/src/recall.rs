@@ -23,9 +23,13 @@ use agent::{Agent, NotRecalled};
 
 /// Threads that ask.
 const THREADS_MAX: usize = 2;
-/// Most reads that wait at once; more fail. Reads ahead are among the requests of which the kernel sends only so many at once,
-/// and what the page cache writes is, too: not all of them may wait.
-pub(crate) const READS_MAX: usize = 32;
+/// Most reads that wait at once; more fail.
+const READS_MAX: usize = 64;
+/// The same while answers do not come. What is read ahead is among the requests of which the kernel sends 16 at once, and so is
+/// what the page cache writes: not all of them may wait.
+const READS_SLOW_MAX: usize = 8;
+/// Answers do not come if a read has waited for its turn so long.
+const SLOW_NS: u64 = 1_000_000_000;
 /// At most so often a failure is spoken of.
 const FAILURE_NS: u64 = 1_000_000_000;
 
@@ -110,10 +114,9 @@ impl Recalls {
         drop(buffer);
         let read = Read { node, offset, bytes, caller, since_ns: now_ns(), reply };
         let mut reads = self.waiting.lock();
-        if reads.queued.len() + reads.asked >= READS_MAX {
+        if reads.queued.len() + reads.asked >= self.most(&reads, now_ns()) {
             drop(reads);
-            self.fail(node, &format!("{READS_MAX} reads wait already"));
-            return read.reply.error(Errno::EIO);
+            return self.too_many(read);
         }
         reads.queued.push_back(read);
         if reads.asked < THREADS_MAX {
@@ -181,7 +184,7 @@ impl Recalls {
         let Some(agent) = self.agent.as_ref().filter(|_| !self.is_empty()) else { return };
         let now_ns = now_ns();
         let mut reads = self.waiting.lock();
-        let (mut late, mut unwanted) = (Vec::new(), Vec::new());
+        let (mut late, mut unwanted, mut many) = (Vec::new(), Vec::new(), Vec::new());
         for read in std::mem::take(&mut reads.queued) {
             if caller::is_interrupted(read.caller) {
                 unwanted.push(read);
@@ -191,8 +194,12 @@ impl Recalls {
                 reads.queued.push_back(read);
             }
         }
+        while reads.queued.len() + reads.asked > self.most(&reads, now_ns) {
+            many.extend(reads.queued.pop_back());
+        }
         self.waiting.counted(reads.queued.len() + reads.asked);
         drop(reads);
+        many.into_iter().for_each(|read| self.too_many(read));
         for read in unwanted {
             read.reply.error(Errno::EINTR);
         }
@@ -200,6 +207,19 @@ impl Recalls {
             self.fail(read.node, "others were read back before it for too long");
             read.reply.error(Errno::EIO);
         }
+    }
+
+    /// How many may wait now: at least as many as are being asked for.
+    fn most(&self, reads: &Reads, now_ns: u64) -> usize {
+        let is_late = |it: &Read| now_ns.saturating_sub(it.since_ns) >= SLOW_NS;
+        let is_away = self.agent.as_ref().is_some_and(Agent::is_away);
+        let is_slow = is_away || reads.queued.front().is_some_and(is_late);
+        if is_slow { READS_SLOW_MAX } else { READS_MAX }
+    }
+
+    fn too_many(&self, read: Read) {
+        self.fail(read.node, "others wait already, as many as may");
+        read.reply.error(Errno::EIO);
     }
 
     /// Counts a read that failed, and says why, unless that was said a moment ago.

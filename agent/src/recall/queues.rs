@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flow::{Encoding, RecallAnswer, RecallQuestion};
 use sink::queue::{Found, Glimpses, Located, Place, QueueReader, ReadError};
 
-use super::restore::restore;
+use super::restore::{Counts, restore};
 use crate::command::section::records;
 
 /// So much more of a file is looked up than was asked for, in bytes.
@@ -201,7 +201,7 @@ impl Queues {
         let body = body.ok_or("its block is shorter than that")?;
         let section = Opened { found, body };
         let records = records(&section.found, &section.body).map_err(|it| format!("{it:#}"))?;
-        let bytes = restore(&section.found.entry.header, range, &records)?;
+        let bytes = restore(&section.found.entry.header, range, &records, Counts::LeftOut)?;
         let bytes = Arc::new(bytes);
         self.restored.truncate(RESTORED_MAX - 1);
         self.restored.push_front((spot.clone(), Arc::clone(&bytes)));

@@ -13,6 +13,19 @@ use sink::decode::DecodedRecord;
 /// UTF-8's byte order mark, which is no part of the first record.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Why it is not restored what may have been left out.
+const UNCOUNTED: &str = "it may have lines with carriage returns, or lines that were left out";
+
+/// What a section's header says of records that a filter left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// How many they are.
+    LeftOut,
+    /// Nothing, as in a topic. A line that ends with a carriage return looks as one does behind which an empty line was
+    /// left out.
+    KeptAlone,
+}
+
 /// The bytes of a section that lies at `range` of its generation.
 ///
 /// # Errors
@@ -21,6 +34,7 @@ pub(super) fn restore(
     header: &PayloadHeader,
     range: &Range<u64>,
     records: &[DecodedRecord<'_>],
+    counts: Counts,
 ) -> Result<Vec<u8>, &'static str> {
     if let Some(gap) = header.gap {
         return Err(gap.name());
@@ -37,6 +51,7 @@ pub(super) fn restore(
     let first = records.first().map_or(header.span.end, |it| it.cursor);
     bytes.extend_from_slice(match (range.start, first.checked_sub(header.span.begin)) {
         (_, Some(0)) => b"",
+        _ if counts == Counts::KeptAlone => return Err(UNCOUNTED),
         (0, Some(3)) => BYTE_ORDER_MARK,
         // The end of a line that was delivered before its end was there.
         (1.., Some(1)) => b"\n",
@@ -46,7 +61,7 @@ pub(super) fn restore(
     let ends = records.iter().skip(1).map(|it| it.cursor).chain([header.span.end]);
     for (record, end) in records.iter().zip(ends) {
         let raw_bytes = end.checked_sub(record.cursor).ok_or(strange)?;
-        put(record, raw_bytes, &mut bytes)?;
+        put(record, raw_bytes, counts, &mut bytes)?;
     }
     let [end] = header.own_positions() else { return Err("it is of more than one file") };
     let is_known_by = usize::from(end.place.len) == len.min(PLACE_BYTES_MAX);
@@ -60,6 +75,7 @@ pub(super) fn restore(
 fn put(
     record: &DecodedRecord<'_>,
     raw_bytes: u64,
+    counts: Counts,
     bytes: &mut Vec<u8>,
 ) -> Result<(), &'static str> {
     let body = &*record.body;
@@ -73,6 +89,9 @@ fn put(
         1 if !is_open => {
             bytes.extend_from_slice(body);
             bytes.push(b'\n');
+        }
+        _ if !is_open && missing == inner + 2 && counts == Counts::KeptAlone => {
+            return Err(UNCOUNTED);
         }
         _ if !is_open && missing == inner + 2 => {
             // All that can be lost is.

@@ -10,6 +10,7 @@ mod late;
 mod leader;
 mod link;
 mod outage;
+mod recall;
 mod reload;
 mod restart;
 mod right;

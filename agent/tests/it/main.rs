@@ -34,6 +34,7 @@ mod lock;
 mod memory;
 mod permission;
 mod pinned;
+mod recall;
 mod reload;
 mod resting;
 mod rights;

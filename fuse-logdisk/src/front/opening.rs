@@ -11,13 +11,7 @@ use rustix::fs::OFlags;
 use super::convert::{errno, file_attr};
 use super::{Front, Mode, TTL};
 use crate::passthrough;
-use crate::recall::READS_MAX;
 use crate::store::{Attr, Backed, NodeId};
-
-/// Requests that the kernel has at the daemon while nobody waits for them: what the page cache writes, and reads ahead. As many
-/// writes as may be [parked](crate::parked), and more than [reads](crate::recall) that wait for the queue.
-const BACKGROUND_MAX: u16 = 48;
-const _: () = assert!(READS_MAX < BACKGROUND_MAX as usize);
 
 impl Front {
     /// Agrees with the kernel on what the mode needs, or on another mode.
@@ -39,9 +33,6 @@ impl Front {
         if self.mode == Mode::Fast {
             // The store's files lie on a tmpfs, which lies on nothing.
             config.set_max_stack_depth(1).map_err(|_| io::Error::other("no depth is less"))?;
-        }
-        if let Err(most) = config.set_max_background(BACKGROUND_MAX) {
-            tracing::warn!(most, "fewer requests at once than wanted");
         }
         match config.add_capabilities(wanted) {
             Err(_) if self.mode == Mode::Writeback => {

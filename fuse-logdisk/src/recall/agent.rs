@@ -116,6 +116,11 @@ impl Agent {
         RecallAnswer::read(&mut Patient { connection, deadline_ns, is_wanted })
     }
 
+    /// Whether it was not there when it was asked last.
+    pub(super) fn is_away(&self) -> bool {
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn is_there(&self) {
         *self.absence.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

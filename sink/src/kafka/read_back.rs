@@ -107,6 +107,15 @@ impl KafkaReadBack {
         Offsets::open(keeper).map_err(failed)
     }
 
+    /// Topics that the sink has written to, as it noted them before the first message.
+    ///
+    /// # Errors
+    /// If its notes cannot be read.
+    pub fn topics(config: &KafkaConfig) -> Result<Vec<String>, KafkaError> {
+        let offsets = KafkaReadBack::offsets(config, OffsetFile::at(&config.offsets))?;
+        Ok(offsets.stored().keys().cloned().collect())
+    }
+
     /// Knows nothing yet.
     fn behind(offsets: &Offsets) -> KafkaReadBack {
         KafkaReadBack { contexts: HashMap::new(), is_behind_checkpoint: offsets.has_advanced() }

@@ -1,13 +1,15 @@
 //! Topic reader: what a topic holds, as a whole, in parts, or as it comes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use flow::Clock;
+use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::BorrowedMessage;
 
 use super::bounds::{Bounds, Partitions};
-use super::config;
+use super::config::{self, KafkaConfig};
 use super::producer::KafkaError;
 use super::scan::{Scan, Window};
 use super::topic_message::TopicMessage;
@@ -17,6 +19,10 @@ const FETCHED_KBYTES_MAX: &str = "8192";
 /// Most that it asks a broker for at once, and of one partition, in bytes.
 const FETCH_BYTES_MAX: &str = "4194304";
 const PARTITION_FETCH_BYTES_MAX: &str = "524288";
+
+/// Both for who reads beside other work: 2 MiB, and no less than librdkafka's largest message.
+const BESIDE_KBYTES_MAX: &str = "2048";
+const BESIDE_FETCH_BYTES_MAX: &str = "1048576";
 
 /// How long a broker may keep a question for what comes after the end, in milliseconds: the next window is
 /// asked for afterwards.
@@ -45,7 +51,33 @@ impl TopicReader {
         topic: &str,
         properties: &[(String, String)],
     ) -> Result<TopicReader, KafkaError> {
-        let mut config = config::consumer(brokers, "logferry");
+        TopicReader::over(config::consumer(brokers, "logferry"), topic, properties, None)
+    }
+
+    /// The same of a topic that a sink writes to, as that sink, beside its own work: with little memory, and with brokers
+    /// that answer in time.
+    ///
+    /// # Errors
+    /// As [`TopicReader::open`].
+    pub fn of(
+        config: &KafkaConfig,
+        topic: &str,
+        answer_max: Duration,
+    ) -> Result<TopicReader, KafkaError> {
+        let little = [
+            ("queued.max.messages.kbytes", BESIDE_KBYTES_MAX),
+            ("fetch.max.bytes", BESIDE_FETCH_BYTES_MAX),
+        ];
+        let properties = little.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        TopicReader::over(config.consumer(), topic, &properties, Some(answer_max))
+    }
+
+    fn over(
+        mut config: ClientConfig,
+        topic: &str,
+        properties: &[(String, String)],
+        answer_max: Option<Duration>,
+    ) -> Result<TopicReader, KafkaError> {
         config
             // What was aborted is in nobody's topic.
             .set("isolation.level", "read_committed")
@@ -57,6 +89,10 @@ impl TopicReader {
             config.set(key, value);
         }
         let scan = Scan::new(&config)?;
+        let scan = match answer_max {
+            Some(answer_max) => scan.answered_within(answer_max),
+            None => scan,
+        };
         let mut reader = TopicReader { scan, topic: topic.to_owned(), bounds: Partitions::new() };
         reader.refresh()?;
         Ok(reader)

@@ -33,7 +33,7 @@ struct Made {
 impl Made {
     fn restore(&self, encoding: Encoding) -> Result<Vec<u8>, &'static str> {
         let records = sink::decode::decode(encoding, &self.body).expect("as it was encoded");
-        super::restore(&self.header, &self.range, &records)
+        super::restore(&self.header, &self.range, &records, Counts::LeftOut)
     }
 }
 

@@ -97,7 +97,12 @@ fn a_file_that_was_given_back_reads_as_it_was_written() {
         for mode in MODES {
             let (volume, agent, text) = given_back(mode, None);
             assert_same(&read_all(&volume).expect("all of it"), &text, mode[1]);
-            let recalled = volume.metric("logdisk_recalled_bytes_total ");
+            // Told once a second; none of it is from the page cache.
+            let recalled = wait_until(
+                "read from the queue",
+                || volume.metric("logdisk_recalled_bytes_total "),
+                |it| *it >= (FILE_BYTES - (1 << 20)) as u64,
+            );
             println!("{mode:?}: {} bytes read, {recalled} of them from the queue", text.len());
             let file = open_cold(&volume);
             let mut dice = 1_usize;
@@ -226,6 +231,37 @@ fn a_reader_that_is_killed_does_not_wait() {
                 thread::sleep(Duration::from_millis(500));
                 assert_eq!(reader.try_wait().expect("ours"), None, "it read what nobody has");
                 kill_process(Pid::from_child(&reader), signal).expect("runs");
+                wait_until("its end", || reader.try_wait().expect("ours"), Option::is_some);
+            }
+        }
+    });
+}
+
+/// What the page cache reads ahead and what it writes are among the same few requests.
+#[test]
+fn however_many_wait_for_what_nobody_has_writers_do_not() {
+    limited(200, || {
+        for mode in MODES {
+            let options = [mode, &["--recall-seconds", "3600"]].concat();
+            let (volume, agent, _) = given_back(&options, None);
+            drop(agent);
+            open_cold(&volume);
+            let path = volume.target().join("app.log");
+            let mut readers: Vec<_> = (1..=40)
+                .map(|at| {
+                    let mut command = Command::new("tail");
+                    command.arg("-c").arg(format!("-{}", at * 400_000)).arg(&path);
+                    test_kit::start(&command, Stdio::null(), Stdio::null()).expect("started")
+                })
+                .collect();
+            let refused = || volume.metric("logdisk_failed_recalls_total ");
+            wait_until("too many", refused, |it| *it > 0);
+            // It returns when all of it is in the store.
+            append(&path, &lines(1 << 20));
+            for reader in &mut readers {
+                drop(reader.kill());
+            }
+            for reader in &mut readers {
                 wait_until("its end", || reader.try_wait().expect("ours"), Option::is_some);
             }
         }
