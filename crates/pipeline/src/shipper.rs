@@ -20,6 +20,7 @@ use crate::meter::{Meter, SinkMeter};
 mod backoff;
 mod dues;
 mod spooling;
+mod turns;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
 use dues::Dues;

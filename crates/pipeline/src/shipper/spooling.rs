@@ -12,9 +12,10 @@ use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
 
 use super::backoff::{Backoff, RetryPolicy};
 use super::dues::{self, Dues};
+use super::turns::Turns;
 use super::{ShipLane, Shipper};
 use crate::doorbell::Doorbell;
-use crate::lane::LANE_PAYLOADS_MAX;
+use crate::lane::{LANE_PAYLOADS_MAX, WEIGHT_USUAL};
 use crate::meter::{Meter, SinkMeter};
 
 /// How long a lane is refused before its payloads may go to the spool, in nanoseconds.
@@ -79,6 +80,7 @@ pub(super) struct Spooling {
     /// Tenants that are held and of which nothing is on its way directly.
     cleared: HashSet<Arc<str>>,
     dues: Option<Dues>,
+    turns: Turns,
     is_stopping: bool,
 }
 
@@ -91,6 +93,7 @@ impl Spooling {
             backoffs: HashMap::new(),
             cleared: HashSet::new(),
             dues: None,
+            turns: Turns::default(),
             is_stopping: false,
         }
     }
@@ -176,10 +179,13 @@ impl Spooling {
         self.parts.spool.tend(now_ns)?;
         self.parts.sink.health()?;
         let wake_ns = self.parts.sink.tend(now_ns);
-        let tenants = self.parts.spool.tenants();
+        let mut tenants = self.parts.spool.tenants();
         if tenants.is_empty() {
             self.cleared.clear();
             return Ok((false, wake_ns));
+        }
+        if !is_mutant("spool_drained_by_name") {
+            self.turns.sort(&mut tenants);
         }
         let mut worked = false;
         for tenant in tenants {
@@ -239,6 +245,8 @@ impl Spooling {
             Ok(_) => {
                 self.backoffs.remove(tenant);
                 self.parts.pace.pay(bytes, now_ns);
+                let weight = self.dues.as_ref().map_or(WEIGHT_USUAL, |it| it.weight(tenant));
+                self.turns.went(tenant, bytes, weight);
                 return Ok(true);
             }
             Err(refused) => *refused,
