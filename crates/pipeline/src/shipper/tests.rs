@@ -539,3 +539,32 @@ fn a_tenant_that_has_much_to_drain_does_not_hold_up_another() {
     assert!((5..=6).contains(&one) && (16..=17).contains(&three), "{sent}");
     assert!(sent[..5].contains('c'), "{sent}");
 }
+
+/// A tenant that is read beyond its limit, with a spool that has no room.
+fn beyond_its_limit_without_room() -> Bed {
+    let mut bed = bed_with_spool(&["a"]);
+    let rates = Rates { bytes_per_second: Some(10), records_per_second: None, burst_ns: SECOND_NS };
+    let limits = TenantLimits { rates, at_limit: AtLimit::Spool, ..TenantLimits::default() };
+    let plan = LimitPlan { tenants: [(Arc::from("a"), limits)].into(), ..LimitPlan::default() };
+    bed.shipper = bed.shipper.charging(Arc::new(Limits::new(plan, 0)));
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(20);
+    bed.kept.lock().unwrap().is_full = true;
+    bed.push(0, "a", "1");
+    bed
+}
+
+#[test]
+fn what_a_spool_has_no_room_for_goes_to_its_sink_once_its_limit_lets_it() {
+    let mut bed = beyond_its_limit_without_room();
+    assert!(bed.at(1).is_empty(), "there are no tokens");
+    assert_eq!(bed.at(SECOND_NS / 2), ["a1"]);
+    assert!(bed.kept().is_empty() && bed.shipper.is_empty());
+}
+
+#[test]
+fn a_lane_that_waits_for_its_spool_keeps_no_core_busy() {
+    let mut bed = beyond_its_limit_without_room();
+    bed.clock.0.store(1, Ordering::Relaxed);
+    let (taken, wake_ns) = bed.run();
+    assert!(taken.is_empty() && wake_ns.is_some_and(|it| it > 1_000_000), "{wake_ns:?}");
+}
