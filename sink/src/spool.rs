@@ -78,6 +78,29 @@ pub enum SpoolError {
     },
 }
 
+/// On what a spool writes.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Longest time that kept bytes wait for others to be synced with.
+    pub sync_interval: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage { disk: Arc::new(SystemDisk), sync_interval: SYNC_INTERVAL }
+    }
+}
+
+impl Storage {
+    /// On a disk of the caller's choice.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>) -> Storage {
+        Storage { disk, ..Storage::default() }
+    }
+}
+
 /// What a spool holds of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolStats {
@@ -128,10 +151,10 @@ impl SpoolStore {
         clock: &Arc<dyn Clock>,
         read_back: &mut Option<Box<dyn ReadBack>>,
     ) -> Result<(Arc<SpoolStore>, SpoolReadBack), SpoolError> {
-        SpoolStore::open_on(dir, sink, room, shards, clock, read_back, Arc::new(SystemDisk))
+        SpoolStore::open_on(dir, sink, room, shards, clock, read_back, Storage::default())
     }
 
-    /// As [`SpoolStore::open`], on a disk of the caller's choice.
+    /// As [`SpoolStore::open`], on a storage of the caller's choice.
     ///
     /// # Errors
     /// As [`SpoolStore::open`].
@@ -142,14 +165,15 @@ impl SpoolStore {
         shards: usize,
         clock: &Arc<dyn Clock>,
         read_back: &mut Option<Box<dyn ReadBack>>,
-        disk: Arc<dyn Disk>,
+        storage: Storage,
     ) -> Result<(Arc<SpoolStore>, SpoolReadBack), SpoolError> {
+        let Storage { disk, sync_interval } = storage;
         let segment_bytes = (room.lowest_bytes_max() / SEGMENTS_MIN).clamp(1, SEGMENT_BYTES);
         let options = QueueOptions {
             segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
             retain_bytes: u64::MAX,
             retain_age: Duration::MAX,
-            sync_interval: SYNC_INTERVAL,
+            sync_interval,
         };
         let (queue, recovery) =
             Queue::open_on(&dir.join(QUEUE_NAME), options, Arc::clone(clock), Arc::clone(&disk))?;

@@ -20,11 +20,12 @@ use crate::meter::{Meter, SinkMeter};
 mod backoff;
 mod dues;
 mod spooling;
+mod turns;
 use backoff::Backoff;
 pub use backoff::RetryPolicy;
 use dues::Dues;
 pub use spooling::{DrainPace, SpoolParts};
-use spooling::{RISK_LOOK_NS, Spooling};
+use spooling::{LOOK_NS, RISK_LOOK_NS, Spooling};
 
 /// What a shipper is made of.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ struct ShipLane {
     stuck_since_ns: Option<u64>,
     /// The spool is not asked before.
     spool_due_ns: u64,
+    /// It waits for the spool, and not to be tried again.
+    is_aside: bool,
     /// Payloads that may have been read before nothing was at risk any more.
     read_at_risk: usize,
 }
@@ -84,6 +87,7 @@ impl ShipLane {
             has_waited: false,
             stuck_since_ns: None,
             spool_due_ns: 0,
+            is_aside: false,
             read_at_risk: 0,
         }
     }
@@ -195,7 +199,11 @@ impl Shipper {
         }
         let look_ns = self.spooling.as_ref().map_or(u64::MAX, |_| now_ns + RISK_LOOK_NS);
         let pending = self.lanes.iter().filter(|it| it.pending.is_some());
-        let due_ns = pending.map(|it| it.backoff.due_ns().min(look_ns)).min();
+        let due_ns = pending.map(|it| match it.is_aside {
+            true => now_ns + LOOK_NS,
+            false => it.backoff.due_ns().min(look_ns),
+        });
+        let due_ns = due_ns.min();
         wake_ns = wake_ns.into_iter().chain(due_ns).min();
         if worked { Tick::Busy } else { Tick::Idle(wake_ns) }
     }
@@ -252,8 +260,10 @@ impl Shipper {
         if self.spooling.is_some()
             && let Some(worked) = self.turn_aside(lane, now_ns)
         {
+            lane.is_aside = true;
             return worked;
         }
+        lane.is_aside = false;
         let payload = match lane.pending.take() {
             Some(payload) if now_ns < lane.backoff.due_ns() => {
                 if is_mutant("retry_out_of_order")

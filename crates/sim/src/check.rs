@@ -65,6 +65,8 @@ pub struct Verdict {
     pub shed_bytes: u64,
     /// Whole records that a limit passed over.
     pub shed_records: usize,
+    /// Bytes that a full spool let go of.
+    pub released_bytes: u64,
     /// Bytes that are missing and nobody could know of.
     pub unknown_bytes: u64,
 }
@@ -196,7 +198,9 @@ impl Check {
         }
         self.cursor = delivery.span.end;
         match delivery.gap {
-            Some(GapReason::Shed) => return self.passed_over(delivery),
+            Some(reason @ (GapReason::Shed | GapReason::SpoolFull)) => {
+                return self.passed_over(delivery, reason);
+            }
             Some(GapReason::SparseHole) => return self.hole(delivery),
             _ => {}
         }
@@ -286,14 +290,18 @@ impl Check {
         Ok(())
     }
 
-    /// A limit let it go: it was there, and its place is known to the byte.
-    fn passed_over(&mut self, delivery: &Delivery) -> Result<(), String> {
+    /// A limit, or a full spool, let it go: it was there, and its place is known to the byte.
+    fn passed_over(&mut self, delivery: &Delivery, reason: GapReason) -> Result<(), String> {
         let runs = self.runs_of(delivery)?;
-        self.shed.extend(runs);
         let bytes = delivery.span.bytes();
         self.verdict.bytes -= bytes;
         self.verdict.gap_bytes += bytes;
-        self.verdict.shed_bytes += bytes;
+        if reason == GapReason::Shed {
+            self.shed.extend(runs);
+            self.verdict.shed_bytes += bytes;
+        } else {
+            self.verdict.released_bytes += bytes;
+        }
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! tailer: slow, naive, and right by reading. [`check`] compares what the real pipeline delivered from
 //! a world with what the world knows and the model says; [`check_lines`] with the lines that were
 //! written, where files are copied and compressed. [`SimQueue`] and [`SimDisk`] are the queue and
-//! the folder of checkpoints, with all that can go wrong, [`SimKafka`] the brokers of the real Kafka sink.
+//! the folder of checkpoints, with all that can go wrong, [`SimKafka`] the brokers of the real Kafka sink,
+//! [`FileDisk`] the disk of real files that a spool is on.
 //! A [`schedule`] is what writers, rotators and
 //! the agent do, step by step; a [`Bed`](bed::Bed) is an agent over a world that it is run on. Nothing
 //! here runs in production.
@@ -15,6 +16,7 @@ pub mod actor;
 pub mod bed;
 mod check;
 mod clock;
+mod file_disk;
 pub mod groups;
 mod kafka;
 mod lines;
@@ -28,6 +30,7 @@ mod world;
 pub use bed::SourceBed;
 pub use check::{Delivered, Delivery, Verdict, check, check_groups, check_sample};
 pub use clock::{EPOCH_UNIX_NS, SimClock};
+pub use file_disk::FileDisk;
 pub use kafka::{Fate, KafkaSetting, KafkaStep, SimKafka};
 pub use lines::{Written, check_lines};
 pub use model::{Line, Model, Run, Whole, mend};

@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::{
-    AckSender, Codec, Compress, CompressError, Content, ContextId, Encode, Encoding, Payload,
-    PayloadHeader, PersistedSpan, ReadBack, RecordFlags, Refused, Section, Sink, SinkError, Ticket,
+    AckSender, Codec, Compress, CompressError, Content, ContextId, Encode, Encoding, KeepCopy,
+    Payload, PayloadHeader, PersistedSpan, ReadBack, RecordFlags, Refused, Section, Sink,
+    SinkError,
 };
 
 /// What the queue does with the next payloads.
@@ -40,8 +41,10 @@ pub struct Stored {
     pub is_safe: bool,
     /// Whoever waits for it was told, or began after it was safe.
     pub is_acked: bool,
-    /// Which life of the agent's wrote it, by number.
+    /// Which life of the agent's read it, by number.
     pub life: u32,
+    /// It came out of a spool.
+    pub is_drained: bool,
 }
 
 impl Stored {
@@ -70,8 +73,8 @@ pub struct SimQueue {
 struct State {
     mode: Mode,
     stored: Vec<Stored>,
-    /// What was encoded, by number: a block holds the numbers.
-    encoded: Vec<Vec<Encoded>>,
+    /// What was encoded, by number, and in which life: a block holds the numbers.
+    encoded: Vec<(u32, Vec<Encoded>)>,
     /// Payloads that are not safe.
     held: VecDeque<Waiting>,
     /// Payloads that are safe, and nobody was told.
@@ -88,7 +91,32 @@ struct State {
 struct Waiting {
     /// Its place among all sections.
     sections: Range<usize>,
-    tickets: Vec<Ticket>,
+    /// Without the permit.
+    payload: Payload,
+    acks: AckSender,
+    is_drained: bool,
+}
+
+impl Waiting {
+    /// Offers a copy, with the tickets that are there still; returns whether it was kept.
+    fn copy(&mut self, keep: &mut KeepCopy<'_>) -> bool {
+        let it = &mut self.payload;
+        let copy = Payload {
+            tenant: Arc::clone(&it.tenant),
+            block: it.block.clone(),
+            headers: it.headers.clone(),
+            tickets: std::mem::take(&mut it.tickets),
+            permit: None,
+            ..*it
+        };
+        match keep(copy) {
+            Ok(()) => true,
+            Err(refused) => {
+                it.tickets = refused.payload.tickets;
+                false
+            }
+        }
+    }
 }
 
 impl SimQueue {
@@ -126,11 +154,11 @@ impl SimQueue {
     }
 
     /// Makes the oldest payloads that it holds safe, and says so.
-    pub fn settle(&self, payloads: usize, acks: &AckSender) {
+    pub fn settle(&self, payloads: usize) {
         for _ in 0..payloads {
             let mut state = self.lock();
             let Some(payload) = state.make_safe() else { return };
-            state.tell(payload, acks);
+            state.tell(payload);
         }
     }
 
@@ -144,20 +172,20 @@ impl SimQueue {
     }
 
     /// Says of one payload that is safe that it is, whatever became of those before it.
-    pub fn acknowledge(&self, number: usize, acks: &AckSender) {
+    pub fn acknowledge(&self, number: usize) {
         let mut state = self.lock();
         if !state.untold.is_empty() {
             let number = number % state.untold.len();
             let payload = state.untold.remove(number);
-            state.tell(payload, acks);
+            state.tell(payload);
         }
     }
 
     /// Makes everything safe, and says so.
-    pub fn settle_all(&self, acks: &AckSender) {
+    pub fn settle_all(&self) {
         self.make_safe(usize::MAX);
         while !self.lock().untold.is_empty() {
-            self.acknowledge(0, acks);
+            self.acknowledge(0);
         }
     }
 
@@ -180,13 +208,19 @@ impl SimQueue {
     /// The records of a section that was encoded into a block.
     #[must_use]
     pub fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
-        self.lock().records(header, block)
+        self.lock().encoded(header, block).map_or(Vec::new(), |it| it.1.clone())
     }
 
     /// A sink that writes to it.
     #[must_use]
     pub fn sink(&self, acks: AckSender) -> Box<dyn Sink> {
-        Box::new(Writer { queue: self.clone(), acks })
+        Box::new(Writer { queue: self.clone(), acks, is_draining: false })
+    }
+
+    /// The same, for what comes out of a spool.
+    #[must_use]
+    pub fn draining(&self, acks: AckSender) -> Box<dyn Sink> {
+        Box::new(Writer { queue: self.clone(), acks, is_draining: true })
     }
 
     /// An encoder for it.
@@ -213,20 +247,23 @@ impl SimQueue {
 }
 
 impl State {
-    fn records(&self, header: &PayloadHeader, block: &[u8]) -> Vec<Encoded> {
-        let number = block[header.in_block()].first_chunk().copied().map(usize::from_le_bytes);
-        self.encoded[number.expect("one number")].clone()
+    /// In which life it was read, and its records; none of a gap that a spool made, which is no number.
+    fn encoded(&self, header: &PayloadHeader, block: &[u8]) -> Option<&(u32, Vec<Encoded>)> {
+        let number = block[header.in_block()].first_chunk().copied().map(usize::from_le_bytes)?;
+        let encoded = self.encoded.get(number);
+        assert!(encoded.is_some() || header.records == 0, "what the encoder wrote");
+        encoded
     }
 
-    fn take(&mut self, payload: &mut Payload, sections: usize) -> Waiting {
+    fn take(&mut self, payload: &Payload, sections: usize, is_drained: bool) -> Range<usize> {
         let first = self.stored.len();
         for header in payload.headers.iter().take(sections) {
-            let (records, header) = (self.records(header, &payload.block), header.clone());
-            let (is_safe, is_acked, life) = (false, false, self.life);
-            self.stored.push(Stored { header, records, is_safe, is_acked, life });
+            let encoded = self.encoded(header, &payload.block).cloned();
+            let (life, records) = encoded.unwrap_or((self.life, Vec::new()));
+            let (header, is_safe, is_acked) = (header.clone(), false, false);
+            self.stored.push(Stored { header, records, is_safe, is_acked, life, is_drained });
         }
-        let tickets = std::mem::take(&mut payload.tickets);
-        Waiting { sections: first..self.stored.len(), tickets }
+        first..self.stored.len()
     }
 
     /// The oldest payload that is not safe, made safe.
@@ -236,9 +273,9 @@ impl State {
         Some(payload)
     }
 
-    fn tell(&mut self, payload: Waiting, acks: &AckSender) {
-        self.stored[payload.sections].iter_mut().for_each(|it| it.is_acked = true);
-        acks.complete(payload.tickets);
+    fn tell(&mut self, waiting: Waiting) {
+        self.stored[waiting.sections].iter_mut().for_each(|it| it.is_acked = true);
+        waiting.acks.complete(waiting.payload.tickets);
     }
 
     fn is_stuck(&self, payload: &Payload) -> bool {
@@ -250,6 +287,7 @@ impl State {
 struct Writer {
     queue: SimQueue,
     acks: AckSender,
+    is_draining: bool,
 }
 
 impl Sink for Writer {
@@ -260,28 +298,46 @@ impl Sink for Writer {
             _ if state.is_stuck(&payload) => SinkError::Retry("not from you".to_owned()),
             // In order: not before those that are held.
             Mode::Safe | Mode::Held => {
-                let waiting = state.take(&mut payload, sections);
-                state.held.push_back(waiting);
+                let (acks, is_drained) = (self.acks.clone(), self.is_draining);
+                let sections = state.take(&payload, sections, is_drained);
+                payload.permit = None;
+                let block = payload.block.clone();
+                state.held.push_back(Waiting { sections, payload, acks, is_drained });
                 let is_safe = state.mode == Mode::Safe && state.held.len() == 1;
                 drop(state);
-                self.queue.settle(usize::from(is_safe), &self.acks);
-                return Ok(Some(payload.block));
+                self.queue.settle(usize::from(is_safe));
+                return Ok(Some(block));
             }
             Mode::Refuses => SinkError::Retry("for now".to_owned()),
             Mode::IsBusy => SinkError::Busy,
             Mode::Breaks(kept) => {
-                let tickets = state.take(&mut payload, kept).tickets;
-                payload.tickets = tickets;
+                state.take(&payload, kept, self.is_draining);
                 SinkError::Broken("in the middle".to_owned())
             }
         };
-        state.refused += u64::from(matches!(why, SinkError::Retry(_)));
+        // Of what comes out of a spool nobody counts it.
+        state.refused += u64::from(matches!(why, SinkError::Retry(_)) && !self.is_draining);
         Err(Box::new(Refused { payload, why }))
     }
 
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
-        self.queue.settle_all(&self.acks);
+        self.queue.settle_all();
         Ok(())
+    }
+
+    fn is_clear(&self, tenant: &str) -> bool {
+        let state = self.queue.lock();
+        let mut waiting = state.held.iter().chain(&state.untold);
+        !waiting.any(|it| !it.is_drained && *it.payload.tenant == *tenant)
+    }
+
+    fn copy_unacknowledged(&self, tenant: &str, keep: &mut KeepCopy<'_>) -> bool {
+        let state = &mut *self.queue.lock();
+        let waiting = state.held.iter_mut().chain(&mut state.untold);
+        let is_own = |it: &&mut Waiting| !it.is_drained && *it.payload.tenant == *tenant;
+        let mut own: Vec<_> = waiting.filter(is_own).collect();
+        own.sort_by_key(|it| it.sections.start);
+        own.into_iter().all(|it| it.copy(keep))
     }
 }
 
@@ -307,7 +363,8 @@ impl Encode for Encoder {
         // As large as what it stands for, so that memory is short when it would be.
         let bytes: usize = records.iter().map(|(_, _, body)| body.len()).sum();
         out.resize(out.len().max(begin + bytes), 0);
-        state.encoded.push(records);
+        let life = state.life;
+        state.encoded.push((life, records));
     }
 }
 

@@ -9,7 +9,7 @@ use flow::{
     ack_channel,
 };
 use sink::queue::{Disk, Queue, QueueReadBack, QueueSink, SystemDisk};
-use sink::spool::{SpoolEnd, SpoolReadBack, SpoolRoom, SpoolStore, survey};
+use sink::spool::{SpoolEnd, SpoolReadBack, SpoolRoom, SpoolStore, Storage, survey};
 use tempfile::tempdir;
 
 use crate::every_step::{OneFault, all_faults};
@@ -58,7 +58,7 @@ impl Life {
             1,
             &clock,
             &mut of_sink,
-            disk,
+            Storage::on(disk),
         );
         let (store, read_back) = opened.ok()?;
         let (acks, acked) = ack_channel();

@@ -35,6 +35,11 @@ impl Dues {
         self.limits.policy(tenant).is_some_and(|it| it.at_limit == AtLimit::Spool)
     }
 
+    /// The tenant's weight among others.
+    pub(super) fn weight(&self, tenant: &str) -> u32 {
+        self.limits.weight(tenant)
+    }
+
     /// Leave for one payload, to be settled; none as long as there are no tokens.
     pub(super) fn ask(&mut self, tenant: &Arc<str>, now_ns: u64) -> Option<Leave> {
         if !self.is_payer(tenant) {

@@ -12,17 +12,19 @@ use flow::{Payload, Refused, Sink, SinkError, Spool, is_mutant};
 
 use super::backoff::{Backoff, RetryPolicy};
 use super::dues::{self, Dues};
+use super::turns::Turns;
 use super::{ShipLane, Shipper};
 use crate::doorbell::Doorbell;
-use crate::lane::LANE_PAYLOADS_MAX;
+use crate::lane::{LANE_PAYLOADS_MAX, WEIGHT_USUAL};
 use crate::meter::{Meter, SinkMeter};
 
 /// How long a lane is refused before its payloads may go to the spool, in nanoseconds.
 ///
 /// 1 s: longer than a sync or a new leader of a partition takes, and far less than a rotation.
 const STUCK_NS: u64 = 1_000_000_000;
-/// Time between two looks at what the sink has acknowledged of what was drained, in nanoseconds.
-const LOOK_NS: u64 = 20_000_000;
+/// Time between two looks at what the sink has acknowledged of what was drained, and at whether a lane may go on that
+/// waits for that, in nanoseconds.
+pub(super) const LOOK_NS: u64 = 20_000_000;
 /// Time between two looks at whether a refused lane's bytes are at risk, in nanoseconds.
 pub(super) const RISK_LOOK_NS: u64 = 100_000_000;
 /// Pause after the spool took nothing, in nanoseconds.
@@ -79,6 +81,7 @@ pub(super) struct Spooling {
     /// Tenants that are held and of which nothing is on its way directly.
     cleared: HashSet<Arc<str>>,
     dues: Option<Dues>,
+    turns: Turns,
     is_stopping: bool,
 }
 
@@ -91,6 +94,7 @@ impl Spooling {
             backoffs: HashMap::new(),
             cleared: HashSet::new(),
             dues: None,
+            turns: Turns::default(),
             is_stopping: false,
         }
     }
@@ -176,10 +180,13 @@ impl Spooling {
         self.parts.spool.tend(now_ns)?;
         self.parts.sink.health()?;
         let wake_ns = self.parts.sink.tend(now_ns);
-        let tenants = self.parts.spool.tenants();
+        let mut tenants = self.parts.spool.tenants();
         if tenants.is_empty() {
             self.cleared.clear();
             return Ok((false, wake_ns));
+        }
+        if !is_mutant("spool_drained_by_name") {
+            self.turns.sort(&mut tenants);
         }
         let mut worked = false;
         for tenant in tenants {
@@ -239,6 +246,8 @@ impl Spooling {
             Ok(_) => {
                 self.backoffs.remove(tenant);
                 self.parts.pace.pay(bytes, now_ns);
+                let weight = self.dues.as_ref().map_or(WEIGHT_USUAL, |it| it.weight(tenant));
+                self.turns.went(tenant, bytes, weight);
                 return Ok(true);
             }
             Err(refused) => *refused,
@@ -290,7 +299,8 @@ impl Shipper {
             return waits;
         }
         if now_ns < lane.spool_due_ns {
-            return waits;
+            let is_past = is_over && !is_held && !is_mutant("spool_without_room_holds_the_lane");
+            return if is_past { Some(self.turn_past(lane, now_ns)) } else { waits };
         }
         let payload = lane.pending.take().or_else(|| lane.receiver.payloads.try_recv().ok());
         let Some(payload) = payload else { return waits };
@@ -320,5 +330,33 @@ impl Shipper {
             SinkError::Broken(why) => self.fail(why),
         }
         waits
+    }
+
+    /// The turn of a lane that is read beyond its limit while the spool has no room: its sink may have. It pays as
+    /// what is drained does; returns whether anything was done.
+    fn turn_past(&mut self, lane: &mut ShipLane, now_ns: u64) -> bool {
+        if now_ns < lane.backoff.due_ns() {
+            return false;
+        }
+        let tenant = Arc::clone(&lane.receiver.tenant);
+        let Some(spooling) = &mut self.spooling else { return false };
+        let Some(dues) = &mut spooling.dues else { return false };
+        let Some(payload) = lane.pending.take() else { return false };
+        let Some(leave) = dues.ask(&tenant, now_ns) else {
+            lane.pending = Some(payload);
+            return false;
+        };
+        let cost = dues::cost(&payload);
+        self.submit(lane, payload, now_ns);
+        let went = lane.pending.is_none() && self.broken.is_none();
+        let Some(Spooling { dues: Some(dues), meter, .. }) = &mut self.spooling else {
+            return went;
+        };
+        dues.settle(&tenant, leave, if went { cost } else { (0, 0) });
+        if let Some(meter) = meter.as_ref().filter(|_| went) {
+            meter.tenant(&tenant).drained(cost.0);
+        }
+        self.readers.iter().for_each(Doorbell::ring);
+        went
     }
 }

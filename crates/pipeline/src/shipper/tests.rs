@@ -1,6 +1,6 @@
 //! A lane that is refused keeps its order and holds up no other.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,7 +77,8 @@ struct Kept {
     /// Its oldest may go for what is newer.
     gives: bool,
     payloads: VecDeque<(Payload, bool)>,
-    on_its_way: usize,
+    /// Whose.
+    on_its_way: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -115,23 +116,25 @@ impl Spool for FakeSpool {
     }
     fn tenants(&self) -> Vec<Arc<str>> {
         let kept = self.0.lock().unwrap();
-        let is_empty = kept.payloads.is_empty() && kept.on_its_way == 0;
-        if is_empty { Vec::new() } else { vec![Arc::from("a")] }
+        let waiting = kept.payloads.iter().map(|(it, _)| &it.tenant);
+        let all: BTreeSet<_> = waiting.chain(&kept.on_its_way).cloned().collect();
+        all.into_iter().collect()
     }
-    fn next(&mut self, _tenant: &str) -> Option<Payload> {
+    fn next(&mut self, tenant: &str) -> Option<Payload> {
         let mut kept = self.0.lock().unwrap();
-        let (payload, is_copy) = kept.payloads.pop_front()?;
+        let first = kept.payloads.iter().position(|(it, _)| *it.tenant == *tenant)?;
+        let (payload, is_copy) = kept.payloads.remove(first)?;
         assert!(!is_copy);
-        kept.on_its_way += 1;
+        kept.on_its_way.push(Arc::clone(&payload.tenant));
         Some(payload)
     }
     fn give_back(&mut self, payload: Payload) {
         let mut kept = self.0.lock().unwrap();
-        kept.on_its_way -= 1;
+        kept.on_its_way.pop();
         kept.payloads.push_front((payload, false));
     }
     fn tend(&mut self, _now_ns: u64) -> Result<(), SinkError> {
-        self.0.lock().unwrap().on_its_way = 0;
+        self.0.lock().unwrap().on_its_way.clear();
         Ok(())
     }
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
@@ -509,4 +512,59 @@ fn a_spool_is_drained_no_faster_than_it_may() {
     // Half a microsecond each.
     let at = |bed: &mut Bed, ns| bed.at(5 * SECOND_NS + ns).len();
     assert_eq!([0, 400, 500, 900, 1000].map(|ns| at(&mut bed, ns)), [1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn a_tenant_that_has_much_to_drain_does_not_hold_up_another() {
+    let mut bed = bed_of(&[("a", 100), ("b", 300), ("c", 100)], true);
+    let weights = [("a", 100), ("b", 300), ("c", 100)];
+    let limits = |weight| TenantLimits { weight, ..TenantLimits::default() };
+    let tenants = weights.map(|(it, weight)| (Arc::from(it), limits(weight)));
+    let plan = LimitPlan { tenants: tenants.into(), ..LimitPlan::default() };
+    bed.shipper = bed.shipper.charging(Arc::new(Limits::new(plan, 0)));
+    let text = "x".repeat(500);
+    for (number, tenant) in [(40, "a"), (40, "b"), (3, "c")] {
+        let kept = (0..number).map(|_| (payload(tenant, &text), false));
+        bed.kept.lock().unwrap().payloads.extend(kept);
+    }
+    // The pace lets one go each half of a microsecond.
+    let mut sent = String::new();
+    for number in 0..25 {
+        let taken = bed.at(SECOND_NS + number * 500);
+        sent.extend(taken.iter().filter_map(|it| it.chars().next()));
+    }
+    let count = |tenant| sent.matches(tenant).count();
+    assert_eq!((sent.len(), count('c')), (25, 3), "{sent}");
+    let (one, three) = (count('a'), count('b'));
+    assert!((5..=6).contains(&one) && (16..=17).contains(&three), "{sent}");
+    assert!(sent[..5].contains('c'), "{sent}");
+}
+
+/// A tenant that is read beyond its limit, with a spool that has no room.
+fn beyond_its_limit_without_room() -> Bed {
+    let mut bed = bed_with_spool(&["a"]);
+    let rates = Rates { bytes_per_second: Some(10), records_per_second: None, burst_ns: SECOND_NS };
+    let limits = TenantLimits { rates, at_limit: AtLimit::Spool, ..TenantLimits::default() };
+    let plan = LimitPlan { tenants: [(Arc::from("a"), limits)].into(), ..LimitPlan::default() };
+    bed.shipper = bed.shipper.charging(Arc::new(Limits::new(plan, 0)));
+    bed.meter.tenant(&Arc::from("a")).over_limit_bytes.set(20);
+    bed.kept.lock().unwrap().is_full = true;
+    bed.push(0, "a", "1");
+    bed
+}
+
+#[test]
+fn what_a_spool_has_no_room_for_goes_to_its_sink_once_its_limit_lets_it() {
+    let mut bed = beyond_its_limit_without_room();
+    assert!(bed.at(1).is_empty(), "there are no tokens");
+    assert_eq!(bed.at(SECOND_NS / 2), ["a1"]);
+    assert!(bed.kept().is_empty() && bed.shipper.is_empty());
+}
+
+#[test]
+fn a_lane_that_waits_for_its_spool_keeps_no_core_busy() {
+    let mut bed = beyond_its_limit_without_room();
+    bed.clock.0.store(1, Ordering::Relaxed);
+    let (taken, wake_ns) = bed.run();
+    assert!(taken.is_empty() && wake_ns.is_some_and(|it| it > 1_000_000), "{wake_ns:?}");
 }

@@ -51,7 +51,8 @@ impl Brokers for SimKafka {
         };
         let records = records(&header, said.encoding, message.value);
         let life = state.life;
-        let stored = Stored { header, records, is_safe: true, is_acked: false, life };
+        let (is_safe, is_acked, is_drained) = (true, false, false);
+        let stored = Stored { header, records, is_safe, is_acked, life, is_drained };
         state.queued.push_back(Message {
             topic: message.topic.to_owned(),
             partition: partition_of(message.key),

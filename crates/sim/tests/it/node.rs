@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::sync::Parker;
-use flow::{AckSender, ContextId, Ledger, Payload, Refused, Sink, SinkError, ack_channel};
+use flow::{ContextId, Ledger, Payload, Refused, Sink, SinkError, ack_channel};
 use globset::GlobSet;
 use pipeline::Tick;
 use pipeline::budgets::Budgets;
@@ -35,10 +35,13 @@ mod liveness;
 mod oracle;
 mod plan;
 mod queue;
+mod spool;
 mod watch;
 pub(crate) use oracle::Truth;
 pub(crate) use plan::{BATCH, Limits, Plan, Stream};
 pub(crate) use queue::Queue;
+pub(crate) use spool::{Kept, NodeSpool, SpoolPlan};
+use spool::{OpenSpool, SpoolShare};
 pub(crate) use watch::{ReaderTick, Turn, Watch};
 
 /// Streams of logs, each in a world of its own, where nothing else is said.
@@ -82,8 +85,9 @@ struct Plane {
     reader: Reader,
     /// By sink.
     shippers: Vec<Shipper>,
+    /// By sink, if there are spools.
+    spools: Vec<OpenSpool>,
     tracker: Tracker,
-    acks: AckSender,
     ledger: Arc<Ledger>,
     budgets: Arc<Budgets>,
 }
@@ -121,6 +125,8 @@ pub(crate) struct Node {
     pub(crate) queues: Vec<Queue>,
     /// By sink, how often it refused while it had not come.
     away: Vec<Arc<AtomicU64>>,
+    /// By sink, if there are spools.
+    pub(crate) spools: Vec<NodeSpool>,
     pub(crate) disk: SimDisk,
     pub(crate) meter: Arc<Meter>,
     pub(crate) watch: Watch,
@@ -159,6 +165,12 @@ impl Node {
             format,
             queues: (0..plan.sinks).map(|_| Queue::new(kafka)).collect(),
             away: (0..plan.sinks).map(|_| Arc::default()).collect(),
+            spools: plan
+                .spool
+                .iter()
+                .flat_map(|_| 0..plan.sinks)
+                .map(|_| NodeSpool::new())
+                .collect(),
             plan,
             disk: SimDisk::default(),
             meter: Arc::default(),
@@ -208,6 +220,13 @@ impl Node {
         let opened = CheckpointStore::open_on(Box::new(self.disk.clone()), self.unix_seconds());
         let (store, loaded) = opened.ok()?;
         let (acks, acked) = ack_channel();
+        let share = SpoolShare::of(&self.plan);
+        let mut spools = Vec::new();
+        for (number, spool) in self.spools.iter().enumerate() {
+            let read_back = &mut read_backs[number];
+            let share = share.as_ref()?;
+            spools.push(spool.open(number, self.lives, share, &clock, &acks, read_back)?);
+        }
         let (tracker_sender, tracker_commands) = bounded(WAITING_MAX);
         let tracker = Tracker::new(
             acked,
@@ -238,7 +257,7 @@ impl Node {
             self.plan.memory.clone(),
         ));
         let now_ns = self.clock.now_ns();
-        let limits = pipeline::limits::Limits::new(self.plan.limits.clone(), now_ns);
+        let limits = Arc::new(pipeline::limits::Limits::new(self.plan.limits.clone(), now_ns));
         let pins = Pins::new(self.plan.files.pinned_bytes_max).limited(self.plan.pinned.clone());
         let pins = pins.ranked(self.plan.limits.priorities());
         let buffers = Arc::new(Buffers::new(CHUNK_BYTES));
@@ -251,7 +270,7 @@ impl Node {
             tracker: tracker_sender,
             lanes: Arc::new(lanes),
             budgets: Arc::clone(&budgets),
-            limits: Arc::new(limits),
+            limits: Arc::clone(&limits),
             chunk_bytes: CHUNK_BYTES,
             buffers: Arc::clone(&buffers),
             ledger: Arc::clone(&ledger),
@@ -285,15 +304,19 @@ impl Node {
                 _ => queue.sink(acks.clone(), clock.clone())?,
             };
             let meter = self.meter.sink(&sink_name(number));
-            shippers.push(Shipper::new(
+            let spool = self.spools.get(number).zip(spools.get(number)).zip(share.as_ref());
+            let spool =
+                spool.map(|((it, open), share)| it.parts(open, queue, share, &clock, &acks));
+            let shipper = Shipper::new(
                 sink_name(number),
-                ShipperParts { sink, retry, spool: None },
+                ShipperParts { sink, retry, spool },
                 new_lanes[number].clone(),
                 clock.clone(),
                 meter,
                 vec![Doorbell::new(unparker.clone())],
                 Arc::clone(&buffers),
-            ));
+            );
+            shippers.push(shipper.watching(Arc::clone(&self.meter)).charging(Arc::clone(&limits)));
         }
         Some(Plane {
             discovery,
@@ -302,8 +325,8 @@ impl Node {
             for_reader,
             reader,
             shippers,
+            spools,
             tracker,
-            acks,
             ledger,
             budgets,
         })
@@ -377,6 +400,42 @@ impl Node {
         }
     }
 
+    /// A spool makes all that it was handed safe.
+    pub(crate) fn sync_spool(&mut self, number: usize) {
+        let now_ns = self.clock.now_ns();
+        let open = self.plane.as_mut().and_then(|it| it.spools.get_mut(number));
+        if let Some(open) = open.filter(|_| self.spools[number].disk.take_unsynced()) {
+            open.sync(now_ns);
+        }
+    }
+
+    /// All spools do.
+    pub(crate) fn sync_spools(&mut self) {
+        (0..self.spools.len()).for_each(|it| self.sync_spool(it));
+    }
+
+    /// Whether the spools hold anything of a stream's tenant that its sink has not acknowledged.
+    pub(crate) fn is_owed(&self, stream: usize) -> bool {
+        let tenant = &self.plan.streams[stream].tenant;
+        match &self.plane {
+            Some(plane) => plane.spools.iter().any(|it| it.owed(tenant) > 0),
+            None => !self.spools.is_empty(),
+        }
+    }
+
+    /// What the spools hold, for messages.
+    pub(crate) fn spools_told(&self) -> String {
+        let spools = self.plane.iter().flat_map(|it| &it.spools).map(OpenSpool::told);
+        let refused = (0..self.spools.len())
+            .map(|it| self.meter.sink(&sink_name(it)).spool_refusals.get())
+            .collect::<Vec<_>>();
+        let over = self.meter.tenants();
+        let over = over.iter().map(|(name, it)| (name.clone(), it.over_limit_bytes.get()));
+        let over: Vec<_> = over.filter(|it| it.1 > 0).collect();
+        let spools: String = spools.collect();
+        format!("; spools {spools}, refused {refused:?}, beyond limits {over:?}")
+    }
+
     /// Memory in use, by tenant; none if no plane runs.
     pub(crate) fn memory_used(&self) -> Option<Vec<(Arc<str>, usize)>> {
         self.plane.as_ref().map(|it| it.budgets.used())
@@ -397,22 +456,22 @@ impl Node {
 
     /// All that a sink took is safe, and it says so, also of what it kept silent about.
     pub(crate) fn settle_all(&mut self, number: usize) {
-        if let Some(plane) = &self.plane {
-            self.queues[number].settle_all(&plane.acks);
+        if self.plane.is_some() {
+            self.queues[number].settle_all();
         }
     }
 
     /// As [`Node::settle`], of one sink.
     pub(crate) fn settle_sink(&mut self, number: usize, payloads: usize) {
-        if let Some(plane) = &self.plane {
-            self.queues[number].settle(payloads, &plane.acks);
+        if self.plane.is_some() {
+            self.queues[number].settle(payloads);
         }
     }
 
     /// The queues say of one payload that it is safe, in any order.
     pub(crate) fn acknowledge(&mut self, number: usize) {
-        if let Some(plane) = &self.plane {
-            self.queues.iter().for_each(|it| it.acknowledge(number, &plane.acks));
+        if self.plane.is_some() {
+            self.queues.iter().for_each(|it| it.acknowledge(number));
         }
     }
 
@@ -435,10 +494,12 @@ impl Node {
         self.end_plane(kept, records);
         if let Some((torn, names_kept)) = power {
             self.disk.cut_power(torn, names_kept);
+            self.spools.iter().for_each(|it| it.cut_power(torn, names_kept));
             self.checkpoint.clone_from(&self.durable);
             self.checkpoint_steps = u64::MAX;
         }
         self.disk.revive();
+        self.spools.iter().for_each(|it| it.disk.revive());
     }
 
     /// The agent is asked to end, and does; nothing may be read again then.
@@ -448,6 +509,7 @@ impl Node {
         }
         let Some(plane) = &mut self.plane else { return };
         plane.reader.stop();
+        plane.shippers.iter_mut().for_each(Shipper::stop);
         for _ in 0..10_000 {
             plane.reader.tick();
             for shipper in &mut plane.shippers {

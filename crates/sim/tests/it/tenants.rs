@@ -11,7 +11,7 @@ use sim::Mode;
 
 use crate::actor::{Actor, Text};
 use crate::bed::{FLUSH_NS, LATE_NS};
-use crate::node::{Node, Plan, Stage, Truth, directory};
+use crate::node::{Node, NodeSpool, Plan, Stage, Truth, directory};
 use crate::node_schedule::{NodeStep, act, lift_faults};
 use crate::schedule::{Step, config};
 
@@ -22,10 +22,12 @@ mod rates;
 mod regressions;
 mod settings;
 mod shares;
+mod spooled;
 use contest::Stretch;
 use rates::RateGauge;
 use settings::{setting, tenant_step};
 use shares::Shares;
+use spooled::{SpoolStep, spooled, spooled_step};
 
 /// Whose streams there are: two victims, one that floods from two files, one whose sink stalls, and one that is
 /// misconfigured.
@@ -78,6 +80,8 @@ pub(crate) enum TenantStep {
     Absent(bool),
     /// A reload: a LogConfig has limits that are far too low, or its own again.
     Worse(bool),
+    /// Something happens to the spool of a sink.
+    Spool(usize, SpoolStep),
 }
 
 /// What must hold, looked at after each step.
@@ -139,6 +143,7 @@ fn run_on(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
     node.lift_faults();
     deliver(&mut node, &mut oracle, None)?;
     holds::finish(&node)?;
+    spooled::finish(&node)?;
     ledger::finish(&node)
 }
 
@@ -156,6 +161,7 @@ fn act_on(node: &mut Node, actors: &mut [Actor], setting: &Setting, step: &Tenan
         TenantStep::Absent(is_on) => {
             reload(node, |plan| plan.absent = is_on.then_some(ABSENT));
         }
+        TenantStep::Spool(sink, step) => spooled::act(node, *sink, step),
         TenantStep::Worse(is_on) => {
             let config = log_config(MISCONFIGURED);
             let own = setting.plan.limits.log_configs[&config];
@@ -207,6 +213,8 @@ fn beside(
     setting: &Setting,
 ) -> Result<(), String> {
     node.disk.revive();
+    // One that cannot be opened keeps a plane from starting here.
+    node.spools.iter().for_each(NodeSpool::lift_faults);
     node.queues[0].refuse(None);
     node.queues[0].set_mode(Mode::Safe);
     node.queues[1].set_mode(setting.stalls);
@@ -227,7 +235,7 @@ fn beside(
         let begin = node.watch.turns.len();
         node.tick(Stage::Discovery);
         let mut rounds = 0;
-        while rounds < 3 || free.iter().any(|it| !node.is_delivered(*it)) {
+        while rounds < 3 || free.iter().any(|it| !node.is_delivered(*it) || node.is_owed(*it)) {
             round(node, oracle)?;
             let is_backlog = number == 0;
             // What was there before takes as long as it takes.
@@ -238,7 +246,10 @@ fn beside(
             }
             if rounds > rounds_max {
                 let turns = node.watch.turns.len() - begin;
-                return Err(format!("I6: not delivered after {rounds} rounds, {turns} turns"));
+                let spools = node.spools_told();
+                return Err(format!(
+                    "I6: not delivered after {rounds} rounds, {turns} turns{spools}"
+                ));
             }
             if is_backlog && rounds % 16 == 15 {
                 node.worlds[0].clock().advance(FLUSH_NS);
@@ -253,6 +264,7 @@ fn beside(
 /// All stages have a turn, and the first sink acknowledges.
 fn round(node: &mut Node, oracle: &mut Oracle) -> Result<(), String> {
     node.settle_all(0);
+    node.sync_spools();
     for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
         node.tick(stage);
         oracle.look(node)?;
@@ -274,24 +286,29 @@ fn deliver(node: &mut Node, oracle: &mut Oracle, stuck: Option<usize>) -> Result
             for number in (0..node.queues.len()).filter(|it| stuck.is_none() || *it != 1) {
                 node.settle_all(number);
             }
+            node.sync_spools();
             for stage in [Stage::Reader, Stage::Shipper, Stage::Tracker] {
                 is_busy |= node.tick(stage);
                 oracle.look(node)?;
             }
-            let is_done = (0..OWNERS.len()).all(|it| Some(it) == stuck || node.is_delivered(it));
-            if is_done && !is_busy {
+            let is_done = |it: usize| node.is_delivered(it) && !node.is_owed(it);
+            if !is_busy && (0..OWNERS.len()).all(|it| Some(it) == stuck || is_done(it)) {
                 break;
             }
             let tenants = node.meter.tenants();
             let before = accounted;
             accounted = tenants.iter().map(|(_, it)| it.accounted_bytes()).sum();
+            accounted += node.spools.iter().map(NodeSpool::drained).sum::<u64>();
             if accounted > before {
                 wakings = 0;
             }
             if wakings > WAKINGS_MAX {
-                let open = |it: &usize| Some(*it) != stuck && !node.is_delivered(*it);
+                let open = |it: &usize| Some(*it) != stuck && !is_done(*it);
                 let open: Vec<usize> = (0..OWNERS.len()).filter(open).collect();
-                return Err(format!("I7: the node never rests: busy {is_busy}, streams {open:?}"));
+                let spools = node.spools_told();
+                return Err(format!(
+                    "I7: the node never rests: busy {is_busy}, streams {open:?}{spools}"
+                ));
             }
             let due_ns = node.due_ns().unwrap_or(u64::MAX);
             let wait_ns = due_ns.saturating_sub(clock.now_ns());
@@ -317,6 +334,19 @@ proptest! {
     fn tenants_that_flood_stall_and_misconfigure_take_nothing_from_others(
         setting in setting(),
         steps in prop::collection::vec(tenant_step(), 1..60),
+    ) {
+        run(&setting, &steps).map_err(TestCaseError::fail)?;
+    }
+}
+
+proptest! {
+    // Spools have real files, which take longer still.
+    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(48), ..config() })]
+
+    #[test]
+    fn tenants_with_spools_lose_and_double_nothing_and_take_nothing_from_others(
+        setting in spooled(),
+        steps in prop::collection::vec(spooled_step(), 1..80),
     ) {
         run(&setting, &steps).map_err(TestCaseError::fail)?;
     }

@@ -12,7 +12,7 @@ use pipeline::frame::Format;
 use pipeline::shipper::Shipper;
 use sim::World;
 
-use super::{Limits, Node, Plan, STAGES, Stage, directory};
+use super::{Limits, Node, Plan, Queue, STAGES, Stage, directory};
 use crate::bed::{CHUNK_BYTES, FLUSH_NS};
 
 /// How much longer than at the peak rate it may take.
@@ -111,8 +111,8 @@ impl Node {
 
     /// Each stage has a turn; returns whether there is more to do.
     pub(super) fn round(&mut self) -> Result<bool, String> {
-        if let Some(plane) = &self.plane {
-            self.queues.iter().for_each(|it| it.settle_all(&plane.acks));
+        if self.plane.is_some() {
+            self.queues.iter().for_each(Queue::settle_all);
         }
         let mut is_busy = false;
         for stage in STAGES {

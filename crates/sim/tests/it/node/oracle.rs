@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use flow::{ContextId, Span};
+use flow::{ContextId, GapReason, PayloadHeader, Span};
 use pipeline::checkpoint::CheckpointStore;
 use pipeline::shipper::Shipper;
 use sim::{
     Delivery, EPOCH_UNIX_NS, Model, Stored, Verdict, World, Written, check_lines, check_sample,
 };
 
-use super::{Node, Queue, STAGES, Stage, sink_name};
+use super::spool::Kept;
+use super::{Node, NodeSpool, Queue, STAGES, Stage, sink_name};
 use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
 
 /// Descriptors beyond the limit, per stream: of the generation that is read and the next, and of one that
@@ -30,10 +31,11 @@ pub(crate) enum Truth {
 impl Node {
     /// What must hold at any time.
     pub(crate) fn look(&mut self) -> Result<(), String> {
-        if self.disk.is_dead() {
+        if self.disk.is_dead() || self.spools.iter().any(|it| it.disk.is_dead()) {
             // The process died at a step to the disk.
             self.kill(0, 0, None);
         }
+        self.spools.iter().for_each(NodeSpool::settle);
         self.look_at_checkpoint()?;
         let Some(plane) = &self.plane else { return Ok(()) };
         // I5: memory and descriptors are bounded.
@@ -59,10 +61,7 @@ impl Node {
         // I9: what was read is accounted for, or on its way.
         for (tenant, meter) in self.meter.tenants() {
             let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
-            let safe = self.sum(|it| {
-                let is_own = it.header.context.tenant == tenant && it.is_safe;
-                if is_own { it.header.span.bytes() } else { 0 }
-            });
+            let safe = self.safe_bytes(&tenant);
             if accounted > read || accounted > safe {
                 return Err(format!(
                     "I9: {tenant}: {read} bytes read, {accounted} accounted for, {safe} are safe"
@@ -76,6 +75,27 @@ impl Node {
     pub(crate) fn sum(&self, part: impl Fn(&Stored) -> u64) -> u64 {
         let sum = |queue: &Queue| queue.look(|stored| stored.iter().map(&part).sum::<u64>());
         self.queues.iter().map(sum).sum()
+    }
+
+    /// Bytes of a tenant's that no death can take any more: in a queue, or in a spool on the way there.
+    fn safe_bytes(&self, tenant: &str) -> u64 {
+        let in_queues = self.sum(|it| {
+            let is_own = *it.header.context.tenant == *tenant && it.is_safe;
+            let is_let_go = it.header.gap == Some(GapReason::SpoolFull);
+            if is_own && !is_let_go { it.header.span.bytes() } else { 0 }
+        });
+        let in_spool = |(spool, queue): (&NodeSpool, &Queue)| {
+            let is_counted = |kept: &Kept| {
+                let there = |it: &Stored| it.is_safe && kept.is_same(it);
+                queue.look(|stored| stored.iter().any(there))
+            };
+            spool.look(|kept| {
+                let own = kept.iter().filter(|it| *it.header.context.tenant == *tenant);
+                let own = own.filter(|it| it.is_safe && !is_counted(it));
+                own.map(|it| it.header.span.bytes()).sum::<u64>()
+            })
+        };
+        in_queues + self.spools.iter().zip(&self.queues).map(in_spool).sum::<u64>()
     }
 
     /// I4: a stored checkpoint is never ahead of what is safe in the queue, and never moves back.
@@ -109,6 +129,15 @@ impl Node {
                         header.context.id == entry.context && header.epoch == epoch && it.is_acked
                     };
                     own.extend(stored.iter().filter(is_own).map(|it| it.header.span));
+                });
+            }
+            for spool in &self.spools {
+                spool.look(|kept| {
+                    let is_own = |it: &&Kept| {
+                        let header = &it.header;
+                        header.context.id == entry.context && header.epoch == epoch && it.is_safe
+                    };
+                    own.extend(kept.iter().filter(is_own).map(|it| it.header.span));
                 });
             }
             own.sort_by_key(|it| it.begin);
@@ -180,6 +209,7 @@ impl Node {
     pub(crate) fn lift_faults(&mut self) {
         self.queues.iter().for_each(Queue::lift_faults);
         self.disk.revive();
+        self.spools.iter().for_each(NodeSpool::lift_faults);
     }
 
     /// I1 to I3 of one stream, once it is quiet.
@@ -235,6 +265,35 @@ impl Node {
         Ok(())
     }
 
+    /// The sections that a gap of a full spool stands for.
+    fn let_go(&self, sink: usize, gap: &PayloadHeader) -> Result<Vec<Kept>, String> {
+        let spool = self.spools.get(sink).ok_or("a gap of a spool, and there is none")?;
+        spool.behind(gap.context.id, gap.epoch, gap.span)
+    }
+
+    /// Records of a tenant that were passed over within what a full spool let go of.
+    pub(crate) fn let_go_filtered(&self, tenant: &str) -> Result<usize, String> {
+        let mut gaps: Vec<(usize, PayloadHeader)> = Vec::new();
+        for (sink, queue) in self.queues.iter().enumerate() {
+            queue.look(|stored| {
+                let is_it = |it: &&Stored| {
+                    let header = &it.header;
+                    header.gap == Some(GapReason::SpoolFull) && *header.context.tenant == *tenant
+                };
+                gaps.extend(stored.iter().filter(is_it).map(|it| (sink, it.header.clone())));
+            });
+        }
+        let mut filtered = 0;
+        for (sink, gap) in gaps {
+            filtered += self
+                .let_go(sink, &gap)?
+                .iter()
+                .map(|it| it.header.filtered as usize)
+                .sum::<usize>();
+        }
+        Ok(filtered)
+    }
+
     /// What is in the queue of a stream; parts of a section as one, up to where a restart can go on.
     fn deliveries(&self, stream: usize) -> Result<Vec<Delivery>, String> {
         let (plan, context) = (&self.plan.streams[stream], self.context(stream));
@@ -248,7 +307,18 @@ impl Node {
             if Some(header.context.id) != context {
                 continue;
             }
-            if !header.span.is_empty() || header.gap.is_some() {
+            if header.gap == Some(GapReason::SpoolFull) {
+                for kept in self.let_go(plan.sink, &header)? {
+                    deliveries.push(Delivery {
+                        source: lives + kept.life,
+                        span: kept.header.span,
+                        at_ns: kept.header.observed_unix_ns.abs_diff(EPOCH_UNIX_NS),
+                        positions: kept.header.positions,
+                        gap: header.gap,
+                        records: Vec::new(),
+                    });
+                }
+            } else if !header.span.is_empty() || header.gap.is_some() {
                 let source = lives + life;
                 match deliveries.last_mut().filter(|_| is_open) {
                     Some(last) if last.span.end == header.span.begin => {

@@ -7,6 +7,7 @@ use pipeline::budgets::BudgetSpec;
 use pipeline::limits::{LimitPlan, Rates};
 use pipeline::reader::BatchLimits;
 
+use super::SpoolPlan;
 use crate::bed::CHUNK_BYTES;
 
 /// Memory of a tenant of which nothing else is said, in bytes.
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) pool_bytes: usize,
     /// Bytes of removed files by tenant.
     pub(crate) pinned: HashMap<Arc<str>, u64>,
+    /// Each sink has a spool.
+    pub(crate) spool: Option<SpoolPlan>,
 }
 
 impl Plan {
@@ -74,6 +77,7 @@ impl Plan {
             memory: HashMap::new(),
             pool_bytes: 4 * CHUNK_BYTES,
             pinned: HashMap::new(),
+            spool: None,
         }
     }
 

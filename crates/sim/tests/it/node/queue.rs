@@ -29,6 +29,14 @@ impl Queue {
         }
     }
 
+    /// A sink for what comes out of a spool. Spools stand before embedded queues alone.
+    pub(super) fn draining(&self, acks: AckSender) -> Box<dyn Sink> {
+        match self {
+            Queue::Embedded(queue) => queue.draining(acks),
+            Queue::Kafka(_) => unreachable!("no spool before Kafka"),
+        }
+    }
+
     pub(super) fn read_back(&self) -> Option<Box<dyn ReadBack>> {
         match self {
             Queue::Embedded(queue) => Some(queue.read_back()),
@@ -106,9 +114,9 @@ impl Queue {
     }
 
     /// Makes so much safe, and says so.
-    pub(super) fn settle(&self, count: usize, acks: &AckSender) {
+    pub(super) fn settle(&self, count: usize) {
         match self {
-            Queue::Embedded(queue) => queue.settle(count, acks),
+            Queue::Embedded(queue) => queue.settle(count),
             Queue::Kafka(kafka) if count == usize::MAX => kafka.answer_all(),
             Queue::Kafka(kafka) => kafka.request(count, count, sim::Fate::Answered),
         }
@@ -123,16 +131,16 @@ impl Queue {
     }
 
     /// Says of something that is safe that it is.
-    pub(super) fn acknowledge(&self, number: usize, acks: &AckSender) {
+    pub(super) fn acknowledge(&self, number: usize) {
         match self {
-            Queue::Embedded(queue) => queue.acknowledge(number, acks),
+            Queue::Embedded(queue) => queue.acknowledge(number),
             Queue::Kafka(kafka) => kafka.step(KafkaStep::Hear(number)),
         }
     }
 
-    pub(super) fn settle_all(&self, acks: &AckSender) {
+    pub(super) fn settle_all(&self) {
         match self {
-            Queue::Embedded(queue) => queue.settle_all(acks),
+            Queue::Embedded(queue) => queue.settle_all(),
             Queue::Kafka(kafka) => kafka.answer_all(),
         }
     }

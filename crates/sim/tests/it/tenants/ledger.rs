@@ -6,9 +6,9 @@ use flow::{GapReason, PayloadHeader};
 use pipeline::reader::WaitsFor;
 use sim::Stored;
 
-use super::{OWNERS, TENANTS};
+use super::{OWNERS, TENANTS, spooled};
 use crate::bed::CHUNK_BYTES;
-use crate::node::{Node, ReaderTick, Truth, Turn};
+use crate::node::{Kept, Node, NodeSpool, Queue, ReaderTick, Truth, Turn};
 
 /// Batches of a lane: gathered, handed back, two that wait in it, and one that was refused.
 const LANE_BATCHES: usize = 5;
@@ -19,18 +19,11 @@ pub(super) fn look(node: &Node) -> Result<(), String> {
     memory_is_what_is_held(node, &used)?;
     for (number, tenant) in TENANTS.into_iter().enumerate() {
         let meter = node.meter.tenant(&Arc::from(tenant));
-        let own = |it: &&Stored| *it.header.context.tenant == *tenant;
         // What is on its way is said to be.
-        for queue in &node.queues {
-            let oldest = queue.look(|stored| {
-                let open = stored.iter().filter(own).filter(|it| !it.is_acked);
-                let open = open.filter(|it| !it.header.span.is_empty());
-                open.map(|it| it.header.observed_unix_ns).min()
-            });
-            let since_ns = oldest.map(|it| it.abs_diff(sim::EPOCH_UNIX_NS));
+        if let Some(since_ns) = open_since_ns(node, tenant) {
             let said_ns = meter.oldest_unacked_ns();
-            if since_ns.is_some_and(|it| said_ns.is_none_or(|said_ns| said_ns > it)) {
-                return Err(format!("I8: {tenant}: open since {since_ns:?}, said {said_ns:?}"));
+            if said_ns.is_none_or(|said_ns| said_ns > since_ns) {
+                return Err(format!("I8: {tenant}: open since {since_ns}, said {said_ns:?}"));
             }
         }
         for reason in GapReason::ALL {
@@ -44,6 +37,37 @@ pub(super) fn look(node: &Node) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// When the oldest was read of a tenant that nobody has acknowledged, and that a sink or a spool has.
+fn open_since_ns(node: &Node, tenant: &str) -> Option<u64> {
+    let is_open = |it: &PayloadHeader| *it.context.tenant == *tenant && !it.span.is_empty();
+    let mut open: Vec<i64> = Vec::new();
+    for (number, queue) in node.queues.iter().enumerate() {
+        // A copy has the tickets of what the sink goes on delivering.
+        let is_copied = |it: &Stored| {
+            let is_it = |kept: &Kept| kept.is_copy && kept.is_safe && kept.is_same(it);
+            node.spools.get(number).is_some_and(|it| it.look(|kept| kept.iter().any(is_it)))
+        };
+        queue.look(|stored| {
+            let own = stored.iter().filter(|it| is_open(&it.header) && !it.is_acked);
+            let own = own.filter(|it| !it.is_drained && !is_copied(it));
+            open.extend(own.map(|it| it.header.observed_unix_ns));
+        });
+    }
+    for (spool, queue) in node.spools.iter().zip(&node.queues) {
+        // What was drained before it was synced may be removed before, too.
+        let is_drained = |kept: &Kept| {
+            let there = |it: &Stored| it.is_acked && kept.is_same(it);
+            queue.look(|stored| stored.iter().any(there))
+        };
+        spool.look(|kept| {
+            let own = kept.iter().filter(|it| is_open(&it.header) && !it.is_safe && !it.is_copy);
+            let own = own.filter(|it| !is_drained(it));
+            open.extend(own.map(|it| it.header.observed_unix_ns));
+        });
+    }
+    open.into_iter().min().map(|it| it.abs_diff(sim::EPOCH_UNIX_NS))
 }
 
 /// I5, I6 and I8 after a tick of the reader.
@@ -66,10 +90,12 @@ pub(super) fn look_at_tick(node: &Node, tick: &ReaderTick) -> Result<(), String>
 /// I1 to I3 of all, nothing is held any more, and all was counted.
 pub(super) fn finish(node: &Node) -> Result<(), String> {
     let (mut shed_bytes, mut passed_over) = ([0; TENANTS.len()], [0; TENANTS.len()]);
+    let mut let_go_bytes = [0; TENANTS.len()];
     for (stream, tenant) in OWNERS.into_iter().enumerate() {
         let verdict = node.check_stream(stream, &Truth::Bytes)?;
         shed_bytes[tenant] += verdict.shed_bytes;
         passed_over[tenant] += verdict.shed_records + node.left_out(stream);
+        let_go_bytes[tenant] += verdict.released_bytes;
     }
     for (number, tenant) in TENANTS.into_iter().enumerate() {
         let meter = node.meter.tenant(&Arc::from(tenant));
@@ -78,6 +104,11 @@ pub(super) fn finish(node: &Node) -> Result<(), String> {
             let missing = shed_bytes[number];
             return Err(format!("{tenant}: {declared} bytes declared as shed, {missing} are"));
         }
+        let (declared, missing) = (spooled::let_go_bytes(node, tenant), let_go_bytes[number]);
+        if declared != missing {
+            return Err(format!("{tenant}: {declared} bytes declared as let go, {missing} are"));
+        }
+        passed_over[number] += node.let_go_filtered(tenant)?;
         let counted = meter.shed_records.get();
         // What a killed agent had passed over is read again, and counted again.
         let is_one = node.lives == 1;
@@ -85,7 +116,8 @@ pub(super) fn finish(node: &Node) -> Result<(), String> {
         if counted < passed_over || is_one && counted != passed_over {
             return Err(format!("I8: {tenant}: {counted} records shed, {passed_over} are"));
         }
-        for reason in GapReason::ALL {
+        // What a full spool lets go of had been acknowledged as records.
+        for reason in GapReason::ALL.into_iter().filter(|it| *it != GapReason::SpoolFull) {
             let counted = meter.gap_bytes[usize::from(reason.code())].get();
             let acked = gap_bytes(node, number, reason);
             if is_one && counted != acked {
@@ -118,11 +150,20 @@ fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(),
     for (tenant, bytes) in used {
         let number = TENANTS.iter().position(|it| **it == **tenant).expect("a tenant");
         let taken = |is_counted: fn(&PayloadHeader) -> bool| {
-            node.sum(|it| {
-                let is_own = it.header.context.tenant == *tenant && it.life == life;
-                let is_counted = is_own && is_counted(&it.header);
-                if is_counted { it.header.in_block().len() as u64 } else { 0 }
-            })
+            let bytes = |it: &PayloadHeader| {
+                let is_counted = it.context.tenant == *tenant && is_counted(it);
+                if is_counted { it.in_block().len() as u64 } else { 0 }
+            };
+            let in_queues = node.sum(|it| {
+                let is_own = it.life == life && !it.is_drained;
+                if is_own { bytes(&it.header) } else { 0 }
+            });
+            let in_spool = |it: &Kept| {
+                let is_own = it.life == life && !it.is_copy;
+                if is_own { bytes(&it.header) } else { 0 }
+            };
+            let in_spool = |it: &NodeSpool| it.look(|kept| kept.iter().map(in_spool).sum::<u64>());
+            in_queues + node.spools.iter().map(in_spool).sum::<u64>()
         };
         // A gap is paid for by the records in its batch, if there are any.
         let records = encoded(number, Turn::has_records) - taken(has_records);
@@ -152,8 +193,20 @@ fn has_records(header: &PayloadHeader) -> bool {
 
 /// Bytes of a tenant that were declared missing for this reason, and acknowledged.
 fn gap_bytes(node: &Node, tenant: usize, reason: GapReason) -> u64 {
-    node.sum(|it| {
-        let is_own = *it.header.context.tenant == *TENANTS[tenant] && it.is_acked;
-        if is_own && it.header.gap == Some(reason) { it.header.span.bytes() } else { 0 }
-    })
+    let bytes = |it: &PayloadHeader| {
+        let is_it = *it.context.tenant == *TENANTS[tenant] && it.gap == Some(reason);
+        if is_it { it.span.bytes() } else { 0 }
+    };
+    let in_queues = node.sum(|it| if it.is_acked { bytes(&it.header) } else { 0 });
+    let in_spool = |(spool, queue): (&NodeSpool, &Queue)| {
+        let is_counted = |kept: &Kept| {
+            let there = |it: &Stored| it.is_acked && kept.is_same(it);
+            queue.look(|stored| stored.iter().any(there))
+        };
+        spool.look(|kept| {
+            let own = kept.iter().filter(|it| it.is_safe && !is_counted(it));
+            own.map(|it| bytes(&it.header)).sum::<u64>()
+        })
+    };
+    in_queues + node.spools.iter().zip(&node.queues).map(in_spool).sum::<u64>()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pipeline::limits::{Level, Rates};
+use pipeline::limits::{AtLimit, Level, Rates};
 use sim::EPOCH_UNIX_NS;
 
 use crate::node::{Node, Plan, Turn};
@@ -49,6 +49,10 @@ impl RateGauge {
             return Ok(());
         }
         let stream = &plan.streams[turn.stream];
+        // It pays when it is drained.
+        if plan.spool.is_some() && plan.limits.tenants[&stream.tenant].at_limit == AtLimit::Spool {
+            return Ok(());
+        }
         let levels = [
             (Level::Node, Arc::from("")),
             (Level::Tenant, Arc::clone(&stream.tenant)),

@@ -33,6 +33,7 @@ fn contending(weights: [u32; TENANTS.len()], contest: Vec<Stretch>) -> Setting {
         memory: TENANTS.into_iter().map(|it| (Arc::from(it), chunk)).collect(),
         pool_bytes: 0,
         pinned: HashMap::new(),
+        spool: None,
     };
     Setting { format: Format::Plain, plan, stalls: Mode::Held, contest }
 }

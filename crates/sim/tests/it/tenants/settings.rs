@@ -99,6 +99,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 memory: by_name(memories),
                 pool_bytes: pool * CHUNK_BYTES,
                 pinned: pinned.filter_map(|(it, bytes)| Some((name(it), bytes?))).collect(),
+                spool: None,
             }
         },
     )
@@ -108,7 +109,7 @@ fn by_name<T>(all: Vec<T>) -> HashMap<Arc<str>, T> {
     TENANTS.iter().map(|it| Arc::from(*it)).zip(all).collect()
 }
 
-fn stalling() -> impl Strategy<Value = Mode> {
+pub(super) fn stalling() -> impl Strategy<Value = Mode> {
     prop_oneof![Just(Mode::Held), Just(Mode::Refuses), Just(Mode::IsBusy)]
 }
 
