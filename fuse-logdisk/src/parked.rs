@@ -13,7 +13,8 @@ use fuser::{Errno, ReplyWrite};
 use crate::store::{NodeId, Order, Store, Written};
 use crate::waiting::Waiting;
 
-/// How long the bytes before a write are waited for: what comes later than that was never written.
+/// How long the bytes before a write are waited for: what comes later than that was never written. Time in which any write
+/// of the volume waits for room does not count: the kernel sends so many at once, and holds back all others until then.
 const EARLY_NS: u64 = 200_000_000;
 /// Most that waits at once, in bytes: with the daemon's buffers it stays a small part of a volume's budget.
 const BYTES_MAX: usize = 32 << 20;
@@ -58,11 +59,13 @@ pub struct Parked<R = ReplyWrite> {
 struct Writes<R> {
     all: Vec<Write<R>>,
     bytes: usize,
+    /// When one of them waited for room, at last.
+    full_ns: u64,
 }
 
 impl<R> Default for Writes<R> {
     fn default() -> Writes<R> {
-        Writes { all: Vec::new(), bytes: 0 }
+        Writes { all: Vec::new(), bytes: 0, full_ns: 0 }
     }
 }
 
@@ -183,6 +186,10 @@ impl<R: Answer> Parked<R> {
         let mut waiting = self.waiting.lock();
         // In the order of the file, one opens the way for the next.
         waiting.all.sort_by_key(|it| (it.node, it.offset));
+        if waiting.all.iter().any(|it| it.why == Written::Full) {
+            waiting.full_ns = now_ns;
+        }
+        let full_ns = waiting.full_ns;
         let (meant, others): (Vec<Write<R>>, Vec<Write<R>>) =
             std::mem::take(&mut waiting.all).into_iter().partition(is_meant);
         waiting.all = others;
@@ -190,7 +197,9 @@ impl<R: Answer> Parked<R> {
         let mut stuck = None;
         for write in meant {
             let is_behind = stuck == Some(write.node);
-            if let Some(write) = self.again(store, write, now_ns, is_behind) {
+            let is_in_time = now_ns.saturating_sub(write.since_ns.max(full_ns)) < EARLY_NS;
+            let must_wait = is_behind || (write.why == Written::Early && is_in_time);
+            if let Some(write) = self.again(store, write, now_ns, must_wait) {
                 stuck = Some(write.node);
                 waiting.all.push(write);
             }
@@ -199,18 +208,18 @@ impl<R: Answer> Parked<R> {
         self.waiting.counted(waiting.all.len());
     }
 
-    /// Tries a write again; returns it if it is to wait on.
+    /// Tries a write again; returns it if it is to wait on, as it must for what stands before it if that is not there.
     fn again(
         &self,
         store: &Store,
         mut write: Write<R>,
         now_ns: u64,
-        is_behind: bool,
+        must_wait: bool,
     ) -> Option<Write<R>> {
+        // Of one that waited for others before, that counts too: those behind a write that fails fail with it.
         let waited_ns = now_ns.saturating_sub(write.since_ns);
-        let is_late = !is_behind && (write.why == Written::Full || waited_ns >= EARLY_NS);
         let order = match write.order {
-            Order::AnyOrder if is_late => Order::AsWritten,
+            Order::AnyOrder if !must_wait => Order::AsWritten,
             order => order,
         };
         match self.write(store, write.node, write.offset, &write.data, order) {
@@ -222,6 +231,9 @@ impl<R: Answer> Parked<R> {
                 None
             }
             Ok(why) => {
+                if write.why == Written::Early && why == Written::Full {
+                    store.meter().blocked_writes.add(1);
+                }
                 let is_over = match self.when_full {
                     WhenFull::Fail | WhenFull::DropOldest => true,
                     WhenFull::Block(longest) => u128::from(waited_ns) >= longest.as_nanos(),
@@ -246,6 +258,9 @@ impl<R: Answer> Parked<R> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
@@ -264,15 +279,20 @@ mod tests {
         }
     }
 
+    fn store_with_a_file(folder: &Path) -> (Store, NodeId) {
+        let (selection, retention) = (Selection::default(), Retention::default());
+        let store = Store::open_at(folder, selection, retention, Arc::default()).unwrap();
+        let maker = Maker { uid: 0, gid: 0 };
+        let node = store.create(ROOT, OsStr::new("app.log"), 0o644, maker).unwrap().id;
+        store.open(node).unwrap();
+        (store, node)
+    }
+
     /// Whoever reads meanwhile, as the agent does, would take the room between for a hole, and deliver that.
     #[test]
     fn what_stands_behind_a_write_that_waits_is_not_stored_before_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (selection, retention) = (Selection::default(), Retention::default());
-        let store = Store::open_at(folder.path(), selection, retention, Arc::default()).unwrap();
-        let maker = Maker { uid: 0, gid: 0 };
-        let node = store.create(ROOT, OsStr::new("app.log"), 0o644, maker).unwrap().id;
-        store.open(node).unwrap();
+        let (store, node) = store_with_a_file(folder.path());
         let parked: Parked<Told> = Parked::new(WhenFull::Fail);
         let told = Arc::default();
         let park = |offset: u64, bytes: usize| {
@@ -290,5 +310,69 @@ mod tests {
         std::thread::sleep(Duration::from_nanos(EARLY_NS));
         parked.tick(&store);
         assert_eq!((store.attr(node).unwrap().size, told.lock().unwrap().clone()), all);
+    }
+
+    /// Where there is no room.
+    mod real_mount {
+        use super::*;
+        use crate::mounting::{detach, mount_tmpfs};
+
+        const PAGE: usize = 4096;
+
+        /// Runs a test with a volume of few pages, and a file of it.
+        fn in_a_small_volume(test: impl FnOnce(&Path, &Store, NodeId)) {
+            let folder = tempfile::tempdir().unwrap();
+            mount_tmpfs(folder.path(), 16 * PAGE as u64).unwrap();
+            let (store, node) = store_with_a_file(folder.path());
+            test(folder.path(), &store, node);
+            drop(store);
+            detach(folder.path()).unwrap();
+        }
+
+        /// Takes all the room there is.
+        fn fill(folder: &Path) {
+            let mut ballast = File::create(folder.join("ballast")).unwrap();
+            while ballast.write_all(&[b'x'; PAGE]).is_ok() {}
+        }
+
+        #[test]
+        fn a_write_that_waits_for_others_and_then_for_room_is_counted() {
+            in_a_small_volume(|folder, store, node| {
+                let parked: Parked<Told> = Parked::new(WhenFull::Block(Duration::from_secs(60)));
+                fill(folder);
+                let why = (Order::AnyOrder, Written::Early);
+                parked.park(store, node, PAGE as u64, &[b'x'; PAGE], why, Told(Arc::default()));
+                std::thread::sleep(Duration::from_nanos(EARLY_NS));
+                parked.tick(store);
+                parked.tick(store);
+                assert_eq!(parked.len(), 1);
+                assert_eq!(store.meter().blocked_writes.get(), 1);
+            });
+        }
+
+        /// The kernel sends no more than so many writes at once: what stands before those that wait comes later.
+        #[test]
+        fn what_comes_before_a_write_is_waited_for_as_long_as_others_wait_for_room() {
+            in_a_small_volume(|folder, store, node| {
+                let parked: Parked<Told> = Parked::new(WhenFull::Block(Duration::from_secs(60)));
+                fill(folder);
+                let told = Arc::default();
+                let park = |offset: usize, why| {
+                    let why = (Order::AnyOrder, why);
+                    let data = [b'x'; PAGE];
+                    parked.park(store, node, offset as u64, &data, why, Told(Arc::clone(&told)));
+                };
+                park(0, Written::Full);
+                park(2 * PAGE, Written::Early);
+                std::thread::sleep(Duration::from_nanos(EARLY_NS));
+                parked.tick(store);
+                std::fs::remove_file(folder.join("ballast")).unwrap();
+                parked.tick(store);
+                assert_eq!(store.attr(node).unwrap().size, PAGE as u64, "no hole");
+                park(PAGE, Written::Early);
+                assert_eq!(store.attr(node).unwrap().size, 3 * PAGE as u64);
+                assert_eq!(told.lock().unwrap().len(), 3);
+            });
+        }
     }
 }

@@ -271,7 +271,9 @@ fn a_writer_waits_while_the_agent_is_away_and_goes_on_when_it_is_back() {
 #[test]
 fn kill_nine_of_agent_and_daemon_loses_and_doubles_nothing() {
     limited(240, || {
-        let volume = Volume::mount(&["--size", "16M", "--agent-state", "{dir}/state"]);
+        // Room for all: an agent that is started here closes its copy of the writer's file before it begins, which waits
+        // until all that was written is stored. Without room that would wait for the agent.
+        let volume = Volume::mount(&["--size", "64M", "--agent-state", "{dir}/state"]);
         let mut agent = start(&volume);
         let path = volume.target().join("app.log");
         let writer = std::thread::spawn(move || write(&path, 0..100_000));
