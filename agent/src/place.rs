@@ -84,7 +84,8 @@ pub(crate) fn raise_open_files() {
 pub(crate) fn open_files_max(configured: usize) -> u64 {
     let configured = configured as u64;
     let Some(limit) = getrlimit(Resource::Nofile).current else { return configured };
-    let allowed = limit - (limit / 2).min(OWN_FILES);
+    // Half of 64 is not enough for all else.
+    let allowed = limit - (limit * 5 / 8).min(OWN_FILES);
     if configured > allowed {
         tracing::info!(
             configured,
