@@ -24,6 +24,12 @@ pub(super) fn once(
         let header = &it.header;
         (it.life, holed.contains(&it.life).then_some((header.epoch, header.span.begin)))
     });
+    // Where sections ended: what tells of one may have stood behind a hole, which was filled since.
+    let ends: Vec<(u32, u32, u64)> = own
+        .iter()
+        .filter(|(it, _)| !it.header.is_inner)
+        .map(|(it, _)| (it.life, it.header.epoch, it.header.span.end))
+        .collect();
     let has_sent = own.iter().any(|(it, _)| it.life == last && !it.header.span.is_empty());
     let mut once: Vec<Kept<'_>> = Vec::new();
     // Behind holes, or sent again since.
@@ -53,9 +59,13 @@ pub(super) fn once(
             aside.push((stored, gone));
             continue;
         }
-        let is_inside = once.last().is_some_and(|(it, _)| {
-            it.header.is_inner && it.life < stored.life && !header.span.is_empty()
-        });
+        let is_end = |&(life, epoch, end): &(u32, u32, u64)| {
+            life < stored.life && (epoch, end) == (header.epoch, header.span.begin)
+        };
+        let is_inside = !ends.iter().any(is_end)
+            && once.last().is_some_and(|(it, _)| {
+                it.header.is_inner && it.life < stored.life && !header.span.is_empty()
+            });
         if is_inside && !is_holed {
             return Err(format!("goes on inside of a section: {stored:?}"));
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sim::{Fate, KafkaSetting, KafkaStep, Mode};
 
 use crate::actor::Text;
-use crate::node::Stage;
+use crate::node::{Limits, Stage};
 use crate::node_schedule::{NodeStep, Setting, node_step, run, setting};
 use crate::schedule::{Step, config, world_step};
 
@@ -176,6 +176,28 @@ fn what_a_deleted_topic_took_along_before_its_answer_comes_in_the_next_one() {
     check(&steps);
     steps.push(NodeStep::Kill(0));
     check(&steps);
+}
+
+/// The first life's messages stand behind a hole, and tell where its section ended; those of the second fill the hole, and end
+/// inside of a longer one. The third goes on where the first one's ended.
+#[test]
+fn what_stands_behind_a_hole_that_was_filled_tells_where_a_section_ended() {
+    let text = |len, is_partial| Text { len, is_stderr: false, is_partial };
+    let append = |texts| NodeStep::World(0, Step::Append(texts, 0));
+    let steps = [
+        append(vec![text(0, false), text(200, false), text(0, true)]),
+        NodeStep::Round([Stage::Discovery, Stage::Shipper, Stage::Tracker, Stage::Reader]),
+        append(vec![text(0, false), text(0, false)]),
+        NodeStep::Queue(Mode::Breaks(0)),
+        NodeStep::Tick(Stage::Shipper, 1),
+        request(1, Fate::Rejected),
+        NodeStep::Kill(2),
+        ROUND,
+        NodeStep::Kill(3),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
 }
 
 #[test]
