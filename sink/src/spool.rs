@@ -284,7 +284,7 @@ impl SpoolStore {
         if now_ns < inner.next_note_ns {
             return self.queue.health();
         }
-        inner.next_note_ns = now_ns + NOTE_NS;
+        inner.next_note_ns = now_ns.saturating_add(NOTE_NS);
         let safe_ns = inner.taken_ns.iter().copied().min().unwrap_or(0);
         let table = table(&inner.tenants);
         if let Err(error) = inner.positions.store(table.clone()) {
