@@ -47,7 +47,7 @@ if ((status)) && runs=$(scripts/again.py "$log"); then
     for run in "${again[@]}"; do
         read -r times name <<<"$run"
         for ((; times > 0; times--)); do
-            "${CARGO:-cargo}" test --workspace --locked --no-fail-fast -- --test-threads 1 --exact "$name" 2>&1 | tee -a "$log.again"
+            "${CARGO:-cargo}" test --workspace --tests --locked --no-fail-fast -- --test-threads 1 --exact "$name" 2>&1 | tee -a "$log.again"
             status=$((status | PIPESTATUS[0]))
         done
     done
