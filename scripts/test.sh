@@ -12,6 +12,7 @@
 # What failed is run again, by itself and one at a time (scripts/again.py): once if it only waited too long, for a machine
 # that is busy with something else is no fault; three times if it failed otherwise, and no more than two did. It fails if it
 # fails once more, and what does not is named at the end: to be late is no bug, and to be unsteady is one, of product or test.
+#
 # Most tests wait for other programs most of the time, so there are two threads a core.
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -55,6 +55,8 @@ pub(crate) struct Resolved {
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
     /// Sinks that are not there yet.
     pub(crate) absent: Vec<Absent>,
+    /// There is memory for what log disks read back.
+    pub(crate) has_recall: bool,
     /// For the plane after it.
     pub(crate) producers: Producers,
 }
@@ -162,7 +164,7 @@ pub(crate) fn resolve(
             .collect(),
     };
     let Stores { queues, spools, producers, .. } = stores;
-    Ok(Resolved { plan, queues, spools, absent, producers })
+    Ok(Resolved { plan, queues, spools, absent, has_recall: memory.has_recall(), producers })
 }
 
 fn rule(

@@ -10,6 +10,7 @@ mod topics;
 
 use std::fs::Permissions;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -20,10 +21,10 @@ use std::time::Duration;
 use crd::{Settings, SinkTarget};
 use flow::{Clock, RecallAnswer, RecallQuestion, SystemClock, nanoseconds, recall_socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::setpriority_process;
 use sink::kafka::KafkaConfig;
 
-use crate::memory_plan::MemoryPlan;
 use crate::plan::{self, Credentials};
 use queues::Queues;
 use topics::Topics;
@@ -59,7 +60,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(settings: &Settings, credentials: &Credentials) -> Sources {
+    fn of(settings: &Settings, credentials: &Credentials, has_memory: bool) -> Sources {
         let (mut queues, mut kafka) = (Vec::new(), Vec::new());
         for sink in &settings.sinks {
             match &sink.target {
@@ -71,25 +72,25 @@ impl Sources {
                 SinkTarget::File(_) | SinkTarget::Stdout | SinkTarget::Blackhole => {}
             }
             if let Some(spool) = &settings.agent.spool {
-                queues.push(spool.path.join(&sink.name).join("queue"));
+                queues.push(sink::spool::queue_folder(&spool.path.join(&sink.name)));
             }
         }
         let state_directory = settings.agent.state_directory.clone();
-        let has_memory = MemoryPlan::of(settings).is_ok_and(|it| it.has_recall());
         Sources { queues, kafka, state_directory, has_memory }
     }
 }
 
 impl Recall {
-    /// The one there is, with what these settings look into, or another if the state directory is. Without a socket
-    /// there is none, which is said: all else goes on.
+    /// The one there is, with what these settings look into, or another if the state directory is. It reads nothing unless
+    /// the plan `has_memory` for it. Without a socket there is none, which is said: all else goes on.
     pub(crate) fn keep(
         before: Option<Recall>,
         settings: &Settings,
         credentials: &Credentials,
+        has_memory: bool,
     ) -> Option<Recall> {
         let directory = &settings.agent.state_directory;
-        let sources = Arc::new(Sources::of(settings, credentials));
+        let sources = Arc::new(Sources::of(settings, credentials, has_memory));
         if let Some(recall) = before.filter(|it| it.directory == *directory) {
             let mut known = recall.sources.lock().unwrap_or_else(PoisonError::into_inner);
             if **known != *sources {
@@ -163,14 +164,16 @@ fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
         }
         let connection = match listener.accept() {
             Ok((connection, _)) => connection,
-            // A descriptor too many: it passes.
-            Err(error) if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
-                thread::sleep(TALK_LONGEST);
-                continue;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            // Nobody is to be answered any more.
-            Err(_) => return,
+            Err(error) => match Errno::from_io_error(&error) {
+                // A descriptor too many: it passes.
+                Some(Errno::NFILE | Errno::MFILE) => {
+                    thread::sleep(TALK_LONGEST);
+                    continue;
+                }
+                Some(Errno::INTR) => continue,
+                // Nobody is to be answered any more.
+                _ => return,
+            },
         };
         let now = current();
         if !Arc::ptr_eq(&now, &known) {
@@ -182,10 +185,6 @@ fn answer_all(listener: &UnixListener, sources: &Mutex<Arc<Sources>>) {
         }
     }
 }
-
-/// Too many open files, of the machine and of the process (errno(3), all Linux architectures).
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
 
 fn answer(mut connection: &UnixStream, places: &mut Places) -> io::Result<()> {
     connection.set_read_timeout(Some(TALK_LONGEST))?;
@@ -225,6 +224,11 @@ impl Places {
             },
         }
     }
+}
+
+/// Length of a range that fits into memory.
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }
 
 /// Whether anybody asks soon.

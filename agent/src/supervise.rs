@@ -267,7 +267,12 @@ impl Supervisor {
         self.absent.are(resolved.absent);
         self.producers = resolved.producers;
         self.plane = Some(plane);
-        self.recall = Recall::keep(self.recall.take(), &self.settings, self.credentials.in_force());
+        self.recall = Recall::keep(
+            self.recall.take(),
+            &self.settings,
+            self.credentials.in_force(),
+            resolved.has_recall,
+        );
         Ok(())
     }
 

@@ -43,6 +43,12 @@ pub use survey::{Held, survey};
 
 /// Folder of the kept payloads, below the spool's own.
 const QUEUE_NAME: &str = "queue";
+/// Where the payloads of the spool in this folder are: an embedded queue.
+#[must_use]
+pub fn queue_folder(dir: &Path) -> PathBuf {
+    dir.join(QUEUE_NAME)
+}
+
 /// The file of positions beside it.
 const POSITIONS_NAME: &str = "owed.json";
 /// Frames of one tenant that may be owed: each takes some memory. 40 Ki of them are below 4 MiB.
@@ -176,7 +182,7 @@ impl SpoolStore {
             sync_interval,
         };
         let (queue, recovery) =
-            Queue::open_on(&dir.join(QUEUE_NAME), options, Arc::clone(clock), Arc::clone(&disk))?;
+            Queue::open_on(&queue_folder(dir), options, Arc::clone(clock), Arc::clone(&disk))?;
         for note in &recovery.notes {
             tracing::warn!(%note, "spool repaired");
         }

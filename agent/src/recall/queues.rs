@@ -13,6 +13,7 @@ use bytes::Bytes;
 use flow::{Encoding, RecallAnswer, RecallQuestion};
 use sink::queue::{Found, Glimpses, Located, Place, QueueReader, ReadError};
 
+use super::length;
 use super::restore::{Counts, restore};
 use crate::command::section::records;
 
@@ -248,9 +249,4 @@ impl Window {
         let near = &self.sections[behind.saturating_sub(OVERLAPS_MAX)..behind];
         near.iter().rev().filter(move |(range, _)| offset < range.end)
     }
-}
-
-/// Length of a range that fits into memory.
-fn length(range: &Range<u64>) -> usize {
-    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }

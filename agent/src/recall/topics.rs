@@ -15,6 +15,7 @@ use pipeline::checkpoint::Follower;
 use sink::kafka::{KafkaConfig, KafkaError, KafkaReadBack, Lookup, TopicReader, TopicSection};
 use sink::queue::bytes_of;
 
+use super::length;
 use super::restore::{Counts, restore};
 use crate::command::section::records;
 
@@ -221,9 +222,4 @@ impl Topics {
         }
         known
     }
-}
-
-/// Length of a range that fits into memory.
-fn length(range: &Range<u64>) -> usize {
-    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::positions::Positions;
-use super::{POSITIONS_NAME, QUEUE_NAME, SpoolError};
+use super::{POSITIONS_NAME, SpoolError, queue_folder};
 use crate::queue::{QueueReader, SystemDisk};
 
 /// What a spool holds of one tenant.
@@ -30,7 +30,7 @@ pub struct Held {
 /// # Errors
 /// If it cannot be read.
 pub fn survey(dir: &Path) -> Result<Vec<Held>, SpoolError> {
-    let queue = dir.join(QUEUE_NAME);
+    let queue = queue_folder(dir);
     match std::fs::metadata(&queue) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         _ => {}

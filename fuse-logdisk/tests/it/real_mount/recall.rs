@@ -60,6 +60,14 @@ fn given_back(options: &[&str], sink: Option<&str>) -> (Volume, Agent, Vec<u8>) 
     (volume, agent, text)
 }
 
+/// The same without its agent, which readers wait for as long as they like.
+fn without_agent(mode: &[&str]) -> Volume {
+    let (volume, agent, _) = given_back(&[mode, &["--recall-seconds", "3600"]].concat(), None);
+    drop(agent);
+    open_cold(&volume);
+    volume
+}
+
 fn wait_given_back(volume: &Volume, bytes: u64) {
     let name = "logdisk_released_bytes_total ";
     wait_until("given back", || volume.metric(name), |it| *it >= bytes);
@@ -212,10 +220,7 @@ fn without_the_agent_a_read_fails_in_time_and_holds_up_nobody() {
 fn a_reader_that_is_killed_does_not_wait() {
     limited(200, || {
         for mode in MODES {
-            let options = [mode, &["--recall-seconds", "3600"]].concat();
-            let (volume, agent, _) = given_back(&options, None);
-            drop(agent);
-            open_cold(&volume);
+            let volume = without_agent(mode);
             for signal in [Signal::KILL, Signal::INT] {
                 let mut command = Command::new("cat");
                 command.arg(volume.target().join("app.log"));
@@ -242,10 +247,7 @@ fn a_reader_that_is_killed_does_not_wait() {
 fn however_many_wait_for_what_nobody_has_writers_do_not() {
     limited(200, || {
         for mode in MODES {
-            let options = [mode, &["--recall-seconds", "3600"]].concat();
-            let (volume, agent, _) = given_back(&options, None);
-            drop(agent);
-            open_cold(&volume);
+            let volume = without_agent(mode);
             let path = volume.target().join("app.log");
             let mut readers: Vec<_> = (1..=40)
                 .map(|at| {
