@@ -2,8 +2,8 @@
 //!
 //! A tenant draws first on its own reserve and then on the node's common pool. Since a reserve is
 //! never lent to others, a tenant can always read one more chunk once its own are acknowledged:
-//! a budget without a guaranteed minimum would be a deadlock waiting for load. One short lock per
-//! chunk, taken by readers and shippers.
+//! a budget without a guaranteed minimum would be a deadlock waiting for load. Tenants that come when all reserves
+//! are taken share the last one, in parts. One short lock per chunk, taken by readers and shippers.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -42,6 +42,61 @@ impl NodeBudget {
         *lock(&self.free) -= bytes_owed(bytes) - bytes_owed(*standing);
         *standing = bytes;
     }
+
+    /// Takes `bytes`, or nothing.
+    fn try_take(&self, bytes: usize) -> bool {
+        let mut free = lock(&self.free);
+        let left = *free - bytes_owed(bytes);
+        if left < 0 {
+            return false;
+        }
+        if is_mutant("pool_taken_after_the_look") {
+            drop(free);
+            free = lock(&self.free);
+        }
+        *free = left;
+        true
+    }
+}
+
+/// A reserve that tenants without one of their own share.
+///
+/// One of them alone may have all of it, more of them an equal part each, of so many parts as can be read into. So
+/// that many have to hold theirs for ever before another one waits for the common pool.
+#[derive(Debug)]
+pub struct SharedReserve {
+    bytes: usize,
+    parts_max: usize,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    free: usize,
+    members: usize,
+}
+
+impl SharedReserve {
+    /// A reserve of `bytes`, whose parts are never smaller than `part_bytes_min`, what one read takes.
+    #[must_use]
+    pub fn new(bytes: usize, part_bytes_min: usize) -> Arc<SharedReserve> {
+        let parts_max = (bytes / part_bytes_min.max(1)).max(1);
+        let shared = Mutex::new(Shared { free: bytes, members: 0 });
+        Arc::new(SharedReserve { bytes, parts_max, shared })
+    }
+
+    /// Takes up to `bytes` for one who holds `held` already; returns how much.
+    fn take(&self, bytes: usize, held: usize) -> usize {
+        let mut shared = lock(&self.shared);
+        let part = self.bytes / shared.members.clamp(1, self.parts_max);
+        let taken = bytes.min(part.saturating_sub(held)).min(shared.free);
+        shared.free -= taken;
+        taken
+    }
+
+    fn give_back(&self, bytes: usize) {
+        lock(&self.shared).free += bytes;
+    }
 }
 
 /// One tenant's budget.
@@ -50,7 +105,17 @@ pub struct Budget {
     node: Arc<NodeBudget>,
     reserved_bytes: usize,
     max_bytes: usize,
-    used: Mutex<usize>,
+    /// In place of a reserve of its own.
+    shared: Option<Arc<SharedReserve>>,
+    used: Mutex<Used>,
+}
+
+/// Bytes in use.
+#[derive(Debug, Default)]
+struct Used {
+    bytes: usize,
+    /// Out of the shared reserve.
+    of_shared: usize,
 }
 
 impl Budget {
@@ -61,31 +126,43 @@ impl Budget {
     #[must_use]
     pub fn new(node: Arc<NodeBudget>, reserved_bytes: usize, max_bytes: usize) -> Arc<Budget> {
         assert!(reserved_bytes <= max_bytes);
-        Arc::new(Budget { node, reserved_bytes, max_bytes, used: Mutex::new(0) })
+        Arc::new(Budget { node, reserved_bytes, max_bytes, shared: None, used: Mutex::default() })
+    }
+
+    /// A budget of up to `max_bytes` whose reserve is a part of a shared one.
+    #[must_use]
+    pub fn sharing(
+        node: Arc<NodeBudget>,
+        shared: Arc<SharedReserve>,
+        max_bytes: usize,
+    ) -> Arc<Budget> {
+        lock(&shared.shared).members += 1;
+        let shared = Some(shared);
+        Arc::new(Budget { node, reserved_bytes: 0, max_bytes, shared, used: Mutex::default() })
     }
 
     /// Takes `bytes`, or nothing if neither reserve nor pool has them.
     #[must_use]
     pub fn try_acquire(self: &Arc<Budget>, bytes: usize) -> Option<Permit> {
         let mut used = lock(&self.used);
-        let after = used.checked_add(bytes)?;
+        let after = used.bytes.checked_add(bytes)?;
         if after > self.max_bytes {
             return None;
         }
-        let borrowed = self.borrowed(after) - self.borrowed(*used);
+        let borrowed = self.borrowed(after) - self.borrowed(used.bytes);
         if borrowed > 0 {
-            let mut free = lock(&self.node.free);
-            let left = *free - bytes_owed(borrowed);
-            if left < 0 {
+            let shared = self.shared.as_deref();
+            let of_shared = shared.map_or(0, |it| it.take(borrowed, used.of_shared));
+            let of_pool = borrowed - of_shared;
+            if of_pool > 0 && !self.node.try_take(of_pool) {
+                if let Some(shared) = shared {
+                    shared.give_back(of_shared);
+                }
                 return None;
             }
-            if is_mutant("pool_taken_after_the_look") {
-                drop(free);
-                free = lock(&self.node.free);
-            }
-            *free = left;
+            used.of_shared += of_shared;
         }
-        *used = after;
+        used.bytes = after;
         drop(used);
         Some(Permit { budget: Arc::clone(self), bytes })
     }
@@ -93,10 +170,10 @@ impl Budget {
     /// Bytes in use now.
     #[must_use]
     pub fn used(&self) -> usize {
-        *lock(&self.used)
+        lock(&self.used).bytes
     }
 
-    /// Bytes that are never refused.
+    /// Bytes that are never refused, and nobody else's.
     #[must_use]
     pub fn reserved_bytes(&self) -> usize {
         self.reserved_bytes
@@ -105,14 +182,14 @@ impl Budget {
     /// Takes `bytes` whatever the limits say.
     fn force(&self, bytes: usize) {
         let mut used = lock(&self.used);
-        let borrowed = self.borrowed(*used + bytes) - self.borrowed(*used);
-        *used += bytes;
+        let borrowed = self.borrowed(used.bytes + bytes) - self.borrowed(used.bytes);
+        used.bytes += bytes;
         if borrowed > 0 {
             *lock(&self.node.free) -= bytes_owed(borrowed);
         }
     }
 
-    /// How much of `used` comes out of the common pool.
+    /// How much of `used` is beyond a reserve of its own.
     fn borrowed(&self, used: usize) -> usize {
         if is_mutant("reserve_taken_from_the_pool") {
             return used;
@@ -122,11 +199,17 @@ impl Budget {
 
     fn release(&self, bytes: usize) {
         let mut used = lock(&self.used);
-        let after = used.checked_sub(bytes).expect("a permit gives back what it took");
-        let returned = self.borrowed(*used) - self.borrowed(after);
-        *used = after;
-        if returned > 0 {
-            *lock(&self.node.free) += bytes_owed(returned);
+        let after = used.bytes.checked_sub(bytes).expect("a permit gives back what it took");
+        let returned = self.borrowed(used.bytes) - self.borrowed(after);
+        // First what all others wait for.
+        let to_pool = returned.min(self.borrowed(used.bytes) - used.of_shared);
+        used.bytes = after;
+        if to_pool > 0 {
+            *lock(&self.node.free) += bytes_owed(to_pool);
+        }
+        if let Some(shared) = self.shared.as_deref().filter(|_| returned > to_pool) {
+            used.of_shared -= returned - to_pool;
+            shared.give_back(returned - to_pool);
         }
     }
 }
@@ -234,6 +317,38 @@ mod tests {
             }
             prop_assert_eq!(*lock(&node.free), bytes_owed(pool), "nothing is left behind");
         }
+    }
+
+    #[test]
+    fn tenants_that_share_a_reserve_go_on_when_the_pool_is_empty_and_others_hold_their_parts() {
+        let node = NodeBudget::new(100);
+        let shared = SharedReserve::new(80, 20);
+        let budget = || Budget::sharing(Arc::clone(&node), Arc::clone(&shared), 1000);
+        let alone = budget();
+        node.stand(1000);
+        assert!(alone.try_acquire(81).is_none());
+        assert!(alone.try_acquire(80).is_some(), "nobody else is there");
+        let others: Vec<_> = (0..6).map(|_| budget()).collect();
+        let stuck: Vec<_> = others.iter().take(3).map(|it| it.try_acquire(20).unwrap()).collect();
+        assert!(others[0].try_acquire(1).is_none(), "it has its part");
+        for budget in others[3..].iter().chain([&alone]) {
+            assert!(budget.try_acquire(21).is_none());
+            assert!(budget.try_acquire(20).is_some());
+        }
+        // Encoded it is more, for which the pool has to pay, and which goes back there.
+        let mut permit = alone.try_acquire(20).unwrap();
+        permit.resize(50);
+        assert_eq!(*lock(&node.free), 100 - 1000 - 30);
+        node.stand(0);
+        permit.join(alone.try_acquire(70).unwrap());
+        assert!(others[4].try_acquire(1).is_none(), "both are in use");
+        permit.resize(20);
+        assert_eq!(*lock(&node.free), 100);
+        assert!(others[4].try_acquire(101).is_none());
+        drop(permit);
+        assert!(others[4].try_acquire(120).is_some());
+        drop(stuck);
+        assert_eq!((*lock(&node.free), lock(&shared.shared).free), (100, 80));
     }
 
     #[test]

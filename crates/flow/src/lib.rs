@@ -29,7 +29,7 @@ mod spool;
 mod sync;
 mod ticket;
 
-pub use budget::{Budget, NodeBudget, Permit};
+pub use budget::{Budget, NodeBudget, Permit, SharedReserve};
 pub use checksum::checksum;
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk};
 pub use clock::{Clock, SystemClock, nanoseconds};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use flow::{Budget, NodeBudget, is_mutant};
+use flow::{Budget, NodeBudget, SharedReserve, is_mutant};
 
 use crate::sync::Mutex;
 
@@ -21,8 +21,9 @@ pub struct BudgetSpec {
 pub struct Budgets {
     node: Arc<NodeBudget>,
     by_default: BudgetSpec,
-    /// How many tenants without a spec have a reserve: there is memory for no more.
-    default_reserves: usize,
+    /// How many tenants without a spec have a reserve of their own: there is memory for one more, which all others share.
+    own_reserves: usize,
+    others_reserve: Arc<SharedReserve>,
     specs: HashMap<Arc<str>, BudgetSpec>,
     budgets: Mutex<HashMap<Arc<str>, Arc<Budget>>>,
     /// Bytes of files that may be read and not acknowledged, of tenants that have a limit.
@@ -30,18 +31,22 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Budgets over a common pool of `pool_bytes`; tenants without a spec get the default, `default_reserves` of
-    /// them with its reserve.
+    /// Budgets over a common pool of `pool_bytes`. Tenants without a spec get the default, and have `default_reserves`
+    /// (one or more) of its reserve: all but the last of these one each, and who comes then shares the last, in parts of
+    /// `chunk_bytes` or more.
     #[must_use]
     pub fn new(
         pool_bytes: usize,
         by_default: BudgetSpec,
         default_reserves: usize,
+        chunk_bytes: usize,
         specs: HashMap<Arc<str>, BudgetSpec>,
     ) -> Budgets {
         let node = NodeBudget::new(pool_bytes);
+        let own_reserves = default_reserves.saturating_sub(1);
+        let others_reserve = SharedReserve::new(by_default.reserved_bytes, chunk_bytes);
         let (budgets, windows) = (Mutex::default(), HashMap::new());
-        Budgets { node, by_default, default_reserves, specs, budgets, windows }
+        Budgets { node, by_default, own_reserves, others_reserve, specs, budgets, windows }
     }
 
     /// The same, and of these tenants no more than so many bytes of files are read and not acknowledged.
@@ -72,34 +77,40 @@ impl Budgets {
         if let Some(budget) = budgets.get(&whose) {
             return Arc::clone(budget);
         }
+        let node = || Arc::clone(&self.node);
+        let own = |spec: &BudgetSpec| Budget::new(node(), spec.reserved_bytes, spec.max_bytes);
         let others = || budgets.keys().filter(|it| !self.specs.contains_key(*it)).count();
-        let spec = match self.specs.get(tenant) {
-            Some(spec) => *spec,
-            None => match others().checked_sub(self.default_reserves) {
-                None => self.by_default,
-                Some(beyond) => {
-                    self.say_beyond(tenant, beyond);
-                    BudgetSpec { reserved_bytes: 0, ..self.by_default }
+        let budget = match self.specs.get(tenant) {
+            Some(spec) => own(spec),
+            None => match others().checked_sub(self.own_reserves) {
+                None => own(&self.by_default),
+                Some(before) => {
+                    self.say_shared(tenant, before);
+                    let reserve = Arc::clone(&self.others_reserve);
+                    Budget::sharing(node(), reserve, self.by_default.max_bytes)
                 }
             },
         };
-        let budget = Budget::new(Arc::clone(&self.node), spec.reserved_bytes, spec.max_bytes);
         budgets.insert(whose, Arc::clone(&budget));
         budget
     }
 
-    /// Says that there is no reserve for `tenant`, as for so many before: of thousands once, or all would be hidden by it.
-    fn say_beyond(&self, tenant: &str, beyond: usize) {
-        let reserves = self.default_reserves;
-        if beyond > 0 {
-            return tracing::debug!(tenant, reserves, beyond, "one more tenant without a reserve");
+    /// Says that there is no reserve for `tenant` alone, as for so many before: of thousands once, or all would be hidden
+    /// by it. The first has the shared one to itself.
+    fn say_shared(&self, tenant: &str, before: usize) {
+        let reserves = self.own_reserves;
+        match before {
+            0 => {}
+            1 => tracing::warn!(
+                tenant,
+                reserves,
+                "more tenants than reserves fit: this one, the one before and all that come later share the last, and \
+                 wait for each other where the common pool is in use; write more memory, or a LogTenant that groups them"
+            ),
+            _ => {
+                tracing::debug!(tenant, reserves, before, "one more tenant shares the last reserve")
+            }
         }
-        tracing::error!(
-            tenant,
-            reserves,
-            "more tenants than reserves fit: this one and all that come later have none, and wait where the common \
-             pool is in use; write more memory, or a LogTenant that groups them"
-        );
     }
 
     /// Bytes in use now, by tenant.
@@ -114,21 +125,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_tenants_than_reserves_fit_never_have_more_than_all_of_it() {
+    fn more_tenants_than_reserves_fit_share_the_last_and_never_have_more_than_all_of_it() {
         let spec = BudgetSpec { reserved_bytes: 100, max_bytes: 1000 };
         let specs = HashMap::from([(Arc::from("listed"), spec)]);
-        let budgets = Budgets::new(50, spec, 2, specs);
+        let budgets = Budgets::new(50, spec, 2, 10, specs);
         let names = ["a", "b", "c", "listed", "d"].map(Arc::<str>::from);
         let all: Vec<_> = names.iter().map(|it| budgets.of(it)).collect();
-        // The first two without a spec, and the one with it.
+        // The first without a spec, and the one with it.
         let reserved: Vec<usize> = all.iter().map(|it| it.reserved_bytes()).collect();
-        assert_eq!(reserved, [100, 100, 0, 100, 0]);
+        assert_eq!(reserved, [100, 0, 0, 100, 0]);
         assert_eq!(budgets.of(&names[2]).reserved_bytes(), 0, "asked again, it is the same");
         let mut permits = Vec::new();
         while let Some(permit) = all.iter().find_map(|it| it.try_acquire(10)) {
             permits.push(permit);
         }
         let used: usize = budgets.used().iter().map(|(_, used)| used).sum();
-        assert_eq!(used, 50 + 3 * 100);
+        // A third of the shared one each, as far as it can be taken by tens.
+        assert_eq!(used, 50 + 2 * 100 + 3 * 30);
+    }
+
+    #[test]
+    fn a_tenant_that_comes_when_all_reserves_are_taken_is_read_although_the_pool_is_gone() {
+        let spec = BudgetSpec { reserved_bytes: 100, max_bytes: 1000 };
+        let budgets = Budgets::new(50, spec, 1, 10, HashMap::new());
+        let [stuck, victim] = ["a", "b"].map(|it| budgets.of(&Arc::from(it)));
+        // More files are known than there is memory for.
+        budgets.pool().stand(1000);
+        let mut held = Vec::new();
+        while let Some(permit) = stuck.try_acquire(10) {
+            held.push(permit);
+        }
+        assert!(victim.try_acquire(10).is_some());
     }
 }

@@ -98,8 +98,13 @@ impl DataPlane {
             Arc::clone(&world.observe),
         )
         .marking(acks.stored_mark());
-        let budgets =
-            Budgets::new(plan.pool_bytes, plan.default_budget, plan.default_reserves, plan.budgets);
+        let budgets = Budgets::new(
+            plan.pool_bytes,
+            plan.default_budget,
+            plan.default_reserves,
+            plan.chunk_bytes,
+            plan.budgets,
+        );
         let budgets = Arc::new(budgets.windowed(plan.windows));
         let (weights, priorities) = (plan.limits.weights(), plan.limits.priorities());
         let limits = Arc::new(Limits::new(plan.limits, world.clock.monotonic_ns()));

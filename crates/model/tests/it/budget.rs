@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::sync::atomic::{AtomicUsize, Ordering};
 use model::sync::thread;
-use model::vocabulary::budget::{Budget, NodeBudget};
+use model::vocabulary::budget::{Budget, NodeBudget, SharedReserve};
 
 use crate::{in_every_order, in_orders_with, join_all};
 
@@ -34,6 +34,31 @@ fn two_tenants_never_get_more_than_pool_and_reserves() {
         assert_eq!(budgets.each_ref().map(|it| it.used()), [0, 0]);
         drop(budgets[0].try_acquire(MAX).expect("all was given back"));
         assert!(budgets[1].try_acquire(MAX).is_some());
+    });
+}
+
+/// Those that share one have no less each than a part, and together no more than all of it.
+#[test]
+fn two_tenants_that_share_a_reserve_have_a_part_each_and_never_more_than_all_of_it() {
+    in_every_order(|| {
+        let node = NodeBudget::new(1);
+        let shared = SharedReserve::new(2 * RESERVE, RESERVE);
+        let budgets = [(); 2].map(|()| Budget::sharing(node.clone(), Arc::clone(&shared), MAX));
+        let granted = Arc::new(AtomicUsize::new(0));
+        let tenants = budgets.clone().map(|budget| {
+            let granted = Arc::clone(&granted);
+            thread::spawn(move || {
+                let more = budget.try_acquire(RESERVE + 1);
+                let permit = more.or_else(|| budget.try_acquire(RESERVE));
+                let permit = permit.expect("a part is never refused");
+                let before = granted.fetch_add(permit.bytes(), Ordering::SeqCst);
+                assert!(before + permit.bytes() <= 1 + 2 * RESERVE, "lent twice");
+                granted.fetch_sub(permit.bytes(), Ordering::SeqCst);
+            })
+        });
+        join_all(tenants);
+        assert_eq!(budgets.each_ref().map(|it| it.used()), [0, 0]);
+        assert!(budgets[1].try_acquire(RESERVE + 1).is_some(), "all was given back");
     });
 }
 

@@ -31,7 +31,7 @@ pub struct PlanePlan {
     pub pool_bytes: usize,
     /// Budget of tenants that have none of their own.
     pub default_budget: BudgetSpec,
-    /// How many of these have its reserve.
+    /// How many such reserves there are, one or more; the last is for all who have none of their own.
     pub default_reserves: usize,
     /// Budgets by tenant.
     pub budgets: HashMap<Arc<str>, BudgetSpec>,

@@ -164,7 +164,7 @@ impl Bed {
             compress: Arc::new(move || Box::new(Plain(Arc::clone(&for_sink)))),
         };
         let spec = BudgetSpec { reserved_bytes: 1 << 20, max_bytes: 1 << 30 };
-        let budgets = Budgets::new(1 << 30, spec, usize::MAX, HashMap::new());
+        let budgets = Budgets::new(1 << 30, spec, usize::MAX, 1, HashMap::new());
         let reader = Reader::new(ReaderParts {
             clock: clock.clone(),
             commands: for_reader,

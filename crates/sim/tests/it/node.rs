@@ -254,6 +254,7 @@ impl Node {
             self.plan.pool_bytes,
             Plan::memory_usual(),
             usize::MAX,
+            CHUNK_BYTES,
             self.plan.memory.clone(),
         ));
         let now_ns = self.clock.now_ns();
