@@ -368,6 +368,23 @@ mod tests {
     }
 
     #[test]
+    fn sixty_four_mib_are_enough_for_kafka_and_two_tenants() {
+        let head = "---\napiVersion: logferry.dev/v1alpha1";
+        let sink = format!("{head}\nkind: LogSink\nmetadata: {{name: default}}\nspec:");
+        let tenants: String = ["a", "b"]
+            .map(|it| format!("{head}\nkind: LogTenant\nmetadata: {{name: {it}}}\nspec: {{}}\n"))
+            .concat();
+        let text = format!(
+            "apiVersion: logferry.dev/v1alpha1\nkind: Agent\nmetadata: {{name: a}}\nspec: {{memory: 64MiB}}\n\
+             {sink} {{kafka: {{brokers: ['a:1', 'b:1', 'c:1'], topic: t}}}}\n{head}\n\
+             kind: LogConfig\nmetadata: {{name: c}}\nspec: {{source: {{containers: {{}}}}}}\n{tenants}"
+        );
+        let file = crd::ConfigFile { path: "m.yaml".into(), bytes: Ok(text.into_bytes()) };
+        let settings = crd::resolve(vec![file]).unwrap_or_else(|it| panic!("{it}"));
+        MemoryPlan::within(&settings, None).unwrap_or_else(|it| panic!("{it}"));
+    }
+
+    #[test]
     fn parts_that_do_not_fit_are_refused_with_their_sum() {
         let error = MemoryPlan::within(&settings("memory: 24MiB", ""), None).unwrap_err();
         let text = error.to_string();

@@ -33,8 +33,8 @@ pub const SHUTDOWN_GRACE: Period = Period::secs(25);
 pub const CHECKPOINT_INTERVAL: Period = Period::ms(500);
 /// `scanInterval`: how late a new file is seen where notifications are lost or do not exist.
 pub const SCAN_INTERVAL: Period = Period::secs(1);
-/// `openFilesMax`: thirty rotated and live files of each of a node's 110 pods, with room to spare.
-pub const OPEN_FILES_MAX: u32 = 4096;
+/// `openFilesMax`: eighteen rotated and live files of each of a node's 110 pods.
+pub const OPEN_FILES_MAX: u32 = 2048;
 /// `pinnedBytesMax`: a hundred of the kubelet's 10 MiB files, and a hundredth of a node's usual disk.
 pub const PINNED_BYTES_MAX: ByteSize = ByteSize::gib(1);
 /// `burst` of any `limits`: a second's worth, so that what comes in gusts is not delayed.
