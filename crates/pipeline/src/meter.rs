@@ -74,8 +74,10 @@ pub struct TenantMeter {
     pub released_bytes: Count,
     /// Bytes known to be unread.
     pub lag_bytes: Count,
-    /// … of which the next rotation removes so many.
+    /// … of which the next rotation removes so many, or which use up their log disk.
     pub risk_bytes: Count,
+    /// Sources whose log disk is being used up: also what is read of them, and not acknowledged, takes its memory.
+    pub short_disk_sources: Count,
     /// Bytes of removed files that are held open.
     pub pinned_bytes: Count,
     /// Sources being read.
