@@ -382,3 +382,56 @@ fn without_a_spool_a_volume_that_is_used_up_does_what_it_is_told_and_the_agent_s
         }
     });
 }
+
+/// Once, a file was taken for one that was cut then: read from its beginning, under a name by which nobody knew it, so that its
+/// memory never came back.
+#[test]
+fn what_is_let_go_after_the_agent_has_read_it_is_no_cut() {
+    limited(300, || {
+        let options = ["--mode", "strict", "--size", "4M", "--full", "drop_oldest"];
+        let scene = Scene::new(&options, "");
+        let (written, failed) = fill(&scene, 2 * BUDGET);
+        assert_eq!(failed, None);
+        let dropped = || scene.volume.metric("logdisk_dropped_bytes_total ");
+        wait_until("let go", dropped, |it| *it > 0);
+        scene.disk.free();
+        let all = written + 6;
+        let told =
+            wait_until("all told", || agent::audited(&scene.volume), |it| it.0 + it.1 >= all);
+        println!("{written} bytes written, {} let go, in the queue {told:?}", dropped());
+        assert_eq!(told.0 + told.1, all);
+        assert!(told.1 > 0 && told.1 <= dropped());
+        wait_until("given back", || scene.used_part(), |it| *it < 0.5);
+        let (_, failed) = fill(&scene, BUDGET / 4);
+        assert_eq!(failed, None);
+        let log = agent::agent_log(&scene.volume);
+        assert!(!log.contains("truncated"), "{log}");
+    });
+}
+
+/// What stands in front of where the agent reads, and at the beginning, by which it knows other files.
+#[test]
+fn what_is_written_over_after_the_agent_has_read_it_is_no_cut() {
+    limited(300, || {
+        let options = ["--mode", "strict", "--size", "4M"];
+        let scene = Scene::limited(&options, "", "");
+        let path = scene.volume.target().join("app.log");
+        let line = |number: usize| line(number) + "\n";
+        for round in 0..4 {
+            scene.append("app.log", line(round).as_bytes());
+            let told = || agent::audited(&scene.volume);
+            let all = ((round + 1) * LINE_BYTES) as u64 + 6;
+            wait_until("the line", told, |it| it.0 >= all);
+            let file = OpenOptions::new().write(true).open(&path).expect("opened");
+            let last = (round * LINE_BYTES) as u64;
+            file.write_all_at(b"written over", last + 100).expect("as it must");
+            file.write_all_at(b"written over", 0).expect("as it must");
+        }
+        scene.append("app.log", b"last\n");
+        let all = (4 * LINE_BYTES) as u64 + 11;
+        wait_until("the last line", || agent::audited(&scene.volume), |it| it.0 >= all);
+        assert_eq!(agent::audited(&scene.volume), (all, 0));
+        let log = agent::agent_log(&scene.volume);
+        assert!(!log.contains("truncated"), "{log}");
+    });
+}
