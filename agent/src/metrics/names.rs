@@ -37,7 +37,7 @@ pub(crate) const IN_FLIGHT_BYTES: &str = "logferry_in_flight_bytes";
 pub(crate) const LAG_BYTES: &str = "logferry_lag_bytes";
 pub(crate) const AT_RISK_BYTES: &str = "logferry_at_risk_bytes";
 pub(crate) const PINNED_BYTES: &str = "logferry_pinned_bytes";
-pub(crate) const SHORT_DISK_SOURCES: &str = "logferry_short_log_disk_sources";
+pub(crate) const PRESSED_DISK_SOURCES: &str = "logferry_pressed_log_disk_sources";
 pub(crate) const SOURCES: &str = "logferry_sources";
 pub(crate) const OLDEST_UNACKED_SECONDS: &str = "logferry_oldest_unacked_seconds";
 pub(crate) const MEMORY_USED_BYTES: &str = "logferry_memory_used_bytes";
@@ -145,9 +145,9 @@ pub(crate) const ALL: [Metric; 70] = [
         "… of which the next rotation of their log removes so many, or which use up their log disk: should alert if it stays",
     ),
     gauge(
-        SHORT_DISK_SOURCES,
+        PRESSED_DISK_SOURCES,
         "tenant",
-        "sources whose log disk is more than half used: what they have goes to the spool while its sink takes nothing",
+        "sources whose log disk is more than half used, or has kept bytes for a minute: they go to the spool while its sink takes nothing",
     ),
     gauge(
         PINNED_BYTES,

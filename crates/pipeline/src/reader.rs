@@ -58,7 +58,7 @@ use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
 use pressure::Pressure;
 use rest::Seat;
-use room::ShortDisks;
+use room::LogDisks;
 use starting::Starting;
 pub use waits::WaitsFor;
 
@@ -142,7 +142,7 @@ pub struct Reader {
     /// By sink.
     packers: Vec<Packer>,
     holds: Holds,
-    short_disks: ShortDisks,
+    log_disks: LogDisks,
     starting: Starting,
     pressure: Pressure,
     is_stopping: bool,
@@ -194,7 +194,7 @@ impl Reader {
             timers: BinaryHeap::new(),
             gathers: Vec::new(),
             holds: Holds::default(),
-            short_disks: ShortDisks::default(),
+            log_disks: LogDisks::default(),
             open: OpenRing::default(),
             starting: Starting::default(),
             pressure: Pressure::default(),
@@ -221,7 +221,7 @@ impl Reader {
         self.wake_due(now_ns);
         self.wake_napping(now_ns);
         self.tend_holds(now_ns);
-        self.tend_short_disks(now_ns);
+        self.tend_log_disks(now_ns);
         self.schedule.unblock_all();
         for _ in 0..TURNS_MAX {
             // Slow sources do not keep those waiting whose time has come.
@@ -274,7 +274,7 @@ impl Reader {
         }
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
         let asleep_ns = [self.naps.due_ns(), self.schedule.due_ns()];
-        let looks_ns = [self.holds.due_ns(), self.short_disks.due_ns()];
+        let looks_ns = [self.holds.due_ns(), self.log_disks.due_ns()];
         let due_ns = [timer_ns, blocked_ns].into_iter().chain(looks_ns).chain(asleep_ns);
         Tick::Idle(due_ns.flatten().min())
     }

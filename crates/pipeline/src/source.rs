@@ -155,8 +155,10 @@ pub struct Source {
     /// Bytes of removed files that it holds open, as last reported.
     pinned_bytes: u64,
     files: hold::Files,
-    /// Its log disk is being used up, as last seen.
-    is_disk_short: bool,
+    /// Its log disk is being used up, or has kept bytes for long, as last seen.
+    is_disk_pressed: bool,
+    /// Something of its tenant has waited for long.
+    waits_long: bool,
     /// How many new files may be opened before it is their turn.
     pub open_max: u32,
     /// What a read may bring.
@@ -209,10 +211,10 @@ pub struct SourceReport {
     pub seen_ns: u64,
     /// Bytes known to be unread.
     pub lag_bytes: u64,
-    /// … of which the next rotation removes so many; or all, if they use up their log disk.
+    /// … of which the next rotation removes so many; or all, if they press on their log disk.
     pub at_risk_bytes: u64,
-    /// They use up their log disk.
-    pub is_disk_short: bool,
+    /// They use up their log disk, or have waited there for long.
+    pub is_disk_pressed: bool,
     /// Failures in a row of opening or reading.
     pub failures: u32,
     /// What holds it back, if it has something to read.
@@ -268,7 +270,8 @@ impl Source {
             risk_bytes: 0,
             pinned_bytes: 0,
             files: hold::Files::default(),
-            is_disk_short: false,
+            is_disk_pressed: false,
+            waits_long: false,
             open_max: u32::MAX,
             portion: Portion::ALL,
         }
@@ -361,7 +364,7 @@ impl Source {
             seen_ns: self.seen_ns,
             lag_bytes: self.unread_bytes(),
             at_risk_bytes: self.at_risk_bytes(),
-            is_disk_short: self.is_disk_short,
+            is_disk_pressed: self.is_disk_pressed,
             failures: self.retry.failures,
             waits_for: None,
             limits: Vec::new(),

@@ -118,11 +118,13 @@ impl Spooling {
     }
 
     /// Whether the tenant's files lose bytes soon: by the next rotation, because they have no name any
-    /// more and are gone with this process, or because they use up their log disk.
+    /// more and are gone with this process, or because they press on their log disk.
     fn is_at_risk(&self, tenant: &Arc<str>) -> bool {
         let meter = self.meter.as_ref().map(|it| it.tenant(tenant));
         meter.is_some_and(|it| {
-            it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0 || it.short_disk_sources.get() > 0
+            it.risk_bytes.get() > 0
+                || it.pinned_bytes.get() > 0
+                || it.pressed_disk_sources.get() > 0
         })
     }
 

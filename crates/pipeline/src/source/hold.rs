@@ -96,10 +96,10 @@ impl Source {
         self.generations.iter().find(|it| !it.is_gone).map(|it| it.key)
     }
 
-    /// Unread bytes in the generation that the next rotation removes; all, if their log disk is being used up.
+    /// Unread bytes in the generation that the next rotation removes; all, if they press on their log disk.
     #[must_use]
     pub fn at_risk_bytes(&self) -> u64 {
-        if self.is_disk_short {
+        if self.is_disk_pressed {
             return self.unread_bytes();
         }
         let endangered = self.endangered();
@@ -122,7 +122,7 @@ impl Source {
         self.meter.lag_bytes.sub(self.lag_bytes);
         self.meter.risk_bytes.sub(self.risk_bytes);
         self.meter.pinned_bytes.sub(self.pinned_bytes);
-        self.meter.short_disk_sources.sub(u64::from(self.is_disk_short));
+        self.meter.pressed_disk_sources.sub(u64::from(self.is_disk_pressed));
     }
 
     /// Whether any of its files may be without a name.

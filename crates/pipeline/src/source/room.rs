@@ -1,7 +1,8 @@
 //! Room: whether the log disk that has a source's files is being used up.
 //!
 //! What is not acknowledged is what a log disk cannot give back. So what a source of one still has to deliver is at risk
-//! before there is no room left: then the disk has to make writers wait, or fail, or let go.
+//! before there is no room left: then the disk has to make writers wait, or fail, or let go. And it is once it has waited for
+//! long, since it is in memory.
 
 use super::{Generation, Source};
 use crate::fs::{LogFile, Room};
@@ -20,8 +21,13 @@ fn is_short(was_short: bool, room: Room) -> bool {
 }
 
 impl Source {
-    /// Looks how full its log disk is, if it is on one; returns whether that is being used up, and keeps the tenant's
-    /// count of such sources true.
+    /// Whether something of its tenant has waited for its acknowledgement for long.
+    pub fn note_wait(&mut self, is_long: bool) {
+        self.waits_long = is_long;
+    }
+
+    /// Looks how full its log disk is, if it is on one; returns whether that is being used up, or has kept bytes for long, and
+    /// keeps the tenant's count of such sources true.
     ///
     /// One without an open file has delivered what it had, or waits for its turn to open one.
     pub fn look_at_room(&mut self) -> bool {
@@ -30,15 +36,16 @@ impl Source {
         }
         let file = self.generations.iter().rev().find_map(|it: &Generation| it.file.as_deref());
         let room = file.and_then(LogFile::room);
-        let now_short = room.is_some_and(|it| is_short(self.is_disk_short, it));
-        if now_short != self.is_disk_short {
-            self.is_disk_short = now_short;
-            match now_short {
-                true => self.meter.short_disk_sources.add(1),
-                false => self.meter.short_disk_sources.sub(1),
+        let is_short = room.is_some_and(|it| is_short(self.is_disk_pressed, it));
+        let is_pressed = is_short || self.waits_long && file.is_some();
+        if is_pressed != self.is_disk_pressed {
+            self.is_disk_pressed = is_pressed;
+            match is_pressed {
+                true => self.meter.pressed_disk_sources.add(1),
+                false => self.meter.pressed_disk_sources.sub(1),
             }
         }
-        now_short
+        is_pressed
     }
 }
 

@@ -251,8 +251,28 @@ fn what_a_volume_holds_goes_to_the_spool_while_the_queue_takes_nothing() {
             for name in ["logdisk_dropped_bytes_total ", "logdisk_full_writes_total "] {
                 assert_eq!(of_volume(name), 0, "{options:?}: {name}");
             }
-            wait_until("room", || scene.metric("logferry_short_log_disk_sources"), |it| *it == 0.0);
+            wait_until(
+                "room",
+                || scene.metric("logferry_pressed_log_disk_sources"),
+                |it| *it == 0.0,
+            );
         }
+    });
+}
+
+#[test]
+fn what_has_waited_in_a_volume_for_a_minute_goes_to_the_spool_however_little_it_is() {
+    limited(400, || {
+        let scene = Scene::new(&["--mode", "strict", "--size", "64M"], SPOOL);
+        let lines = write(&scene, BUDGET / 2, false, &AtomicUsize::new(0));
+        let kept = || scene.metric("logferry_spool_kept_bytes_total");
+        // Before it must be, nobody looks.
+        thread::sleep(Duration::from_secs(60));
+        wait_until("kept", kept, |it| *it > 0.0);
+        let left = || scene.metric("logferry_in_flight_bytes") + scene.metric("logferry_lag_bytes");
+        wait_until("all of it is safe", left, |it| *it == 0.0);
+        assert_eq!(agent::records(&scene.volume).len(), 1, "the queue took nothing");
+        scene.wait_for_all(&lines);
     });
 }
 
@@ -365,7 +385,7 @@ fn without_a_spool_a_volume_that_is_used_up_does_what_it_is_told_and_the_agent_s
             let (_, failed) = fill(&scene, 2 * BUDGET);
             assert_eq!(failed, Some(ErrorKind::StorageFull));
             assert_eq!(scene.volume.metric("logdisk_dropped_bytes_total "), 0);
-            let short = || scene.metric("logferry_short_log_disk_sources");
+            let short = || scene.metric("logferry_pressed_log_disk_sources");
             wait_until("used up", short, |it| *it > 0.0);
             assert!(scene.metric("logferry_at_risk_bytes") > 0.0);
             let path = scene.volume.store().join("logs/app.log");
