@@ -147,6 +147,7 @@ fn source(report: &SourceReport) -> serde_json::Value {
         "cursor": report.cursor,
         "lag_bytes": report.lag_bytes,
         "at_risk_bytes": report.at_risk_bytes,
+        "log_disk_pressed": report.is_disk_pressed,
         "failures": report.failures,
         "waits_for": report.waits_for.map(waits_for),
         "limits": report.limits.iter().map(limit).collect::<Vec<_>>(),

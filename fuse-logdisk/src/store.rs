@@ -261,7 +261,7 @@ impl Store {
     ) -> Result<Written, Errno> {
         let (content, file) = self.file_of(&self.inner(), id)?;
         let written = content.write(&file, data, offset, order, &self.meter)?;
-        if !content.is_log() {
+        if content.is_copy() {
             content.release(self.retention.keep_bytes, || Err(Errno::BADF), &self.meter)?;
         }
         Ok(written)

@@ -360,6 +360,12 @@ fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
         source["at_risk_bytes"],
         source["failures"]
     )?;
+    if source["log_disk_pressed"] == true {
+        writeln!(
+            out,
+            "  its log disk is more than half used, or has kept bytes for a minute: the spool, if there is one, takes what the sink does not"
+        )?;
+    }
     print_waits(out, &source["waits_for"])?;
     for it in source["limits"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let (level, unit) =

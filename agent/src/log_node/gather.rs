@@ -188,6 +188,7 @@ mod tests {
             seen_ns: 0,
             lag_bytes: 0,
             at_risk_bytes: 0,
+            is_disk_pressed: false,
             failures: 0,
             waits_for: None,
             limits: Vec::new(),

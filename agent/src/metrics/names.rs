@@ -37,6 +37,7 @@ pub(crate) const IN_FLIGHT_BYTES: &str = "logferry_in_flight_bytes";
 pub(crate) const LAG_BYTES: &str = "logferry_lag_bytes";
 pub(crate) const AT_RISK_BYTES: &str = "logferry_at_risk_bytes";
 pub(crate) const PINNED_BYTES: &str = "logferry_pinned_bytes";
+pub(crate) const PRESSED_DISK_SOURCES: &str = "logferry_pressed_log_disk_sources";
 pub(crate) const SOURCES: &str = "logferry_sources";
 pub(crate) const OLDEST_UNACKED_SECONDS: &str = "logferry_oldest_unacked_seconds";
 pub(crate) const MEMORY_USED_BYTES: &str = "logferry_memory_used_bytes";
@@ -98,7 +99,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 69] = [
+pub(crate) const ALL: [Metric; 70] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -141,7 +142,12 @@ pub(crate) const ALL: [Metric; 69] = [
     gauge(
         AT_RISK_BYTES,
         "tenant",
-        "… of which the next rotation of their log removes so many: should alert if it stays",
+        "… of which the next rotation of their log removes so many, or which use up their log disk: should alert if it stays",
+    ),
+    gauge(
+        PRESSED_DISK_SOURCES,
+        "tenant",
+        "sources whose log disk is more than half used, or has kept bytes for a minute: they go to the spool while its sink takes nothing",
     ),
     gauge(
         PINNED_BYTES,

@@ -99,6 +99,7 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     gauge!(names::LAG_BYTES, &labels).set(meter.lag_bytes.get() as f64);
     gauge!(names::AT_RISK_BYTES, &labels).set(meter.risk_bytes.get() as f64);
     gauge!(names::PINNED_BYTES, &labels).set(meter.pinned_bytes.get() as f64);
+    gauge!(names::PRESSED_DISK_SOURCES, &labels).set(meter.pressed_disk_sources.get() as f64);
     gauge!(names::SOURCES, &labels).set(meter.sources.get() as f64);
     gauge!(names::TENANT_OPEN_FILES, &labels).set(meter.open_files.get() as f64);
     let oldest_ns = meter.oldest_unacked_ns().map_or(0, |seen_ns| now_ns.saturating_sub(seen_ns));

@@ -16,8 +16,9 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use kafka_kit::{Cluster as Brokers, Isolation, Listener};
+use kafka_kit::{Cluster as Brokers, Deadline, Isolation, Listener};
 use node_kit::{Cluster, IMAGE, Image, User};
 use serde_json::{Value, json};
 
@@ -27,6 +28,8 @@ use crate::kit::{Agent, Bed, LOGFERRY, append, body, wait_for, wait_until};
 const AGENT_IMAGE: &str = "test.logferry.dev/logferry:1";
 /// Where the broker is for pods: there is one such cluster at a time on a machine.
 const PORT: u16 = 19_092;
+/// How long the slowest may take, such as both replicas of the operator to be ready, beside much else on the machine.
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Lines of the pod that writes much: some 600 KB, ten times what the kubelet lets a log have.
 const LINES: usize = 8_000;
 
@@ -100,6 +103,17 @@ fn pod(name: &str, script: &str) -> String {
     let app = json!({"name": "app", "image": IMAGE, "command": ["sh", "-c", script]});
     let spec = json!({"restartPolicy": "Never", "containers": [app]});
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
+}
+
+/// A kubectl that waits by itself, as often as there is time for.
+fn patiently(admin: &User, arguments: &[&str]) {
+    let deadline = Deadline::after(PATIENCE);
+    while let Err(error) = admin.kubectl(&[arguments, &["--timeout=50s"]].concat()) {
+        if deadline.left().is_none() {
+            let all = admin.kubectl(&["describe", "pods", "--all-namespaces"]);
+            panic!("{error:#}\n{}", all.unwrap_or_default());
+        }
+    }
 }
 
 /// What is in the topic.

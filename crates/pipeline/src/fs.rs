@@ -113,9 +113,9 @@ pub trait Fs: Send + Sync + Debug {
     /// As `open`; a refusal if it is not a regular file, or leads beyond the reach.
     fn open(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
 
-    /// Attributes of all files of the log disk that has `path`, keys and values; none elsewhere.
-    fn volume_context(&self, _path: &Path) -> Vec<(String, String)> {
-        Vec::new()
+    /// Attributes of all files of the log disk that has `path`, keys and values; `None` elsewhere.
+    fn volume_context(&self, _path: &Path) -> Option<Vec<(String, String)>> {
+        None
     }
 }
 
@@ -147,4 +147,18 @@ pub trait LogFile: Send + Debug {
     fn hole_from(&self, _offset: u64) -> io::Result<Option<Range<u64>>> {
         Ok(None)
     }
+
+    /// How full the file system is that has it; `None` if nobody can tell.
+    fn room(&self) -> Option<Room> {
+        None
+    }
+}
+
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What it can hold, in bytes.
+    pub size_bytes: u64,
+    /// What it holds, in bytes.
+    pub used_bytes: u64,
 }

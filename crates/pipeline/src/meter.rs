@@ -74,8 +74,11 @@ pub struct TenantMeter {
     pub released_bytes: Count,
     /// Bytes known to be unread.
     pub lag_bytes: Count,
-    /// … of which the next rotation removes so many.
+    /// … of which the next rotation removes so many, or which press on their log disk.
     pub risk_bytes: Count,
+    /// Sources whose log disk is being used up, or has kept bytes for long: also what is read, and not acknowledged, takes its
+    /// memory.
+    pub pressed_disk_sources: Count,
     /// Bytes of removed files that are held open.
     pub pinned_bytes: Count,
     /// Sources being read.

@@ -38,6 +38,7 @@ mod pack;
 mod pressure;
 mod relief;
 mod rest;
+mod room;
 mod sample;
 mod settle;
 mod starting;
@@ -57,6 +58,7 @@ use pack::Packer;
 pub use pack::{CompressMaker, EncodeMaker};
 use pressure::Pressure;
 use rest::Seat;
+use room::LogDisks;
 use starting::Starting;
 pub use waits::WaitsFor;
 
@@ -140,6 +142,7 @@ pub struct Reader {
     /// By sink.
     packers: Vec<Packer>,
     holds: Holds,
+    log_disks: LogDisks,
     starting: Starting,
     pressure: Pressure,
     is_stopping: bool,
@@ -191,6 +194,7 @@ impl Reader {
             timers: BinaryHeap::new(),
             gathers: Vec::new(),
             holds: Holds::default(),
+            log_disks: LogDisks::default(),
             open: OpenRing::default(),
             starting: Starting::default(),
             pressure: Pressure::default(),
@@ -217,6 +221,7 @@ impl Reader {
         self.wake_due(now_ns);
         self.wake_napping(now_ns);
         self.tend_holds(now_ns);
+        self.tend_log_disks(now_ns);
         self.schedule.unblock_all();
         for _ in 0..TURNS_MAX {
             // Slow sources do not keep those waiting whose time has come.
@@ -269,7 +274,8 @@ impl Reader {
         }
         let blocked_ns = is_blocked.then_some(now_ns + BLOCKED_NS);
         let asleep_ns = [self.naps.due_ns(), self.schedule.due_ns()];
-        let due_ns = [timer_ns, blocked_ns, self.holds.due_ns()].into_iter().chain(asleep_ns);
+        let looks_ns = [self.holds.due_ns(), self.log_disks.due_ns()];
+        let due_ns = [timer_ns, blocked_ns].into_iter().chain(looks_ns).chain(asleep_ns);
         Tick::Idle(due_ns.flatten().min())
     }
 

@@ -34,6 +34,7 @@ mod read;
 mod reconcile;
 mod rest;
 mod resume;
+mod room;
 mod waiting;
 
 pub use carrier::Carrier;
@@ -92,6 +93,8 @@ pub struct SourceSpec {
     pub options: Arc<SourceOptions>,
     /// The file system, as far as the LogConfig reaches.
     pub fs: Arc<dyn Fs>,
+    /// Its files take the memory of a log disk until they are delivered.
+    pub is_on_log_disk: bool,
 }
 
 /// A file of the chain, as a look at its directory showed it.
@@ -147,11 +150,15 @@ pub struct Source {
     pub forgotten: Vec<(u64, u64)>,
     /// Bytes known to be unread, as last reported.
     lag_bytes: u64,
-    /// Unread bytes that the next rotation removes, as last reported.
+    /// Unread bytes at risk, as last reported.
     risk_bytes: u64,
     /// Bytes of removed files that it holds open, as last reported.
     pinned_bytes: u64,
     files: hold::Files,
+    /// Its log disk is being used up, or has kept bytes for long, as last seen.
+    is_disk_pressed: bool,
+    /// Something of its tenant has waited for long.
+    waits_long: bool,
     /// How many new files may be opened before it is their turn.
     pub open_max: u32,
     /// What a read may bring.
@@ -204,8 +211,10 @@ pub struct SourceReport {
     pub seen_ns: u64,
     /// Bytes known to be unread.
     pub lag_bytes: u64,
-    /// … of which the next rotation removes so many.
+    /// … of which the next rotation removes so many; or all, if they press on their log disk.
     pub at_risk_bytes: u64,
+    /// They use up their log disk, or have waited there for long.
+    pub is_disk_pressed: bool,
     /// Failures in a row of opening or reading.
     pub failures: u32,
     /// What holds it back, if it has something to read.
@@ -261,6 +270,8 @@ impl Source {
             risk_bytes: 0,
             pinned_bytes: 0,
             files: hold::Files::default(),
+            is_disk_pressed: false,
+            waits_long: false,
             open_max: u32::MAX,
             portion: Portion::ALL,
         }
@@ -353,6 +364,7 @@ impl Source {
             seen_ns: self.seen_ns,
             lag_bytes: self.unread_bytes(),
             at_risk_bytes: self.at_risk_bytes(),
+            is_disk_pressed: self.is_disk_pressed,
             failures: self.retry.failures,
             waits_for: None,
             limits: Vec::new(),

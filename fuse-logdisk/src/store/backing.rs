@@ -212,7 +212,7 @@ impl Store {
         let Kind::File(file) = &inner.tree.get(id)?.kind else { return Ok(()) };
         let held = inner.contents.get(&file.key).ok_or(Errno::STALE)?;
         let base = held.content.base();
-        let mark = Mark { id, is_log: held.log.is_some(), base, backing: file.backing };
+        let mark = Mark { id, class: held.content.class(), base, backing: file.backing };
         mark.set(&self.place(inner, id)?)
     }
 }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::attr::own;
 use super::content::Content;
 use super::load::{Mark, key_of};
+use super::names::Class;
 use super::tree::{FileNode, Kind};
 use super::{Attr, Inner, LogName, NAME_BYTES_MAX, NodeId, Store, names, stat};
 
@@ -44,15 +45,16 @@ impl Store {
     ) -> Result<Attr, Errno> {
         let mut inner = self.inner();
         let path = self.free(&inner, parent, name)?;
-        let is_log = self.selection.is_log(name, |base| inner.has_file(parent, base));
+        let class = self.selection.class(name, |base| inner.has_file(parent, base));
         let (new, file) = self.make(&mut inner)?;
         own(&new, Some(maker.uid), Some(self.group(&inner, parent, maker)?))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
         let is = stat(&new)?;
         let id = NodeId(is.stx_ino);
-        if !is_log {
-            Mark::new(id, is_log).set(&new)?;
+        if class != Class::Log {
+            Mark::new(id, class).set(&new)?;
         }
+        let is_log = class == Class::Log;
         let log = is_log.then(|| LogName { path: path.clone(), is_live: true });
         if let Some(log) = &log {
             self.make_way(&mut inner, &log.path)?;
@@ -60,7 +62,7 @@ impl Store {
         }
         rustix::fs::rename(&*new, self.in_tree(&path))?;
         let key = key_of(&is);
-        inner.hold(Content::new(key, 0, is_log), log);
+        inner.hold(Content::new(key, 0, class), log);
         inner.tree.insert(parent, name, id, Kind::File(FileNode { key, opens: 0, backing: None }));
         inner.tree.get_mut(id)?.lookups += 1;
         self.attr_of(&inner, id)
@@ -219,8 +221,8 @@ impl Store {
     /// Whether a file made now under the name of that node would be a log.
     fn is_log_name(&self, inner: &Inner, id: NodeId) -> Result<bool, Errno> {
         let node = inner.tree.get(id)?;
-        let is_log = self.selection.is_log(&node.name, |base| inner.has_file(node.parent, base));
-        Ok(node.is_orphan || is_log)
+        let class = self.selection.class(&node.name, |base| inner.has_file(node.parent, base));
+        Ok(node.is_orphan || class == Class::Log)
     }
 
     /// Gives a node new content, with the first `size` bytes of the old one; that one is an older generation now.
@@ -239,7 +241,9 @@ impl Store {
         own(&new, Some(is.stx_uid), Some(is.stx_gid))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(u32::from(is.stx_mode & 0o7777)))?;
         let backing = inner.tree.file_mut(id)?.backing;
-        Mark { backing, ..Mark::new(id, log.is_some()) }.set(&new)?;
+        // What a log is cut to is one, or else a copy of another.
+        let class = if log.is_some() { Class::Log } else { Class::Copy };
+        Mark { backing, ..Mark::new(id, class) }.set(&new)?;
         copy(old, old_file, &file, size)?;
         let new_log = match log {
             Some(log) if log.is_live => {
@@ -258,7 +262,7 @@ impl Store {
         }
         rustix::fs::rename(&*new, &place)?;
         let is = stat(&place)?;
-        let content = Content::new(key_of(&is), size, new_log.is_some());
+        let content = Content::new(key_of(&is), size, class);
         content.begins_with(&file, old, size);
         inner.tree.file_mut(id)?.key = content.key;
         inner.hold(content, new_log);

@@ -20,6 +20,7 @@ use crate::meter::Meter;
 mod gone;
 pub use gone::Missing;
 
+use super::names::Class;
 use gone::Gone;
 
 /// Unit in which memory is given back, in bytes: a page.
@@ -58,8 +59,7 @@ pub enum Order {
 pub(super) struct Content {
     /// What the agent calls it.
     pub(super) key: u64,
-    /// Whether the agent collects it.
-    is_log: bool,
+    class: Class,
     state: Mutex<State>,
 }
 
@@ -79,7 +79,7 @@ struct State {
 }
 
 impl Content {
-    pub(super) fn new(key: u64, size: u64, is_log: bool) -> Content {
+    pub(super) fn new(key: u64, size: u64, class: Class) -> Content {
         let state = State {
             file: None,
             size,
@@ -89,12 +89,12 @@ impl Content {
             base: 0,
             allocated: 0,
         };
-        Content { key, is_log, state: Mutex::new(state) }
+        Content { key, class, state: Mutex::new(state) }
     }
 
     /// One of which applications see what stands behind `base`.
-    pub(super) fn resumed(key: u64, size: u64, is_log: bool, base: u64) -> Content {
-        let content = Content::new(key, size, is_log);
+    pub(super) fn resumed(key: u64, size: u64, class: Class, base: u64) -> Content {
+        let content = Content::new(key, size, class);
         content.state().base = base.min(size);
         content
     }
@@ -122,8 +122,18 @@ impl Content {
         self.state().file = None;
     }
 
+    pub(super) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Whether the agent collects it.
     pub(super) fn is_log(&self) -> bool {
-        self.is_log
+        self.class == Class::Log
+    }
+
+    /// Whether only its end is kept.
+    pub(super) fn is_copy(&self) -> bool {
+        self.class == Class::Copy
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -222,12 +232,12 @@ impl Content {
         let end = offset.checked_add(data.len() as u64).ok_or(Errno::FBIG)?;
         let released = offset.max(HEAD_BYTES)..end.min(state.gone.released);
         // Whoever copies a file copies what was released as NULs: they need no memory either.
-        let is_hole = !self.is_log && offset >= state.size && data.iter().all(|it| *it == 0);
+        let is_hole = !self.is_log() && offset >= state.size && data.iter().all(|it| *it == 0);
         if is_hole {
             rustix::fs::ftruncate(file, end)?;
             state.size = end;
         } else if released.is_empty() {
-            if self.is_log {
+            if self.is_log() {
                 state.note_overwritten(file, data, offset)?;
             }
             if !state.put(file, data, offset)? {
@@ -236,7 +246,7 @@ impl Content {
         } else {
             meter.overwritten_bytes.add(released.end - released.start);
             let (head, tail) = (split(released.start - offset), split(released.end - offset));
-            if self.is_log {
+            if self.is_log() {
                 state.note_overwritten(file, &data[tail..], released.end)?;
             }
             if !(state.put(file, &data[..head], offset)?
@@ -246,7 +256,7 @@ impl Content {
             }
         }
         meter.written_bytes.add(data.len() as u64);
-        if !self.is_log {
+        if !self.is_log() {
             // Nobody waits for it.
             state.acknowledged = state.size;
         }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::backing::Backing;
 use super::content::Content;
+use super::names::Class;
 use super::place::{LOGS, NEW, ORPHANS, TREE};
 use super::tree::{FileNode, Kind, Tree};
 use super::{Inner, LogName, NodeId, ROOT, Retention, Selection, Store, file_name, names, stat};
@@ -40,8 +41,7 @@ impl LoadError {
 pub(super) struct Mark {
     /// Its node, if that is older than the file.
     pub(super) id: NodeId,
-    /// Whether it is collected.
-    pub(super) is_log: bool,
+    pub(super) class: Class,
     /// Where that begins which applications see.
     pub(super) base: u64,
     /// What the kernel writes to by itself for the node.
@@ -52,14 +52,18 @@ impl Mark {
     pub(super) const NAME: &'static str = "trusted.logdisk";
     const BYTES: usize = 29;
 
-    pub(super) fn new(id: NodeId, is_log: bool) -> Mark {
-        Mark { id, is_log, base: 0, backing: None }
+    pub(super) fn new(id: NodeId, class: Class) -> Mark {
+        Mark { id, class, base: 0, backing: None }
     }
 
     pub(super) fn bytes(&self) -> [u8; Mark::BYTES] {
         let mut bytes = [0; Mark::BYTES];
         bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
-        bytes[8] = u8::from(self.is_log);
+        bytes[8] = match self.class {
+            Class::Copy => 0,
+            Class::Log => 1,
+            Class::Other => 2,
+        };
         bytes[9..17].copy_from_slice(&self.base.to_le_bytes());
         if let Some(backing) = self.backing {
             bytes[17..21].copy_from_slice(&backing.number.to_le_bytes());
@@ -79,10 +83,15 @@ impl Mark {
                 // The kernel gives no number 0.
                 let number = u32::from_le_bytes(bytes[17..21].try_into().unwrap_or_default());
                 let backing = (number > 0).then_some(Backing { number, key: long(21) });
-                Ok(Mark { id: NodeId(long(0)), is_log: bytes[8] != 0, base: long(9), backing })
+                let class = match bytes[8] {
+                    0 => Class::Copy,
+                    2 => Class::Other,
+                    _ => Class::Log,
+                };
+                Ok(Mark { id: NodeId(long(0)), class, base: long(9), backing })
             }
             Ok(_) => Err(Errno::INVAL),
-            Err(Errno::NODATA) => Ok(Mark::new(NodeId(is.stx_ino), true)),
+            Err(Errno::NODATA) => Ok(Mark::new(NodeId(is.stx_ino), Class::Log)),
             Err(error) => Err(error),
         }
     }
@@ -146,7 +155,7 @@ impl Store {
         // What is left was removed, or is of a file that was not made to the end.
         for (key, (path, size)) in logs {
             let place = self.in_logs(&path);
-            let content = Content::new(key, size, true).known(&place);
+            let content = Content::new(key, size, Class::Log).known(&place);
             let content = content.map_err(LoadError::at(&place))?;
             inner.hold(content, Some(LogName { path, is_live: false }));
             if !inner.appended.contains(&key) {
@@ -196,10 +205,10 @@ impl Store {
             let file = FileNode { key, opens: 0, backing: mark.backing };
             inner.tree.insert_orphan(id, Kind::File(file));
             let log = logs.remove(&key).map(|(path, _)| LogName { path, is_live: false });
-            let is_log = log.is_some();
-            let content = Content::resumed(key, is.stx_size, is_log, mark.base).known(&path);
+            let class = class_of(&mark, log.as_ref());
+            let content = Content::resumed(key, is.stx_size, class, mark.base).known(&path);
             inner.hold(content.map_err(LoadError::at(&path))?, log);
-            if is_log {
+            if class == Class::Log {
                 self.retire_strayed(inner, key)?;
             }
         }
@@ -231,12 +240,14 @@ impl Store {
                     inner.tree.insert(parent, &name, mark.id, Kind::File(file));
                     let log = match logs.remove(&key) {
                         Some((log, _)) => Some(LogName { is_live: log == path, path: log }),
-                        None if mark.is_log => Some(self.link_again(inner, &place, &path)?),
+                        None if mark.class == Class::Log => {
+                            Some(self.link_again(inner, &place, &path)?)
+                        }
                         None => None,
                     };
                     let is_strayed = log.as_ref().is_some_and(|it| !it.is_live);
-                    let is_log = log.is_some();
-                    let content = Content::resumed(key, is.stx_size, is_log, mark.base);
+                    let class = class_of(&mark, log.as_ref());
+                    let content = Content::resumed(key, is.stx_size, class, mark.base);
                     let content = content.known(&place).map_err(LoadError::at(&place))?;
                     inner.hold(content, log);
                     if is_strayed {
@@ -287,6 +298,15 @@ fn list(folder: &Path) -> Result<Vec<std::ffi::OsString>, LoadError> {
     let entries = std::fs::read_dir(folder).map_err(LoadError::at(folder))?;
     let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
     names.map_err(LoadError::at(folder))
+}
+
+/// What a file is: one without a name for the agent is no log, whatever it was.
+fn class_of(mark: &Mark, log: Option<&LogName>) -> Class {
+    match (log, mark.class) {
+        (Some(_), _) => Class::Log,
+        (None, Class::Other) => Class::Other,
+        (None, Class::Copy | Class::Log) => Class::Copy,
+    }
 }
 
 fn is_directory(is: &Statx) -> bool {

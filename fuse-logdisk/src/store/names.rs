@@ -19,6 +19,17 @@ const STAMP_DIGITS: usize = 20;
 /// What packers of rotated files append.
 const PACKED: [&str; 5] = [".gz", ".bz2", ".xz", ".zst", ".lz4"];
 
+/// What a file is, by the name under which it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// It is collected.
+    Log,
+    /// It has what a log has, too: nobody waits for it, and only its end is kept.
+    Copy,
+    /// It is nothing of ours: it stays as it is.
+    Other,
+}
+
 /// Which files of a volume are logs.
 #[derive(Debug, Default)]
 pub struct Selection {
@@ -27,22 +38,21 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether what is written to a new file of this name is collected. `has_live` says whether a name is one of
-    /// a file in the same directory.
+    /// What a new file of this name is. `has_live` says whether a name is one of a file in the same directory.
     ///
     /// Rotation renames and makes no files. So one that is made beside a live file, under the name of a rotated
     /// one, is a copy of it (`copytruncate`, compression): kept for readers, and not delivered twice.
-    pub(super) fn is_log(&self, name: &OsStr, has_live: impl Fn(&OsStr) -> bool) -> bool {
+    pub(super) fn class(&self, name: &OsStr, has_live: impl Fn(&OsStr) -> bool) -> Class {
         let bytes = name.as_bytes();
         if PACKED.iter().any(|it| bytes.ends_with(it.as_bytes())) {
-            return false;
+            return Class::Copy;
         }
         let base = rotation::split(bytes).map(|(base, _)| OsStr::from_bytes(base));
-        if base.is_some_and(has_live) {
-            return false;
-        }
         let is_selected = |name: &OsStr| self.only.as_ref().is_none_or(|it| it.is_match(name));
-        is_selected(name) || base.is_some_and(is_selected)
+        if !(is_selected(name) || base.is_some_and(is_selected)) {
+            return Class::Other;
+        }
+        if base.is_some_and(has_live) { Class::Copy } else { Class::Log }
     }
 }
 
@@ -89,7 +99,8 @@ mod tests {
     #[test]
     fn copies_that_rotators_make_are_no_logs_and_live_files_with_dates_are() {
         let selection = Selection::default();
-        let is_log = |name: &str| selection.is_log(OsStr::new(name), |it| it == "app.log");
+        let is_log =
+            |name: &str| selection.class(OsStr::new(name), |it| it == "app.log") == Class::Log;
         for name in ["app.log", "app-2026-01-02.log", "access.2026-01-02", "other.log.1"] {
             assert!(is_log(name), "{name}");
         }

@@ -7,8 +7,9 @@ use super::{Inner, NodeId, Store, open};
 
 /// What is kept for readers when room is short, in bytes.
 const SHORT_KEEP_BYTES: u64 = 64 << 10;
-/// Room is short when less than this part of the budget is free.
-const SHORT_PART: u64 = 4;
+/// Room is short when less than this part of the budget is free: from there on the agent has what is not delivered go to its
+/// spool (`pipeline::source`), and is not to take what readers have for that.
+const SHORT_PART: u64 = 2;
 
 /// A volume is nearly full when less than this part of the budget is free.
 const FULL_PART: u64 = 16;

@@ -187,6 +187,50 @@ fn a_copy_that_a_rotator_makes_is_kept_for_readers_and_not_collected() {
 }
 
 #[test]
+fn what_is_gone_of_a_copy_is_told_and_never_read_as_what_was_written() {
+    let folder = place();
+    let store = open_store(folder.path());
+    create(&store, "app.log");
+    let copy = create(&store, "app.log.1");
+    append(&store, copy, &vec![b'x'; 3 << 20]);
+    let lost = |store: &Store, id, at| {
+        let (_, missing) = store.read(id, at, &mut [0; 100]).expect("readable");
+        missing.and_then(|it| it.lost)
+    };
+    assert_eq!(lost(&store, copy, 0), None, "the first page");
+    assert!(lost(&store, copy, 1 << 20).is_some_and(|it| it.contains("a copy")));
+    assert_eq!(lost(&store, copy, (3 << 20) - 4096), None, "the end");
+    drop(store);
+    let store = open_store(folder.path());
+    let copy = store.lookup(ROOT, name("app.log.1")).expect("there").id;
+    assert!(lost(&store, copy, 1 << 20).is_some_and(|it| it.contains("a copy")));
+}
+
+/// Once its end alone was kept, and the rest read as NUL.
+#[test]
+fn a_file_that_is_neither_log_nor_copy_stays_as_it_is() {
+    let folder = place();
+    let only = globset::GlobSet::builder().add(globset::Glob::new("*.log").unwrap()).build();
+    let open = || {
+        let only = Some(only.as_ref().unwrap().clone());
+        let retention = Retention { keep_bytes: KEEP_BYTES, linger: Duration::ZERO };
+        Store::open_at(folder.path(), Selection { only }, retention, Arc::default()).unwrap()
+    };
+    let store = open();
+    let id = create(&store, "state.db");
+    let written: Vec<u8> = (0..3_000_000_u32).map(|it| b'a' + (it % 23).to_le_bytes()[0]).collect();
+    append(&store, id, &written);
+    assert!(read_all(&store, id) == written);
+    drop(store);
+    let store = open();
+    let id = store.lookup(ROOT, name("state.db")).expect("there").id;
+    append(&store, id, b"more");
+    assert!(read_all(&store, id)[..written.len()] == written);
+    assert_eq!(store.read(id, 1 << 20, &mut [0; 100]).unwrap().1, None);
+    assert!(log_texts(&store).is_empty());
+}
+
+#[test]
 fn a_copy_that_is_written_over_a_rotated_file_is_no_log_and_what_was_in_it_is() {
     let folder = place();
     let store = open_store(folder.path());

@@ -10,6 +10,7 @@ mod passing;
 mod programs;
 mod recall;
 mod refused;
+mod spill;
 mod synced;
 mod verified;
 mod writers;

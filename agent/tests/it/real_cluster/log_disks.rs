@@ -1,5 +1,7 @@
 //! Log disks of pods: driver, holder and agent as the chart installs them, and a pod that has no right at all.
 
+mod injected;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,12 +23,17 @@ struct Shared(PathBuf);
 
 impl Shared {
     fn new(path: PathBuf) -> Shared {
+        Shared::of(&path.clone(), path)
+    }
+
+    /// The same of what is in `folder`, shown at `path`.
+    fn of(folder: &Path, path: PathBuf) -> Shared {
         fs::create_dir_all(&path).unwrap();
         let run = |arguments: &[&str]| {
             let status = Command::new("mount").args(arguments).arg(&path).status().unwrap();
             assert!(status.success(), "mount {arguments:?} {}", path.display());
         };
-        run(&["--bind", path.to_str().unwrap()]);
+        run(&["--bind", folder.to_str().unwrap()]);
         run(&["--make-rshared"]);
         Shared(path)
     }
@@ -43,9 +50,9 @@ impl Drop for Shared {
     }
 }
 
-/// What the chart installs on this node.
-fn rendered(bed: &Bed, cluster: &Cluster, disks: &Path) -> String {
-    let values = json!({
+/// What the chart installs on this node, with these values beside.
+fn rendered(bed: &Bed, cluster: &Cluster, disks: &Path, more: Value) -> String {
+    let mut values = json!({
         "kubernetesApi": {"enabled": false},
         "networkPolicy": {"enabled": false},
         "priorityClass": {"create": false},
@@ -55,6 +62,8 @@ fn rendered(bed: &Bed, cluster: &Cluster, disks: &Path) -> String {
         "containerFiles": {"kubelet": cluster.runtime().kubelet_folder()},
         "logDisk": {"enabled": true, "path": disks},
     });
+    let more = more.as_object().unwrap().clone();
+    values.as_object_mut().unwrap().extend(more);
     let file = bed.path("values.yaml");
     fs::write(&file, values.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/deploy.sh");
@@ -98,7 +107,7 @@ fn a_pod_without_rights_writes_to_a_log_disk_and_does_not_notice_that_the_driver
     admin.kubectl(&["create", "namespace", "shop"]).unwrap();
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
     admin.kubectl(&["label", "namespace", "shop", restricted]).unwrap();
-    admin.apply(&rendered(&bed, &cluster, &disks.0)).unwrap();
+    admin.apply(&rendered(&bed, &cluster, &disks.0, json!({}))).unwrap();
     let rolled_out = |name: &str| {
         let set = format!("daemonset/{name}");
         admin.kubectl(&["rollout", "status", "--namespace=logferry", &set, PATIENCE]).unwrap();

@@ -160,8 +160,10 @@ impl Outlet {
     pub(super) fn spec(&mut self, rule: &Rule, live_path: &Path) -> Option<SourceSpec> {
         let told = match rule.selection {
             Selection::Files(_) => rule.fs.volume_context(live_path),
-            Selection::Pods(_) | Selection::Inside(_) => Vec::new(),
+            Selection::Pods(_) | Selection::Inside(_) => None,
         };
+        let is_on_log_disk = told.is_some();
+        let told = told.unwrap_or_default();
         let mut context = match self.context(rule, live_path, namespace(&told)) {
             Ok(context) => context?,
             Err(denial) => {
@@ -178,6 +180,7 @@ impl Outlet {
             sink: rule.sink,
             options: Arc::clone(&rule.options),
             fs: Arc::clone(&rule.fs),
+            is_on_log_disk,
         })
     }
 

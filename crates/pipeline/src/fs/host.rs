@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Statx, StatxFla
 use rustix::io::Errno;
 
 use super::beneath::Beneath;
-use super::{FileId, FileKind, Fs, LogFile, Reach, Refusal, Stat, volume};
+use super::{FileId, FileKind, Fs, LogFile, Reach, Refusal, Room, Stat, volume};
 
 /// The real file system, as far as a reach goes.
 #[derive(Debug)]
@@ -81,11 +81,11 @@ impl Fs for HostFs {
         open_found(&found, || self.beneath.open(path, READ))
     }
 
-    fn volume_context(&self, path: &Path) -> Vec<(String, String)> {
+    fn volume_context(&self, path: &Path) -> Option<Vec<(String, String)>> {
         let folders = path.ancestors().skip(1);
         let logs = folders.filter(|it| it.file_name() == Some(OsStr::new(volume::LOGS)));
-        let told = logs.filter_map(|it| self.beneath.open_way(it, LIST).ok()).map(volume::of);
-        told.into_iter().find(|it| !it.is_empty()).unwrap_or_default()
+        let mut told = logs.filter_map(|it| volume::of(self.beneath.open_way(it, LIST).ok()?));
+        told.next()
     }
 }
 
@@ -173,6 +173,13 @@ impl LogFile for HostFile {
         };
         // Written in between, it is none.
         Ok((begin < end).then_some(begin..end))
+    }
+
+    fn room(&self) -> Option<Room> {
+        let of = rustix::fs::fstatvfs(&self.fd).ok()?;
+        let used_blocks = of.f_blocks.saturating_sub(of.f_bfree);
+        let bytes = |blocks: u64| blocks.saturating_mul(of.f_frsize);
+        Some(Room { size_bytes: bytes(of.f_blocks), used_bytes: bytes(used_blocks) })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Volume: what a log disk says of whose its files are, with a mark on the folder that the agent collects.
+//! Volume: what a log disk says of its files, with a mark on the folder that the agent collects: that they are on one, and
+//! whose they are.
 //!
 //! The mark is an extended attribute in the namespace `security`: anybody may read it, and only who administers the
 //! machine may write it (`CAP_SYS_ADMIN` in the user namespace of the mount; capabilities(7)). A tenant who can
@@ -15,7 +16,8 @@ pub const MARK: &str = "security.logdisk";
 /// Longest mark, in bytes.
 pub const MARK_BYTES_MAX: usize = 4096;
 
-/// The mark that says this: `KEY=VALUE`, one after the other, each ended by a NUL.
+/// The mark that says this: `KEY=VALUE`, one after the other, each ended by a NUL. That of a log disk that says nothing is
+/// empty.
 ///
 /// Neither keys nor values may contain a NUL, and keys no `=`.
 #[must_use]
@@ -43,13 +45,13 @@ pub fn decode(mark: &[u8]) -> Vec<(String, String)> {
     pairs.unwrap_or_default()
 }
 
-/// What the mark on an open folder says.
-pub(super) fn of(folder: impl AsFd) -> Vec<(String, String)> {
+/// What the mark on an open folder says; `None` if there is none.
+pub(super) fn of(folder: impl AsFd) -> Option<Vec<(String, String)>> {
     let mut mark = Vec::with_capacity(MARK_BYTES_MAX);
     match rustix::fs::fgetxattr(folder, MARK, spare_capacity(&mut mark)) {
-        Ok(_) => decode(&mark),
+        Ok(_) => Some(decode(&mark)),
         // Most folders have none; of one that is longer than any, nothing is known.
-        Err(_) => Vec::new(),
+        Err(_) => None,
     }
 }
 

@@ -96,7 +96,8 @@ impl Reader {
         let Some(slot) = &mut self.slots[index] else { return };
         slot.source.note_written();
         if slot.is_ready {
-            return slot.source.note_growth();
+            slot.source.note_growth();
+            return self.look_at_room(index);
         }
         if slot.due_ns.is_none() {
             slot.source.seen_ns = now_ns;

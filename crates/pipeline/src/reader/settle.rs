@@ -19,6 +19,8 @@ impl Reader {
         if open_files > 0 {
             self.open.touch(tenant, index);
         }
+        self.look_at_room(index);
+        let Some(slot) = &mut self.slots[index] else { return };
         slot.source.count_unread();
         self.count_open(index, open_files);
         let Some(slot) = &self.slots[index] else { return };

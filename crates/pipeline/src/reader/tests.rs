@@ -215,6 +215,7 @@ impl Bed {
             sink: 0,
             options: Arc::new(options),
             fs: self.fs.clone(),
+            is_on_log_disk: false,
         };
         let files = vec![SeenFile { stat: self.fs.stat_of(&path).unwrap(), path, packed: None }];
         let look = Command::Look { spec, files, seen_ns: 1, opened: Opened::default(), is_initial };

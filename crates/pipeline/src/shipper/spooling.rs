@@ -117,11 +117,15 @@ impl Spooling {
         self.is_stopping = true;
     }
 
-    /// Whether the tenant's files lose bytes soon: by the next rotation, or because they have no name any
-    /// more and are gone with this process.
+    /// Whether the tenant's files lose bytes soon: by the next rotation, because they have no name any
+    /// more and are gone with this process, or because they press on their log disk.
     fn is_at_risk(&self, tenant: &Arc<str>) -> bool {
         let meter = self.meter.as_ref().map(|it| it.tenant(tenant));
-        meter.is_some_and(|it| it.risk_bytes.get() > 0 || it.pinned_bytes.get() > 0)
+        meter.is_some_and(|it| {
+            it.risk_bytes.get() > 0
+                || it.pinned_bytes.get() > 0
+                || it.pressed_disk_sources.get() > 0
+        })
     }
 
     /// Keeps a payload; if its files cannot wait and there is no room, the oldest of who is to give go for it.

@@ -96,9 +96,12 @@ impl Source {
         self.generations.iter().find(|it| !it.is_gone).map(|it| it.key)
     }
 
-    /// Unread bytes in the generation that the next rotation removes.
+    /// Unread bytes in the generation that the next rotation removes; all, if they press on their log disk.
     #[must_use]
     pub fn at_risk_bytes(&self) -> u64 {
+        if self.is_disk_pressed {
+            return self.unread_bytes();
+        }
         let endangered = self.endangered();
         let at_risk = self.generations.iter().find(|it| Some(it.key) == endangered);
         at_risk.map_or(0, Generation::unread_bytes)
@@ -119,6 +122,7 @@ impl Source {
         self.meter.lag_bytes.sub(self.lag_bytes);
         self.meter.risk_bytes.sub(self.risk_bytes);
         self.meter.pinned_bytes.sub(self.pinned_bytes);
+        self.meter.pressed_disk_sources.sub(u64::from(self.is_disk_pressed));
     }
 
     /// Whether any of its files may be without a name.

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, SeekFrom, XattrFlags};
 use rustix::io::Errno;
 
-use super::{Content, HEAD_BYTES, PAGE_BYTES, State};
+use super::{Class, Content, HEAD_BYTES, PAGE_BYTES, State};
 use crate::meter::Meter;
 
 /// Less than this is not worth a system call, in bytes.
@@ -21,6 +21,9 @@ const RELEASE_BYTES_MIN: u64 = 64 << 10;
 const UNDROPPED_BYTES: u64 = 64 << 10;
 /// Ranges that were let go that are told apart; nearer ones become one.
 const DROPPED_MAX: usize = 16;
+
+/// Why what is gone of a copy is nowhere.
+const COPY: &str = "it is a copy, of which the end alone is kept; what it was made of has it";
 
 /// What is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -158,9 +161,14 @@ impl Content {
     pub(in super::super) fn missing(&self, offset: u64, bytes: u64) -> Option<Missing> {
         let state = self.state();
         let begin = state.base.saturating_add(offset);
-        // Nobody has copies from anywhere.
         let wanted = begin..begin.saturating_add(bytes);
-        state.gone.missing(self.key, &wanted).filter(|_| self.is_log)
+        let missing = state.gone.missing(self.key, &wanted)?;
+        match self.class {
+            Class::Log => Some(missing),
+            // Nobody has copies from anywhere.
+            Class::Copy => Some(Missing { lost: Some(COPY), ..missing }),
+            Class::Other => None,
+        }
     }
 
     /// Lets go of the oldest bytes that are not acknowledged, about so many: the agent finds a hole there, and declares

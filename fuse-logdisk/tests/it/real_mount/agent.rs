@@ -25,7 +25,7 @@ impl Drop for Agent {
     }
 }
 
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_logdisk")).with_file_name("logferry");
     assert!(program.is_file(), "the agent is not built: cargo build --package logferry");
     program
@@ -46,11 +46,16 @@ pub(super) fn start_in(scratch: &Path, logs: &str) -> Agent {
 
 /// One with this sink.
 pub(super) fn start_with(scratch: &Path, logs: &str, sink: &str) -> Agent {
+    start_as(scratch, "listen: '127.0.0.1:0'", logs, sink, "")
+}
+
+/// One with these fields of its own, and further resources.
+pub(super) fn start_as(scratch: &Path, own: &str, logs: &str, sink: &str, more: &str) -> Agent {
     let config = scratch.join("agent.yaml");
     let text = "apiVersion: logferry.dev/v1alpha1
 kind: Agent
 metadata: {name: agent}
-spec: {stateDirectory: '{dir}/state', listen: '127.0.0.1:0', hostName: test}
+spec: {stateDirectory: '{dir}/state', hostName: test, {own}}
 ---
 apiVersion: logferry.dev/v1alpha1
 kind: LogSink
@@ -61,9 +66,10 @@ apiVersion: logferry.dev/v1alpha1
 kind: LogConfig
 metadata: {name: disk}
 spec: {source: {files: {include: ['{dir}/{logs}']}}}
-";
+{more}";
     let folder = scratch.canonicalize().expect("as it must");
-    let text = text.replace("{sink}", sink).replace("{logs}", logs);
+    let text = text.replace("{own}", own).replace("{sink}", sink).replace("{logs}", logs);
+    let text = text.replace("{more}", more);
     let text = text.replace("{dir}", &folder.to_string_lossy());
     fs::write(&config, text).expect("as it must");
     let mut command = Command::new(program());
@@ -96,7 +102,7 @@ pub(super) fn arrived(volume: &Volume) -> HashMap<String, u32> {
     lines
 }
 
-fn agent_log(volume: &Volume) -> String {
+pub(super) fn agent_log(volume: &Volume) -> String {
     fs::read_to_string(volume.scratch().join("agent.log")).unwrap_or_default()
 }
 
@@ -189,7 +195,7 @@ fn what_applications_write_arrives_in_the_queue_once_and_its_memory_comes_back()
 }
 
 /// Bytes of records, and of declared gaps, that the queue has.
-fn audited(volume: &Volume) -> (u64, u64) {
+pub(super) fn audited(volume: &Volume) -> (u64, u64) {
     let audit = Command::new(program()).args(["audit", "--queue"]).arg(queue(volume)).output();
     let text = String::from_utf8(audit.expect("as it must").stdout).expect("as it must");
     let sum = text.lines().find(|it| it.contains("bytes in declared gaps")).unwrap_or_default();

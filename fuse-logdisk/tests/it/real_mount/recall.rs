@@ -322,6 +322,24 @@ fn what_was_let_go_undelivered_is_an_error_also_for_the_next_daemon() {
 }
 
 #[test]
+fn what_is_gone_of_a_copy_is_an_error_and_not_nul() {
+    limited(100, || {
+        let volume = Volume::mount(&["--mode", "strict", "--agent-state", "{dir}/state"]);
+        let text = lines(4 << 20);
+        append(&volume.target().join("app.log"), &text);
+        fs::copy(volume.target().join("app.log"), volume.target().join("app.log.1")).expect("room");
+        let copy = File::open(volume.target().join("app.log.1")).expect("opened");
+        let mut piece = [0; 100];
+        copy.read_exact_at(&mut piece, 0).expect("the first page is kept");
+        assert_same(&piece, &text[..100], "the first page");
+        copy.read_exact_at(&mut piece, (text.len() - 100) as u64).expect("the end is kept");
+        assert_same(&piece, &text[text.len() - 100..], "the end");
+        assert_eio(copy.read_at(&mut piece, 2 << 20));
+        wait_until("it says why", || volume.log(), |it| it.contains("it is a copy"));
+    });
+}
+
+#[test]
 fn nothing_comes_back_where_nobody_wants_it() {
     limited(100, || {
         let (volume, agent, text) = given_back(&["--recall-seconds", "0"], None);

@@ -7,7 +7,8 @@ use std::thread;
 use kafka_kit::Deadline;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::scene::{PATIENCE, Scene, has_sidecar, pod, wait_for_bodies};
+use super::super::PATIENCE;
+use super::scene::{Scene, has_sidecar, pod, wait_for_bodies};
 
 /// Askers at the same time, and pods that one kubectl asks for, one after the other.
 const ASKERS: usize = 3;

@@ -3,19 +3,16 @@
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use kafka_kit::{Cluster as Brokers, Deadline};
 use node_kit::{Cluster, IMAGE, User};
 use serde_json::{Value, json};
 
-use super::super::{PORT, image, on_this_node, own_address};
+use super::super::{PATIENCE, PORT, image, on_this_node, own_address, patiently};
 use crate::kit::{Bed, LOGFERRY, Run, wait_for};
 
 /// Where a container's files lie.
 pub(super) const FOLDER: &str = "/var/log/app";
-/// How long the slowest may take, such as both replicas of the operator to be ready, beside much else on the machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node with all that the chart installs. Where sidecars deliver to nobody listens yet.
 pub(super) struct Scene {
@@ -107,13 +104,7 @@ impl Scene {
 
     /// A kubectl that waits by itself, as often as there is time for.
     pub(super) fn patiently(&self, arguments: &[&str]) {
-        let deadline = Deadline::after(PATIENCE);
-        while let Err(error) = self.admin().kubectl(&[arguments, &["--timeout=50s"]].concat()) {
-            if deadline.left().is_none() {
-                let all = self.admin().kubectl(&["describe", "pods", "--all-namespaces"]);
-                panic!("{error:#}\n{}", all.unwrap_or_default());
-            }
-        }
+        patiently(self.admin(), arguments);
     }
 
     /// Looks until it is so.

@@ -195,7 +195,7 @@ fn files_bear_what_their_own_log_disk_says_and_no_link_lends_them_another() {
     symlink(root.join("a/logs"), root.join("e/logs")).unwrap();
     symlink(root.join("b"), root.join("f")).unwrap();
     let team = |fs: &HostFs, path: &str| {
-        let told = fs.volume_context(&root.join(path)).into_iter();
+        let told = fs.volume_context(&root.join(path)).into_iter().flatten();
         told.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().concat()
     };
     let below = own(&root);

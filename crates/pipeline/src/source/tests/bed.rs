@@ -52,6 +52,7 @@ pub(super) fn source(known: &Known, format: Option<Format>) -> Source {
         sink: 0,
         options: Arc::new(options(format)),
         fs: Arc::new(everything()),
+        is_on_log_disk: false,
     };
     Source::new(SourceId(0), spec, Arc::default(), known)
 }
