@@ -160,7 +160,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
     let cursor = u64::from_le_bytes(take(body)?);
     let updated_unix_seconds = i64::from_le_bytes(take(body)?);
     let [marks] = take(body)?;
-    let continued = Streams::from_bits(marks >> 2)?;
+    let continued = Streams::from_bits(marks >> 2 & 3)?;
     let count = u32::from_le_bytes(take(body)?);
     let mut generations = Vec::new();
     for _ in 0..count {

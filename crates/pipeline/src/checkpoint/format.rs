@@ -206,7 +206,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
         generations.push(Position { generation, offset, head, place, ..Position::default() });
     }
     let (is_new, is_newest_settled) = (marks & NEW != 0, marks & NEWEST_SETTLED != 0);
-    let continued = Streams::from_bits(marks >> CONTINUED_SHIFT)?;
+    let continued = Streams::from_bits(marks >> CONTINUED_SHIFT & 3)?;
     let known = Known { epoch, cursor, is_new, generations, is_newest_settled, continued };
     Some(Entry { context, known, updated_unix_seconds })
 }
