@@ -151,8 +151,8 @@ fn gzip(seeds: &mut Seeds) {
 
 fn entry(number: u64) -> Entry {
     let place = Place::of(b"last line");
-    let position =
-        Position { generation: number, offset: 10, head: Head::of(b"first line"), place };
+    let head = Head::of(b"first line");
+    let position = Position { generation: number, offset: 10, head, place, ..Position::default() };
     let generations = vec![position; usize::try_from(number % 3).unwrap_or(0)];
     let known = Known { cursor: number, is_new: false, generations, ..Known::new(1) };
     let context = ContextId(u128::from(number));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::{ContextId, Head, Place, Position, checksum};
+use flow::{ContextId, Head, Place, Position, Streams, checksum};
 use pipeline::checkpoint::{CheckpointStore, Entry, KEEP_SECONDS, Loaded, OpenError, StateDisk};
 use pipeline::source::Known;
 use sim::SimDisk;
@@ -160,6 +160,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
     let cursor = u64::from_le_bytes(take(body)?);
     let updated_unix_seconds = i64::from_le_bytes(take(body)?);
     let [marks] = take(body)?;
+    let continued = Streams::from_bits(marks >> 2 & 3)?;
     let count = u32::from_le_bytes(take(body)?);
     let mut generations = Vec::new();
     for _ in 0..count {
@@ -170,7 +171,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
         let [len] = take(body)?;
         let hash = u32::from_le_bytes(take(body)?);
         let place = Place { len, hash, hole: u64::from_le_bytes(take(body)?) };
-        generations.push(Position { generation, offset, head, place });
+        generations.push(Position { generation, offset, head, place, ..Position::default() });
     }
     Some(Entry {
         context,
@@ -180,6 +181,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
             is_new: marks & 1 != 0,
             generations,
             is_newest_settled: marks & 2 != 0,
+            continued,
         },
         updated_unix_seconds,
     })

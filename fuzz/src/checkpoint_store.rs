@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 
-use flow::{ContextId, Head, Place, Position};
+use flow::{ContextId, Head, Place, Position, Streams};
 use pipeline::checkpoint::{CheckpointStore, Entry};
 use pipeline::source::Known;
 use sim::{DiskFault, SimDisk};
@@ -127,8 +127,12 @@ fn changed(input: &mut Input<'_>) -> (u128, Known) {
         offset: number * it,
         head: Head::of(b"first line"),
         place: Place::of(b"last line"),
+        ..Position::default()
     };
     let generations = (0..number % 4).map(position).collect();
-    let known = Known { cursor: number, is_new: number == 0, generations, ..Known::new(1) };
+    let continued =
+        Streams::from_bits(u8::try_from(number % 4).expect("two bits")).expect("streams");
+    let is_new = number == 0;
+    let known = Known { cursor: number, is_new, generations, continued, ..Known::new(1) };
     (u128::from(number % 6), known)
 }

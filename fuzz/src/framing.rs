@@ -113,7 +113,7 @@ impl Reading {
                 flags: record.flags,
                 body,
                 place: PLACE,
-                source: 0,
+                holes: 0,
             });
         }
         framed.filtered += u64::from(outcome.filtered);

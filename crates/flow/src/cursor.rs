@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Head, Place};
+use crate::{Head, Place, Streams};
 
 /// Half-open range of cursors `[begin, end)` of one context and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,4 +60,7 @@ pub struct Position {
     pub head: Head,
     /// Fingerprint of the bytes at `offset`.
     pub place: Place,
+    /// Of which streams the next line goes on from a part that was delivered before. The last of a section's
+    /// positions tells it of the section's end, whatever the generation.
+    pub continued: Streams<bool>,
 }

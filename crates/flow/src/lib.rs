@@ -43,7 +43,7 @@ pub use payload::{Codec, Encoding, Payload, PayloadHeader, own_positions};
 pub use persisted::{PersistedSpan, Reached};
 pub use rate::{Bucket, Rate};
 pub use recall::{RECALL_BYTES_MAX, RecallAnswer, RecallQuestion, recall_socket};
-pub use record::{Record, RecordFlags, Stream};
+pub use record::{Record, RecordFlags, Stream, Streams};
 pub use section::{Content, Marks, Section};
 pub use sink::{
     Compress, CompressError, Encode, KeepCopy, ReadBack, Refused, Sink, SinkError, ToldSince,

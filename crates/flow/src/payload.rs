@@ -6,7 +6,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Context, GapReason, Marks, Permit, Place, Position, Span, Ticket};
+use crate::{
+    Context, GapReason, Marks, Permit, Place, Position, RecordFlags, Span, Streams, Ticket,
+};
 
 /// How records are written in a payload. The codes stand in queues and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,11 +153,28 @@ impl PayloadHeader {
                 let (place, offset) = (Place::default(), end.offset - behind);
                 let mut positions = self.positions.clone();
                 positions.pop();
-                positions.push(Position { offset, place, ..*end });
+                // Nobody goes on where a line does, as the caller knows.
+                let continued = Streams::default();
+                positions.push(Position { offset, place, continued, ..*end });
                 Some(positions)
             }
             _ => None,
         }
+    }
+
+    /// Of which streams a line goes on behind the section.
+    #[must_use]
+    pub fn continued(&self) -> Streams<bool> {
+        self.positions.last().map(|it| it.continued).unwrap_or_default()
+    }
+
+    /// Whether a line goes on at a place inside, behind which the section's records have these flags.
+    pub fn goes_on_before(&self, records: impl DoubleEndedIterator<Item = RecordFlags>) -> bool {
+        let (mut continued, mut first) = (self.continued(), RecordFlags::NONE);
+        for flags in records.rev() {
+            (continued, first) = (continued.before(flags), flags);
+        }
+        first.has(RecordFlags::CONTINUED) || continued != Streams::default()
     }
 
     /// Of which generations the section is, if it is no gap: as [`own_positions`].

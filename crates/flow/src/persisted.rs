@@ -2,7 +2,7 @@
 //!
 //! So that what is kept is as large as the number of interruptions and of generations, not of sections.
 
-use crate::{Position, Span};
+use crate::{Position, Span, Streams, is_mutant};
 
 /// Sections of one context that are already in the queue, without a hole in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct PersistedSpan {
     pub positions: Vec<Reached>,
     /// It ends with a part of a section, after which no restart can go on: that has no positions.
     pub is_inner: bool,
+    /// Of which streams the next line goes on from what the span ends with.
+    pub continued: Streams<bool>,
 }
 
 /// How far a generation was read, as the section says that was the last to tell of it.
@@ -44,6 +46,10 @@ impl PersistedSpan {
             Reached { cursor, position, is_gone }
         };
         let reached = positions.iter().map(reached);
+        if is_inner && !is_mutant("older_end_resumed") {
+            PersistedSpan::pass_over(spans, epoch, span);
+        }
+        let continued = positions.last().map(|it| it.continued);
         match spans.last_mut() {
             // Behind the last place where a restart can go on begins another.
             Some(last)
@@ -53,13 +59,24 @@ impl PersistedSpan {
             {
                 last.span.end = span.end;
                 last.is_inner = is_inner;
+                last.continued = continued.unwrap_or(last.continued);
                 reached.for_each(|it| last.reach(it));
             }
             _ => {
                 let positions = reached.collect();
-                spans.push(PersistedSpan { epoch, span, positions, is_inner });
+                let continued = continued.unwrap_or_default();
+                spans.push(PersistedSpan { epoch, span, positions, is_inner, continued });
             }
         }
+    }
+
+    /// Where another life ended a section, behind a hole, a later one went on with its own: a restart there would have
+    /// what that delivered of a line of which it knows nothing.
+    fn pass_over(spans: &mut [PersistedSpan], epoch: u32, inner: Span) {
+        let is_passed = |it: &&mut PersistedSpan| {
+            it.epoch == epoch && inner.begin < it.span.end && it.span.end <= inner.end
+        };
+        spans.iter_mut().filter(is_passed).for_each(|it| it.is_inner = true);
     }
 
     /// The later position of a generation counts.
@@ -101,6 +118,7 @@ mod tests {
             span: Span::new(begin, end),
             positions,
             is_inner: false,
+            continued: Streams::default(),
         };
         let want = [
             span(0, 0, 30, vec![reached(20, 1, 15), reached(30, 2, 15)]),
@@ -122,6 +140,37 @@ mod tests {
         let got: Vec<_> = spans.iter().map(|it| (it.span, it.is_inner)).collect();
         assert_eq!(got, [(Span::new(0, 10), false), (Span::new(10, 30), false)]);
         assert_eq!(spans[1].positions, [reached(30, 1, 30)]);
+    }
+
+    #[test]
+    fn where_a_section_ended_within_a_later_one_no_restart_goes_on() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, is_inner| {
+            let positions = if is_inner { vec![] } else { vec![at(1, end)] };
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), &positions, is_inner);
+        };
+        // The first life's, behind a hole; then the second's, which died inside of its section.
+        add(0, 10, false);
+        add(20, 30, false);
+        add(50, 60, false);
+        add(10, 20, true);
+        add(20, 30, true);
+        add(30, 40, true);
+        let got: Vec<_> = spans.iter().map(|it| (it.span, it.is_inner)).collect();
+        let want = [((0, 10), false), ((20, 30), true), ((50, 60), false), ((10, 40), true)];
+        assert_eq!(got, want.map(|((begin, end), is_inner)| (Span::new(begin, end), is_inner)));
+    }
+
+    #[test]
+    fn what_a_line_goes_on_from_is_told_by_the_last_section() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, bits| {
+            let continued = Streams::from_bits(bits).unwrap();
+            let positions = [at(1, end), Position { continued, ..at(2, end) }];
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), &positions, false);
+            spans[0].continued.bits()
+        };
+        assert_eq!([add(0, 10, 1), add(10, 20, 3), add(20, 30, 2), add(30, 40, 0)], [1, 3, 2, 0]);
     }
 
     #[test]

@@ -20,6 +20,65 @@ impl Stream {
     }
 }
 
+/// One thing per stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Streams<T> {
+    /// That of standard output.
+    pub stdout: T,
+    /// That of standard error.
+    pub stderr: T,
+}
+
+impl<T> Streams<T> {
+    /// The one of `stream`.
+    #[must_use]
+    pub fn get(&self, stream: Stream) -> &T {
+        match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        }
+    }
+
+    /// The one of `stream`.
+    pub fn get_mut(&mut self, stream: Stream) -> &mut T {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+impl<T: Copy> Streams<T> {
+    /// The same for both.
+    #[must_use]
+    pub fn both(value: T) -> Streams<T> {
+        Streams { stdout: value, stderr: value }
+    }
+}
+
+impl Streams<bool> {
+    /// As bits: 1 standard output, 2 standard error.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        u8::from(self.stdout) | u8::from(self.stderr) << 1
+    }
+
+    /// What [`Streams::bits`] made; `None` if it makes no such bits.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Option<Streams<bool>> {
+        (bits < 4).then_some(Streams { stdout: bits & 1 != 0, stderr: bits & 2 != 0 })
+    }
+
+    /// Which lines go on before a record, from which do behind it.
+    #[must_use]
+    pub fn before(mut self, record: RecordFlags) -> Streams<bool> {
+        if let Some(stream) = record.stream() {
+            *self.get_mut(stream) = record.has(RecordFlags::CONTINUED);
+        }
+        self
+    }
+}
+
 /// What is unusual about a record, and its stream. A set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordFlags(u16);

@@ -18,7 +18,7 @@ pub mod plain;
 pub mod time;
 pub mod utf16;
 
-pub use join::Streams;
+pub use flow::Streams;
 pub use utf16::ByteOrder;
 
 /// Records that one run of framing finds at most.

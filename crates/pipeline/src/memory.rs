@@ -97,7 +97,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use flow::{PersistedSpan, Span};
+    use flow::{PersistedSpan, Span, Streams};
 
     use super::*;
 
@@ -108,7 +108,8 @@ mod tests {
         fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
             let end = if context == ContextId(1) { 10 } else { 30 };
             let span = Span::new(0, end);
-            vec![PersistedSpan { epoch: 1, span, positions: Vec::new(), is_inner: false }]
+            let (positions, continued) = (Vec::new(), Streams::default());
+            vec![PersistedSpan { epoch: 1, span, positions, is_inner: false, continued }]
         }
 
         fn passing(&self) -> Vec<ContextId> {

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span};
+use flow::{Context, ContextId, GapReason, Position, RecordFlags, SourceId, Span, is_mutant};
 
 use crate::frame::multiline::{Multiline, State};
 use crate::frame::{Format, Streams};
@@ -133,6 +133,7 @@ pub struct Source {
     vanished: Option<Vanished>,
     /// The chain has no file any more, since then.
     gone_since_ns: Option<u64>,
+    /// Of which streams the next line goes on from a part that was delivered.
     continued: Streams<bool>,
     /// Turns to inflate compressed generations, shared with others of its lane.
     pub inflaters: Arc<Inflaters>,
@@ -245,6 +246,7 @@ impl Source {
     #[must_use]
     pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<SourceMeter>, known: &Known) -> Source {
         let newest = known.generations.last().map(|it| it.generation);
+        let is_forgotten = is_mutant("continued_forgotten");
         Source {
             id,
             spec,
@@ -257,7 +259,7 @@ impl Source {
             newest_before: newest.filter(|_| !known.is_newest_settled),
             vanished: None,
             gone_since_ns: None,
-            continued: Streams::default(),
+            continued: if is_forgotten { Streams::default() } else { known.continued },
             inflaters: Arc::default(),
             states: Streams::default(),
             waiting: Waiting::default(),
@@ -307,6 +309,7 @@ impl Source {
             is_new: self.is_first,
             generations: self.positions(),
             is_newest_settled,
+            continued: self.continued,
         }
     }
 

@@ -48,8 +48,8 @@ pub struct Delivered {
     pub body: Vec<u8>,
     /// File and life, by number.
     pub place: (usize, usize),
-    /// Which life of the source's delivered it.
-    pub source: u32,
+    /// How many holes were declared before it, in whatever file: no line goes on over one.
+    pub holes: u32,
 }
 
 /// What was found of a run that is as it should be.
@@ -73,8 +73,6 @@ pub struct Verdict {
 
 /// How many incarnations of an inode are told apart.
 const INCARNATIONS_MAX: u32 = 256;
-/// Where the number of holes begins, beside that of a life of a source's: there are fewer of these.
-const HOLES_SHIFT: u32 = 16;
 
 /// Checks a run that ended with a quiet time, long enough for everything to be delivered.
 ///
@@ -217,8 +215,7 @@ impl Check {
                 flags: *flags,
                 body: body.clone(),
                 place: run.place,
-                // No line goes on over a hole, as none does over a start of which nothing was known.
-                source: delivery.source | self.holes << HOLES_SHIFT,
+                holes: self.holes,
             });
         }
         self.runs.extend(runs);

@@ -80,7 +80,7 @@ fn pieces(deliveries: &[Delivery]) -> Result<Vec<Delivered>, String> {
                 flags: *flags,
                 body: body.clone(),
                 place: (place, 0),
-                source: delivery.source,
+                holes: 0,
             });
         }
     }

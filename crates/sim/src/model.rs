@@ -161,12 +161,12 @@ fn join(lines: &[Line]) -> Vec<Whole> {
     let mut records: Vec<Whole> = Vec::new();
     // By stream, the record that its next part belongs to.
     let mut open: [Option<usize>; 2] = [None, None];
-    let (mut source, mut holes) = (0, 0);
+    let mut holes = 0;
     for line in lines {
-        if line.source != source || line.holes != holes || line.is_behind_gap {
-            // What a source did not wait for, the next knows nothing of; and a hole ends joins where it is declared:
-            // a part that was read behind it, late, of whatever file, goes on in what is read next.
-            (open, source, holes) = ([None, None], line.source, line.holes);
+        if line.holes != holes || line.is_behind_gap {
+            // A hole ends joins where it is declared: a part that was read behind it, late, of whatever file, goes
+            // on in what is read next.
+            (open, holes) = ([None, None], line.holes);
         }
         let parsed = if line.tears.is_empty() { container_line(&line.bytes) } else { None };
         let Some((stream, is_partial, content)) = parsed else {
@@ -221,7 +221,7 @@ fn container_line(line: &[u8]) -> Option<(Stream, bool, &[u8])> {
 /// If a piece goes on from one that said nothing of it, or one that was announced did not come.
 pub fn mend(pieces: &[Delivered]) -> Result<Vec<Whole>, String> {
     let mut records: Vec<Whole> = Vec::new();
-    // By stream, or by place where there is none: the last record, its piece's flags, the source.
+    // By stream, or by place where there is none: the last record, its piece's flags, the holes before it.
     let mut last: BTreeMap<(usize, usize, usize), (usize, RecordFlags, u32)> = BTreeMap::new();
     for piece in pieces {
         let stream = piece.flags.stream();
@@ -230,14 +230,14 @@ pub fn mend(pieces: &[Delivered]) -> Result<Vec<Whole>, String> {
             None => (piece.place.0, piece.place.1, 0),
         };
         let before = last.get(&thread).copied();
-        let is_same_source = before.is_some_and(|(_, _, source)| source == piece.source);
+        let is_behind_hole = before.is_some_and(|(_, _, holes)| holes < piece.holes);
         let index = if piece.flags.has(RecordFlags::CONTINUED) {
             let goes_on = RecordFlags::PART.with(RecordFlags::UNTERMINATED);
             let before = before.filter(|(_, flags, _)| flags.has(goes_on));
             before.ok_or_else(|| format!("goes on from nothing: {piece:?}"))?.0
         } else {
             let was_announced = before.is_some_and(|(_, flags, _)| flags.has(RecordFlags::PART));
-            if was_announced && is_same_source && stream.is_some() {
+            if was_announced && !is_behind_hole && stream.is_some() {
                 return Err(format!("a part was announced, and this came: {piece:?}"));
             }
             records.push(Whole {
@@ -249,7 +249,7 @@ pub fn mend(pieces: &[Delivered]) -> Result<Vec<Whole>, String> {
             records.len() - 1
         };
         records[index].content.extend_from_slice(&piece.body);
-        last.insert(thread, (index, piece.flags, piece.source));
+        last.insert(thread, (index, piece.flags, piece.holes));
     }
     Ok(records)
 }

@@ -51,9 +51,9 @@ impl Stored {
     /// Its first records, as a queue has them that takes records one by one. `None` if that is all or none,
     /// or ends where no restart can go on: then these are sent again, which is no promise broken.
     fn part(&self, records: usize) -> Option<Stored> {
-        let (cursor, flags, _) = self.records.get(records).filter(|_| records > 0)?;
-        let is_followed = flags.has(RecordFlags::CONTINUED);
-        let positions = self.header.positions_at(*cursor).filter(|_| !is_followed)?;
+        let (cursor, ..) = self.records.get(records).filter(|_| records > 0)?;
+        let is_in_line = self.header.goes_on_before(self.records[records..].iter().map(|it| it.1));
+        let positions = self.header.positions_at(*cursor).filter(|_| !is_in_line)?;
         let mut part = self.clone();
         part.records.truncate(records);
         part.header.span.end = *cursor;

@@ -236,7 +236,7 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
     if cursor <= header.span.begin || cursor >= header.span.end {
         return None;
     }
-    let is_followed = second[0].flags.has(RecordFlags::CONTINUED);
+    let is_followed = header.goes_on_before(second.iter().map(|it| it.flags));
     let positions = header.positions_at(cursor).filter(|_| !is_followed);
     let records = u32::try_from(first.len()).expect("a chunk holds fewer records");
     let before = PayloadHeader {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flow::{
     Attribute, AttributeValue, Codec, Context, ContextId, Encoding, GapReason, Head, Marks,
-    PayloadHeader, Place, Position, RecordFlags, Span, attribute,
+    PayloadHeader, Place, Position, RecordFlags, Span, Streams, attribute,
 };
 use rdkafka::message::{Header as KafkaHeader, Headers, OwnedHeaders};
 
@@ -232,8 +232,8 @@ fn content_type(encoding: Encoding) -> &'static str {
     }
 }
 
-/// `generation:offset:head length:head:place length:place`, in hexadecimal, one after the other; behind a hole with
-/// `:hole` at the end.
+/// `generation:offset:head length:head:place length:place`, in hexadecimal, one after the other; behind a hole, or where a
+/// line goes on, with `:hole`, and there with `:streams` at the end.
 fn positions_text(positions: &[Position]) -> String {
     let mut text = String::with_capacity(positions.len() * 64);
     for it in positions {
@@ -245,8 +245,12 @@ fn positions_text(positions: &[Position]) -> String {
             it.generation, it.offset, head.len, head.hash, place.len, place.hash
         )
         .expect("memory");
-        if place.hole > 0 {
+        let continued = it.continued.bits();
+        if place.hole > 0 || continued > 0 {
             write!(text, ":{:x}", place.hole).expect("memory");
+        }
+        if continued > 0 {
+            write!(text, ":{continued:x}").expect("memory");
         }
     }
     text
@@ -264,14 +268,16 @@ fn parse_position(text: &str) -> Option<Position> {
     let numbers = numbers.collect::<Option<Vec<u64>>>()?;
     let (&[generation, offset, head_len, head_hash, len, hash], rest) =
         numbers.split_first_chunk()?;
-    let hole = match rest {
-        [] => 0,
-        [hole] => *hole,
+    let (hole, continued) = match *rest {
+        [] => (0, 0),
+        [hole] => (hole, 0),
+        [hole, continued] => (hole, continued.try_into().ok()?),
         _ => return None,
     };
+    let continued = Streams::from_bits(continued)?;
     let head = Head { len: head_len.try_into().ok()?, hash: head_hash };
     let place = Place { len: len.try_into().ok()?, hash: hash.try_into().ok()?, hole };
-    Some(Position { generation, offset, head, place })
+    Some(Position { generation, offset, head, place, continued })
 }
 
 #[cfg(test)]
@@ -293,6 +299,7 @@ mod tests {
             offset: 99,
             head: Head::of(b"head"),
             place: if generation == 1 { Place::behind(9, b"hole") } else { Place::of(b"place") },
+            continued: Streams::from_bits(u8::from(generation != 1) << 1).expect("a stream"),
         };
         PayloadHeader {
             context: Arc::new(context),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use flow::{Marks, Payload, PayloadHeader, RecordFlags, Span};
+use flow::{Marks, Payload, PayloadHeader, RecordFlags, Span, Streams};
 
 use crate::by_record::frames;
 
@@ -21,7 +21,7 @@ pub(super) struct Message {
     pub(super) range: Range<usize>,
     /// Time that the record carries, nanoseconds since 1970; 0 if it carries none, or it is no record alone.
     pub(super) time_unix_ns: i64,
-    /// What follows goes on from its record: no restart can go on there.
+    /// A line goes on behind it, of whatever stream: no restart can go on there.
     pub(super) is_followed: bool,
 }
 
@@ -64,7 +64,6 @@ fn records(payload: &Payload, section: usize, header: &PayloadHeader, into: &mut
         if let Some(before) = into[first..].last_mut() {
             before.span.end = frame.cursor;
             before.marks.last = false;
-            before.is_followed = frame.flags.has(RecordFlags::CONTINUED);
         }
         let begin = if is_first { header.span.begin } else { frame.cursor };
         into.push(Message {
@@ -77,5 +76,16 @@ fn records(payload: &Payload, section: usize, header: &PayloadHeader, into: &mut
             time_unix_ns: frame.time_unix_ns,
             is_followed: false,
         });
+    }
+    note_followed(&mut into[first..], header.continued());
+}
+
+/// Tells the messages of a section behind which a line goes on.
+fn note_followed(messages: &mut [Message], mut continued: Streams<bool>) {
+    for at in (1..messages.len()).rev() {
+        let behind = messages[at].flags;
+        continued = continued.before(behind);
+        let is_followed = behind.has(RecordFlags::CONTINUED) || continued != Streams::default();
+        messages[at - 1].is_followed = is_followed;
     }
 }

@@ -20,9 +20,17 @@ use super::scan::{Scan, Window};
 /// What the topics held when the agent started.
 #[derive(Debug, Default)]
 pub struct KafkaReadBack {
-    contexts: HashMap<ContextId, Vec<PersistedSpan>>,
+    contexts: HashMap<ContextId, Vec<OfPartition>>,
     /// What it does not tell of is in a checkpoint.
     is_behind_checkpoint: bool,
+}
+
+/// What a partition holds of a context, in its order. Between partitions there is none.
+#[derive(Debug)]
+struct OfPartition {
+    topic: String,
+    partition: i32,
+    spans: Vec<PersistedSpan>,
 }
 
 impl KafkaReadBack {
@@ -50,7 +58,7 @@ impl KafkaReadBack {
         let is_all = scan.read(config.read_back_bytes_max, clock, |message| {
             let Some(headers) = message.headers().filter(|it| is_of(*it, &agent)) else { return };
             if let Ok(header) = Header::decode(headers) {
-                read_back.take(header);
+                read_back.take(message.topic(), message.partition(), header);
             }
         })?;
         say(is_all);
@@ -89,7 +97,7 @@ impl KafkaReadBack {
                 let mut each = |headers: &Headers, value_bytes: u64| {
                     bytes += value_bytes;
                     if let Some(header) = headers.decode_of(&agent) {
-                        read_back.take(header);
+                        read_back.take(topic, partition, header);
                     }
                     is_all &= bytes <= config.read_back_bytes_max;
                     bytes <= config.read_back_bytes_max
@@ -122,10 +130,15 @@ impl KafkaReadBack {
     }
 
     /// The next message of a partition.
-    fn take(&mut self, header: Header) {
+    fn take(&mut self, topic: &str, partition: i32, header: Header) {
         let Header { context, epoch, span, positions, .. } = header;
-        let spans = self.contexts.entry(context.id).or_default();
-        let is_inner = positions.is_none();
+        let places = self.contexts.entry(context.id).or_default();
+        let is_it = |it: &OfPartition| it.partition == partition && it.topic == topic;
+        let at = places.iter().position(is_it).unwrap_or_else(|| {
+            places.push(OfPartition { topic: topic.to_owned(), partition, spans: Vec::new() });
+            places.len() - 1
+        });
+        let (spans, is_inner) = (&mut places[at].spans, positions.is_none());
         PersistedSpan::append(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
     }
 }
@@ -143,7 +156,8 @@ fn say(is_all: bool) {
 
 impl ReadBack for KafkaReadBack {
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
-        self.contexts.get(&context).cloned().unwrap_or_default()
+        let places = self.contexts.get(&context).into_iter().flatten();
+        places.flat_map(|it| it.spans.iter().cloned()).collect()
     }
 
     fn told_since(&self) -> ToldSince {

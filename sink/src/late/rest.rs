@@ -46,7 +46,8 @@ pub(super) fn split(
             continue;
         }
         let records = whole.records.saturating_sub(kept.map_or(0, |it| it.records));
-        let [first, second] = ticket.split(part.from, records, whole.positions_at(part.from));
+        // A line may go on there, or have been divided: it is no place to go on.
+        let [first, second] = ticket.split(part.from, records, None);
         had.push(first);
         rest.tickets.push(second);
     }

@@ -208,3 +208,16 @@ fn parts_of_a_section_that_the_queue_has_are_left_out_too() {
     let (went, _) = deliver(has, &[(7, 100, 1, 0)]);
     assert_eq!(went.spans, [(170, 200, false)]);
 }
+
+#[test]
+fn a_checkpoint_does_not_end_where_a_sink_has_part_of_a_section() {
+    // A line that was divided: its parts have cursors where no line begins.
+    let mut has = told(7, 140);
+    PersistedSpan::append(&mut has, 7, Span::new(140, 175), &[], true);
+    let (acks, acked) = ack_channel();
+    let (mut sink, _taken) = late(has, acks);
+    sink.submit(lines(7, 100, 1, 0, &Arc::default())).unwrap();
+    let acked: Vec<_> =
+        acked.try_iter().flatten().map(|it| (it.span, it.positions, it.is_inner)).collect();
+    assert_eq!(acked, [(Span::new(100, 175), vec![], true)]);
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use flow::{
     Codec, ContextId, Encoding, GapReason, HEAD_BYTES_MAX, Head, Marks, PLACE_BYTES_MAX, Payload,
-    PayloadHeader, Place, Position, Span,
+    PayloadHeader, Place, Position, Span, Streams,
 };
 
 use super::context_frame::check_context;
@@ -239,7 +239,7 @@ pub(super) fn encode_position(position: &Position, out: &mut Vec<u8>) {
     out.put_u64(position.head.hash);
     out.put_u16(position.head.len);
     out.put_u8(position.place.len);
-    out.put_u8(0);
+    out.put_u8(position.continued.bits());
     out.put_u32(position.place.hash);
     out.put_u64(position.place.hole);
 }
@@ -249,10 +249,10 @@ pub(super) fn decode_position(fields: &mut Fields<'_>) -> Result<Position, Malfo
     let hash = fields.u64()?;
     let head = Head { len: fields.u16()?, hash };
     let len = fields.u8()?;
-    fields.zero(1, "reserved")?;
+    let continued = Streams::from_bits(fields.u8()?).ok_or(Malformed::Field("continued"))?;
     let place = Place { len, hash: fields.u32()?, hole: fields.u64()? };
     if usize::from(head.len) > HEAD_BYTES_MAX || usize::from(place.len) > PLACE_BYTES_MAX {
         return Err(Malformed::Field("fingerprint"));
     }
-    Ok(Position { generation, offset, head, place })
+    Ok(Position { generation, offset, head, place, continued })
 }

@@ -57,8 +57,12 @@ impl Gaps {
             last.span.end = header.span.end;
             last.marks.first |= header.marks.first;
             last.marks.last |= header.marks.last;
+            let continued = header.positions.last().map(|it| it.continued);
             for position in header.positions {
                 replace(&mut last.positions, position);
+            }
+            if let Some((last, continued)) = last.positions.last_mut().zip(continued) {
+                last.continued = continued;
             }
             return;
         }

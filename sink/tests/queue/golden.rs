@@ -36,7 +36,7 @@ fn golden_path() -> std::path::PathBuf {
 
 fn second_position() -> Position {
     let (head, place) = (Head::of(b"first line"), Place::of(b"last line"));
-    Position { generation: u64::MAX, offset: 1, head, place }
+    Position { generation: u64::MAX, offset: 1, head, place, ..Position::default() }
 }
 
 /// Writes the golden segment, and one more payload so that it is sealed.

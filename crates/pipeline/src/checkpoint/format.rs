@@ -2,7 +2,7 @@
 
 use std::io;
 
-use flow::{ContextId, Head, Place, Position, checksum, is_mutant};
+use flow::{ContextId, Head, Place, Position, Streams, checksum, is_mutant};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Entry, Parts, StateFile};
@@ -19,6 +19,8 @@ const FRAME_HEADER_BYTES: usize = 24;
 const NEW: u8 = 1;
 /// Mark of one whose newest generation is not missed if it is gone.
 const NEWEST_SETTLED: u8 = 2;
+/// Where the marks of those streams begin whose next line goes on.
+const CONTINUED_SHIFT: u32 = 2;
 /// Bytes of an entry with one generation, and some more.
 const ENTRY_BYTES: usize = 80;
 /// How much of a snapshot is written at once, in bytes.
@@ -174,7 +176,8 @@ fn write_entry((context, known, updated_unix_seconds): Parts<'_>, out: &mut Vec<
     out.extend_from_slice(&known.cursor.to_le_bytes());
     out.extend_from_slice(&updated_unix_seconds.to_le_bytes());
     let settled = if known.is_newest_settled { NEWEST_SETTLED } else { 0 };
-    out.push(settled | if known.is_new { NEW } else { 0 });
+    let new = if known.is_new { NEW } else { 0 };
+    out.push(new | settled | known.continued.bits() << CONTINUED_SHIFT);
     out.extend_from_slice(&count(known.generations.len()).to_le_bytes());
     for position in &known.generations {
         out.extend_from_slice(&position.generation.to_le_bytes());
@@ -200,10 +203,11 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
         let head = Head { len: u16::from_le_bytes(reader.take()?), hash: reader.u64()? };
         let [len] = reader.take()?;
         let place = Place { len, hash: reader.u32()?, hole: reader.u64()? };
-        generations.push(Position { generation, offset, head, place });
+        generations.push(Position { generation, offset, head, place, ..Position::default() });
     }
     let (is_new, is_newest_settled) = (marks & NEW != 0, marks & NEWEST_SETTLED != 0);
-    let known = Known { epoch, cursor, is_new, generations, is_newest_settled };
+    let continued = Streams::from_bits(marks >> CONTINUED_SHIFT & 3)?;
+    let known = Known { epoch, cursor, is_new, generations, is_newest_settled, continued };
     Some(Entry { context, known, updated_unix_seconds })
 }
 

@@ -1,19 +1,21 @@
 //! Every truncation and every bit flip of a checkpoint is survived, and said.
 
 use super::*;
-use flow::{Head, Place, Position};
+use flow::{Head, Place, Position, Streams};
 
 const NOW: i64 = 1_800_000_000;
 
 fn entry(number: u128, cursor: u64) -> Entry {
     let head = Head::of(b"first line");
     let place = Place::of(b"last line");
-    let generations = vec![Position { generation: 5, offset: cursor, head, place }];
+    let position = Position { generation: 5, offset: cursor, head, place, ..Position::default() };
+    let streams = u8::try_from(number % 4).unwrap();
     let known = Known {
         cursor,
         is_new: cursor == 0,
-        generations,
+        generations: vec![position],
         is_newest_settled: cursor % 2 == 1,
+        continued: Streams::from_bits(streams).unwrap(),
         ..Known::new(3)
     };
     Entry { context: ContextId(number), known, updated_unix_seconds: NOW }

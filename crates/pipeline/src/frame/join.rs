@@ -6,44 +6,10 @@
 //! follows. So a restart never meets half a join. Containers write the parts of a line in one go,
 //! so this costs nothing in practice; a time-out bounds it ([`Tail::Deliver`]).
 
-use flow::{Record, RecordFlags, Stream, is_mutant};
+use flow::{Record, RecordFlags, Stream, Streams, is_mutant};
 
 use super::time::SecondCache;
 use super::{Carry, FrameOptions, Framed, Line, Output, RECORDS_MAX, Tail};
-
-/// One thing per stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Streams<T> {
-    stdout: T,
-    stderr: T,
-}
-
-impl<T> Streams<T> {
-    /// The one of `stream`.
-    #[must_use]
-    pub fn get(&self, stream: Stream) -> &T {
-        match stream {
-            Stream::Stdout => &self.stdout,
-            Stream::Stderr => &self.stderr,
-        }
-    }
-
-    /// The one of `stream`.
-    pub fn get_mut(&mut self, stream: Stream) -> &mut T {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        }
-    }
-}
-
-impl<T: Copy> Streams<T> {
-    /// The same for both.
-    #[must_use]
-    pub fn both(value: T) -> Streams<T> {
-        Streams { stdout: value, stderr: value }
-    }
-}
 
 /// Where a part's content lies.
 #[derive(Debug, Clone, Copy)]

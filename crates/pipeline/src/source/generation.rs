@@ -246,7 +246,8 @@ impl Generation {
     /// How far it was read.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position { generation: self.key, offset: self.offset, head: self.head, place: self.place }
+        let (generation, offset) = (self.key, self.offset);
+        Position { generation, offset, head: self.head, place: self.place, ..Position::default() }
     }
 
     /// Holds the open file of its carrier.

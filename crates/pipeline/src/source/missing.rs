@@ -39,13 +39,14 @@ impl Source {
     ///
     /// One of unknown size tells those who start later that its generation is not to be missed again.
     pub fn gap(&mut self, missing: &Missing) -> (Span, Vec<Position>) {
-        let positions = match missing.of {
+        let mut positions = match missing.of {
             MissingOf::Current => self.positions_of_gap(),
             MissingOf::Gone(position) => vec![position],
             MissingOf::Unseen => Vec::new(),
         };
         // What comes next does not belong to what came before the gap.
         self.states = Streams::default();
+        self.tell_continued(&mut positions);
         (self.advance(missing.bytes), positions)
     }
 

@@ -111,8 +111,16 @@ impl Source {
         if framed.consumed > 0 && (begins || !is_one) {
             self.tell_passed(index, &mut positions);
         }
+        self.tell_continued(&mut positions);
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_divisible, is_hot })
+    }
+
+    /// Puts into a section's positions what a restart behind it must know of the lines there.
+    pub(super) fn tell_continued(&self, positions: &mut [Position]) {
+        if let Some(last) = positions.last_mut() {
+            last.continued = self.continued;
+        }
     }
 
     fn nothing(&self) -> ReadOutcome {

@@ -98,6 +98,7 @@ impl Source {
             generations: resting.orphans.into_vec(),
             // What was missed was declared before it went to rest.
             is_newest_settled: true,
+            continued: resting.continued,
         };
         let named = spec.context.text(attribute::LOG_FILE_PATH).unwrap_or_default();
         let live_path = files.last().map_or_else(|| PathBuf::from(named), |it| it.path.clone());
@@ -107,7 +108,6 @@ impl Source {
                 .map(|it| it.wake(&live_path, resting.stat_ns, &inflaters))
                 .collect(),
             newest_before: None,
-            continued: resting.continued,
             states: resting.states,
             files: resting.files,
             inflaters,

@@ -1,6 +1,6 @@
 //! Resume: where a context goes on after a restart, from the checkpoint and from the queue itself.
 
-use flow::{PersistedSpan, Position, is_mutant};
+use flow::{PersistedSpan, Position, Streams, is_mutant};
 
 /// What is known of a context from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,14 +16,22 @@ pub struct Known {
     /// The last of them is not missed if it is gone: a gap of unknown size has said so already, it was read to
     /// its end, or a later one was and is done with.
     pub is_newest_settled: bool,
+    /// Of which streams the next line goes on from a part that was delivered.
+    pub continued: Streams<bool>,
 }
 
 impl Known {
     /// A context never seen before; `epoch` must be larger than any it may have had.
     #[must_use]
     pub fn new(epoch: u32) -> Known {
-        let generations = Vec::new();
-        Known { epoch, cursor: 0, is_new: true, generations, is_newest_settled: false }
+        Known {
+            epoch,
+            cursor: 0,
+            is_new: true,
+            generations: Vec::new(),
+            is_newest_settled: false,
+            continued: Streams::default(),
+        }
     }
 
     /// Goes on over what the queue already holds.
@@ -73,6 +81,7 @@ impl Known {
             let checkpoint = known.cursor;
             if persisted.span.end > checkpoint {
                 known.cursor = persisted.span.end;
+                known.continued = persisted.continued;
                 known.is_new = false;
                 if is_mutant("read_back_without_positions") {
                     continue;
@@ -134,12 +143,13 @@ mod tests {
     fn persisted(epoch: u32, begin: u64, end: u64, generation: u64, offset: u64) -> PersistedSpan {
         let position = Position { generation, offset, ..Position::default() };
         let positions = vec![Reached { cursor: end, position, is_gone: begin == end }];
-        PersistedSpan { epoch, span: Span::new(begin, end), positions, is_inner: false }
+        let (span, continued) = (Span::new(begin, end), Streams::default());
+        PersistedSpan { epoch, span, positions, is_inner: false, continued }
     }
 
     fn inner(epoch: u32, begin: u64, end: u64) -> PersistedSpan {
-        let span = Span::new(begin, end);
-        PersistedSpan { epoch, span, positions: Vec::new(), is_inner: true }
+        let (span, continued) = (Span::new(begin, end), Streams::default());
+        PersistedSpan { epoch, span, positions: Vec::new(), is_inner: true, continued }
     }
 
     fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {

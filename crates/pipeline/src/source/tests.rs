@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use flow::Chunk;
+use flow::{Chunk, Record};
 
 use super::*;
 use crate::fs::{Fs, HostFs};
@@ -392,6 +392,26 @@ fn cri_parts_join_over_a_rotation() {
     assert!(bed.run().is_empty());
     bed.append("0.log", &line("F", "last"));
     assert_eq!(bed.run(), ["last"]);
+}
+
+#[test]
+fn what_comes_after_a_part_and_a_restart_goes_on_from_it() {
+    let mut bed = Bed::new(None);
+    let line = |stream: &str, tag: &str, text: &str| {
+        format!("2026-01-02T03:04:05.6Z {stream} {tag} {text}\n")
+    };
+    bed.append("0.log", &line("stdout", "P", "be"));
+    bed.look(&["0.log"]);
+    assert!(bed.run().is_empty());
+    assert_eq!(bed.wait(FLUSH), ["be"]);
+    bed.rename("0.log", "0.log.20260102-030406");
+    bed.restart();
+    bed.append("0.log", &(line("stderr", "F", "other") + &line("stdout", "F", "gin")));
+    bed.look(&["0.log.20260102-030406", "0.log"]);
+    assert_eq!(bed.run(), ["other", "gin"]);
+    let goes_on = |it: &Record| it.flags.has(RecordFlags::CONTINUED);
+    let flags: Vec<bool> = bed.chunk.records().iter().map(goes_on).collect();
+    assert_eq!(flags, [false, true]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Tracked {
         let known = &mut self.known;
         known.cursor = end;
         known.is_new = false;
+        known.continued = positions.last().map_or(known.continued, |it| it.continued);
         self.is_dirty = true;
         for position in positions {
             if is_mutant("watermark_without_positions") {

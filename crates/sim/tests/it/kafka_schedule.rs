@@ -200,6 +200,67 @@ fn what_stands_behind_a_hole_that_was_filled_tells_where_a_section_ended() {
     run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
 }
 
+/// The first life's part of a line stands behind a hole, and ends its section; the second fills the hole, and sends that part
+/// again within a longer section. The third goes on where the first one's ended, with the rest of the line.
+#[test]
+fn what_goes_on_behind_a_section_that_another_life_ended_says_so() {
+    let text = |len, is_partial| Text { len, is_stderr: false, is_partial };
+    let append = |texts| NodeStep::World(1, Step::Append(texts, 0));
+    let steps = [
+        append(vec![text(0, false)]),
+        NodeStep::Round([Stage::Tracker, Stage::Shipper, Stage::Reader, Stage::Discovery]),
+        NodeStep::Round([Stage::Shipper, Stage::Reader, Stage::Discovery, Stage::Tracker]),
+        append(vec![text(400, true)]),
+        ROUND,
+        NodeStep::Queue(Mode::Held),
+        ROUND,
+        request(1, Fate::Concluded),
+        NodeStep::Settle(2),
+        append(vec![text(0, false), text(0, false)]),
+        NodeStep::Round([Stage::Shipper, Stage::Tracker, Stage::Discovery, Stage::Reader]),
+        NodeStep::Tick(Stage::Shipper, 1),
+        request(3, Fate::UnknownStored),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
+}
+
+/// The first life's section ends with a part of a line, behind a hole. The second joins it with the rest, behind which it has
+/// a line of the other stream, and dies before it has sent that.
+#[test]
+fn what_a_later_life_joined_is_not_gone_on_with_where_an_earlier_one_ended() {
+    let text = |len, is_stderr, is_partial| Text { len, is_stderr, is_partial };
+    let append = |stream, texts| NodeStep::World(stream, Step::Append(texts, 0));
+    let end = text(0, false, false);
+    let steps = [
+        append(1, vec![end]),
+        NodeStep::Round([Stage::Tracker, Stage::Shipper, Stage::Reader, Stage::Discovery]),
+        NodeStep::Round([Stage::Shipper, Stage::Reader, Stage::Discovery, Stage::Tracker]),
+        append(1, vec![text(400, false, false), text(0, false, true)]),
+        ROUND,
+        NodeStep::Queue(Mode::Held),
+        NodeStep::Tick(Stage::Shipper, 1),
+        NodeStep::Wait(1_000_000_000),
+        ROUND,
+        request(1, Fate::Concluded),
+        NodeStep::PowerCut(3, 0, false),
+        NodeStep::Tick(Stage::Discovery, 1),
+        append(1, vec![text(0, true, false), end, end, end]),
+        append(0, vec![end]),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Tick(Stage::Shipper, 1),
+        append(0, vec![end]),
+        request(2, Fate::Answered),
+        append(0, vec![end]),
+        append(0, vec![end]),
+        request(2, Fate::UnknownLate),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
+}
+
 #[test]
 fn of_a_payload_that_is_taken_in_part_the_rest_is_sent_again() {
     let mut steps = vec![NodeStep::Queue(Mode::Held)];

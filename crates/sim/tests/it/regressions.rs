@@ -10,7 +10,7 @@ use pipeline::source::Known;
 use sim::{DiskFault, SimDisk, SourceBed};
 
 use crate::actor::Text;
-use crate::bed::{Bed, LATE_NS};
+use crate::bed::{Bed, FLUSH_NS, LATE_NS};
 use crate::node::Stage;
 use crate::node_schedule::{self, NodeStep, Setting};
 use crate::reader_bed::ReaderBed;
@@ -868,4 +868,21 @@ fn what_is_written_where_a_power_cut_left_nuls_is_read_by_an_agent_that_has_read
     let mut over_a_start = steps.to_vec();
     over_a_start.insert(7, Step::Kill(0));
     check(Format::Plain, &over_a_start);
+}
+
+/// The checkpoint tells of it, or the queue, or both of what lies between the parts.
+#[test]
+fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
+    let append = |texts: &[Text]| world(0, Step::Append(texts.to_vec(), 0));
+    let other = Text { is_stderr: true, ..LINE };
+    let part = [append(&[LINE, PART]), ROUND, NodeStep::Wait(2 * FLUSH_NS), ROUND, ROUND];
+    let deaths = [NodeStep::Stop, NodeStep::Kill(0), NodeStep::Kill(9)];
+    for death in deaths {
+        for between in [&[][..], &[append(&[other]), ROUND, ROUND, death.clone()]] {
+            let steps =
+                [&part[..], std::slice::from_ref(&death), between, &[append(&[LINE, LINE])]]
+                    .concat();
+            check_node(Format::Cri, 2, &steps);
+        }
+    }
 }

@@ -245,3 +245,22 @@ fn d5_what_cannot_be_cut_any_more_is_a_declared_gap() {
         assert_eq!(arrived.acked[0].gap, wanted, "{encoding}");
     }
 }
+
+#[test]
+fn no_restart_goes_on_between_the_parts_of_a_line_whatever_the_other_stream_has_there() {
+    let line = |flags| Given { flags, ..Given::plain(vec![b'x'; 1500]) };
+    let stdout = RecordFlags::STDOUT;
+    let lines = [
+        line(RecordFlags::STDERR),
+        line(stdout.with(RecordFlags::PART)),
+        line(RecordFlags::STDERR),
+        line(stdout.with(RecordFlags::CONTINUED)),
+        line(RecordFlags::STDERR),
+    ];
+    for encoding in ENCODINGS {
+        let bytes_max = if encoding.is_by_record() { usize::MAX } else { 2500 };
+        let arrived = send(encoding, &records(10, &lines), true, bytes_max);
+        let inner: Vec<bool> = arrived.spans.iter().map(|(_, _, is_inner)| *is_inner).collect();
+        assert_eq!(inner[1..], [true, true, false, false], "{encoding}");
+    }
+}

@@ -41,6 +41,8 @@ impl Topic {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("partitioner", "murmur2")
+            // A busy machine has it send again what was stored.
+            .set("enable.idempotence", "true")
             .set("topic.metadata.refresh.interval.ms", "200")
             .create();
         Topic { name: name.to_owned(), producer: producer.unwrap(), messages: 0 }

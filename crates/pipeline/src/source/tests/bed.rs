@@ -147,6 +147,8 @@ impl Bed {
             Err(error) => return vec![format!("error {:?}", error.raw_os_error())],
         };
         outcome.positions.iter().for_each(|it| self.known.move_to(*it));
+        let continued = outcome.positions.last().map(|it| it.continued);
+        self.known.continued = continued.unwrap_or_default();
         let text = |it| String::from_utf8(self.chunk.body(it).to_vec()).unwrap();
         let bodies: Vec<String> = self.chunk.records().iter().map(text).collect();
         if !outcome.span.is_empty() {
