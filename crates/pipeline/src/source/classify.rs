@@ -100,18 +100,17 @@ impl Source {
                 return Ok(NewFile::Resumed(*orphan));
             }
         }
+        if let Some(live) = self.live(files).filter(|_| may_be_copy) {
+            if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {
+                return Ok(NewFile::CopyOf(live));
+            }
+            if self.check_live(fs, files, now_ns)? {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the live file was cut"));
+            }
+        }
         // Should it be cut before it is read, that is seen by its beginning.
         let generation = NewFile::Generation(Head::of(written(&head)));
-        let Some(live) = self.live(files).filter(|_| may_be_copy) else {
-            return Ok(generation);
-        };
-        if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {
-            return Ok(NewFile::CopyOf(live));
-        }
-        if self.check_live(fs, files, now_ns)? {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the live file was cut"));
-        }
-        Ok(generation)
+        Ok(self.lacking(file, &head).map_or(generation, NewFile::CarrierOf))
     }
 
     fn classify_packed(

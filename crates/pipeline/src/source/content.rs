@@ -158,7 +158,7 @@ pub(super) fn written(head: &[u8]) -> &[u8] {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
