@@ -75,7 +75,7 @@ impl Source {
         }
         self.check_renamed(fs, file, files, now_ns)?;
         if is_packed {
-            return self.classify_packed(file, opened, files);
+            return self.classify_packed(fs, file, opened, files);
         }
         file.stat.size = file.stat.size.max(opened.stat()?.size);
         let head = head_of(opened)?;
@@ -115,6 +115,7 @@ impl Source {
 
     fn classify_packed(
         &self,
+        fs: &dyn Fs,
         file: &SeenFile,
         packed: &dyn LogFile,
         files: &[SeenFile],
@@ -137,6 +138,9 @@ impl Source {
         let of = of.or_else(|| find(&|it| is_lost(it) && begins_so(it)));
         if let Some(index) = of {
             return Ok(NewFile::CarrierOf(index));
+        }
+        if let Some(live) = self.is_packed_copy(fs, file, packed, files)? {
+            return Ok(NewFile::CopyOf(live));
         }
         let is_same = |it: &&Position| tells(it.head, it.offset) && it.head.matches(&head);
         if let Some(orphan) = self.orphans.iter().find(is_same) {
@@ -358,7 +362,7 @@ impl Generation {
     ///
     /// A file that was renamed is older than the live one that took its place; a copy is younger. Where
     /// files have no time of birth, it must be long enough for its content to tell.
-    fn may_be_copied_by(&self, file: &SeenFile) -> bool {
+    pub(super) fn may_be_copied_by(&self, file: &SeenFile) -> bool {
         !self.is_gone && self.may_be_older_than(file)
     }
 
@@ -371,7 +375,7 @@ impl Generation {
 }
 
 /// Opens a file that was seen.
-fn open(fs: &dyn Fs, file: &SeenFile) -> io::Result<Box<dyn LogFile>> {
+pub(super) fn open(fs: &dyn Fs, file: &SeenFile) -> io::Result<Box<dyn LogFile>> {
     let opened = fs.open(&file.path)?;
     if opened.stat()?.id != file.stat.id {
         return Err(io::Error::new(io::ErrorKind::NotFound, "it has another name by now"));

@@ -458,6 +458,31 @@ fn a4_a_copy_that_begins_as_what_was_cut_before_it_is_read() {
     bed.check_tiling();
 }
 
+/// logrotate's `copy` and `compress`: nobody cuts the file, or somebody later.
+#[test]
+fn a4_a_compressed_copy_of_a_file_that_is_not_cut_yet_is_not_read() {
+    for is_seen_plain in [true, false] {
+        let mut bed = Bed::new(Some(Format::Plain));
+        bed.append("a.log", &lines(0, 300));
+        bed.look(&["a.log"]);
+        assert_eq!(bed.run(), bodies(0, 300));
+        sleep_a_tick();
+        bed.copy("a.log", "a.log.1");
+        if is_seen_plain {
+            bed.look(&["a.log.1", "a.log"]);
+        }
+        bed.compress("a.log.1");
+        bed.look(&["a.log.1.gz", "a.log"]);
+        bed.append("a.log", &lines(300, 310));
+        assert_eq!(bed.run(), bodies(300, 310), "{is_seen_plain}");
+        bed.cut("a.log");
+        bed.append("a.log", &lines(310, 320));
+        bed.look(&["a.log.1.gz", "a.log"]);
+        assert_eq!(bed.run(), bodies(310, 320));
+        bed.check_tiling();
+    }
+}
+
 /// The second copy is begun before the first cut was noticed, and filled after it was seen.
 #[test]
 fn a4_a_second_copy_that_was_empty_when_it_was_seen_is_read_too() {
