@@ -152,6 +152,8 @@ impl Source {
         let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
         let is_closed = generation.file.is_none() || is_packed(&generation.path);
         if generation.done_since_ns.is_some() && unchanged && is_closed {
+            // Others have their turn to inflate.
+            generation.file = None;
             return Ok(Turn::Done);
         }
         if let Carrier::Lost(since_ns) = generation.carrier {

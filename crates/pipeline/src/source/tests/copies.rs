@@ -483,6 +483,27 @@ fn a4_a_compressed_copy_of_a_file_that_is_not_cut_yet_is_not_read() {
     }
 }
 
+/// No more than four are inflated at a time, and who is done with one holds up no other.
+#[test]
+fn compressed_files_that_are_done_with_keep_nobody_waiting() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    for number in (1..8).rev() {
+        let from = 300 * (7 - number);
+        bed.append(&format!("a.log.{number}"), &lines(from, from + 300));
+        bed.compress(&format!("a.log.{number}"));
+    }
+    bed.append("a.log", &lines(2100, 2110));
+    let names: Vec<String> = (1..8).rev().map(|it| format!("a.log.{it}.gz")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["a.log"]).collect();
+    bed.look(&names);
+    assert_eq!(bed.run(), bodies(0, 2110));
+    bed.restart();
+    bed.look(&names);
+    bed.append("a.log", &lines(2110, 2120));
+    assert_eq!(bed.run(), bodies(2110, 2120));
+    bed.check_tiling();
+}
+
 /// The second copy is begun before the first cut was noticed, and filled after it was seen.
 #[test]
 fn a4_a_second_copy_that_was_empty_when_it_was_seen_is_read_too() {
