@@ -31,6 +31,7 @@ mod full_disk;
 mod kafka;
 mod limits;
 mod lock;
+mod logrotate;
 mod memory;
 mod permission;
 mod pinned;

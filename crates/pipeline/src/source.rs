@@ -35,6 +35,7 @@ mod reconcile;
 mod rest;
 mod resume;
 mod room;
+mod short;
 mod waiting;
 
 pub use carrier::Carrier;
@@ -149,6 +150,8 @@ pub struct Source {
     pub seen_ns: u64,
     /// Generations done with for good, and the cursor up to which they must stay in the checkpoint.
     pub forgotten: Vec<(u64, u64)>,
+    /// Where generations stand now that are in copies which end before what was read, once that cursor is safe.
+    pub moved: Vec<(u64, Position)>,
     /// Bytes known to be unread, as last reported.
     lag_bytes: u64,
     /// Unread bytes at risk, as last reported.
@@ -268,6 +271,7 @@ impl Source {
             errors: 0,
             seen_ns: 0,
             forgotten: Vec::new(),
+            moved: Vec::new(),
             lag_bytes: 0,
             risk_bytes: 0,
             pinned_bytes: 0,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Select};
-use flow::{Acked, Clock, ContextId, SourceId, StoredMark};
+use flow::{Acked, Clock, ContextId, Position, SourceId, StoredMark};
 
 use crate::Tick;
 use crate::checkpoint::{CheckpointStore, Entry};
@@ -41,6 +41,15 @@ pub enum TrackerCommand {
         cursor: u64,
         /// Which.
         key: u64,
+    },
+    /// A generation is known by another place, once everything before `cursor` is acknowledged.
+    Move {
+        /// Whose.
+        source: SourceId,
+        /// Cursor at which that was so.
+        cursor: u64,
+        /// Which, and by what.
+        position: Position,
     },
     /// A source ended; its context stays in the checkpoint for a while.
     Close {
@@ -206,6 +215,9 @@ impl Tracker {
             }
             TrackerCommand::Forget { source, cursor, key } => {
                 self.change(source, |it| it.forget(cursor, key));
+            }
+            TrackerCommand::Move { source, cursor, position } => {
+                self.change(source, |it| it.move_to(cursor, position));
             }
             TrackerCommand::Close { source, cursor, has_end } => {
                 self.change(source, |it| it.close(source, cursor, has_end));

@@ -113,6 +113,7 @@ impl Actor {
         match step {
             Step::BeginCopy => self.begin_copy(),
             Step::BeginLink => self.begin_link(),
+            Step::EndCopy => self.end_copy(),
             Step::FinishRotation => self.finish_rotation(),
             Step::Compress(number) => self.compress(*number),
             Step::Append(texts, cut) => self.append(texts, *cut),

@@ -40,6 +40,9 @@ pub enum Step {
     BeginCopy,
     /// The live file has two names, until the next step.
     BeginLink,
+    /// All of the live file is copied; it is cut with what comes next of these. What is written meanwhile is not in
+    /// the copy.
+    EndCopy,
     /// What was begun of these is finished.
     FinishRotation,
     /// A rotated file that nobody writes to is compressed; the original goes with the next step.

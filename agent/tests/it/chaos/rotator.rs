@@ -109,9 +109,7 @@ impl Stream {
         if self.form == Form::Holed {
             return;
         }
-        // A copy that is compressed before the cut of its original was noticed is read again; see
-        // docs/PROOF.md.
-        if is_packed || is_copy || !self.is_left(content) {
+        if is_packed || !self.is_left(content) {
             return;
         }
         let (temporary, packed) = (with(&path, ".tmp"), with(&path, ".gz"));
@@ -123,7 +121,7 @@ impl Stream {
         fs::remove_file(&path).expect("is there");
         self.note_file(&packed, content);
         self.truth[content].was_packed = true;
-        self.rotated[index] = Rotated { path: packed, content, is_packed: true, is_copy: false };
+        self.rotated[index] = Rotated { path: packed, content, is_packed: true, is_copy };
     }
 
     /// Removes a rotated file.

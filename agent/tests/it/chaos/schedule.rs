@@ -14,9 +14,6 @@ use super::stream::{Stream, TENANTS};
 use super::{Totals, count, sleep_ms, wait_for};
 use crate::kit::{body, wait_until};
 
-/// How long a compressed file has its first name at least; see docs/PROOF.md.
-const NAMED_MS: u64 = 20;
-
 /// A schedule being run.
 pub(super) struct Schedule<'a> {
     pub(super) totals: &'a Totals,
@@ -47,8 +44,7 @@ impl Schedule<'_> {
             stream.is_copied = node.plan.kind != Kind::Dark && dice.one_in(3);
             // The kubelet does not copy, and a copy may have no holes.
             stream.is_copied &= matches!(form, Form::Plain | Form::Linked);
-            // Copies keep their names; see docs/PROOF.md.
-            stream.is_dated |= is_dated || stream.is_copied;
+            stream.is_dated |= is_dated;
             stream
         };
         let streams = (0..count).map(stream).collect();
@@ -209,13 +205,11 @@ impl Schedule<'_> {
             }
             5 | 6 => {
                 stream.compress(&mut self.dice, 0);
-                sleep_ms(NAMED_MS);
                 "is compressed"
             }
             _ => {
                 // `delaycompress`: the newest has to wait.
                 stream.compress(&mut self.dice, 1);
-                sleep_ms(NAMED_MS);
                 "is compressed late"
             }
         }

@@ -147,9 +147,7 @@ impl Stream {
         let content = &mut self.truth[self.into];
         for _ in 0..=dice.roll(lines_max) {
             self.lines += 1;
-            // A copy is found again by what was read, if that is 64 bytes or more.
-            let filler_min = if self.is_copied { 64 } else { 0 };
-            let filler = "x".repeat(filler_min + dice.index(300));
+            let filler = "x".repeat(dice.index(300));
             let line = line(self.tenant, self.number, self.lines, &filler);
             let begin = text.len();
             match self.form {

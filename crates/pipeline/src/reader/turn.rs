@@ -243,13 +243,17 @@ impl Reader {
         section.content
     }
 
-    /// Tells the tracker which generations to forget.
+    /// Tells the tracker which generations to forget, and which stand elsewhere now.
     fn tell_forgotten(&mut self, index: SourceIndex) {
         let Some(slot) = &mut self.slots[index] else { return };
         let source = slot.source.id;
         let forgotten = std::mem::take(&mut slot.source.forgotten);
         for (cursor, key) in forgotten {
             self.tell_tracker(TrackerCommand::Forget { source, cursor, key });
+        }
+        let Some(slot) = &mut self.slots[index] else { return };
+        for (cursor, position) in std::mem::take(&mut slot.source.moved) {
+            self.tell_tracker(TrackerCommand::Move { source, cursor, position });
         }
     }
 }

@@ -8,13 +8,14 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use flow::{GapReason, is_mutant};
+use flow::{GapReason, HEAD_BYTES_MAX, is_mutant};
 
-use super::content::{head_of, holds};
+use super::classify::open;
+use super::content::{head_of, holds, is_beginning_of};
 use super::generation::Generation;
 use super::look::{Look, Turn};
-use super::{Missing, SeenFile};
-use crate::fs::{Defect, Fs, GZIP_SUFFIX, Printable, Stat};
+use super::{Missing, SeenFile, Source};
+use crate::fs::{Defect, Fs, GZIP_SUFFIX, LogFile, Printable, Stat};
 
 /// How long a copy of a file that was cut may turn up: longer than scans are apart.
 pub(super) const COPY_NS: u64 = 2_000_000_000;
@@ -36,6 +37,30 @@ pub enum Carrier {
 /// Whether a file is compressed. Its name tells.
 pub(super) fn is_packed(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(GZIP_SUFFIX.as_bytes())
+}
+
+impl Source {
+    /// The live file, if this compressed one is a copy of it: who copies it may leave the cut to somebody else.
+    /// Only such a file is inflated to its end, one with the live file's first KiB.
+    ///
+    /// # Errors
+    /// As `pread`; `Interrupted` and `WouldBlock` if there is more to inflate.
+    pub(super) fn is_packed_copy(
+        &self,
+        fs: &dyn Fs,
+        file: &SeenFile,
+        packed: &dyn LogFile,
+        files: &[SeenFile],
+    ) -> io::Result<Option<usize>> {
+        let live = self.live(files).filter(|it| self.generations[*it].may_be_copied_by(file));
+        let Some(live) = live else { return Ok(None) };
+        // Shorter ones may be what each start of a program writes.
+        if packed.stat()?.size < HEAD_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        let original = open(fs, &self.generations[live].seen())?;
+        Ok(is_beginning_of(packed, &*original)?.then_some(live))
+    }
 }
 
 impl Generation {
@@ -65,9 +90,8 @@ impl Generation {
     }
 
     fn is_held_by(&self, fs: &dyn Fs, copy: &SeenFile) -> io::Result<bool> {
-        let opened = fs.open(&copy.path)?;
-        let is_it = opened.stat()?.id == copy.stat.id;
-        Ok(is_it && holds(&*opened, &head_of(&*opened)?, &self.position(), self.size)?)
+        let opened = open(fs, copy)?;
+        holds(&*opened, &head_of(&*opened)?, &self.position(), self.size)
     }
 
     /// A read brought nothing: a whole compressed file has ended, and is done with even if its descriptor,

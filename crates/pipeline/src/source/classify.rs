@@ -75,7 +75,7 @@ impl Source {
         }
         self.check_renamed(fs, file, files, now_ns)?;
         if is_packed {
-            return self.classify_packed(file, opened, files);
+            return self.classify_packed(fs, file, opened, files);
         }
         file.stat.size = file.stat.size.max(opened.stat()?.size);
         let head = head_of(opened)?;
@@ -100,22 +100,22 @@ impl Source {
                 return Ok(NewFile::Resumed(*orphan));
             }
         }
+        if let Some(live) = self.live(files).filter(|_| may_be_copy) {
+            if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {
+                return Ok(NewFile::CopyOf(live));
+            }
+            if self.check_live(fs, files, now_ns)? {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the live file was cut"));
+            }
+        }
         // Should it be cut before it is read, that is seen by its beginning.
         let generation = NewFile::Generation(Head::of(written(&head)));
-        let Some(live) = self.live(files).filter(|_| may_be_copy) else {
-            return Ok(generation);
-        };
-        if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {
-            return Ok(NewFile::CopyOf(live));
-        }
-        if self.check_live(fs, files, now_ns)? {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the live file was cut"));
-        }
-        Ok(generation)
+        Ok(self.lacking(file, &head).map_or(generation, NewFile::CarrierOf))
     }
 
     fn classify_packed(
         &self,
+        fs: &dyn Fs,
         file: &SeenFile,
         packed: &dyn LogFile,
         files: &[SeenFile],
@@ -138,6 +138,9 @@ impl Source {
         let of = of.or_else(|| find(&|it| is_lost(it) && begins_so(it)));
         if let Some(index) = of {
             return Ok(NewFile::CarrierOf(index));
+        }
+        if let Some(live) = self.is_packed_copy(fs, file, packed, files)? {
+            return Ok(NewFile::CopyOf(live));
         }
         let is_same = |it: &&Position| tells(it.head, it.offset) && it.head.matches(&head);
         if let Some(orphan) = self.orphans.iter().find(is_same) {
@@ -359,7 +362,7 @@ impl Generation {
     ///
     /// A file that was renamed is older than the live one that took its place; a copy is younger. Where
     /// files have no time of birth, it must be long enough for its content to tell.
-    fn may_be_copied_by(&self, file: &SeenFile) -> bool {
+    pub(super) fn may_be_copied_by(&self, file: &SeenFile) -> bool {
         !self.is_gone && self.may_be_older_than(file)
     }
 
@@ -372,7 +375,7 @@ impl Generation {
 }
 
 /// Opens a file that was seen.
-fn open(fs: &dyn Fs, file: &SeenFile) -> io::Result<Box<dyn LogFile>> {
+pub(super) fn open(fs: &dyn Fs, file: &SeenFile) -> io::Result<Box<dyn LogFile>> {
     let opened = fs.open(&file.path)?;
     if opened.stat()?.id != file.stat.id {
         return Err(io::Error::new(io::ErrorKind::NotFound, "it has another name by now"));

@@ -6,6 +6,7 @@ use std::io;
 
 use flow::{HEAD_BYTES_MAX, Head, PLACE_BYTES_MAX, Position, is_mutant};
 
+use super::carrier::is_packed;
 use super::generation::Generation;
 use super::holes::is_nul;
 use crate::fs::{Fs, LogFile};
@@ -78,8 +79,13 @@ impl Generation {
         let bytes = if let Some(bytes) = in_head {
             bytes
         } else {
+            let is_packed = is_packed(&self.path);
             let file = self.open(fs)?;
             let read = read_full(file, &mut buffer[..len], range.start)?;
+            if read < len && is_packed && file.defect().is_none() {
+                // A whole copy that lacks what was read after it was made.
+                return Ok(true);
+            }
             if read < len && file.stat()?.size >= range.end {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -164,7 +170,7 @@ pub(super) fn written(head: &[u8]) -> &[u8] {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_full(file: &dyn LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64)? {

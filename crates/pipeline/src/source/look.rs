@@ -152,6 +152,8 @@ impl Source {
         let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
         let is_closed = generation.file.is_none() || is_packed(&generation.path);
         if generation.done_since_ns.is_some() && unchanged && is_closed {
+            // Others have their turn to inflate.
+            generation.file = None;
             return Ok(Turn::Done);
         }
         if let Carrier::Lost(since_ns) = generation.carrier {
@@ -189,11 +191,14 @@ impl Source {
                 }
                 generation.modified_ns = stat.modified_ns;
             }
-            if generation.carrier == Carrier::Copy
-                && let Some(turn) = end_of_copy(generation, stat, now_ns)
-            {
-                return Ok(turn);
+            if generation.carrier == Carrier::Copy {
+                let turn = end_of_copy(generation, stat, now_ns);
+                self.move_to_end_of_copy(fs, index, stat)?;
+                if let Some(turn) = turn {
+                    return Ok(turn);
+                }
             }
+            let generation = &mut self.generations[index];
             generation.tail = None;
             if is_followed || is_over {
                 generation.done_since_ns.get_or_insert(now_ns);

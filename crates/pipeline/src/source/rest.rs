@@ -62,6 +62,7 @@ impl Source {
             || self.gone_since_ns.is_some()
             || self.retry.failures > 0
             || !self.forgotten.is_empty()
+            || !self.moved.is_empty()
             || !self.waiting.is_empty();
         if is_waiting {
             return None;

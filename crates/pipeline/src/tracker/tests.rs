@@ -213,6 +213,21 @@ fn a_generation_is_forgotten_only_when_nothing_refers_to_it() {
 }
 
 #[test]
+fn a_generation_moves_into_its_copy_once_what_was_read_of_it_is_acknowledged() {
+    let mut bed = bed();
+    bed.open(0, 0);
+    bed.ack(0, 0, 10);
+    let at = |offset| Position { generation: 5, offset, ..Position::default() };
+    let (source, cursor, position) = (SourceId(0), 20, at(7));
+    bed.commands.send(TrackerCommand::Move { source, cursor, position }).unwrap();
+    bed.tracker.store_now();
+    assert_ne!(bed.tracker.contexts[&CONTEXT].known.position(5), Some(at(7)));
+    bed.ack(0, 10, 20);
+    bed.tracker.store_now();
+    assert_eq!(bed.stored().unwrap().position(5), Some(at(7)));
+}
+
+#[test]
 fn a12_what_rests_is_kept_in_the_store_alone_and_goes_on_from_there() {
     let mut bed = bed();
     bed.open(0, 0);

@@ -14,6 +14,8 @@ pub(super) struct Tracked {
     /// Acknowledged, and not in the prefix yet.
     early: BTreeMap<u64, Early>,
     forget: Vec<(u64, u64)>,
+    /// Other places that generations are known by, and from which cursors on.
+    moved: Vec<(u64, Position)>,
     /// Generations that gaps of unknown size are of, and the cursors of these.
     gone: Vec<(u64, u64)>,
     pub(super) is_dirty: bool,
@@ -45,6 +47,7 @@ impl Tracked {
             known,
             early: BTreeMap::new(),
             forget: Vec::new(),
+            moved: Vec::new(),
             gone: Vec::new(),
             is_dirty,
             closing: Vec::new(),
@@ -97,6 +100,12 @@ impl Tracked {
         self.forget_reached();
     }
 
+    /// A generation is known by another place, once everything before `cursor` is acknowledged.
+    pub(super) fn move_to(&mut self, cursor: u64, position: Position) {
+        self.moved.push((cursor, position));
+        self.move_reached();
+    }
+
     pub(super) fn acknowledge(&mut self, acked: Acked) {
         let known = &mut self.known;
         if acked.is_inner || acked.span.begin != known.cursor && !is_mutant("ack_hole") {
@@ -113,6 +122,7 @@ impl Tracked {
             self.advance(early.end, &early.positions);
         }
         self.settle_reached();
+        self.move_reached();
         self.forget_reached();
     }
 
@@ -143,6 +153,19 @@ impl Tracked {
         }
     }
 
+    /// Moves those that nothing un-acknowledged was read of before.
+    fn move_reached(&mut self) {
+        let known = &mut self.known;
+        self.moved.retain(|(at, position)| {
+            let is_reached = *at <= known.cursor;
+            if is_reached && known.position(position.generation).is_some() {
+                known.move_to(*position);
+                self.is_dirty = true;
+            }
+            !is_reached
+        });
+    }
+
     /// Drops the generations that nothing un-acknowledged refers to any more.
     fn forget_reached(&mut self) {
         let cursor = self.known.cursor;
@@ -165,6 +188,7 @@ impl Tracked {
     /// Whether nothing is to be remembered beside what the store has, once that has it.
     pub(super) fn is_at_rest(&self) -> bool {
         let is_waiting = !(self.early.is_empty() && self.forget.is_empty() && self.gone.is_empty());
+        let is_waiting = is_waiting || !self.moved.is_empty();
         !self.is_dirty && !is_waiting && (self.closing.is_empty() || self.is_finished())
     }
 

@@ -37,11 +37,25 @@ impl Actor {
     /// Copies up to `end`.
     fn copy(&mut self, end: usize) {
         let content = self.world.content(&self.live()).expect("nobody renames it meanwhile");
-        if let Some((copier, copied)) = &mut self.copier {
-            if end > *copied {
-                copier.append(&content[*copied..end]);
-            }
+        if let Some((copier, copied)) = &mut self.copier
+            && end > *copied
+        {
+            copier.append(&content[*copied..end]);
             *copied = end;
+        }
+    }
+
+    /// Copies the rest.
+    pub(super) fn end_copy(&mut self) {
+        if self.copier.is_none() {
+            return;
+        }
+        let open = self.writer.as_mut().expect("who copies has seen to it");
+        open.finish_line();
+        let len = open.writer.len();
+        self.copy(len);
+        if let Some((_, copied)) = &mut self.copier {
+            *copied = usize::MAX;
         }
     }
 

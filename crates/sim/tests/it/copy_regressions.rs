@@ -511,6 +511,53 @@ fn a_file_of_which_little_is_known_is_found_in_the_compressed_one_that_stood_bes
     check(&steps);
 }
 
+/// Lines that make more than the KiB by which files are known.
+fn kib() -> Vec<NodeStep> {
+    vec![line_of(150); 8]
+}
+
+/// All is stored.
+fn stored() -> [NodeStep; 3] {
+    [ROUND, NodeStep::Wait(5_000_000_000), ROUND]
+}
+
+#[test]
+fn a_copy_that_lacks_what_was_read_is_known_after_a_kill() {
+    for begin in [vec![line()], kib()] {
+        let steps = [
+            world(Step::BeginCopy),
+            ROUND,
+            world(Step::EndCopy),
+            line(),
+            ROUND,
+            world(Step::FinishRotation),
+            line(),
+            ROUND,
+        ];
+        let steps = [begin, vec![ROUND, ROUND], steps.to_vec(), stored().to_vec()].concat();
+        check(&[steps, vec![NodeStep::Kill(0), ROUND]].concat());
+    }
+}
+
+#[test]
+fn a_copy_that_lacks_what_was_read_is_known_if_no_look_showed_it_before_the_cut() {
+    let steps = [
+        // The reader looks once more after it has read.
+        line(),
+        NodeStep::Tick(Stage::Discovery, 1),
+        NodeStep::Tick(Stage::Reader, 1),
+        world(Step::BeginCopy),
+        world(Step::EndCopy),
+        line(),
+        NodeStep::Tick(Stage::Reader, 4),
+        world(Step::FinishRotation),
+        line(),
+        ROUND,
+    ];
+    let steps = [kib(), vec![ROUND, ROUND], steps.to_vec(), stored().to_vec()].concat();
+    check(&[&steps[..], &[NodeStep::Kill(0), ROUND]].concat());
+}
+
 #[test]
 fn a_copy_is_known_by_what_two_short_reads_brought() {
     let torn = vec![Text { len: 0, is_stderr: false, is_partial: false }];

@@ -74,6 +74,7 @@ impl Bed {
     pub(super) fn restart(&mut self) {
         self.known.cursor = self.source.cursor;
         self.known.is_new = false;
+        self.source.moved.iter().for_each(|(_, it)| self.known.move_to(*it));
         let format = self.source.spec.options.format;
         self.source = source(&self.known, format);
     }

@@ -378,6 +378,132 @@ fn a4_a_copy_that_ended_before_the_cut_is_not_read_again_after_a_restart() {
     bed.check_tiling();
 }
 
+/// Read, and copied; then written to, read, and cut, in the time between copying and cutting.
+fn copied_and_read_on() -> Bed {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.append("a.log", &lines(300, 301));
+    bed
+}
+
+#[test]
+fn a4_what_was_read_after_a_copy_was_made_is_no_reason_to_read_the_copy_again() {
+    for is_noticed in [false, true] {
+        let mut bed = copied_and_read_on();
+        assert_eq!(bed.run(), bodies(300, 301));
+        bed.cut("a.log");
+        bed.append("a.log", &lines(301, 310));
+        let mut got = if is_noticed { bed.run() } else { Vec::new() };
+        bed.look(&["a.log.1", "a.log"]);
+        got.extend(bed.run());
+        assert_eq!(got, bodies(301, 310));
+        assert!(bed.wait(3_000_000_000).is_empty());
+        bed.restart();
+        bed.look(&["a.log.1", "a.log"]);
+        assert!(bed.wait(3_000_000_000).is_empty(), "nor is it after a restart");
+        bed.check_tiling();
+    }
+}
+
+#[test]
+fn a4_a_copy_that_lacks_what_was_read_is_known_after_a_restart_too() {
+    // One of them lacks some of the first KiB, by which files are known.
+    for first in [300, 20] {
+        let mut bed = Bed::new(Some(Format::Plain));
+        bed.append("a.log", &lines(0, first));
+        bed.look(&["a.log"]);
+        assert_eq!(bed.run(), bodies(0, first));
+        sleep_a_tick();
+        bed.copy("a.log", "a.log.1");
+        bed.look(&["a.log.1", "a.log"]);
+        bed.append("a.log", &lines(first, first + 1));
+        assert_eq!(bed.run(), bodies(first, first + 1));
+        bed.cut("a.log");
+        bed.append("a.log", &lines(first + 1, first + 2));
+        bed.look(&["a.log.1", "a.log"]);
+        assert_eq!(bed.run(), bodies(first + 1, first + 2));
+        bed.restart();
+        bed.look(&["a.log.1", "a.log"]);
+        assert!(bed.wait(3_000_000_000).is_empty());
+        bed.compress("a.log.1");
+        bed.restart();
+        bed.look(&["a.log.1.gz", "a.log"]);
+        assert!(bed.wait(3_000_000_000).is_empty());
+        bed.check_tiling();
+    }
+}
+
+/// Cut by its own program, which begins anew with the same words; that is copied and cut before anybody looks.
+#[test]
+fn a4_a_copy_that_begins_as_what_was_cut_before_it_is_read() {
+    let banner = "these are the columns of each file of this program\n".repeat(10);
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &(banner.clone() + &lines(0, 300)));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run().len(), 310);
+    sleep_a_tick();
+    bed.cut("a.log");
+    bed.append("a.log", &(banner.clone() + &lines(300, 310)));
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &(banner + &lines(310, 320)));
+    bed.look(&["a.log.1", "a.log"]);
+    let got = bed.run();
+    assert_eq!(got[10..20], bodies(300, 310));
+    assert_eq!(got[30..], bodies(310, 320));
+    bed.check_tiling();
+}
+
+/// logrotate's `copy` and `compress`: nobody cuts the file, or somebody later.
+#[test]
+fn a4_a_compressed_copy_of_a_file_that_is_not_cut_yet_is_not_read() {
+    for is_seen_plain in [true, false] {
+        let mut bed = Bed::new(Some(Format::Plain));
+        bed.append("a.log", &lines(0, 300));
+        bed.look(&["a.log"]);
+        assert_eq!(bed.run(), bodies(0, 300));
+        sleep_a_tick();
+        bed.copy("a.log", "a.log.1");
+        if is_seen_plain {
+            bed.look(&["a.log.1", "a.log"]);
+        }
+        bed.compress("a.log.1");
+        bed.look(&["a.log.1.gz", "a.log"]);
+        bed.append("a.log", &lines(300, 310));
+        assert_eq!(bed.run(), bodies(300, 310), "{is_seen_plain}");
+        bed.cut("a.log");
+        bed.append("a.log", &lines(310, 320));
+        bed.look(&["a.log.1.gz", "a.log"]);
+        assert_eq!(bed.run(), bodies(310, 320));
+        bed.check_tiling();
+    }
+}
+
+/// No more than four are inflated at a time, and who is done with one holds up no other.
+#[test]
+fn compressed_files_that_are_done_with_keep_nobody_waiting() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    for number in (1..8).rev() {
+        let from = 300 * (7 - number);
+        bed.append(&format!("a.log.{number}"), &lines(from, from + 300));
+        bed.compress(&format!("a.log.{number}"));
+    }
+    bed.append("a.log", &lines(2100, 2110));
+    let names: Vec<String> = (1..8).rev().map(|it| format!("a.log.{it}.gz")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["a.log"]).collect();
+    bed.look(&names);
+    assert_eq!(bed.run(), bodies(0, 2110));
+    bed.restart();
+    bed.look(&names);
+    bed.append("a.log", &lines(2110, 2120));
+    assert_eq!(bed.run(), bodies(2110, 2120));
+    bed.check_tiling();
+}
+
 /// The second copy is begun before the first cut was noticed, and filled after it was seen.
 #[test]
 fn a4_a_second_copy_that_was_empty_when_it_was_seen_is_read_too() {
