@@ -50,9 +50,10 @@ const STEPS: [(&str, &str, u32); 25] = [
     ("fsync", "queue", 1),
     ("fsync", "queue/default", 1),
     ("write", "out/lines.jsonl", 2),
-    // Each life of the data plane is shorter here than the pause between two syncs of its thread.
-    ("fdatasync", "out/lines.jsonl", 1),
+    SECOND_SYNC,
 ];
+/// Its thread rests for a second between two: a life of the data plane has to be longer for the second.
+const SECOND_SYNC: (&str, &str, u32) = ("fdatasync", "out/lines.jsonl", 2);
 /// Runs at the same time: they wait most of their time.
 const AT_ONCE: usize = 8;
 /// Times that the agent that has the fault is configured anew, at least; and at most, until there was the call: how
@@ -97,6 +98,11 @@ impl FailPoint {
         command.arg("-P").arg(bed.path(path)).arg(format!("--trace={call}"));
         command.arg(format!("--inject={call}:{fault}:when={nth}")).arg(LOGFERRY);
         command
+    }
+
+    /// How long lines are apart in a life of the data plane, in milliseconds.
+    fn pause_ms(self) -> u64 {
+        if (self.call, self.path, self.nth) == SECOND_SYNC { 1100 } else { 60 }
     }
 
     /// Whether there was the call by now.
@@ -174,7 +180,7 @@ fn run(point: FailPoint) -> bool {
         for _ in 0..WRITES {
             writes += 1;
             write(&bed, writes);
-            sleep_ms(60);
+            sleep_ms(point.pause_ms());
         }
         if agent.has_said("collecting") && !agent.has_ended() {
             // All of it is opened once more.
