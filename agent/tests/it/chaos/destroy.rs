@@ -56,10 +56,12 @@ impl Schedule<'_> {
                 "is moved to another disk"
             }
             4 if stream.is_copied => {
-                // At times it is read before the cut.
+                // At times it is read before the cut: not if the agent may die before it has looked at the copy, which
+                // nobody can know again then.
+                let pause_ms = dice.roll(2) * dice.roll(200);
                 stream.copy_and_cut(|stream| {
                     stream.write(dice, 5);
-                    sleep_ms(dice.roll(2) * dice.roll(200));
+                    sleep_ms(if self.is_calm { pause_ms } else { 0 });
                 });
                 "is copied, written to and cut"
             }
