@@ -76,6 +76,8 @@ struct Kept {
     is_full: bool,
     /// Its oldest may go for what is newer.
     gives: bool,
+    /// What it gives is not enough, and it cannot give more.
+    fails: bool,
     payloads: VecDeque<(Payload, bool)>,
     /// Whose.
     on_its_way: Vec<Arc<str>>,
@@ -106,10 +108,19 @@ impl Spool for FakeSpool {
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
         self.push(payload, true)
     }
-    fn make_room(&mut self, tenant: &str, _bytes: u64) -> Result<Vec<Released>, SinkError> {
+    fn make_room(
+        &mut self,
+        tenant: &str,
+        _bytes: u64,
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError> {
         let mut kept = self.0.lock().unwrap();
+        released.extend(kept.gives.then(|| (Arc::from(tenant), 7)));
+        if kept.fails {
+            return Err(SinkError::Retry("no more".to_owned()));
+        }
         kept.is_full &= !kept.gives;
-        Ok(if kept.gives { vec![(Arc::from(tenant), 7)] } else { Vec::new() })
+        Ok(())
     }
     fn forget_copies(&mut self, _tenant: &str) {
         self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);
@@ -136,6 +147,9 @@ impl Spool for FakeSpool {
     fn tend(&mut self, _now_ns: u64) -> Result<(), SinkError> {
         self.0.lock().unwrap().on_its_way.clear();
         Ok(())
+    }
+    fn due_ns(&self, now_ns: u64) -> Option<u64> {
+        (!self.0.lock().unwrap().on_its_way.is_empty()).then_some(now_ns + 20_000_000)
     }
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
         Ok(())
@@ -459,6 +473,19 @@ fn a_full_spool_gives_its_oldest_only_for_what_cannot_wait() {
 }
 
 #[test]
+fn what_a_spool_let_go_of_before_it_failed_is_counted() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    *bed.kept.lock().unwrap() = Kept { is_full: true, gives: true, fails: true, ..Kept::default() };
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert!(bed.kept().is_empty() && !bed.shipper.is_empty(), "it waits in its file");
+    assert_eq!(bed.meter.tenant(&Arc::from("a")).released_bytes.get(), 7);
+}
+
+#[test]
 fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     let mut bed = bed_with_spool(&["a"]);
     bed.refuse("a", true);
@@ -538,6 +565,31 @@ fn a_tenant_that_has_much_to_drain_does_not_hold_up_another() {
     let (one, three) = (count('a'), count('b'));
     assert!((5..=6).contains(&one) && (16..=17).contains(&three), "{sent}");
     assert!(sent[..5].contains('c'), "{sent}");
+}
+
+#[test]
+fn a_shipper_sleeps_until_something_of_the_spool_may_be_drained() {
+    let mut bed = bed_with_spool(&["a"]);
+    let kept = (payload("a", "1"), false);
+    bed.kept.lock().unwrap().payloads.push_back(kept);
+    bed.refuse("a", true);
+    assert_eq!(bed.run().1, Some(100), "refused: for as long as the pause");
+    bed.clock.0.store(100, Ordering::Relaxed);
+    assert_eq!(bed.run().1, Some(300), "twice as long");
+    bed.push(0, "a", "2");
+    let (_, wake_ns) = bed.run();
+    assert_eq!(wake_ns, Some(300), "what waits in the lane is looked at later");
+    bed.clock.0.store(200_000_000, Ordering::Relaxed);
+    bed.shipper.tick();
+    let more = (1..12).map(|it| {
+        bed.clock.0.store(200_000_000 + it * 1000, Ordering::Relaxed);
+        bed.run().1.unwrap()
+    });
+    let latest = more.max().unwrap();
+    assert!(latest < 200_000_000 + RISK_LOOK_NS, "its bytes may be at risk by then: {latest}");
+    bed.refuse("a", false);
+    assert_eq!(bed.at(SECOND_NS), ["a1", "a2"]);
+    assert_eq!(bed.run().1, None, "all of it is drained");
 }
 
 /// A tenant that is read beyond its limit, with a spool that has no room.
