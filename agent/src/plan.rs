@@ -14,7 +14,7 @@ use pipeline::fs::{HostFs, Reach};
 use pipeline::plane::PlanePlan;
 use pipeline::source::{SourceOptions, StartAt};
 use sink::queue::Queue;
-use sink::spool::SpoolStore;
+use sink::spool::{LateSpool, SpoolStore};
 
 use crate::memory_plan::MemoryPlan;
 use crate::place;
@@ -53,6 +53,8 @@ pub(crate) struct Resolved {
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
     /// What sinks do not take is kept there.
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+    /// Those that cannot be opened yet.
+    pub(crate) late_spools: Vec<(Arc<str>, Arc<LateSpool>)>,
     /// Sinks that are not there yet.
     pub(crate) absent: Vec<Absent>,
     /// There is memory for what log disks read back.
@@ -163,8 +165,9 @@ pub(crate) fn resolve(
             .filter_map(|it| Some((Arc::from(&*it.name), it.pinned_bytes_max?)))
             .collect(),
     };
-    let Stores { queues, spools, producers, .. } = stores;
-    Ok(Resolved { plan, queues, spools, absent, has_recall: memory.has_recall(), producers })
+    let Stores { queues, spools, late_spools, producers, .. } = stores;
+    let has_recall = memory.has_recall();
+    Ok(Resolved { plan, queues, spools, late_spools, absent, has_recall, producers })
 }
 
 fn rule(

@@ -1,6 +1,6 @@
 //! Status: what the web server may know of the running agent. Written by the supervisor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cri_watch::Containers;
@@ -10,7 +10,7 @@ use pipeline::discovery::SCAN_PAUSE_MAX_NS;
 use pipeline::meter::Meter;
 use pipeline::plane::Reporter;
 use sink::queue::Queue;
-use sink::spool::SpoolStore;
+use sink::spool::{LateSpool, SpoolStore};
 
 /// A scan that is older than this is not coming, in nanoseconds: a file system hangs.
 const SCAN_AGE_MAX_NS: u64 = 3 * SCAN_PAUSE_MAX_NS;
@@ -23,6 +23,23 @@ pub(crate) struct Status {
     /// How the watches of the API server fare; none without a cluster.
     pub(crate) watches: Vec<(Kind, Arc<WatchMeter>)>,
     now: Mutex<Now>,
+}
+
+/// A spool that could not be opened at the start of the data plane.
+#[derive(Debug)]
+pub(crate) struct AwaitedSpool {
+    pub(crate) sink: Arc<str>,
+    /// LogConfigs of that sink, by name.
+    pub(crate) log_configs: BTreeSet<String>,
+    pub(crate) spool: Arc<LateSpool>,
+}
+
+impl AwaitedSpool {
+    /// Why what a LogConfig collects of a tenant waits for it, if it does.
+    fn why(&self, log_config: &str, tenant: &str) -> Option<String> {
+        let is_its = self.log_configs.contains(log_config) && self.spool.held_for().has(tenant);
+        (is_its && self.spool.store().is_none()).then(|| self.spool.why())
+    }
 }
 
 /// What changes over time.
@@ -40,6 +57,8 @@ pub(crate) struct Now {
     pub(crate) memory: Vec<(Arc<str>, usize)>,
     pub(crate) queues: Vec<(Arc<str>, Arc<Queue>)>,
     pub(crate) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+    /// Those that could not be opened at the start of the data plane.
+    pub(crate) late_spools: Vec<AwaitedSpool>,
     /// What the container runtime says; `None` where nobody wants it.
     pub(crate) containers: Option<Arc<Containers>>,
     /// How many resources of the cluster are not in force as they are written.
@@ -57,6 +76,7 @@ impl Now {
         self.reporter = None;
         self.queues.clear();
         self.spools.clear();
+        self.late_spools.clear();
     }
 }
 
@@ -71,6 +91,11 @@ impl Status {
 
     pub(crate) fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the spool cannot be opened that records of the tenant wait for, if they do.
+    pub(crate) fn awaited_spool(&self, log_config: &str, tenant: &str) -> Option<String> {
+        self.now().late_spools.iter().find_map(|it| it.why(log_config, tenant))
     }
 
     /// Why the agent is not ready, if it is not.

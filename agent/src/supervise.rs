@@ -20,6 +20,7 @@ use kube_watch::Access;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::meter::{Meter, Observe};
 use pipeline::plane::{DataPlane, World};
+use sink::spool::HeldFor;
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
@@ -28,7 +29,7 @@ use crate::configuration::Configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::metrics::{self, Latency};
 use crate::recall::Recall;
-use crate::status::Status;
+use crate::status::{AwaitedSpool, Status};
 use crate::{log_node, place, plan, web};
 
 mod absent;
@@ -263,8 +264,21 @@ impl Supervisor {
             tracing::error!(problem, "a sink is absent; trying again");
             now.plane_problem = Some(problem);
         }
+        let mut spools = Vec::new();
+        for (sink, spool) in resolved.late_spools {
+            let (why, held_for) = (spool.why(), spool.held_for());
+            let problem = format!("LogSink {sink}: no spool: {why}; {held_for}");
+            tracing::error!(problem, "a spool cannot be opened; trying again");
+            if *held_for != HeldFor::Tenants(BTreeSet::new()) {
+                now.plane_problem = Some(problem);
+            }
+            spools.push(Arc::clone(&spool));
+            let of_sink = self.settings.log_configs.iter().filter(|it| *it.sink == *sink);
+            let log_configs = of_sink.map(|it| it.name.to_string()).collect();
+            now.late_spools.push(AwaitedSpool { sink, log_configs, spool });
+        }
         drop(now);
-        self.absent.are(resolved.absent);
+        self.absent.are(resolved.absent, spools);
         self.producers = resolved.producers;
         self.plane = Some(plane);
         self.recall = Recall::keep(
@@ -336,7 +350,7 @@ impl Supervisor {
     fn take_absent_sinks(&mut self) {
         if self.plane.is_some() && self.absent.is_one_back(&self.world.meter) {
             tracing::info!(
-                "a sink that was absent is back, and has what it was owed of removed files"
+                "a sink or spool that was absent is back, and has what it was owed of removed files"
             );
             self.stop_plane();
             self.restart_at_ns = 0;

@@ -94,6 +94,7 @@ async fn sources(State(desk): State<Desk>) -> impl IntoResponse {
     let reporter = desk.status.now().reporter.clone();
     let report = tokio::task::spawn_blocking(move || reporter.map(|it| it.report())).await;
     let reports = report.ok().flatten().unwrap_or_default();
+    let source = |it| source(it, &desk.status);
     Json(reports.iter().map(source).collect::<Vec<_>>())
 }
 
@@ -128,7 +129,15 @@ fn limit(it: &LimitReport) -> serde_json::Value {
     })
 }
 
-fn source(report: &SourceReport) -> serde_json::Value {
+fn source(report: &SourceReport, status: &Status) -> serde_json::Value {
+    let spool = match report.waits_for {
+        Some(WaitsFor::Sink { .. }) => status.awaited_spool(&report.rule, &report.context.tenant),
+        _ => None,
+    };
+    let waits_for = match spool {
+        Some(why) => Some(serde_json::json!({"what": "spool", "why": why})),
+        None => report.waits_for.map(waits_for),
+    };
     let generations = report.generations.iter().map(|it| {
         serde_json::json!({
             "path": Printable(&it.path).to_string(),
@@ -149,7 +158,7 @@ fn source(report: &SourceReport) -> serde_json::Value {
         "at_risk_bytes": report.at_risk_bytes,
         "log_disk_pressed": report.is_disk_pressed,
         "failures": report.failures,
-        "waits_for": report.waits_for.map(waits_for),
+        "waits_for": waits_for,
         "limits": report.limits.iter().map(limit).collect::<Vec<_>>(),
         "generations": generations.collect::<Vec<_>>(),
     })

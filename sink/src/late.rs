@@ -7,91 +7,32 @@
 
 mod arrival;
 mod had;
+mod leave_out;
 mod rest;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use flow::{
-    AckSender, ContextId, KeepCopy, Payload, PayloadHeader, Refused, Sink, SinkError, StoredMark,
-    is_mutant,
-};
+use flow::{AckSender, KeepCopy, Payload, Refused, Sink, SinkError, StoredMark};
 
-pub use arrival::{Arrival, Arrived, MakeSink, OpenSink};
+pub use arrival::{Arrival, Arrived, MakeSink, Open, OpenSink, Opening};
 pub(crate) use had::Had;
+pub(crate) use leave_out::LeaveOut;
 
 /// One shipper's way to a sink that may come late.
 #[derive(Debug)]
 pub struct LateSink {
     arrival: Arc<Arrival>,
     acks: AckSender,
-    /// Its payloads are compressed section by section.
-    is_by_section: bool,
     /// The sink itself, once it is there.
     sink: Option<Box<dyn Sink>>,
-    known: HashMap<ContextId, Known>,
-}
-
-/// What the queue has of a context.
-#[derive(Debug, Default)]
-struct Known {
-    had: Option<Had>,
-    /// Of another epoch than the queue's something was left out, and nothing sent yet.
-    is_beheaded: bool,
+    leave_out: LeaveOut,
 }
 
 impl LateSink {
-    /// A sink that completes tickets through `acks`.
+    /// A sink that completes tickets through `acks`; its payloads may be compressed section by section.
     #[must_use]
     pub fn new(arrival: Arc<Arrival>, acks: AckSender, is_by_section: bool) -> LateSink {
-        LateSink { arrival, acks, is_by_section, sink: None, known: HashMap::new() }
-    }
-
-    /// By section, from which cursor on the sink does not have it; none if it has all of it.
-    fn owed(&mut self, headers: &[PayloadHeader]) -> Vec<Option<u64>> {
-        let mut owed = |header: &PayloadHeader| {
-            let known = match self.known.entry(header.context.id) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(free) => {
-                    let had = self.arrival.had(header.context.id);
-                    free.insert(Known { had, is_beheaded: false })
-                }
-            };
-            let had = known.had.as_ref()?;
-            let owed = had.owed(header);
-            known.is_beheaded |= had.epoch() != header.epoch && owed != Some(header.span.begin);
-            Some(owed)
-        };
-        headers.iter().map(|it| owed(it).unwrap_or(Some(it.span.begin))).collect()
-    }
-
-    /// What the sink does not have of the payload; the rest is acknowledged.
-    fn leave_out(&mut self, payload: Payload) -> Payload {
-        let owed = self.owed(&payload.headers);
-        let mut sections = payload.headers.iter().zip(&owed);
-        let is_whole = sections.all(|(it, owed)| *owed == Some(it.span.begin));
-        let mut payload = payload;
-        if !is_whole && !is_mutant("late_sink_sent_what_it_has") {
-            let (rest, had) = rest::split(payload, &owed, self.is_by_section);
-            self.acks.complete(had);
-            payload = rest;
-        }
-        for header in &mut payload.headers {
-            // The first that the queue gets of this epoch.
-            let known = self.known.get(&header.context.id);
-            header.marks.first |= known.is_some_and(|it| it.is_beheaded);
-        }
-        payload
-    }
-
-    /// The sink took sections of these contexts.
-    fn sent(&mut self, contexts: &[ContextId]) {
-        for context in contexts {
-            if let Some(known) = self.known.get_mut(context) {
-                known.is_beheaded = false;
-            }
-        }
+        LateSink { arrival, acks, sink: None, leave_out: LeaveOut::new(is_by_section) }
     }
 }
 
@@ -101,18 +42,15 @@ impl Sink for LateSink {
             let why = SinkError::Retry(self.arrival.why());
             return Err(Box::new(Refused { payload, why }));
         }
-        let payload = self.leave_out(payload);
+        let had = |context| self.arrival.had(context);
+        let payload = self.leave_out.apply(payload, &self.acks, had);
         if payload.headers.is_empty() {
             return Ok(Some(payload.block));
         }
-        let beheaded = |it: &PayloadHeader| {
-            let id = it.context.id;
-            self.known.get(&id).is_some_and(|it| it.is_beheaded).then_some(id)
-        };
-        let begun: Vec<ContextId> = payload.headers.iter().filter_map(beheaded).collect();
+        let begun = self.leave_out.begun(&payload);
         let Some(sink) = &mut self.sink else { unreachable!("it was there") };
         let spent = sink.submit(payload)?;
-        self.sent(&begun);
+        self.leave_out.sent(&begun);
         Ok(spent)
     }
 

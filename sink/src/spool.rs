@@ -10,6 +10,7 @@ pub(crate) mod cut;
 mod end;
 mod entries;
 mod gaps;
+mod late;
 mod lost;
 pub(crate) mod part;
 mod positions;
@@ -37,7 +38,8 @@ use crate::queue::limits::SEGMENT_BYTES_MAX;
 use crate::queue::{Disk, FrameId, OpenError, Queue, QueueOptions, ReadError, SystemDisk};
 
 pub use end::SpoolEnd;
-pub use read_back::SpoolReadBack;
+pub use late::{HeldFor, LateEnds, LateSpool, OpenedSpool};
+pub use read_back::{SharedReadBack, SpoolReadBack};
 pub use room::{SpoolRoom, TenantRooms};
 pub use survey::{Held, survey};
 
@@ -138,6 +140,8 @@ struct Inner {
     /// By shard: when its acknowledgements were taken last, by the monotonic clock.
     taken_ns: Vec<u64>,
     next_note_ns: u64,
+    /// Something was let go of, and that is not noted.
+    is_unnoted: bool,
     failures: u64,
 }
 
@@ -199,8 +203,14 @@ impl SpoolStore {
             return Err(SpoolError::Positions { path, source });
         }
         let owed = tenants.values().map(Entries::len).sum();
-        let inner =
-            Inner { tenants, positions, taken_ns: vec![0; shards], next_note_ns: 0, failures: 0 };
+        let inner = Inner {
+            tenants,
+            positions,
+            taken_ns: vec![0; shards],
+            next_note_ns: 0,
+            is_unnoted: false,
+            failures: 0,
+        };
         let store = Arc::new(SpoolStore {
             sink: Arc::clone(sink),
             queue,
@@ -283,6 +293,12 @@ impl SpoolStore {
         self.room.set(&self.sink, tenant, self.queue.bytes(tenant));
     }
 
+    /// When what was let go of is to be noted; none if it is.
+    fn note_due_ns(&self) -> Option<u64> {
+        let inner = self.lock();
+        inner.is_unnoted.then_some(inner.next_note_ns)
+    }
+
     /// The shipper has taken all acknowledgements until `taken_ns`: notes what is owed, if it is time.
     fn note(&self, shard: usize, taken_ns: u64, now_ns: u64) -> Result<(), SinkError> {
         let mut inner = self.lock();
@@ -301,7 +317,7 @@ impl SpoolStore {
             inner.failures += 1;
             return self.queue.health();
         }
-        inner.failures = 0;
+        (inner.failures, inner.is_unnoted) = (0, false);
         // Copies are noted once they are let go: until then the sink must tell of what it has of them.
         if !inner.tenants.values().any(Entries::has_copies) {
             self.noted.set(safe_ns);

@@ -337,6 +337,11 @@ fn print_waits(out: &mut impl Write, waits: &Value) -> std::io::Result<()> {
             "  waits for the sink, which has refused its payloads for {} ms; see the agent's log",
             waits["since_ms"]
         ),
+        Some("spool") => writeln!(
+            out,
+            "  waits for the spool of its sink, which holds what goes first, and cannot be opened: {}",
+            waits["why"].as_str().unwrap_or("?")
+        ),
         Some("turn") => writeln!(out, "  waits for its turn"),
         _ => Ok(()),
     }

@@ -73,6 +73,7 @@ pub(crate) const SPOOL_KEPT_BYTES: &str = "logferry_spool_kept_bytes_total";
 pub(crate) const SPOOL_KEPT_PAYLOADS: &str = "logferry_spool_kept_payloads_total";
 pub(crate) const SPOOL_DRAINED_PAYLOADS: &str = "logferry_spool_drained_payloads_total";
 pub(crate) const SPOOL_RELEASED_BYTES: &str = "logferry_spool_released_bytes_total";
+pub(crate) const SPOOL_CLOSED: &str = "logferry_spool_closed";
 pub(crate) const SPOOL_REFUSALS: &str = "logferry_spool_refusals_total";
 pub(crate) const CONTAINER_RUNTIME_UP: &str = "logferry_container_runtime_up";
 pub(crate) const CONTAINERS: &str = "logferry_containers";
@@ -174,6 +175,11 @@ pub(crate) const ALL: [Metric; 70] = [
     gauge(QUEUE_UNSYNCED_BYTES, "sink, tenant", "bytes of the embedded queue not synced yet"),
     gauge(SPOOL_BYTES, "sink, tenant", "disk that the spool takes, in bytes"),
     gauge(SPOOL_PAYLOADS, "sink, tenant", "payloads in the spool that the sink does not have yet"),
+    gauge(
+        SPOOL_CLOSED,
+        "sink",
+        "1 while the spool cannot be opened: tenants that it holds anything for wait: should alert",
+    ),
     counter(SPOOL_KEPT_BYTES, "sink", "bytes of payloads kept in the spool"),
     counter(SPOOL_KEPT_PAYLOADS, "sink", "payloads kept in the spool"),
     counter(

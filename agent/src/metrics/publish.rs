@@ -157,7 +157,13 @@ fn agent(status: &Status) {
             gauge!(names::QUEUE_UNSYNCED_BYTES, &labels).set(stats.unsynced_bytes as f64);
         }
     }
+    for awaited in &now.late_spools {
+        let is_closed = awaited.spool.store().is_none();
+        let labels = [("sink", awaited.sink.to_string())];
+        gauge!(names::SPOOL_CLOSED, &labels).set(if is_closed { 1.0 } else { 0.0 });
+    }
     for (sink, spool) in &now.spools {
+        gauge!(names::SPOOL_CLOSED, "sink" => sink.to_string()).set(0.0);
         for stats in spool.stats() {
             let labels = [("sink", sink.to_string()), ("tenant", stats.tenant.to_string())];
             gauge!(names::SPOOL_BYTES, &labels).set(stats.bytes as f64);

@@ -18,12 +18,12 @@ use sink::file::{FileConfig, FileSink, LogFile};
 use sink::kafka::{
     ANSWER_TIMEOUT, KafkaConfig, KafkaError, KafkaProducer, KafkaReadBack, KafkaSink, try_access,
 };
-use sink::late::{Arrival, Arrived, LateSink, MakeSink};
+use sink::late::{Arrival, Arrived, LateSink, MakeSink, Opening};
 use sink::queue::{Queue, QueueOptions, QueueReadBack, QueueSink};
-use sink::spool::SpoolStore;
+use sink::spool::{LateSpool, SpoolStore};
 use sink::stdout::StdoutSink;
 
-use super::spool::{OpenSpool, Spools};
+use super::spool::{SinkSpool, Spools, State};
 use super::{Credentials, Producers, kafka};
 
 /// A sink that is not there yet.
@@ -74,6 +74,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Stores {
     pub(super) queues: Vec<(Arc<str>, Arc<Queue>)>,
     pub(super) spools: Vec<(Arc<str>, Arc<SpoolStore>)>,
+    pub(super) late_spools: Vec<(Arc<str>, Arc<LateSpool>)>,
     /// What the spools share; none without.
     all: Option<Spools>,
     pub(super) producers: Producers,
@@ -109,11 +110,14 @@ impl Stores {
         opened: Opened,
     ) -> anyhow::Result<SinkPlan> {
         let Opened { make, read_back, queue, producer } = opened;
-        if let Some(producer) = producer {
+        self.queues.extend(queue.map(|it| (Arc::from(&*settings.name), it)));
+        let plan = self.plan(settings, agent, clock, make, read_back)?;
+        // What is drained of a spool that comes late is in no checkpoint: the next plane reads it back.
+        let is_late = self.late_spools.iter().any(|(name, _)| **name == *settings.name);
+        if let Some(producer) = producer.filter(|_| !is_late) {
             self.producers.keep(&settings.name, producer);
         }
-        self.queues.extend(queue.map(|it| (Arc::from(&*settings.name), it)));
-        self.plan(settings, agent, clock, make, read_back)
+        Ok(plan)
     }
 
     /// The plan of a sink that is away as `why` says, and that `open` opens.
@@ -133,8 +137,11 @@ impl Stores {
                 Err(error) => Err(format!("LogSink {name}: {error:#}")),
             }
         };
-        let is_local = !matches!(settings.target, SinkTarget::Kafka(_));
-        let arrival = Arrival::new(why, Arc::new(open), is_local);
+        let opening = match settings.target {
+            SinkTarget::Kafka(_) => Opening::Remote,
+            _ => Opening::Local,
+        };
+        let arrival = Arrival::new(why, Arc::new(open), opening);
         absent.push(Absent { name, arrival: Arc::clone(&arrival) });
         let is_by_section = is_by_section(settings);
         let make: MakeSink = Arc::new(move |acks| {
@@ -155,8 +162,12 @@ impl Stores {
         let name: Arc<str> = Arc::from(&*settings.name);
         let by_section = is_by_section(settings);
         let open = |it: &Spools| it.open(&name, by_section, clock, &mut read_back);
-        let spool = self.all.as_ref().and_then(open);
-        self.spools.extend(spool.iter().map(|it| (Arc::clone(&name), Arc::clone(&it.store))));
+        let spool = self.all.as_ref().map(open);
+        match spool.as_ref().map(|it| it.state.clone()) {
+            Some(State::Open(store)) => self.spools.push((Arc::clone(&name), store)),
+            Some(State::Late(late)) => self.late_spools.push((Arc::clone(&name), late)),
+            None => {}
+        }
         let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
         let shippers = (0..agent.shippers).map(shipper).collect();
         Ok(SinkPlan { name, reader: reader_sink(settings), shippers, read_back })
@@ -297,7 +308,7 @@ fn shipper(
     settings: &SinkSettings,
     shard: usize,
     make: MakeSink,
-    spool: Option<OpenSpool>,
+    spool: Option<SinkSpool>,
 ) -> ShipperMaker {
     let retry = RetryPolicy {
         first_ns: nanoseconds(settings.retry.initial),
@@ -307,8 +318,8 @@ fn shipper(
         let Some(spool) = spool else {
             return ShipperParts { sink: make(acks), retry, spool: None };
         };
-        let (spool, acks) = spool.parts(shard, acks, |drained| make(drained));
-        ShipperParts { sink: make(acks), retry, spool: Some(spool) }
+        let (spool, sink) = spool.parts(shard, acks, &*make);
+        ShipperParts { sink, retry, spool: Some(spool) }
     })
 }
 

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use crd::{Settings, TenantSettings};
 use flow::{AckSender, Clock, ReadBack, Sink};
 use pipeline::shipper::{DrainPace, SpoolParts};
-use sink::spool::{Held, SpoolEnd, SpoolRoom, SpoolStore, TenantRooms, survey};
+use sink::late::Opening;
+use sink::spool::{
+    Held, HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolEnd, SpoolRoom,
+    SpoolStore, TenantRooms, survey,
+};
 
 /// What the spools of all sinks share.
 #[derive(Debug)]
@@ -41,66 +45,93 @@ impl Spools {
         !survey(&self.path.join(sink)).is_ok_and(|all| all.iter().all(is_empty))
     }
 
-    /// Opens the spool of a sink. One that cannot be used is said, and the sink goes on without.
+    /// Opens the spool of a sink. One that cannot be opened is opened later.
     pub(super) fn open(
         &self,
         sink: &Arc<str>,
         is_by_section: bool,
         clock: &Arc<dyn Clock>,
         read_back: &mut Option<Box<dyn ReadBack>>,
-    ) -> Option<OpenSpool> {
-        let dir = self.path.join(&**sink);
-        let opened = flow::make_folder(&dir).map_err(anyhow::Error::from);
-        let opened = opened.and_then(|()| self.open_store(&dir, sink, clock, read_back));
-        match opened {
-            Ok(store) => {
-                let (pace, clock) = (Arc::clone(&self.pace), Arc::clone(clock));
-                Some(OpenSpool { store, is_by_section, pace, clock })
+    ) -> SinkSpool {
+        let open = {
+            let (dir, sink) = (self.path.join(&**sink), Arc::clone(sink));
+            let (room, shards, clock) = (Arc::clone(&self.room), self.shards, Arc::clone(clock));
+            move |read_back: &mut Option<Box<dyn ReadBack>>| {
+                open_store(&dir, &sink, &room, shards, &clock, read_back)
             }
-            Err(error) => {
-                let (sink, path) = (&**sink, dir.display());
-                tracing::error!(sink, %path, "no spool: {error:#}; what the sink does not take waits in the files");
-                None
+        };
+        let state = match open(read_back) {
+            Ok((store, both)) => {
+                *read_back = Some(Box::new(both));
+                State::Open(store)
             }
-        }
+            Err(why) => {
+                let of_sink = read_back.take().map(SharedReadBack::new);
+                let own: Option<Box<dyn ReadBack>> =
+                    of_sink.clone().map(|it| Box::new(it) as Box<dyn ReadBack>);
+                *read_back = own;
+                let open =
+                    move || open(&mut of_sink.clone().map(|it| Box::new(it) as Box<dyn ReadBack>));
+                let held_for = HeldFor::by_survey(&self.path.join(&**sink));
+                State::Late(LateSpool::new(why, held_for, Arc::new(open), Opening::Local))
+            }
+        };
+        SinkSpool { state, is_by_section, pace: Arc::clone(&self.pace), clock: Arc::clone(clock) }
     }
+}
 
-    fn open_store(
-        &self,
-        dir: &Path,
-        sink: &Arc<str>,
-        clock: &Arc<dyn Clock>,
-        read_back: &mut Option<Box<dyn ReadBack>>,
-    ) -> anyhow::Result<Arc<SpoolStore>> {
-        let (store, both) = SpoolStore::open(dir, sink, &self.room, self.shards, clock, read_back)?;
-        *read_back = Some(Box::new(both));
-        Ok(store)
-    }
+fn open_store(
+    dir: &Path,
+    sink: &Arc<str>,
+    room: &Arc<SpoolRoom>,
+    shards: usize,
+    clock: &Arc<dyn Clock>,
+    read_back: &mut Option<Box<dyn ReadBack>>,
+) -> Result<OpenedSpool, String> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", dir.display());
+    flow::make_folder(dir).map_err(|it| told(&it))?;
+    SpoolStore::open(dir, sink, room, shards, clock, read_back).map_err(|it| told(&it))
 }
 
 /// The spool of one sink.
 #[derive(Debug, Clone)]
-pub(super) struct OpenSpool {
-    pub(super) store: Arc<SpoolStore>,
+pub(super) struct SinkSpool {
+    pub(super) state: State,
     /// The sink takes sections that are compressed one by one.
     is_by_section: bool,
     pace: Arc<DrainPace>,
     clock: Arc<dyn Clock>,
 }
 
-impl OpenSpool {
-    /// The parts of a shipper, and what its sink completes tickets through. `make` makes the sink once more.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Open(Arc<SpoolStore>),
+    /// It cannot be opened yet.
+    Late(Arc<LateSpool>),
+}
+
+impl SinkSpool {
+    /// A shipper's parts, and its sink, of which `make` makes ends.
     pub(super) fn parts(
         &self,
         shard: usize,
         acks: AckSender,
-        make: impl FnOnce(AckSender) -> Box<dyn Sink>,
-    ) -> (SpoolParts, AckSender) {
-        let store = Arc::clone(&self.store);
-        let (end, drained) = SpoolEnd::new(store, shard, Arc::clone(&self.clock), acks.clone());
-        let end = if self.is_by_section { end.by_section() } else { end };
-        let parts =
-            SpoolParts { spool: Box::new(end), sink: make(drained), pace: Arc::clone(&self.pace) };
-        (parts, acks.beside(self.store.noted()))
+        make: &dyn Fn(AckSender) -> Box<dyn Sink>,
+    ) -> (SpoolParts, Box<dyn Sink>) {
+        let (clock, pace) = (Arc::clone(&self.clock), Arc::clone(&self.pace));
+        match &self.state {
+            State::Open(store) => {
+                let (end, drained) = SpoolEnd::new(Arc::clone(store), shard, clock, acks.clone());
+                let end = if self.is_by_section { end.by_section() } else { end };
+                let parts = SpoolParts { spool: Box::new(end), sink: make(drained), pace };
+                (parts, make(acks.beside(store.noted())))
+            }
+            State::Late(late) => {
+                let of = (shard, self.is_by_section);
+                let LateEnds { spool, drain, direct } =
+                    LateEnds::new(late, of, clock, acks, make, make, |it| Box::new(it));
+                (SpoolParts { spool, sink: drain, pace }, direct)
+            }
+        }
     }
 }

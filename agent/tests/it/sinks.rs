@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 
 use benches::load::{Limits, LoadSpec};
 
@@ -15,12 +14,6 @@ use crate::kit::{
 fn some_lines(bed: &Bed) -> LoadSpec {
     let limits = Limits { lines: Some(2000), ..Limits::default() };
     LoadSpec { limits, rate: 1_000_000, ..load(&bed.path("logs"), 2) }
-}
-
-fn remount(disk: &Tmpfs, how: &str) {
-    let mut mount = Command::new("mount");
-    let status = mount.args(["-o", how]).arg(disk.path()).status().unwrap();
-    assert!(status.success(), "{how}");
 }
 
 fn configure(bed: &Bed, sink: &str) {
@@ -106,7 +99,7 @@ fn a_queue_whose_disk_is_read_only_at_the_start_holds_up_no_other_and_gets_all_o
     let agent = Agent::start(&bed);
     bed.wait_for_bodies(&["one"]);
     agent.kill();
-    remount(&disk, "remount,ro");
+    disk.remount("ro");
     append(&bed.log("a.log"), b"two\n");
     append(&bed.log("b.log"), b"other\n");
     let mut agent = Agent::spawn(&bed);
@@ -119,7 +112,7 @@ fn a_queue_whose_disk_is_read_only_at_the_start_holds_up_no_other_and_gets_all_o
     wait_until("read", || agent.metric("logferry_lag_bytes"), |it| *it == 0.0);
     fs::remove_file(bed.log("a.log")).unwrap();
     wait_until("kept", || agent.metric("logferry_spool_payloads"), |it| *it > 0.0);
-    remount(&disk, "remount,rw");
+    disk.remount("rw");
     agent.wait_ready();
     bed.wait_for_bodies(&["one", "two", "three"]);
     wait_until("nothing owed", || agent.metric("logferry_spool_payloads"), |it| *it == 0.0);

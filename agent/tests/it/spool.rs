@@ -7,7 +7,7 @@ use flow::{Clock, SystemClock};
 use serde_json::Value;
 
 use crate::kit::{
-    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, assert_within_ms, containers, queue_sink,
+    Agent, Bed, Container, Run, SMALL_QUEUE, Tmpfs, assert_within_ms, body, containers, queue_sink,
     resource, sleep_ms, wait_until,
 };
 
@@ -137,6 +137,56 @@ fn a_spool_that_was_taken_out_of_the_configuration_is_warned_of_until_it_is_drai
     let agent = Agent::start(&bed);
     assert_all_once(&bed, agent, &container);
     assert_eq!(check(), "");
+}
+
+#[test]
+fn what_a_spool_holds_that_cannot_be_opened_at_a_start_goes_before_what_is_newer() {
+    let bed = Bed::new();
+    let disk = Tmpfs::mount(bed.path("disk"), 32 << 20);
+    symlink(disk.path().join("queue"), bed.queue()).unwrap();
+    let kept = Tmpfs::mount(bed.path("kept"), 64 << 20);
+    let agent = "  memory: 53MiB\n  pinnedBytesMax: 64MiB\n  spool: {path: '{dir}/kept/spool'}\n";
+    bed.configure(&[&bed.agent(agent), SMALL_QUEUE, &containers("pods", "", "")]);
+    let (agent, mut container) = stalled(&bed, &disk);
+    agent.stop();
+    disk.free();
+    kept.remount("ro");
+    // More than there is memory for.
+    container.write(8 * LINES);
+    let mut other = Container::create(&bed.path("pods/bank_web-0_u2/app"));
+    other.write(10);
+    let mut agent = Agent::spawn(&bed);
+    let of_other = |bed: &Bed| bed.records().iter().filter(|it| it["tenant"] == "bank").count();
+    wait_until("another tenant's lines", || of_other(&bed), |it| *it == 10);
+    let (status, text) = agent.ready();
+    assert!(status == 503 && text.contains("LogSink default: no spool"), "{text}");
+    assert!(text.contains("these tenants wait, which it holds payloads of: shop"), "{text}");
+    assert_eq!(agent.metric("logferry_spool_closed"), 1.0);
+    let config = bed.config();
+    let explain = || Run::of(&["explain", "--file", config.to_str().unwrap(), "shop/web-0"]);
+    let waits =
+        "waits for the spool of its sink, which holds what goes first, and cannot be opened";
+    wait_until("said", explain, |it| it.stdout.contains(waits));
+    // What is gone from its folder is held open.
+    (0..4).for_each(|_| {
+        container.rotate();
+        container.write(LINES);
+        sleep_ms(200);
+    });
+    let of_shop = bed.records().len() - of_other(&bed);
+    assert!(of_shop < container.bodies().len() / 2, "{of_shop} lines");
+    kept.remount("rw");
+    agent.wait_ready();
+    let want: Vec<String> = container.bodies();
+    let of_shop =
+        || bed.records().iter().filter(|it| it["tenant"] == "shop").map(body).collect::<Vec<_>>();
+    let bodies = wait_until("all lines", of_shop, |it| it.len() >= want.len());
+    assert!(bodies == want, "{} of {} lines, or in another order", bodies.len(), want.len());
+    wait_until("open", || agent.metric("logferry_spool_closed"), |it| *it == 0.0);
+    wait_until("nothing owed", || agent.metric("logferry_spool_payloads"), |it| *it == 0.0);
+    assert_eq!(agent.metric("logferry_gaps_total"), 0.0);
+    agent.stop();
+    bed.assert_audit_clean();
 }
 
 /// Twelve seconds' worth of logs, of which no byte may wait for more than one.

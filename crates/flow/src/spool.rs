@@ -30,12 +30,17 @@ pub trait Spool: Send + Debug {
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>>;
 
     /// Makes room for so many bytes more of the tenant, if it is that which it lacks: the oldest payloads of tenants
-    /// of lower priority, in the spool of any sink, or its own are let go, and gaps in their place are owed. Returns
-    /// whose, and how many bytes of the sources they cover.
+    /// of lower priority, in the spool of any sink, or its own are let go, and gaps in their place are owed. Adds to
+    /// `released` whose, and how many bytes of the sources they cover; also if it fails afterwards.
     ///
     /// # Errors
     /// As [`Spool::keep`]. Then nothing is let go without a gap that is safe.
-    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<Vec<Released>, SinkError>;
+    fn make_room(
+        &mut self,
+        tenant: &str,
+        bytes: u64,
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError>;
 
     /// The sink has acknowledged all that there are copies of.
     fn forget_copies(&mut self, tenant: &str);
@@ -55,6 +60,10 @@ pub trait Spool: Send + Debug {
     /// # Errors
     /// [`SinkError::Broken`] if it is unknown what is safe, or tickets were dropped.
     fn tend(&mut self, now_ns: u64) -> Result<(), SinkError>;
+
+    /// When [`Spool::tend`] is to be called again, by the monotonic clock, though nothing comes in or goes out; none
+    /// if it would do nothing.
+    fn due_ns(&self, now_ns: u64) -> Option<u64>;
 
     /// Makes what is kept safe before `deadline_ns` of the monotonic clock, as far as possible.
     ///

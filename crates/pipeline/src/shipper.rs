@@ -25,7 +25,7 @@ use backoff::Backoff;
 pub use backoff::RetryPolicy;
 use dues::Dues;
 pub use spooling::{DrainPace, SpoolParts};
-use spooling::{LOOK_NS, RISK_LOOK_NS, Spooling};
+use spooling::{RISK_LOOK_NS, Spooling};
 
 /// What a shipper is made of.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ struct ShipLane {
     spool_due_ns: u64,
     /// It waits for the spool, and not to be tried again.
     is_aside: bool,
+    /// Time until the next look at that, in nanoseconds.
+    look_ns: u64,
     /// Payloads that may have been read before nothing was at risk any more.
     read_at_risk: usize,
 }
@@ -88,6 +90,7 @@ impl ShipLane {
             stuck_since_ns: None,
             spool_due_ns: 0,
             is_aside: false,
+            look_ns: 0,
             read_at_risk: 0,
         }
     }
@@ -198,9 +201,11 @@ impl Shipper {
             self.lanes.push(lane);
         }
         let look_ns = self.spooling.as_ref().map_or(u64::MAX, |_| now_ns + RISK_LOOK_NS);
-        let pending = self.lanes.iter().filter(|it| it.pending.is_some());
-        let due_ns = pending.map(|it| match it.is_aside {
-            true => now_ns + LOOK_NS,
+        let waits = |it: &&ShipLane| {
+            it.pending.is_some() || it.is_aside && !it.receiver.payloads.is_empty()
+        };
+        let due_ns = self.lanes.iter().filter(waits).map(|it| match it.is_aside {
+            true => now_ns + it.look_ns,
             false => it.backoff.due_ns().min(look_ns),
         });
         let due_ns = due_ns.min();

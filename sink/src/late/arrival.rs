@@ -1,4 +1,4 @@
-//! Arrival: opens a sink that is not there, until it is. Shared by all shippers of the sink.
+//! Arrival: opens what is not there, a sink or its spool, until it is. Shared by all shippers of the sink.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,8 +18,22 @@ const LOOK_NS: u64 = 50_000_000;
 
 /// Makes a shipper's own end of a sink.
 pub type MakeSink = Arc<dyn Fn(AckSender) -> Box<dyn Sink> + Send + Sync>;
-/// Opens a sink, or says why it cannot be opened now. Called on a thread of its own.
-pub type OpenSink = Arc<dyn Fn() -> Result<Arrived, String> + Send + Sync>;
+/// Opens it, or says why it cannot be opened now.
+pub type Open<T> = Arc<dyn Fn() -> Result<T, String> + Send + Sync>;
+/// Opens a sink.
+pub type OpenSink = Open<Arrived>;
+
+/// Where it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// On a thread of its own. It is on this machine: opening it takes no time, and keeps others from it; so it is
+    /// waited for in the end.
+    Local,
+    /// On a thread of its own, which may be left alone.
+    Remote,
+    /// By who asks.
+    Here,
+}
 
 /// A sink that is there.
 pub struct Arrived {
@@ -35,39 +49,37 @@ impl fmt::Debug for Arrived {
     }
 }
 
-/// A sink that is waited for.
-pub struct Arrival {
-    open: OpenSink,
-    /// It is on this machine: opening it takes no time, and keeps others from it.
-    is_local: bool,
-    state: Mutex<State>,
+/// A sink, or its spool, that is waited for.
+pub struct Arrival<T = Arrived> {
+    open: Open<T>,
+    opening: Opening,
+    state: Mutex<State<T>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<T> {
     /// Why it is not there.
     why: String,
     pause_ns: u64,
     /// It is not opened before, by the monotonic clock.
     again_ns: u64,
     opening: Option<JoinHandle<()>>,
-    there: Option<Arrived>,
+    there: Option<T>,
 }
 
-impl fmt::Debug for Arrival {
+impl<T: fmt::Debug> fmt::Debug for Arrival<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arrival").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-impl Arrival {
-    /// A sink that is absent as `why` says, and that `open` opens. One that `is_local` is not left while it is
-    /// being opened.
+impl<T: Send + 'static> Arrival<T> {
+    /// What is absent as `why` says, and `open` opens.
     #[must_use]
-    pub fn new(why: String, open: OpenSink, is_local: bool) -> Arc<Arrival> {
-        let (opening, there) = (None, None);
-        let state = State { why, pause_ns: PAUSE_NS, again_ns: 0, opening, there };
-        Arc::new(Arrival { open, is_local, state: Mutex::new(state) })
+    pub fn new(why: String, open: Open<T>, opening: Opening) -> Arc<Arrival<T>> {
+        let thread = None;
+        let state = State { why, pause_ns: PAUSE_NS, again_ns: 0, opening: thread, there: None };
+        Arc::new(Arrival { open, opening, state: Mutex::new(state) })
     }
 
     /// Whether it has come.
@@ -82,29 +94,25 @@ impl Arrival {
         self.lock().why.clone()
     }
 
-    /// What its queue had of the context when it came.
-    pub(super) fn had(&self, context: ContextId) -> Option<Had> {
-        let mut state = self.lock();
-        let read_back = state.there.as_mut()?.read_back.as_mut()?;
-        Had::of(&read_back.persisted(context))
-    }
-
-    /// An end of it, once it is there.
-    pub(super) fn make(&self, acks: AckSender) -> Option<Box<dyn Sink>> {
-        let make = self.lock().there.as_ref().map(|it| Arc::clone(&it.make));
-        make.map(|make| make(acks))
+    /// Looks at it once it is there.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.lock().there.as_mut().map(look)
     }
 
     /// Opens it if it is time; returns when to ask again.
-    pub(super) fn tend(self: &Arc<Arrival>, now_ns: u64) -> u64 {
+    pub(crate) fn tend(self: &Arc<Arrival<T>>, now_ns: u64) -> u64 {
         let mut state = self.lock();
         if let Some(opening) = &state.opening {
             if opening.is_finished() {
                 state.opening = None;
-                state.again_ns = now_ns.saturating_add(state.pause_ns);
-                state.pause_ns = (state.pause_ns * 2).min(PAUSE_NS_MAX);
+                state.rest(now_ns);
             }
         } else if state.there.is_none() && now_ns >= state.again_ns {
+            if self.opening == Opening::Here {
+                state.take((self.open)());
+                state.rest(now_ns);
+                return state.again_ns;
+            }
             let (open, arrival) = (Arc::clone(&self.open), Arc::downgrade(self));
             let body = move || opened(&arrival, open());
             let thread = std::thread::Builder::new().name("lf-late".to_owned()).spawn(body);
@@ -120,26 +128,51 @@ impl Arrival {
     }
 
     /// A shipper ends: what is being opened on this machine is not in the way of who opens it next.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let opening = self.lock().opening.take();
-        if let Some(opening) = opening.filter(|_| self.is_local) {
+        if let Some(opening) = opening.filter(|_| self.opening == Opening::Local) {
             // It said nothing if it died.
             drop(opening.join());
         }
     }
 
     /// What is known stays right even if a thread died while it held the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What came of opening it; nobody may wait for it any more.
-fn opened(arrival: &Weak<Arrival>, opened: Result<Arrived, String>) {
-    let Some(arrival) = arrival.upgrade() else { return };
-    let mut state = arrival.lock();
-    match opened {
-        Ok(there) => state.there = Some(there),
-        Err(why) => state.why = why,
+impl Arrival<Arrived> {
+    /// What its queue had of the context when it came.
+    pub(super) fn had(&self, context: ContextId) -> Option<Had> {
+        self.look(|it| Had::of(&it.read_back.as_mut()?.persisted(context))).flatten()
     }
+
+    /// An end of it, once it is there.
+    pub(super) fn make(&self, acks: AckSender) -> Option<Box<dyn Sink>> {
+        let make = self.look(|it| Arc::clone(&it.make));
+        make.map(|make| make(acks))
+    }
+}
+
+impl<T> State<T> {
+    /// It was opened, or was not.
+    fn take(&mut self, opened: Result<T, String>) {
+        match opened {
+            Ok(there) => self.there = Some(there),
+            Err(why) => self.why = why,
+        }
+    }
+
+    /// It is not opened again for a while.
+    fn rest(&mut self, now_ns: u64) {
+        self.again_ns = now_ns.saturating_add(self.pause_ns);
+        self.pause_ns = (self.pause_ns * 2).min(PAUSE_NS_MAX);
+    }
+}
+
+/// What came of opening it; nobody may wait for it any more.
+fn opened<T: Send + 'static>(arrival: &Weak<Arrival<T>>, opened: Result<T, String>) {
+    let Some(arrival) = arrival.upgrade() else { return };
+    arrival.lock().take(opened);
 }

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use flow::{
-    Acked, Codec, Encoding, Ledger, Marks, PersistedSpan, Position, ReadBack, SourceId, Span,
-    Ticket, ack_channel,
+    Acked, Codec, ContextId, Encoding, Ledger, Marks, PayloadHeader, PersistedSpan, Position,
+    ReadBack, SourceId, Span, Ticket, ack_channel,
 };
 
 use super::*;
@@ -65,7 +65,7 @@ fn late(has: Vec<PersistedSpan>, acks: AckSender) -> (LateSink, Taken) {
         let make: MakeSink = Arc::new(move |_| Box::new(Keeper(Arc::clone(&kept))));
         Ok(Arrived { make, read_back: Some(Box::new(Told(told))) })
     });
-    let arrival = Arrival::new("away".to_owned(), open, true);
+    let arrival = Arrival::new("away".to_owned(), open, Opening::Local);
     let mut sink = LateSink::new(Arc::clone(&arrival), acks, false);
     assert!(matches!(sink.submit(empty()), Err(it) if it.why.to_string() == "away"));
     let mut now_ns = 0;

@@ -16,11 +16,13 @@ use crate::queue::FetchError;
 /// First and longest pause after a read that the system refused, in nanoseconds.
 const PAUSE_NS: u64 = 500_000_000;
 const PAUSE_NS_MAX: u64 = 30_000_000_000;
+/// Time between two looks at what the sink has acknowledged, while anything is on its way, in nanoseconds.
+const HEAR_NS: u64 = 20_000_000;
 /// How long a release may wait for the disk, in nanoseconds.
 const SYNC_NS_MAX: u64 = 5_000_000_000;
 
 /// Hears of what was drained.
-type Hear = Box<dyn Fn() -> Option<Vec<Acked>> + Send>;
+pub(super) type Hear = Box<dyn Fn() -> Option<Vec<Acked>> + Send>;
 
 /// What a sink was given and has not acknowledged all of.
 #[derive(Debug)]
@@ -85,20 +87,31 @@ impl SpoolEnd {
         acks: AckSender,
     ) -> (SpoolEnd, AckSender) {
         let (drained, receiver) = ack_channel();
-        let end = SpoolEnd {
+        let hear = Box::new(move || receiver.try_recv().ok());
+        (SpoolEnd::hearing(store, shard, clock, acks, hear), drained)
+    }
+
+    /// The same, where a sink for it was made before.
+    pub(super) fn hearing(
+        store: Arc<SpoolStore>,
+        shard: usize,
+        clock: Arc<dyn Clock>,
+        acks: AckSender,
+        hear: Hear,
+    ) -> SpoolEnd {
+        SpoolEnd {
             store,
             shard,
             is_by_section: false,
             clock,
             acks,
-            hear: Box::new(move || receiver.try_recv().ok()),
+            hear,
             ledger: Arc::default(),
             on_its_way: HashMap::new(),
             last_id: 0,
             patience: HashMap::new(),
             broken: None,
-        };
-        (end, drained)
+        }
     }
 
     /// The same, for a sink whose compressed payloads are compressed section by section.
@@ -150,6 +163,7 @@ impl SpoolEnd {
     ) -> Option<T> {
         let mut inner = self.store.lock();
         let changed = change(inner.tenants.get_mut(tenant)?);
+        inner.is_unnoted = true;
         self.store.recount(&inner);
         Some(changed)
     }
@@ -172,9 +186,14 @@ impl Spool for SpoolEnd {
         self.keep_as(payload, State::Copy).map(drop)
     }
 
-    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<Vec<Released>, SinkError> {
+    fn make_room(
+        &mut self,
+        tenant: &str,
+        bytes: u64,
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError> {
         let deadline_ns = self.clock.monotonic_ns().saturating_add(SYNC_NS_MAX);
-        self.store.make_room(tenant, bytes, deadline_ns)
+        self.store.make_room(tenant, bytes, deadline_ns, released)
     }
 
     fn forget_copies(&mut self, tenant: &str) {
@@ -277,6 +296,14 @@ impl Spool for SpoolEnd {
             return Err(SinkError::Broken(why));
         }
         self.store.note(self.shard, now_ns, now_ns)
+    }
+
+    fn due_ns(&self, now_ns: u64) -> Option<u64> {
+        // Nobody wakes a shipper for what was drained.
+        let heard_ns = (!self.on_its_way.is_empty()).then_some(now_ns + HEAR_NS);
+        let again_ns = self.patience.values().map(|it| it.until_ns).filter(|it| *it > now_ns);
+        let note_ns = self.store.note_due_ns().map(|it| it.max(now_ns + HEAR_NS));
+        heard_ns.into_iter().chain(again_ns).chain(note_ns).min()
     }
 
     fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {

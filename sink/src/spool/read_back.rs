@@ -1,8 +1,39 @@
 //! Read-back: what a sink holds, and what its spool holds for it: a restart goes on behind both.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::{ContextId, PayloadHeader, PersistedSpan, ReadBack, ToldSince};
+
+/// What a sink held, for those who go on behind it and for a spool that is opened later.
+#[derive(Debug, Clone)]
+pub struct SharedReadBack(Arc<Mutex<Box<dyn ReadBack>>>);
+
+impl SharedReadBack {
+    /// What `sink` tells.
+    #[must_use]
+    pub fn new(sink: Box<dyn ReadBack>) -> SharedReadBack {
+        SharedReadBack(Arc::new(Mutex::new(sink)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Box<dyn ReadBack>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadBack for SharedReadBack {
+    fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
+        self.lock().persisted(context)
+    }
+
+    fn told_since(&self) -> ToldSince {
+        self.lock().told_since()
+    }
+
+    fn passing(&self) -> Vec<ContextId> {
+        self.lock().passing()
+    }
+}
 
 /// What a sink and its spool held when they were opened.
 #[derive(Debug)]

@@ -30,46 +30,45 @@ impl SpoolStore {
         tenant: &str,
         bytes: u64,
         deadline_ns: u64,
-    ) -> Result<Vec<Released>, SinkError> {
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError> {
         let known = self.lock().tenants.get_key_value(tenant).map(|(it, _)| Arc::clone(it));
         let tenant = known.unwrap_or_else(|| Arc::from(tenant));
-        let mut released = Vec::new();
         loop {
             // Never with the lock of more than one spool: another may ask for what is here meanwhile.
-            if self.has_room(&self.lock(), &tenant, bytes) {
-                break;
+            if self.has_room(&self.lock(), &tenant, bytes)
+                || !self.give_once(&tenant, bytes, deadline_ns, released)?
+            {
+                return Ok(());
             }
-            let Some(gift) = self.give_once(&tenant, bytes, deadline_ns)? else { break };
-            released.push(gift);
         }
-        Ok(released)
     }
 
-    /// The first that is to give and can does so.
+    /// The first that is to give and can does so; whether one did.
     fn give_once(
         &self,
         tenant: &Arc<str>,
         bytes: u64,
         deadline_ns: u64,
-    ) -> Result<Option<Released>, SinkError> {
+        released: &mut Vec<Released>,
+    ) -> Result<bool, SinkError> {
         let has_room = self.room.has(tenant, bytes);
         for giver in self.room.givers(tenant, bytes, has_room) {
             let Giver::Lower(sink, giver) = giver else {
-                let gift = self.release_oldest(&mut self.lock(), tenant, deadline_ns)?;
-                return Ok(gift.map(|bytes| (Arc::clone(tenant), bytes)));
+                return self.release_oldest(&mut self.lock(), tenant, deadline_ns, released);
             };
             let Some(store) = self.room.store(&sink) else { continue };
-            let gift = store.release_oldest(&mut store.lock(), &giver, deadline_ns);
-            match gift {
-                Ok(Some(bytes)) => return Ok(Some((giver, bytes))),
-                Ok(None) => {}
+            let gave = store.release_oldest(&mut store.lock(), &giver, deadline_ns, released);
+            match gave {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
                 // Its own shipper hears of it, too; the next one may give.
                 Err(why) => {
                     tracing::warn!(sink = &*sink, tenant = &*giver, %why, "nothing is let go")
                 }
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Whether so many bytes more of the tenant may be kept.
@@ -78,18 +77,19 @@ impl SpoolStore {
         !is_crowded && self.room.has(tenant, bytes)
     }
 
-    /// Removes the tenant's oldest segment of which nothing is on its way, and returns how many bytes of the
-    /// source are missing from now on. None if there is no such segment.
+    /// Removes the tenant's oldest segment of which nothing is on its way, and adds to `released` how many bytes of
+    /// the source are missing from now on. False if there is no such segment.
     fn release_oldest(
         &self,
         inner: &mut Inner,
         tenant: &Arc<str>,
         deadline_ns: u64,
-    ) -> Result<Option<u64>, SinkError> {
-        let Some(entries) = inner.tenants.get(tenant) else { return Ok(None) };
+        released: &mut Vec<Released>,
+    ) -> Result<bool, SinkError> {
+        let Some(entries) = inner.tenants.get(tenant) else { return Ok(false) };
         let free = |it: u64| Some((it, entries.releasable(it)?));
         let Some((sequence, groups)) = self.queue.closed(tenant).into_iter().find_map(free) else {
-            return Ok(None);
+            return Ok(false);
         };
         let mut replaced = Vec::with_capacity(groups.len());
         let mut bytes = 0;
@@ -108,14 +108,16 @@ impl SpoolStore {
             entries.replace(&it.numbers, &it.gaps);
         }
         self.recount(inner);
-        self.queue.remove(tenant, sequence)?;
-        self.count(tenant);
+        // From now on the gaps count, whether or not the segment can be removed.
+        released.push((Arc::clone(tenant), bytes));
         tracing::warn!(
             tenant = &**tenant,
             bytes,
             "the spool is full: its oldest is let go and declared"
         );
-        Ok(Some(bytes))
+        self.queue.remove(tenant, sequence)?;
+        self.count(tenant);
+        Ok(true)
     }
 
     /// Writes gaps in the place of a group: not more frames than it has, as each of its own would fit into one.

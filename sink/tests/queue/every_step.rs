@@ -13,7 +13,7 @@ use tempfile::tempdir;
 
 use crate::fixture::*;
 
-const ENOSPC: i32 = 28;
+pub(crate) const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 /// Payloads, and the bytes of each.
 const PAYLOADS: u64 = 9;

@@ -17,6 +17,7 @@ use crate::fixture::*;
 
 mod damaged;
 mod full;
+mod late;
 mod priority;
 
 /// Payloads, and the bytes of each.

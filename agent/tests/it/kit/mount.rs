@@ -141,6 +141,12 @@ impl Tmpfs {
         self.mount.path()
     }
 
+    /// Mounts it anew with these options.
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        run(Command::new("mount").args(["-o", &options]).arg(self.path()));
+    }
+
     /// As [`Mount::unmount`].
     pub(crate) fn unmount(self) {
         self.mount.unmount();

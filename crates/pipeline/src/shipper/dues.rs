@@ -40,17 +40,17 @@ impl Dues {
         self.limits.weight(tenant)
     }
 
-    /// Leave for one payload, to be settled; none as long as there are no tokens.
-    pub(super) fn ask(&mut self, tenant: &Arc<str>, now_ns: u64) -> Option<Leave> {
+    /// Leave for one payload, to be settled; or when to ask again, as long as there are no tokens.
+    pub(super) fn ask(&mut self, tenant: &Arc<str>, now_ns: u64) -> Result<Leave, u64> {
         if !self.is_payer(tenant) {
-            return Some(Leave { grant: None });
+            return Ok(Leave { grant: None });
         }
         let toll = self.tolls.entry(Arc::clone(tenant));
         let toll = toll.or_insert_with(|| self.limits.toll(tenant, "", now_ns));
-        let Some(toll) = toll else { return Some(Leave { grant: None }) };
+        let Some(toll) = toll else { return Ok(Leave { grant: None }) };
         match self.limits.ask(toll, 1, now_ns) {
-            Answer::Granted(grant) => Some(Leave { grant: Some(grant) }),
-            Answer::Later(_) => None,
+            Answer::Granted(grant) => Ok(Leave { grant: Some(grant) }),
+            Answer::Later(later) => Err(later.until_ns),
         }
     }
 

@@ -22,10 +22,10 @@ use crate::meter::{Meter, SinkMeter};
 ///
 /// 1 s: longer than a sync or a new leader of a partition takes, and far less than a rotation.
 const STUCK_NS: u64 = 1_000_000_000;
-/// Time between two looks at what the sink has acknowledged of what was drained, and at whether a lane may go on that
-/// waits for that, in nanoseconds.
-pub(super) const LOOK_NS: u64 = 20_000_000;
-/// Time between two looks at whether a refused lane's bytes are at risk, in nanoseconds.
+/// Time between two looks at whether the sink has acknowledged all that went to it directly, and at whether a lane has
+/// tokens that goes past a full spool, in nanoseconds.
+const LOOK_NS: u64 = 20_000_000;
+/// Time between two looks at whether the bytes of a lane that waits are at risk, in nanoseconds.
 pub(super) const RISK_LOOK_NS: u64 = 100_000_000;
 /// Pause after the spool took nothing, in nanoseconds.
 const FULL_NS: u64 = 1_000_000_000;
@@ -59,8 +59,8 @@ impl DrainPace {
         })
     }
 
-    fn may_go(&self, now_ns: u64) -> bool {
-        now_ns >= self.next_ns.load(Ordering::Acquire)
+    fn due_ns(&self) -> u64 {
+        self.next_ns.load(Ordering::Acquire)
     }
 
     fn pay(&self, bytes: u64, now_ns: u64) {
@@ -69,6 +69,16 @@ impl DrainPace {
         let cost_ns = bytes.saturating_mul(1_000_000_000) / self.bytes_per_second;
         self.next_ns.fetch_add(cost_ns, Ordering::AcqRel);
     }
+}
+
+/// What came of draining a tenant.
+enum Drained {
+    /// The sink took a payload.
+    Payload,
+    /// None may go before that time.
+    Later(u64),
+    /// Nothing waits, as far as it can be read.
+    Nothing,
 }
 
 /// A shipper's spool, and how far it is drained.
@@ -141,14 +151,15 @@ impl Spooling {
         };
         let Refused { payload, .. } = *refused;
         let (tenant, bytes) = (Arc::clone(&payload.tenant), payload.block.len() as u64);
-        match self.parts.spool.make_room(&tenant, bytes) {
-            Ok(released) => {
-                for (tenant, bytes) in released {
-                    let Some(meter) = &self.meter else { continue };
-                    meter.tenant(&tenant).released_bytes.add(bytes);
-                }
-                self.keep(payload, direct)
+        let mut released = Vec::new();
+        let made = self.parts.spool.make_room(&tenant, bytes, &mut released);
+        if let Some(meter) = &self.meter {
+            for (tenant, bytes) in released {
+                meter.tenant(&tenant).released_bytes.add(bytes);
             }
+        }
+        match made {
+            Ok(()) => self.keep(payload, direct),
             Err(why) => Err(Box::new(Refused { payload, why })),
         }
     }
@@ -187,56 +198,72 @@ impl Spooling {
         let mut tenants = self.parts.spool.tenants();
         if tenants.is_empty() {
             self.cleared.clear();
-            return Ok((false, wake_ns));
+            return Ok((false, wake_ns.into_iter().chain(self.parts.spool.due_ns(now_ns)).min()));
         }
         if !is_mutant("spool_drained_by_name") {
             self.turns.sort(&mut tenants);
         }
-        let mut worked = false;
+        let (mut worked, mut due_ns) = (false, Vec::with_capacity(tenants.len()));
         for tenant in tenants {
-            if self.may_go(&tenant, direct, now_ns) && self.drain_one(&tenant, now_ns)? {
-                meter.drained_payloads.add(1);
-                worked = true;
+            match self.drain_one(&tenant, direct, now_ns)? {
+                Drained::Payload => {
+                    meter.drained_payloads.add(1);
+                    worked = true;
+                }
+                // Others take pace and tokens meanwhile, and a sink that is busy is so for a moment: not for each of them.
+                Drained::Later(it) => due_ns.push(it.max(now_ns + LOOK_NS)),
+                Drained::Nothing => {}
             }
         }
-        let look_ns = now_ns + LOOK_NS;
-        Ok((worked, Some(wake_ns.map_or(look_ns, |wake_ns| wake_ns.min(look_ns)))))
+        due_ns.extend(wake_ns.into_iter().chain(self.parts.spool.due_ns(now_ns)));
+        Ok((worked, due_ns.into_iter().min()))
     }
 
-    /// Drains a payload of the tenant, if there is one and it can be paid for.
-    fn drain_one(&mut self, tenant: &Arc<str>, now_ns: u64) -> Result<bool, SinkError> {
+    /// Drains a payload of the tenant, if there is one, and it may go and can be paid for.
+    fn drain_one(
+        &mut self,
+        tenant: &Arc<str>,
+        direct: &dyn Sink,
+        now_ns: u64,
+    ) -> Result<Drained, SinkError> {
+        let due_ns = self.due_ns(tenant, direct, now_ns);
+        if due_ns > now_ns {
+            return Ok(Drained::Later(due_ns));
+        }
         let leave = match &mut self.dues {
             None => None,
             Some(dues) => match dues.ask(tenant, now_ns) {
-                None => return Ok(false),
-                leave => leave,
+                Err(due_ns) => return Ok(Drained::Later(due_ns)),
+                Ok(leave) => Some(leave),
             },
         };
         let payload = self.parts.spool.next(tenant);
         let cost = payload.as_ref().map_or((0, 0), dues::cost);
-        let went = match payload {
+        let drained = match payload {
             Some(payload) => self.submit(tenant, payload, now_ns)?,
-            None => false,
+            None => Drained::Nothing,
         };
+        let went = matches!(drained, Drained::Payload);
         if let (Some(dues), Some(leave)) = (&mut self.dues, leave) {
             dues.settle(tenant, leave, if went { cost } else { (0, 0) });
         }
         if let Some(meter) = self.meter.as_ref().filter(|_| went) {
             meter.tenant(tenant).drained(cost.0);
         }
-        Ok(went)
+        Ok(drained)
     }
 
-    fn may_go(&mut self, tenant: &Arc<str>, direct: &dyn Sink, now_ns: u64) -> bool {
+    /// When a payload of the tenant may go.
+    fn due_ns(&mut self, tenant: &Arc<str>, direct: &dyn Sink, now_ns: u64) -> u64 {
         if !self.cleared.contains(tenant) {
             if !direct.is_clear(tenant) {
-                return false;
+                return now_ns + LOOK_NS;
             }
             self.parts.spool.forget_copies(tenant);
             self.cleared.insert(Arc::clone(tenant));
         }
-        let is_due = self.backoffs.get(tenant).is_none_or(|it| now_ns >= it.due_ns());
-        is_due && self.parts.pace.may_go(now_ns)
+        let again_ns = self.backoffs.get(tenant).map_or(0, Backoff::due_ns);
+        again_ns.max(self.parts.pace.due_ns())
     }
 
     fn submit(
@@ -244,7 +271,7 @@ impl Spooling {
         tenant: &Arc<str>,
         payload: Payload,
         now_ns: u64,
-    ) -> Result<bool, SinkError> {
+    ) -> Result<Drained, SinkError> {
         let bytes = payload.block.len() as u64;
         let refused = match self.parts.sink.submit(payload) {
             Ok(_) => {
@@ -252,7 +279,7 @@ impl Spooling {
                 self.parts.pace.pay(bytes, now_ns);
                 let weight = self.dues.as_ref().map_or(WEIGHT_USUAL, |it| it.weight(tenant));
                 self.turns.went(tenant, bytes, weight);
-                return Ok(true);
+                return Ok(Drained::Payload);
             }
             Err(refused) => *refused,
         };
@@ -264,7 +291,7 @@ impl Spooling {
             SinkError::Retry(_) => drop(backoff.failed(now_ns)),
             broken @ SinkError::Broken(_) => return Err(broken),
         }
-        Ok(false)
+        Ok(Drained::Later(backoff.due_ns()))
     }
 
     pub(super) fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {
@@ -294,6 +321,7 @@ impl Shipper {
         if !is_held && !is_stuck && !is_over {
             return None;
         }
+        lane.look_ns = if is_over { LOOK_NS } else { RISK_LOOK_NS };
         let waits = (is_held || is_over).then_some(false);
         let is_at_risk = spooling.is_at_risk(tenant);
         if is_at_risk || is_over || spooling.is_stopping {
@@ -346,7 +374,7 @@ impl Shipper {
         let Some(spooling) = &mut self.spooling else { return false };
         let Some(dues) = &mut spooling.dues else { return false };
         let Some(payload) = lane.pending.take() else { return false };
-        let Some(leave) = dues.ask(&tenant, now_ns) else {
+        let Ok(leave) = dues.ask(&tenant, now_ns) else {
             lane.pending = Some(payload);
             return false;
         };

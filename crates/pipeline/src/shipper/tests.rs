@@ -76,6 +76,10 @@ struct Kept {
     is_full: bool,
     /// Its oldest may go for what is newer.
     gives: bool,
+    /// What it gives is not enough, and it cannot give more.
+    fails: bool,
+    /// What it gave is acknowledged before it is asked for more.
+    is_heard: bool,
     payloads: VecDeque<(Payload, bool)>,
     /// Whose.
     on_its_way: Vec<Arc<str>>,
@@ -106,10 +110,19 @@ impl Spool for FakeSpool {
     fn keep_copy(&mut self, payload: Payload) -> Result<(), Box<Refused>> {
         self.push(payload, true)
     }
-    fn make_room(&mut self, tenant: &str, _bytes: u64) -> Result<Vec<Released>, SinkError> {
+    fn make_room(
+        &mut self,
+        tenant: &str,
+        _bytes: u64,
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError> {
         let mut kept = self.0.lock().unwrap();
+        released.extend(kept.gives.then(|| (Arc::from(tenant), 7)));
+        if kept.fails {
+            return Err(SinkError::Retry("no more".to_owned()));
+        }
         kept.is_full &= !kept.gives;
-        Ok(if kept.gives { vec![(Arc::from(tenant), 7)] } else { Vec::new() })
+        Ok(())
     }
     fn forget_copies(&mut self, _tenant: &str) {
         self.0.lock().unwrap().payloads.retain(|(_, is_copy)| !is_copy);
@@ -125,7 +138,9 @@ impl Spool for FakeSpool {
         let first = kept.payloads.iter().position(|(it, _)| *it.tenant == *tenant)?;
         let (payload, is_copy) = kept.payloads.remove(first)?;
         assert!(!is_copy);
-        kept.on_its_way.push(Arc::clone(&payload.tenant));
+        if !kept.is_heard {
+            kept.on_its_way.push(Arc::clone(&payload.tenant));
+        }
         Some(payload)
     }
     fn give_back(&mut self, payload: Payload) {
@@ -136,6 +151,9 @@ impl Spool for FakeSpool {
     fn tend(&mut self, _now_ns: u64) -> Result<(), SinkError> {
         self.0.lock().unwrap().on_its_way.clear();
         Ok(())
+    }
+    fn due_ns(&self, now_ns: u64) -> Option<u64> {
+        (!self.0.lock().unwrap().on_its_way.is_empty()).then_some(now_ns + 20_000_000)
     }
     fn flush(&mut self, _deadline_ns: u64) -> Result<(), SinkError> {
         Ok(())
@@ -459,6 +477,19 @@ fn a_full_spool_gives_its_oldest_only_for_what_cannot_wait() {
 }
 
 #[test]
+fn what_a_spool_let_go_of_before_it_failed_is_counted() {
+    let mut bed = bed_with_spool(&["a"]);
+    bed.refuse("a", true);
+    *bed.kept.lock().unwrap() = Kept { is_full: true, gives: true, fails: true, ..Kept::default() };
+    bed.push(0, "a", "1");
+    bed.at(5);
+    bed.risk(100);
+    bed.at(2 * SECOND_NS);
+    assert!(bed.kept().is_empty() && !bed.shipper.is_empty(), "it waits in its file");
+    assert_eq!(bed.meter.tenant(&Arc::from("a")).released_bytes.get(), 7);
+}
+
+#[test]
 fn a_stop_hands_to_the_spool_what_its_sink_does_not_take() {
     let mut bed = bed_with_spool(&["a"]);
     bed.refuse("a", true);
@@ -538,6 +569,20 @@ fn a_tenant_that_has_much_to_drain_does_not_hold_up_another() {
     let (one, three) = (count('a'), count('b'));
     assert!((5..=6).contains(&one) && (16..=17).contains(&three), "{sent}");
     assert!(sent[..5].contains('c'), "{sent}");
+}
+
+#[test]
+fn a_shipper_sleeps_until_something_of_the_spool_may_be_drained() {
+    let mut bed = bed_with_spool(&["a"]);
+    let kept = (payload("a", &"x".repeat(100_000_000)), false);
+    let next = (payload("a", "2"), false);
+    bed.kept.lock().unwrap().payloads.extend([kept, next]);
+    bed.kept.lock().unwrap().is_heard = true;
+    let (taken, wake_ns) = bed.run();
+    // A tenth of a second's worth at the pace of all spools.
+    assert_eq!((taken.len(), wake_ns), (1, Some(100_000_000)));
+    bed.clock.0.store(100_000_000, Ordering::Relaxed);
+    assert_eq!(bed.run(), (vec!["a2".to_owned()], None), "all of it is drained");
 }
 
 /// A tenant that is read beyond its limit, with a spool that has no room.

@@ -9,7 +9,7 @@ use sink::queue::QueueReader;
 use sink::spool::SpoolRoom;
 use tempfile::tempdir;
 
-use super::full::{arrived, life};
+use super::full::{arrived, life, make_room, sum};
 use super::{BYTES, Life, PAYLOADS, whole};
 use crate::every_step::OneFault;
 use crate::fixture::*;
@@ -122,7 +122,7 @@ fn a_spoiled_payload_is_let_go_with_its_segment() {
     let fitting = (0..100).take_while(|it| life.keep(*it).is_ok()).count() as u64;
     let (sequence, begin, _) = place_of(dir.path(), 0);
     flip(dir.path(), sequence, begin + 60);
-    let released = super::full::sum(life.end.make_room("shop", 2 * BYTES).unwrap());
+    let released = sum(make_room(&mut life, "shop", 2 * BYTES));
     life.keep(fitting).unwrap();
     life.drain_all().unwrap();
     let arrived = arrived(dir.path(), 1);

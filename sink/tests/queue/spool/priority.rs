@@ -65,7 +65,7 @@ impl Bed {
             return;
         };
         let bytes = refused.payload.block.len() as u64;
-        let released = life.end.make_room(TENANTS[tenant].0, bytes).unwrap();
+        let released = super::full::make_room(life, TENANTS[tenant].0, bytes);
         for (giver, bytes) in released {
             let giver = TENANTS.iter().position(|it| *it.0 == *giver).unwrap();
             assert!(giver <= tenant, "{giver} gives for {tenant}");

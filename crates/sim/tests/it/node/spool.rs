@@ -310,10 +310,16 @@ impl Spool for Watched {
         self.kept(payload, true, |inner, payload| inner.keep_copy(payload))
     }
 
-    fn make_room(&mut self, tenant: &str, bytes: u64) -> Result<Vec<Released>, SinkError> {
-        let released = self.inner.make_room(tenant, bytes)?;
-        self.lock().released.extend(released.clone());
-        Ok(released)
+    fn make_room(
+        &mut self,
+        tenant: &str,
+        bytes: u64,
+        released: &mut Vec<Released>,
+    ) -> Result<(), SinkError> {
+        let before = released.len();
+        let made = self.inner.make_room(tenant, bytes, released);
+        self.lock().released.extend_from_slice(&released[before..]);
+        made
     }
 
     fn forget_copies(&mut self, tenant: &str) {
@@ -337,6 +343,10 @@ impl Spool for Watched {
 
     fn tend(&mut self, now_ns: u64) -> Result<(), SinkError> {
         self.inner.tend(now_ns)
+    }
+
+    fn due_ns(&self, now_ns: u64) -> Option<u64> {
+        self.inner.due_ns(now_ns)
     }
 
     fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {

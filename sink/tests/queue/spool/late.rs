@@ -1,0 +1,176 @@
+//! A spool that is opened late: what it holds goes before all that is read meanwhile, and comes once.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flow::{Acked, Clock, Codec, Ledger, Payload, ReadBack, Sink, SinkError, Spool, ack_channel};
+use sink::late::Opening;
+use sink::queue::{Queue, QueueReadBack, SystemDisk};
+use sink::spool::{HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolStore, Storage};
+use tempfile::tempdir;
+
+use super::{BYTES, LATER_NS, Life, delivered, much, whole};
+use crate::fixture::*;
+
+/// A shipper's ends, whose spool cannot be opened before it may.
+struct LateLife {
+    queue: Arc<Queue>,
+    late: Arc<LateSpool>,
+    ends: LateEnds,
+    may_open: Arc<AtomicBool>,
+    hear: Box<dyn Fn() -> Vec<Acked>>,
+    ledger: Arc<Ledger>,
+    now_ns: u64,
+}
+
+impl LateLife {
+    fn begin(dir: &Path) -> LateLife {
+        let (queue, _) = open_lazily(&dir.join("sink"), options());
+        let clock: Arc<dyn Clock> = StillClock::new();
+        let of_sink = SharedReadBack::new(Box::new(QueueReadBack::of(&queue).unwrap()));
+        let may_open = Arc::new(AtomicBool::new(false));
+        let open = {
+            let (dir, clock) = (dir.join("spool"), Arc::clone(&clock));
+            let may_open = Arc::clone(&may_open);
+            move || -> Result<OpenedSpool, String> {
+                if !may_open.load(Ordering::Relaxed) {
+                    return Err("a read-only file system".to_owned());
+                }
+                let mut of_sink: Option<Box<dyn ReadBack>> = Some(Box::new(of_sink.clone()));
+                let storage = Storage::on(Arc::new(SystemDisk));
+                let (out, room) = (Arc::from("out"), much());
+                SpoolStore::open_on(&dir, &out, &room, 1, &clock, &mut of_sink, storage)
+                    .map_err(|it| it.to_string())
+            }
+        };
+        let held_for = HeldFor::by_survey(&dir.join("spool"));
+        let late = LateSpool::new("closed".to_owned(), held_for, Arc::new(open), Opening::Here);
+        let (acks, acked) = ack_channel();
+        let own = Arc::clone(&queue);
+        let make = |acks| -> Box<dyn Sink> { Box::new(sink(&own, &acks)) };
+        let of = (0, false);
+        let ends = LateEnds::new(&late, of, clock, acks, make, make, |it| Box::new(it));
+        let hear = Box::new(move || acked.try_iter().flatten().collect());
+        let ledger = Arc::new(Ledger::default());
+        LateLife { queue, late, ends, may_open, hear, ledger, now_ns: 0 }
+    }
+
+    fn payload_of(&self, tenant: &str, context: u128, begin: u64, end: u64) -> Payload {
+        let part = |it| part(context, it * BYTES, (it + 1) * BYTES);
+        let parts: Vec<Part> = (begin..end).map(part).collect();
+        payload_of(tenant, &self.ledger, Codec::None, &parts)
+    }
+
+    /// Payloads of the tenant that has something in the spool.
+    fn payload(&self, begin: u64, end: u64) -> Payload {
+        self.payload_of("shop", 1, begin, end)
+    }
+
+    fn tend(&mut self) {
+        self.now_ns += LATER_NS;
+        self.ends.spool.tend(self.now_ns).unwrap();
+    }
+
+    fn open(&mut self) {
+        self.may_open.store(true, Ordering::Relaxed);
+        (0..10).for_each(|_| self.tend());
+        assert!(self.late.store().is_some(), "{}", self.late.why());
+    }
+
+    fn drain_all(&mut self) {
+        for _ in 0..100 {
+            while let Some(payload) = self.ends.spool.next("shop") {
+                self.ends.drain.submit(payload).unwrap();
+            }
+            self.queue.flush(far_deadline()).unwrap();
+            self.tend();
+        }
+        assert!(!self.ends.spool.holds("shop"));
+    }
+
+    /// Up to where all is acknowledged.
+    fn acked(&self) -> Vec<(u64, u64)> {
+        self.queue.flush(far_deadline()).unwrap();
+        let own = (self.hear)().into_iter();
+        own.map(|it| (it.span.begin / BYTES, it.span.end / BYTES)).collect()
+    }
+}
+
+/// The spool of the last life holds payloads 1 to 3 behind one that the sink has.
+fn left_by_the_last_life(dir: &Path) {
+    let mut life = whole(dir);
+    let first: Payload = life.payload(0);
+    life.direct.submit(first).unwrap();
+    life.queue.flush(far_deadline()).unwrap();
+    (1..4).for_each(|it| life.keep(it).unwrap());
+    life.end.flush(far_deadline()).unwrap();
+    let Life { .. } = life;
+}
+
+#[test]
+fn what_a_spool_holds_that_is_opened_late_goes_before_what_is_newer_and_comes_once() {
+    let dir = tempdir().unwrap();
+    left_by_the_last_life(dir.path());
+    let mut life = LateLife::begin(dir.path());
+    // Read again from a checkpoint that is behind, and on.
+    let payload = life.payload(2, 6);
+    let refused = life.ends.direct.submit(payload).unwrap_err();
+    assert!(matches!(&refused.why, SinkError::Retry(why) if why.contains("closed")));
+    let other = life.payload_of("web", 7, 0, 1);
+    life.ends.direct.submit(other).unwrap();
+    life.tend();
+    assert!(life.ends.spool.keep(refused.payload).is_err(), "nor is it kept");
+    assert!(life.late.why().contains("read-only"), "{}", life.late.why());
+    life.open();
+    assert!(life.ends.spool.holds("shop"));
+    // As it is held, what is newer follows or waits.
+    let payload = life.payload(2, 6);
+    life.ends.spool.keep(payload).unwrap();
+    life.drain_all();
+    let payload = life.payload(6, 7);
+    life.ends.direct.submit(payload).unwrap();
+    assert_eq!(life.acked().iter().map(|it| it.1).max(), Some(7));
+    drop(life);
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn what_a_spool_had_that_was_opened_late_is_acknowledged_and_not_sent() {
+    let dir = tempdir().unwrap();
+    left_by_the_last_life(dir.path());
+    let mut life = LateLife::begin(dir.path());
+    life.open();
+    life.drain_all();
+    for (begin, end) in [(0, 2), (2, 3), (3, 5)] {
+        let payload = life.payload(begin, end);
+        life.ends.direct.submit(payload).unwrap();
+    }
+    assert_eq!(life.acked(), [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]);
+    assert_eq!(life.ledger.dropped(), 0);
+    drop(life);
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3, 4]);
+    // The next life opens it in time, and finds all where it is.
+    let mut life = whole(dir.path());
+    assert_eq!(life.resume(), 5);
+    life.drain_all().unwrap();
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_spool_of_which_nobody_can_tell_what_it_holds_keeps_all_tenants_waiting() {
+    let dir = tempdir().unwrap();
+    left_by_the_last_life(dir.path());
+    std::fs::write(dir.path().join("spool/owed.json"), b"{").unwrap();
+    let mut life = LateLife::begin(dir.path());
+    assert_eq!(*life.late.held_for(), HeldFor::Anybody);
+    let other = life.payload_of("web", 7, 0, 1);
+    assert!(life.ends.direct.submit(other).is_err());
+    // As the problem says: what the sink has is told by itself.
+    std::fs::remove_file(dir.path().join("spool/owed.json")).unwrap();
+    life.open();
+    let other = life.payload_of("web", 7, 0, 1);
+    life.ends.direct.submit(other).unwrap();
+    life.drain_all();
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3]);
+}
