@@ -100,7 +100,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 70] = [
+pub(crate) const ALL: [Metric; 71] = [
     counter(
         READ_BYTES,
         "tenant",
