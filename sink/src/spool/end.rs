@@ -302,7 +302,8 @@ impl Spool for SpoolEnd {
         // Nobody wakes a shipper for what was drained.
         let heard_ns = (!self.on_its_way.is_empty()).then_some(now_ns + HEAR_NS);
         let again_ns = self.patience.values().map(|it| it.until_ns).filter(|it| *it > now_ns);
-        heard_ns.into_iter().chain(again_ns).chain(self.store.note_due_ns()).min()
+        let note_ns = self.store.note_due_ns().map(|it| it.max(now_ns + HEAR_NS));
+        heard_ns.into_iter().chain(again_ns).chain(note_ns).min()
     }
 
     fn flush(&mut self, deadline_ns: u64) -> Result<(), SinkError> {

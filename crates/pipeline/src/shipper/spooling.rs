@@ -206,7 +206,8 @@ impl Spooling {
                     meter.drained_payloads.add(1);
                     worked = true;
                 }
-                Drained::Later(it) => due_ns.push(it),
+                // Others take pace and tokens meanwhile, and a sink that is busy is so for a moment: not for each of them.
+                Drained::Later(it) => due_ns.push(it.max(now_ns + LOOK_NS)),
                 Drained::Nothing => {}
             }
         }

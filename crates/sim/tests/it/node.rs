@@ -225,7 +225,7 @@ impl Node {
         for (number, spool) in self.spools.iter().enumerate() {
             let read_back = &mut read_backs[number];
             let share = share.as_ref()?;
-            spools.push(spool.open(number, self.lives, share, &clock, read_back)?);
+            spools.push(spool.open(number, self.lives, share, &clock, &acks, read_back)?);
         }
         let (tracker_sender, tracker_commands) = bounded(WAITING_MAX);
         let tracker = Tracker::new(
@@ -297,17 +297,16 @@ impl Node {
         let retry = RetryPolicy { first_ns: 1, max_ns: self.plan.retry_max_ns };
         let mut shippers = Vec::new();
         for (number, queue) in self.queues.iter().enumerate() {
-            let spool = self.spools.get(number).zip(spools.get(number)).zip(share.as_ref());
-            let spool =
-                spool.and_then(|((it, open), share)| it.parts(open, queue, share, &clock, &acks));
-            let (spool, sink): (_, Box<dyn Sink>) = match (spool, self.plan.absent) {
-                (Some((spool, sink)), _) => (Some(spool), sink),
-                (None, Some(absent)) if absent == number => {
-                    (None, Box::new(AwaySink(Arc::clone(&self.away[number]))))
+            let sink = match self.plan.absent {
+                Some(absent) if absent == number => {
+                    Box::new(AwaySink(Arc::clone(&self.away[number])))
                 }
-                (None, _) => (None, queue.sink(acks.clone(), clock.clone())?),
+                _ => queue.sink(acks.clone(), clock.clone())?,
             };
             let meter = self.meter.sink(&sink_name(number));
+            let spool = self.spools.get(number).zip(spools.get(number)).zip(share.as_ref());
+            let spool =
+                spool.map(|((it, open), share)| it.parts(open, queue, share, &clock, &acks));
             let shipper = Shipper::new(
                 sink_name(number),
                 ShipperParts { sink, retry, spool },
@@ -415,16 +414,11 @@ impl Node {
         (0..self.spools.len()).for_each(|it| self.sync_spool(it));
     }
 
-    /// Whether a spool could not be opened yet.
-    pub(crate) fn has_closed_spool(&self) -> bool {
-        self.plane.as_ref().is_some_and(|it| it.spools.iter().any(OpenSpool::is_closed))
-    }
-
     /// Whether the spools hold anything of a stream's tenant that its sink has not acknowledged.
     pub(crate) fn is_owed(&self, stream: usize) -> bool {
         let tenant = &self.plan.streams[stream].tenant;
         match &self.plane {
-            Some(plane) => plane.spools.iter().any(|it| it.owes(tenant)),
+            Some(plane) => plane.spools.iter().any(|it| it.owed(tenant) > 0),
             None => !self.spools.is_empty(),
         }
     }

@@ -215,11 +215,6 @@ fn beside(
     node.disk.revive();
     // One that cannot be opened keeps a plane from starting here.
     node.spools.iter().for_each(NodeSpool::lift_faults);
-    while node.has_closed_spool() {
-        node.worlds[0].clock().advance(LATE_NS);
-        node.tick(Stage::Shipper);
-        oracle.look(node)?;
-    }
     node.queues[0].refuse(None);
     node.queues[0].set_mode(Mode::Safe);
     node.queues[1].set_mode(setting.stalls);

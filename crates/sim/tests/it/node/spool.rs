@@ -4,23 +4,18 @@
 //! handed, and whether the disk would leave that over a power cut.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow::{
     AckSender, Clock, ContextId, PayloadHeader, ReadBack, Refused, Released, Sink, SinkError, Span,
-    Spool, ack_channel,
+    Spool,
 };
 use flow::{GapReason, Payload};
 use pipeline::shipper::{DrainPace, SpoolParts};
 use sim::{FileDisk, SimClock, Stored};
-use sink::late::Opening;
 use sink::queue::QueueReader;
-use sink::spool::{
-    HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolEnd, SpoolRoom, SpoolStats,
-    SpoolStore, Storage, TenantRooms,
-};
+use sink::spool::{SpoolEnd, SpoolRoom, SpoolStore, Storage, TenantRooms};
 use tempfile::TempDir;
 
 use super::{Plan, Queue, sink_name};
@@ -80,8 +75,6 @@ struct Seen {
 pub(crate) struct NodeSpool {
     folder: TempDir,
     pub(crate) disk: FileDisk,
-    /// It cannot be opened.
-    is_closed: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -104,20 +97,12 @@ impl SpoolShare {
     }
 }
 
-/// A spool in a life of the agent.
+/// A spool that is open.
 #[derive(Debug)]
 pub(super) struct OpenSpool {
-    state: SpoolState,
-    clock: Arc<SimClock>,
-    /// By which syncs are asked for, once it is open.
-    end: Option<SpoolEnd>,
-}
-
-#[derive(Debug)]
-enum SpoolState {
-    Open(Arc<SpoolStore>),
-    /// It could not be opened at the start.
-    Late(Arc<LateSpool>),
+    store: Arc<SpoolStore>,
+    /// By which syncs are asked for.
+    end: SpoolEnd,
 }
 
 impl NodeSpool {
@@ -127,53 +112,31 @@ impl NodeSpool {
         let folder = folder.expect("a temporary folder");
         std::fs::create_dir(folder.path().join("queue")).expect("a temporary folder");
         let disk = FileDisk::new(folder.path());
-        NodeSpool { folder, disk, is_closed: Arc::default(), seen: Arc::default() }
+        NodeSpool { folder, disk, seen: Arc::default() }
     }
 
-    /// Opens it for a life of the agent, now or later; and takes what the sink holds, to tell of both. None if the
-    /// agent dies meanwhile.
+    /// Opens it for a life of the agent, unless the disk fails; and takes what the sink holds, to tell of both.
     pub(super) fn open(
         &self,
         number: usize,
         life: u32,
         share: &SpoolShare,
         clock: &Arc<SimClock>,
+        acks: &AckSender,
         read_back: &mut Option<Box<dyn ReadBack>>,
     ) -> Option<OpenSpool> {
         self.survey(life);
-        let open = {
-            let (disk, own_clock): (_, Arc<dyn Clock>) = (self.disk.clone(), clock.clone());
-            let (path, name) = (self.folder.path().to_owned(), sink_name(number));
-            let (room, is_closed) = (Arc::clone(&share.room), Arc::clone(&self.is_closed));
-            move |of_sink: &mut Option<Box<dyn ReadBack>>| -> Result<OpenedSpool, String> {
-                if is_closed.load(Ordering::Relaxed) {
-                    return Err("closed".to_owned());
-                }
-                let storage =
-                    Storage { disk: Arc::new(disk.clone()), sync_interval: SYNC_INTERVAL };
-                SpoolStore::open_on(&path, &name, &room, 1, &own_clock, of_sink, storage)
-                    .map_err(|it| it.to_string())
-            }
-        };
-        let state = match open(read_back) {
-            Ok((store, both)) => {
-                *read_back = Some(Box::new(both));
-                SpoolState::Open(store)
-            }
-            Err(_) if self.disk.is_dead() => return None,
-            Err(why) => {
-                let of_sink = read_back.take().map(SharedReadBack::new);
-                let shared = |it: SharedReadBack| -> Box<dyn ReadBack> { Box::new(it) };
-                *read_back = of_sink.clone().map(shared);
-                let open = move || open(&mut of_sink.clone().map(shared));
-                let held_for = HeldFor::by_survey(self.folder.path());
-                SpoolState::Late(LateSpool::new(why, held_for, Arc::new(open), Opening::Here))
-            }
-        };
-        Some(OpenSpool { state, clock: Arc::clone(clock), end: None })
+        let storage = Storage { disk: Arc::new(self.disk.clone()), sync_interval: SYNC_INTERVAL };
+        let clock: Arc<dyn Clock> = clock.clone();
+        let (path, name) = (self.folder.path(), sink_name(number));
+        let opened = SpoolStore::open_on(path, &name, &share.room, 1, &clock, read_back, storage);
+        let (store, both) = opened.ok()?;
+        *read_back = Some(Box::new(both));
+        let (end, _) = SpoolEnd::new(Arc::clone(&store), 0, clock, acks.clone());
+        Some(OpenSpool { store, end })
     }
 
-    /// The parts of the sink's shipper, and its sink.
+    /// The parts of the sink's shipper.
     pub(super) fn parts(
         &self,
         open: &OpenSpool,
@@ -181,31 +144,13 @@ impl NodeSpool {
         share: &SpoolShare,
         clock: &Arc<SimClock>,
         acks: &AckSender,
-    ) -> Option<(SpoolParts, Box<dyn Sink>)> {
-        let (disk, seen) = (self.disk.clone(), Arc::clone(&self.seen));
-        let watched = |inner| -> Box<dyn Spool> { Box::new(Watched { inner, disk, seen }) };
-        let pace = Arc::clone(&share.pace);
-        let direct = |acks| queue.sink(acks, clock.clone()).expect("an embedded queue");
-        match &open.state {
-            SpoolState::Open(store) => {
-                let (inner, drained) =
-                    SpoolEnd::new(Arc::clone(store), 0, clock.clone(), acks.clone());
-                let (spool, sink) = (watched(inner), queue.draining(drained));
-                Some((SpoolParts { spool, sink, pace }, direct(acks.clone())))
-            }
-            SpoolState::Late(late) => {
-                let (of, drain) = ((0, false), |drained| queue.draining(drained));
-                let clock: Arc<dyn Clock> = clock.clone();
-                let ends = LateEnds::new(late, of, clock, acks.clone(), drain, direct, watched);
-                let LateEnds { spool, drain: sink, direct } = ends;
-                Some((SpoolParts { spool, sink, pace }, direct))
-            }
-        }
-    }
-
-    /// It cannot be opened at a start, or can again.
-    pub(crate) fn set_closed(&self, is_closed: bool) {
-        self.is_closed.store(is_closed, Ordering::Relaxed);
+    ) -> SpoolParts {
+        let store = Arc::clone(&open.store);
+        let (inner, drained) = SpoolEnd::new(store, 0, clock.clone(), acks.clone());
+        let disk = self.disk.clone();
+        let spool = Watched { inner, disk, seen: Arc::clone(&self.seen) };
+        let sink: Box<dyn Sink> = queue.draining(drained);
+        SpoolParts { spool: Box::new(spool), sink, pace: Arc::clone(&share.pace) }
     }
 
     /// After a death it is there or is not, whatever the dead agent knew.
@@ -245,7 +190,6 @@ impl NodeSpool {
     pub(crate) fn lift_faults(&self) {
         self.disk.revive();
         self.disk.set_full(false);
-        self.set_closed(false);
     }
 
     /// Looks at all that it was ever handed, in order.
@@ -305,37 +249,18 @@ impl NodeSpool {
 }
 
 impl OpenSpool {
-    fn store(&self) -> Option<Arc<SpoolStore>> {
-        match &self.state {
-            SpoolState::Open(store) => Some(Arc::clone(store)),
-            SpoolState::Late(late) => late.store(),
-        }
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.store().is_none()
-    }
-
     /// Makes all that is kept safe; should that fail, the shipper hears of it.
     pub(super) fn sync(&mut self, now_ns: u64) {
-        let Some(store) = self.store() else { return };
-        let (nobody, _) = ack_channel();
-        let clock = self.clock.clone();
-        let end = self.end.get_or_insert_with(|| SpoolEnd::new(store, 0, clock, nobody).0);
-        drop(end.flush(now_ns + SYNC_NS_MAX));
+        drop(self.end.flush(now_ns + SYNC_NS_MAX));
     }
 
-    /// Whether the sink has not acknowledged something that it holds of the tenant.
-    pub(super) fn owes(&self, tenant: &str) -> bool {
-        let own = |it: &SpoolStats| *it.tenant == *tenant && it.owed > 0;
-        match (&self.state, self.store()) {
-            (SpoolState::Late(late), None) => late.held_for().has(tenant),
-            (_, store) => store.is_some_and(|it| it.stats().iter().any(own)),
-        }
+    /// Payloads of the tenant that the sink has not acknowledged.
+    pub(super) fn owed(&self, tenant: &str) -> usize {
+        self.store.stats().iter().filter(|it| *it.tenant == *tenant).map(|it| it.owed).sum()
     }
 
     pub(super) fn told(&self) -> String {
-        format!("{:?}", self.store().map(|it| it.stats()))
+        format!("{:?}", self.store.stats())
     }
 }
 

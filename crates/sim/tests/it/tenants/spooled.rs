@@ -22,8 +22,6 @@ pub(crate) enum SpoolStep {
     Disk(u64, DiskFault),
     /// Its disk has no room, or has again.
     Full(bool),
-    /// It cannot be opened at a start, or can again.
-    Closed(bool),
 }
 
 /// Does a step.
@@ -32,7 +30,6 @@ pub(super) fn act(node: &mut Node, sink: usize, step: &SpoolStep) {
         SpoolStep::Sync => node.sync_spool(sink),
         SpoolStep::Disk(steps, fault) => node.spools[sink].disk.fail_after(*steps, *fault),
         SpoolStep::Full(is_full) => node.spools[sink].disk.set_full(*is_full),
-        SpoolStep::Closed(is_closed) => node.spools[sink].set_closed(*is_closed),
     }
 }
 
@@ -69,7 +66,6 @@ fn spool_step() -> impl Strategy<Value = SpoolStep> {
         8 => Just(SpoolStep::Sync),
         1 => (0..12u64, disk_fault()).prop_map(|(steps, fault)| SpoolStep::Disk(steps, fault)),
         1 => any::<bool>().prop_map(SpoolStep::Full),
-        1 => any::<bool>().prop_map(SpoolStep::Closed),
     ]
 }
 
