@@ -94,6 +94,12 @@ impl Generation {
         holds(&*opened, &head_of(&*opened)?, &self.position(), self.size)
     }
 
+    /// Whether what is held open is the file that was compressed, and removed: its writer may not know.
+    pub(super) fn holds_compressed(&self) -> bool {
+        let held = self.file.as_ref().filter(|_| is_packed(&self.path));
+        held.is_some_and(|file| file.stat().is_ok_and(|stat| stat.id != self.id))
+    }
+
     /// A read brought nothing: a whole compressed file has ended, and is done with even if its descriptor,
     /// which knows that, is closed before the next look.
     pub(super) fn note_packed_end(&mut self, now_ns: u64) {
@@ -136,7 +142,8 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
             generation.skip_to(seen.max(generation.offset));
         }
         generation.done_since_ns.get_or_insert(now_ns);
-        if is_packed {
+        // Others have their turn to inflate.
+        if is_packed && stat.id == generation.id {
             generation.file = None;
         }
         let missing = Missing::new(GapReason::Truncated, bytes);

@@ -149,6 +149,37 @@ fn a3_a_generation_compressed_while_it_is_read_goes_on_where_it_was() {
     bed.check_tiling();
 }
 
+/// A program that is not told to open its log anew writes on where no name leads.
+#[test]
+fn a1_what_is_written_late_to_a_file_that_was_compressed_and_removed_is_read_while_it_is_held() {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, 300));
+    let mut writer = fs::OpenOptions::new().append(true).open(bed.path("a.log")).unwrap();
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, 300));
+    bed.rename("a.log", "a.log.1");
+    bed.compress("a.log.1");
+    bed.append("a.log", &lines(300, 310));
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 310));
+    for number in 310..315 {
+        assert!(bed.wait(LATE - 1).is_empty());
+        writer.write_all(lines(number, number + 1).as_bytes()).unwrap();
+        assert_eq!(bed.wait(LATE - 1), bodies(number, number + 1));
+    }
+    bed.check_tiling();
+    bed.wait(2 * LATE);
+    assert!(bed.source.generations[0].file.is_none(), "it is let go when its writer is quiet");
+    // Its position is beyond what the compressed file has.
+    bed.restart();
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert!(bed.run().is_empty() && bed.wait(2 * LATE).is_empty());
+    bed.append("a.log", &lines(315, 316));
+    bed.look(&["a.log.1.gz", "a.log"]);
+    assert_eq!(bed.run(), bodies(315, 316));
+    bed.check_tiling();
+}
+
 /// Compressed before anything was read of it, while it is open or is not.
 fn compressed_unread(is_open: bool) {
     let mut bed = Bed::new(Some(Format::Plain));
