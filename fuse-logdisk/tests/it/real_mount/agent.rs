@@ -46,11 +46,17 @@ pub(super) fn start_in(scratch: &Path, logs: &str) -> Agent {
 
 /// One with this sink.
 pub(super) fn start_with(scratch: &Path, logs: &str, sink: &str) -> Agent {
-    start_as(scratch, "listen: '127.0.0.1:0'", logs, sink, "")
+    start_as(scratch, "listen: '127.0.0.1:0'", (logs, ""), sink, "")
 }
 
-/// One with these fields of its own, and further resources.
-pub(super) fn start_as(scratch: &Path, own: &str, logs: &str, sink: &str, more: &str) -> Agent {
+/// One with these fields of its own and of its LogConfig, and further resources.
+pub(super) fn start_as(
+    scratch: &Path,
+    own: &str,
+    (logs, how): (&str, &str),
+    sink: &str,
+    more: &str,
+) -> Agent {
     let config = scratch.join("agent.yaml");
     let text = "apiVersion: logferry.dev/v1alpha1
 kind: Agent
@@ -65,11 +71,11 @@ spec: {{sink}}
 apiVersion: logferry.dev/v1alpha1
 kind: LogConfig
 metadata: {name: disk}
-spec: {source: {files: {include: ['{dir}/{logs}']}}}
+spec: {source: {files: {include: ['{dir}/{logs}']}}{how}}
 {more}";
     let folder = scratch.canonicalize().expect("as it must");
     let text = text.replace("{own}", own).replace("{sink}", sink).replace("{logs}", logs);
-    let text = text.replace("{more}", more);
+    let text = text.replace("{more}", more).replace("{how}", how);
     let text = text.replace("{dir}", &folder.to_string_lossy());
     fs::write(&config, text).expect("as it must");
     let mut command = Command::new(program());
