@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use flow::HEAD_BYTES_MAX;
+
 use super::plan::{Form, STREAMS};
 use super::schedule::Schedule;
 use super::truth::Owed;
@@ -59,7 +61,12 @@ impl Schedule<'_> {
                 // At times it is read before the cut: not if the agent may die before it has looked at the copy, which
                 // nobody can know again then.
                 let pause_ms = dice.roll(2) * dice.roll(200);
+                // Nor below a KiB, by which a copy is known.
+                let is_known = stream.live_bytes() >= HEAD_BYTES_MAX as u64;
                 stream.copy_and_cut(|stream| {
+                    if !is_known {
+                        return;
+                    }
                     stream.write(dice, 5);
                     sleep_ms(if self.is_calm { pause_ms } else { 0 });
                 });

@@ -79,6 +79,11 @@ impl Stream {
         (self.truth[content].copied, self.truth[content].was_copied) = (copied, true);
     }
 
+    /// How long the live file is, in bytes; nothing if the writer writes elsewhere.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.written_live().map_or(0, |content| self.truth[content].bytes)
+    }
+
     /// Cuts the live file; the writer goes on behind what is left of it: nothing.
     pub(super) fn cut(&mut self) {
         let Some(content) = self.written_live() else { return self.reopen() };
