@@ -102,8 +102,10 @@ impl Scene {
     fn start(&self) {
         let sink = "queue: {path: '{dir}/disk/queue', segmentBytes: 1MiB}, retry: {max: 200ms}";
         let own = self.own.trim_end_matches([',', ' ']);
-        // A write that waits for room has an unfinished line in the store, for longer than 1 s on a busy machine.
-        let logs = ("store/logs/**/*.log", ", line: {flushTimeout: 5m}");
+        // A write that waits for room has an unfinished line in the store, for longer than 1 s on a busy machine; so has, for
+        // ever, what is let go of without a spool.
+        let how = if own.contains("spool") { ", line: {flushTimeout: 5m}" } else { "" };
+        let logs = ("store/logs/**/*.log", how);
         let agent = agent::start_as(self.volume.scratch(), own, logs, sink, self.more);
         *self.agent.lock().expect("no panic") = Some(agent);
     }
