@@ -128,8 +128,7 @@ impl SinkSpool {
             }
             State::Late(late) => {
                 let of = (shard, self.is_by_section);
-                let LateEnds { spool, drain, direct } =
-                    LateEnds::new(late, of, clock, acks, make, make, |it| Box::new(it));
+                let LateEnds { spool, drain, direct } = LateEnds::new(late, of, clock, acks, make);
                 (SpoolParts { spool, sink: drain, pace }, direct)
             }
         }

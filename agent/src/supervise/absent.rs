@@ -5,7 +5,6 @@
 //! files that are held open are gone with a plane, so they are read first.
 
 use std::collections::HashMap;
-
 use std::sync::Arc;
 
 use pipeline::meter::Meter;

@@ -122,28 +122,25 @@ pub struct LateEnds {
 
 impl LateEnds {
     /// The ends of that shipper, for a sink whose payloads may be compressed section by section. What is kept or
-    /// delivered is acknowledged through `acks`; `drain` and `direct` make ends of the sink itself, and `wrap` what
-    /// stands for the spool's once it is open.
+    /// delivered is acknowledged through `acks`; `make` makes ends of the sink itself.
     #[must_use]
     pub fn new(
         late: &Arc<LateSpool>,
         (shard, is_by_section): (usize, bool),
         clock: Arc<dyn Clock>,
         acks: AckSender,
-        drain: impl FnOnce(AckSender) -> Box<dyn Sink>,
-        direct: impl FnOnce(AckSender) -> Box<dyn Sink>,
-        wrap: impl FnOnce(SpoolEnd) -> Box<dyn Spool> + Send + 'static,
+        make: &dyn Fn(AckSender) -> Box<dyn Sink>,
     ) -> LateEnds {
         let (drained, receiver) = ack_channel();
         // Nothing of this life is stored for the sink: what it holds is asked of it again at the next start.
-        let direct = direct(acks.clone().beside(StoredMark::default()));
+        let direct = make(acks.clone().beside(StoredMark::default()));
         let leave_out = LeaveOut::new(is_by_section);
         let gate = Gate { late: Arc::clone(late), acks: acks.clone(), leave_out, is_open: false };
         let gate = Arc::new(Mutex::new(gate));
         let make_end = move |store| {
             let hear = Box::new(move || receiver.try_recv().ok());
             let end = SpoolEnd::hearing(store, shard, clock, acks, hear);
-            wrap(if is_by_section { end.by_section() } else { end })
+            Box::new(if is_by_section { end.by_section() } else { end }) as Box<dyn Spool>
         };
         let spool = LateEnd {
             late: Arc::clone(late),
@@ -153,7 +150,7 @@ impl LateEnds {
             end: None,
         };
         let direct = BehindSpool { gate, sink: direct };
-        LateEnds { spool: Box::new(spool), drain: drain(drained), direct: Box::new(direct) }
+        LateEnds { spool: Box::new(spool), drain: make(drained), direct: Box::new(direct) }
     }
 }
 

@@ -94,10 +94,11 @@ impl Generation {
         holds(&*opened, &head_of(&*opened)?, &self.position(), self.size)
     }
 
-    /// Whether what is held open is the file that was compressed, and removed: its writer may not know.
-    pub(super) fn holds_compressed(&self) -> bool {
-        let held = self.file.as_ref().filter(|_| is_packed(&self.path));
-        held.is_some_and(|file| file.stat().is_ok_and(|stat| stat.id != self.id))
+    /// Whether it is compressed, and what is held open is not the file from before, which was removed: its writer may
+    /// not know.
+    pub(super) fn holds_packed(&self) -> bool {
+        let is_removed = |file: &dyn LogFile| file.stat().is_ok_and(|stat| stat.id != self.id);
+        is_packed(&self.path) && !self.file.as_deref().is_some_and(is_removed)
     }
 
     /// A read brought nothing: a whole compressed file has ended, and is done with even if its descriptor,
@@ -143,7 +144,7 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
         }
         generation.done_since_ns.get_or_insert(now_ns);
         // Others have their turn to inflate.
-        if is_packed && stat.id == generation.id {
+        if generation.holds_packed() {
             generation.file = None;
         }
         let missing = Missing::new(GapReason::Truncated, bytes);

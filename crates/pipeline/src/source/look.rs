@@ -150,8 +150,7 @@ impl Source {
         // A named file that is done with is looked at again only when a look at the directory
         // showed that it grew: its descriptor need not stay open. A compressed one does not grow.
         let unchanged = generation.unread_bytes() == 0 && !generation.has_news;
-        let is_packed = is_packed(&generation.path) && !generation.holds_compressed();
-        let is_closed = generation.file.is_none() || is_packed;
+        let is_closed = generation.file.is_none() || generation.holds_packed();
         if generation.done_since_ns.is_some() && unchanged && is_closed {
             // Others have their turn to inflate.
             generation.file = None;

@@ -45,15 +45,20 @@ impl Actor {
         }
     }
 
-    /// Copies the rest.
-    pub(super) fn end_copy(&mut self) {
-        if self.copier.is_none() {
-            return;
-        }
+    /// Copies what is not copied yet, to the end of the line.
+    fn copy_rest(&mut self) {
         let open = self.writer.as_mut().expect("who copies has seen to it");
         open.finish_line();
         let len = open.writer.len();
         self.copy(len);
+    }
+
+    /// Copies the rest; what is written after it is in no copy.
+    pub(super) fn end_copy(&mut self) {
+        if self.copier.is_none() {
+            return;
+        }
+        self.copy_rest();
         if let Some((_, copied)) = &mut self.copier {
             *copied = usize::MAX;
         }
@@ -75,10 +80,7 @@ impl Actor {
         if self.copier.is_none() {
             return;
         }
-        let open = self.writer.as_mut().expect("who copies has seen to it");
-        open.finish_line();
-        let len = open.writer.len();
-        self.copy(len);
+        self.copy_rest();
         self.copier = None;
         self.generations += 1;
         let open = self.writer.as_mut().expect("as before");

@@ -50,7 +50,7 @@ impl LateLife {
         let own = Arc::clone(&queue);
         let make = |acks| -> Box<dyn Sink> { Box::new(sink(&own, &acks)) };
         let of = (0, false);
-        let ends = LateEnds::new(&late, of, clock, acks, make, make, |it| Box::new(it));
+        let ends = LateEnds::new(&late, of, clock, acks, &make);
         let hear = Box::new(move || acked.try_iter().flatten().collect());
         let ledger = Arc::new(Ledger::default());
         LateLife { queue, late, ends, may_open, hear, ledger, now_ns: 0 }
