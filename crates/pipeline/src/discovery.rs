@@ -31,6 +31,7 @@ mod missed;
 mod outlet;
 mod pods;
 mod refusals;
+mod role;
 pub mod rotation;
 mod standing;
 mod tenants;
@@ -42,6 +43,7 @@ pub use files::FileSelection;
 pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
+use role::Role;
 use standing::Standing;
 pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
@@ -180,29 +182,6 @@ impl Selection {
     }
 }
 
-/// What a directory can hold, by its path alone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Role {
-    /// Directories that can hold files.
-    is_inner: bool,
-    /// Files that are selected.
-    is_leaf: bool,
-}
-
-impl Role {
-    fn is_some(self) -> bool {
-        self.is_inner || self.is_leaf
-    }
-
-    fn is_none(self) -> bool {
-        !self.is_some()
-    }
-
-    fn or(self, other: Role) -> Role {
-        Role { is_inner: self.is_inner || other.is_inner, is_leaf: self.is_leaf || other.is_leaf }
-    }
-}
-
 /// Where this agent runs: part of contexts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
@@ -312,8 +291,7 @@ impl Discovery {
             tracing::warn!("watch events were lost; looking at everything");
             self.timetable.hurry(begin_ns);
         }
-        let asked = self.take_asks();
-        self.hear(&changes, &asked);
+        self.heed(&changes);
         self.outlet.awaiting.renew(&self.rules);
         self.walk(Walk::heed_facts);
         if let Some(scan) = self.timetable.due(begin_ns) {
@@ -331,22 +309,28 @@ impl Discovery {
         Tick::Idle(Some(changes.halfway_until_ns.map_or(next_ns, |until_ns| until_ns.min(next_ns))))
     }
 
-    /// Takes what there is, and no more: readers go on asking. Returns the files to look at.
-    fn take_asks(&mut self) -> Vec<PathBuf> {
-        let mut asked = Vec::new();
-        for _ in 0..self.asks.len() {
-            match self.asks.try_recv() {
-                Ok(Ask::Look(path)) => asked.push(path),
-                Ok(Ask::Chains(contexts, sender)) => {
-                    let mut chains = Vec::new();
-                    self.walk(|walk, around| walk.chains(around, &contexts, &mut chains));
-                    // The asker may have gone; then nobody misses the answer.
-                    drop(sender.try_send(chains));
-                }
-                Err(_) => break,
+    /// Does what it is asked for, and nothing else.
+    pub fn answer(&mut self) {
+        self.heed(&Changes::default());
+    }
+
+    /// Takes what was asked for, and no more: readers go on asking.
+    fn heed(&mut self, changes: &Changes) {
+        let (mut looks, mut questions) = (Vec::new(), Vec::new());
+        for ask in self.asks.try_iter().take(self.asks.len()) {
+            match ask {
+                Ask::Look(path) => looks.push(path),
+                Ask::Chains(contexts, sender) => questions.push((contexts, sender)),
             }
         }
-        asked
+        self.hear(changes, &looks);
+        // What was heard of comes first: new files are opened then.
+        for (contexts, sender) in questions {
+            let mut chains = Vec::new();
+            self.walk(|walk, around| walk.chains(around, &contexts, &mut chains));
+            // The asker may have gone; then nobody misses the answer.
+            drop(sender.try_send(chains));
+        }
     }
 
     /// Looks at what changed and at what was asked for, and at nothing else.

@@ -59,7 +59,7 @@ pub(super) fn list(
     let is_small = folder.chains.len() <= SMALL_MAX;
     folder.chains.retain(|base, chain| {
         let opened = around.outlet.none_opened();
-        look(around, directory, base, chain, is_small, opened)
+        !look(around, directory, base, chain, is_small, opened).is_empty()
     });
     Ok(children)
 }
@@ -127,7 +127,7 @@ const LISTS_MAX: usize = 4;
 /// Most chains of a directory that is listed again for the sake of one of them.
 pub(super) const SMALL_MAX: usize = 256;
 
-/// Looks at the files of a chain, and tells a reader if they changed; returns whether there are any.
+/// Looks at the files of a chain, and tells a reader if they changed; returns them.
 pub(super) fn look(
     around: &mut Around<'_>,
     directory: &Path,
@@ -135,7 +135,7 @@ pub(super) fn look(
     chain: &mut Chain,
     is_small: bool,
     mut opened: Opened,
-) -> bool {
+) -> Vec<SeenFile> {
     let seen_ns = around.outlet.clock.monotonic_ns();
     let files = files_of(around, directory, base, chain, is_small);
     let live_path = join(directory, base);
@@ -144,7 +144,7 @@ pub(super) fn look(
             chain.look(&files);
             around.outlet.gone(around.rule, &live_path);
         }
-        return false;
+        return files;
     }
     let told = fingerprint(&files);
     if told != chain.told
@@ -158,5 +158,5 @@ pub(super) fn look(
             chain.tell(&files, base, told);
         }
     }
-    true
+    files
 }

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use flow::ContextId;
+use flow::{ContextId, is_mutant};
 
 use super::folder::{Chain, Folder, join};
 use super::look::{SMALL_MAX, list, look};
@@ -211,23 +211,32 @@ impl Walk {
         stale.chains.entry((parent.to_path_buf(), base.to_owned())).or_default();
     }
 
-    /// The chains of these contexts, and their files now.
+    /// The chains of these contexts, and their files now: their readers are told before, so that what somebody was
+    /// told is there can be declared once it is gone.
     pub(super) fn chains(
         &mut self,
         around: &mut Around<'_>,
         contexts: &HashSet<ContextId>,
         chains: &mut Vec<ChainFiles>,
     ) {
-        for (directory, folder) in &self.folders {
-            for (base, chain) in &folder.chains {
+        for (directory, folder) in &mut self.folders {
+            let is_small = folder.chains.len() <= SMALL_MAX;
+            folder.chains.retain(|base, chain| {
                 if chain.told == 0 || !contexts.contains(&chain.context) {
-                    continue;
+                    return true;
                 }
-                let refusals = &mut around.outlet.refusals;
-                let (files, _) = chain.files(around.fs, refusals, directory, base);
+                // Before it may be gone, and with it whose it was.
                 let spec = around.outlet.spec(around.rule, &join(directory, base));
+                let opened = around.outlet.none_opened();
+                let files = if is_mutant("shown_and_not_told") {
+                    chain.files(around.fs, &mut around.outlet.refusals, directory, base).0
+                } else {
+                    look(around, directory, base, chain, is_small, opened)
+                };
+                let is_there = !files.is_empty();
                 chains.extend(spec.map(|spec| (spec, files)));
-            }
+                is_there
+            });
         }
     }
 
@@ -244,7 +253,7 @@ impl Walk {
             let Some(folder) = self.folders.get_mut(&directory) else { continue };
             let is_small = folder.chains.len() <= SMALL_MAX;
             let Some(chain) = folder.chains.get_mut(base.as_os_str()) else { continue };
-            if !look(around, &directory, &base, chain, is_small, opened) {
+            if look(around, &directory, &base, chain, is_small, opened).is_empty() {
                 empty.push((directory.clone(), base));
             }
             directories.insert(directory);

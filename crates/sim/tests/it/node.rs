@@ -24,7 +24,7 @@ use pipeline::lane::{LaneDirectory, ShipperDoor};
 use pipeline::memory::Memory;
 use pipeline::meter::{Meter, Observe};
 use pipeline::pins::Pins;
-use pipeline::reader::{Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
+use pipeline::reader::{Ask, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
 use pipeline::tracker::Tracker;
 use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
@@ -78,6 +78,7 @@ const STAGES: [Stage; 4] = [Stage::Discovery, Stage::Reader, Stage::Shipper, Sta
 #[derive(Debug)]
 struct Plane {
     discovery: Discovery,
+    asker: DiscoveryDoor,
     /// To the reader, by way of the node, which counts them.
     commands: Sender<Command>,
     told: Receiver<Command>,
@@ -267,7 +268,7 @@ impl Node {
         let reader = Reader::new(ReaderParts {
             clock: clock.clone(),
             commands: reader_commands,
-            discovery: asker,
+            discovery: asker.clone(),
             tracker: tracker_sender,
             lanes: Arc::new(lanes),
             budgets: Arc::clone(&budgets),
@@ -321,6 +322,7 @@ impl Node {
         }
         Some(Plane {
             discovery,
+            asker,
             commands,
             told,
             for_reader,
@@ -398,6 +400,16 @@ impl Node {
         let context = self.context(stream);
         if let (Some(plane), Some(context)) = (&self.plane, context) {
             plane.commands.send(Command::Poke { context, path }).expect("the reader is there");
+        }
+    }
+
+    /// Somebody is shown the files of all streams: their worlds note what was told, which is owed from then on.
+    pub(crate) fn show(&mut self) {
+        let contexts = (0..self.worlds.len()).filter_map(|it| self.context(it)).collect();
+        if let Some(plane) = &mut self.plane {
+            let (sender, _shown) = bounded(1);
+            plane.asker.ask(Ask::Chains(contexts, sender));
+            plane.discovery.answer();
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum NodeStep {
     Round([Stage; 4]),
     /// The watch hears of a stream.
     Hear(usize),
+    /// Somebody is shown what there is of all streams.
+    Show,
     /// The queue behaves so from now on.
     Queue(Mode),
     /// To brokers, or to what is on its way to them.
@@ -118,6 +120,7 @@ pub(crate) fn act(node: &mut Node, actors: &mut [Actor], step: &NodeStep) {
             }
         }
         NodeStep::Hear(stream) => node.hear(*stream),
+        NodeStep::Show => node.show(),
         NodeStep::Queue(mode) => node.queues[0].set_mode(*mode),
         NodeStep::Kafka(step) => node.queues[0].step(*step),
         NodeStep::Settle(payloads) => node.settle(*payloads),
@@ -198,6 +201,7 @@ where
         14 => (stage(), 1..6usize).prop_map(|(stage, times)| NodeStep::Tick(stage, times)),
         8 => round.prop_shuffle().prop_map(NodeStep::Round),
         4 => (0..STREAMS).prop_map(NodeStep::Hear),
+        2 => Just(NodeStep::Show),
         4 => mode().prop_map(NodeStep::Queue),
         3 => (1..4usize).prop_map(NodeStep::Settle),
         2 => (1..4usize).prop_map(NodeStep::MakeSafe),

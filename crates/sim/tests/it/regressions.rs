@@ -77,6 +77,14 @@ fn a_file_that_lost_its_name_unnoticed_is_not_closed() {
     check(Format::Plain, &steps);
 }
 
+/// A report looked at a file that was read and closed, and its reader was not told: the gap had no length (chaos, seed 710320).
+#[test]
+fn what_somebody_was_shown_of_a_closed_file_is_declared_once_it_is_gone() {
+    let unlink = world(0, Step::Unlink);
+    let steps = [world(0, line()), ROUND, ROUND, world(0, line()), NodeStep::Show, unlink];
+    check_node(Format::Plain, 0, &steps);
+}
+
 #[test]
 fn a_full_part_after_a_part_goes_on_from_it() {
     let full = Text { len: 200, ..LINE };
