@@ -44,6 +44,7 @@ impl Payloads {
             observed_unix_ns: 0,
             positions: Vec::new(),
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: 0..bytes,
         };

@@ -125,6 +125,9 @@ pub struct PayloadHeader {
     pub positions: Vec<Position>,
     /// As the section: [`PayloadHeader::positions_at`] knows where a restart can go on inside.
     pub is_divisible: bool,
+    /// The section that it is a part of, if that cannot be divided: without the parts before, which may have bytes
+    /// of its cursors, it says nothing.
+    pub part_of: Option<Span>,
     /// A part of a section after which no restart can go on: it has no positions.
     pub is_inner: bool,
     /// Where the section's payload lies in the uncompressed block; in the compressed one if each section is
@@ -160,6 +163,12 @@ impl PayloadHeader {
             }
             _ => None,
         }
+    }
+
+    /// The section that `part` of it is a part of, if that cannot be divided.
+    #[must_use]
+    pub fn section_of(&self, part: Span) -> Option<Span> {
+        self.part_of.or_else(|| (!self.is_divisible && part != self.span).then_some(self.span))
     }
 
     /// Of which streams a line goes on behind the section.

@@ -2,6 +2,8 @@
 //!
 //! So that what is kept is as large as the number of interruptions and of generations, not of sections.
 
+use std::collections::HashMap;
+
 use crate::{Position, Span, Streams, is_mutant};
 
 /// Sections of one context that are already in the queue, without a hole in between.
@@ -15,6 +17,8 @@ pub struct PersistedSpan {
     pub positions: Vec<Reached>,
     /// It ends with a part of a section, after which no restart can go on: that has no positions.
     pub is_inner: bool,
+    /// A section that cannot be divided, of which this is a part. Nothing, once all of it is here.
+    pub part_of: Option<Span>,
     /// Of which streams the next line goes on from what the span ends with.
     pub continued: Streams<bool>,
 }
@@ -40,6 +44,17 @@ impl PersistedSpan {
         positions: &[Position],
         is_inner: bool,
     ) {
+        PersistedSpan::append_part(spans, epoch, (span, None), positions, is_inner);
+    }
+
+    /// The same of a part of a section that cannot be divided, if that is given.
+    pub fn append_part(
+        spans: &mut Vec<PersistedSpan>,
+        epoch: u32,
+        (span, part_of): (Span, Option<Span>),
+        positions: &[Position],
+        is_inner: bool,
+    ) {
         let is_gone = span.is_empty();
         let reached = |position: &Position| {
             let (cursor, position) = (span.end, *position);
@@ -53,7 +68,7 @@ impl PersistedSpan {
         match spans.last_mut() {
             // Behind the last place where a restart can go on begins another.
             Some(last)
-                if last.epoch == epoch
+                if (last.epoch, last.part_of) == (epoch, part_of)
                     && last.span.end == span.begin
                     && (last.is_inner || !is_inner) =>
             {
@@ -65,9 +80,38 @@ impl PersistedSpan {
             _ => {
                 let positions = reached.collect();
                 let continued = continued.unwrap_or_default();
-                spans.push(PersistedSpan { epoch, span, positions, is_inner, continued });
+                spans.push(PersistedSpan { epoch, span, positions, is_inner, part_of, continued });
             }
         }
+        spans.last_mut().into_iter().for_each(PersistedSpan::complete);
+    }
+
+    /// What is a whole section is a part of none.
+    fn complete(&mut self) {
+        self.part_of = self.part_of.filter(|it| *it != self.span);
+    }
+
+    /// What counts of what a queue has of a context's epoch, in the order of cursors.
+    ///
+    /// A section that cannot be divided has lines that lie across others: a record may have bytes that stand behind the
+    /// next one. So the parts behind a hole in it do not count, whatever other sections have at the cursors of that hole:
+    /// an older life may have sent the first part of such a line alone.
+    #[must_use]
+    pub fn counted(spans: &[PersistedSpan], epoch: u32) -> Vec<&PersistedSpan> {
+        let mut counted: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
+        counted.sort_by_key(|it| (it.span.begin, it.span.end));
+        // Up to where each section is there without a hole.
+        let mut reached: HashMap<(u64, u64), u64> = HashMap::new();
+        counted.retain(|it| {
+            let Some(section) = it.part_of else { return true };
+            let reach = reached.entry((section.begin, section.end)).or_insert(section.begin);
+            let is_behind_hole = it.span.begin > *reach;
+            if !is_behind_hole {
+                *reach = it.span.end.max(*reach);
+            }
+            !is_behind_hole || is_mutant("hole_filled_by_another_section")
+        });
+        counted
     }
 
     /// Where another life ended a section, behind a hole, a later one went on with its own: a restart there would have
@@ -118,6 +162,7 @@ mod tests {
             span: Span::new(begin, end),
             positions,
             is_inner: false,
+            part_of: None,
             continued: Streams::default(),
         };
         let want = [
@@ -159,6 +204,43 @@ mod tests {
         let got: Vec<_> = spans.iter().map(|it| (it.span, it.is_inner)).collect();
         let want = [((0, 10), false), ((20, 30), true), ((50, 60), false), ((10, 40), true)];
         assert_eq!(got, want.map(|((begin, end), is_inner)| (Span::new(begin, end), is_inner)));
+    }
+
+    #[test]
+    fn a_part_behind_a_hole_in_its_section_does_not_count_whatever_another_has_there() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, section: Option<(u64, u64)>, is_inner| {
+            let positions = if is_inner { vec![] } else { vec![at(1, end)] };
+            let part_of = section.map(|(begin, end)| Span::new(begin, end));
+            let span = (Span::new(begin, end), part_of);
+            PersistedSpan::append_part(&mut spans, 0, span, &positions, is_inner);
+            let counted = PersistedSpan::counted(&spans, 0);
+            counted.iter().map(|it| (it.span.begin, it.span.end)).collect::<Vec<_>>()
+        };
+        let (first, second) = (Some((0, 20)), Some((0, 40)));
+        // A section of the first life's, without its begin, and one that was of it alone.
+        assert_eq!(add(10, 20, first, false), []);
+        assert_eq!(add(10, 20, None, false), [(10, 20)]);
+        // One of the second's, without what is in the middle.
+        assert_eq!(add(0, 10, second, true), [(0, 10), (10, 20)]);
+        assert_eq!(add(20, 30, second, true), [(0, 10), (10, 20)]);
+        assert_eq!(add(30, 40, second, false), [(0, 10), (10, 20)]);
+        // That comes behind it; and then what follows it.
+        assert_eq!(add(10, 20, second, true), [(0, 10), (10, 20), (10, 20), (20, 40)]);
+        assert_eq!(add(40, 50, None, false).last(), Some(&(40, 50)));
+        assert_eq!(PersistedSpan::counted(&spans, 1), Vec::<&PersistedSpan>::new());
+    }
+
+    #[test]
+    fn a_section_that_is_there_in_all_its_parts_is_one_with_what_follows_it() {
+        let mut spans = Vec::new();
+        let section = Some(Span::new(0, 20));
+        for (begin, end, part_of) in [(0, 10, section), (10, 20, section), (20, 30, None)] {
+            let (span, is_inner) = (Span::new(begin, end), begin == 0);
+            PersistedSpan::append_part(&mut spans, 0, (span, part_of), &[], is_inner);
+        }
+        let got: Vec<_> = spans.iter().map(|it| (it.span, it.part_of, it.is_inner)).collect();
+        assert_eq!(got, [(Span::new(0, 30), None, false)]);
     }
 
     #[test]

@@ -109,7 +109,14 @@ mod tests {
             let end = if context == ContextId(1) { 10 } else { 30 };
             let span = Span::new(0, end);
             let (positions, continued) = (Vec::new(), Streams::default());
-            vec![PersistedSpan { epoch: 1, span, positions, is_inner: false, continued }]
+            vec![PersistedSpan {
+                epoch: 1,
+                span,
+                positions,
+                is_inner: false,
+                part_of: None,
+                continued,
+            }]
         }
 
         fn passing(&self) -> Vec<ContextId> {

@@ -43,6 +43,7 @@ pub(super) fn payload(codec: Codec, sections: &[(usize, Span)], ledger: &Arc<Led
             observed_unix_ns: NOW_UNIX_NS,
             positions: positions.clone(),
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: length(start)..length(raw.len()),
         });

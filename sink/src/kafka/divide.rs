@@ -161,6 +161,7 @@ fn header_of(batch: &Batch, message: &Message) -> PayloadHeader {
     let positions = header.positions_at(message.span.end).filter(|_| !message.is_followed);
     PayloadHeader {
         span: message.span,
+        part_of: header.section_of(message.span),
         marks: message.marks,
         records: message.records,
         is_inner: positions.is_none(),
@@ -239,8 +240,10 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
     let is_followed = header.goes_on_before(second.iter().map(|it| it.flags));
     let positions = header.positions_at(cursor).filter(|_| !is_followed);
     let records = u32::try_from(first.len()).expect("a chunk holds fewer records");
+    let spans = [Span::new(header.span.begin, cursor), Span::new(cursor, header.span.end)];
     let before = PayloadHeader {
-        span: Span::new(header.span.begin, cursor),
+        span: spans[0],
+        part_of: header.section_of(spans[0]),
         marks: Marks { last: false, ..header.marks },
         records,
         is_inner: positions.is_none(),
@@ -248,7 +251,8 @@ fn halves_of_message(batch: &Batch, message: &Message) -> Option<[Rest; 2]> {
         ..header.clone()
     };
     let behind = PayloadHeader {
-        span: Span::new(cursor, header.span.end),
+        span: spans[1],
+        part_of: header.section_of(spans[1]),
         marks: Marks { first: false, ..header.marks },
         records: u32::try_from(second.len()).expect("a chunk holds fewer records"),
         ..header

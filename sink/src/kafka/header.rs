@@ -21,6 +21,7 @@ const LOG_AGENT: &str = "log.agent.id";
 const LOG_TENANT: &str = "log.tenant";
 const LOG_CURSOR_BEGIN: &str = "log.cursor.begin";
 const LOG_CURSOR_END: &str = "log.cursor.end";
+const LOG_SECTION: &str = "log.section";
 const LOG_RECORDS: &str = "log.records";
 const LOG_MARKS: &str = "log.marks";
 const LOG_TIME: &str = "log.time";
@@ -49,6 +50,8 @@ pub struct Header {
     pub epoch: u32,
     /// Which cursors.
     pub span: Span,
+    /// A section that cannot be divided, of which this is a part.
+    pub part_of: Option<Span>,
     /// First or last of its context.
     pub marks: Marks,
     /// Records in the payload; 0 for a gap.
@@ -105,6 +108,9 @@ pub(super) fn encode(
     put(attribute::LOG_EPOCH, &header.epoch.to_string());
     put(LOG_CURSOR_BEGIN, &message.span.begin.to_string());
     put(LOG_CURSOR_END, &message.span.end.to_string());
+    if let Some(section) = header.section_of(message.span) {
+        put(LOG_SECTION, &format!("{}-{}", section.begin, section.end));
+    }
     put(LOG_RECORDS, &message.records.to_string());
     if let Some(gap) = header.gap {
         put(attribute::LOG_GAP_REASON, gap.name());
@@ -188,6 +194,10 @@ impl Header {
             context: Arc::new(Context { id, tenant, attributes }),
             epoch: text.want(attribute::LOG_EPOCH, |it| it.parse().ok())?,
             span: Span::new(begin, end),
+            part_of: match text.get(LOG_SECTION) {
+                None => None,
+                Some(_) => Some(text.want(LOG_SECTION, parse_span)?),
+            },
             marks: Marks {
                 first: marks.split(',').any(|it| it == "first"),
                 last: marks.split(',').any(|it| it == "last"),
@@ -256,6 +266,12 @@ fn positions_text(positions: &[Position]) -> String {
     text
 }
 
+fn parse_span(text: &str) -> Option<Span> {
+    let (begin, end) = text.split_once('-')?;
+    let (begin, end) = (begin.parse().ok()?, end.parse().ok()?);
+    (begin <= end).then(|| Span::new(begin, end))
+}
+
 fn parse_positions(text: &str) -> Option<Vec<Position>> {
     if text.is_empty() {
         return Some(Vec::new());
@@ -312,6 +328,7 @@ mod tests {
             observed_unix_ns: 1,
             positions: vec![at(u64::MAX), at(1)],
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: 0..9,
         }
@@ -329,6 +346,7 @@ mod tests {
         assert_eq!(got.context.attributes, [Attribute::text(attribute::K8S_POD_NAME, "web-0")]);
         assert_eq!(got.positions.as_ref(), Some(&given.positions));
         assert_eq!((got.marks.first, got.marks.last, got.gap), (true, false, None));
+        assert_eq!(got.part_of, None);
         let gap = PayloadHeader { gap: Some(GapReason::Truncated), positions: vec![], ..given };
         let message = whole(0, &gap, false);
         let headers = encode("me", &gap, &message, Encoding::JsonLines, Codec::Zstd);
@@ -357,6 +375,21 @@ mod tests {
         assert_eq!(got.positions.unwrap()[0].offset, 94);
         let followed = Message { is_followed: true, ..message };
         assert_eq!(decoded(&followed).positions, None);
+    }
+
+    #[test]
+    fn a_part_of_a_section_that_cannot_be_divided_says_of_which() {
+        let section = header();
+        let part = Message { span: Span::new(10, 20), ..whole(0, &section, true) };
+        let said = |section: &PayloadHeader| {
+            let headers = encode("me", section, &part, Encoding::Raw, Codec::None);
+            Header::decode(&headers).unwrap().part_of
+        };
+        assert_eq!(said(&section), Some(Span::new(10, 25)));
+        let divided = PayloadHeader { span: part.span, part_of: said(&section), ..header() };
+        assert_eq!(said(&divided), Some(Span::new(10, 25)), "when it is sent alone");
+        assert_eq!(said(&PayloadHeader { is_divisible: true, ..section }), None);
+        assert_eq!(parse_span("9-8"), None);
     }
 
     #[test]

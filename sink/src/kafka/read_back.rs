@@ -131,7 +131,7 @@ impl KafkaReadBack {
 
     /// The next message of a partition.
     fn take(&mut self, topic: &str, partition: i32, header: Header) {
-        let Header { context, epoch, span, positions, .. } = header;
+        let Header { context, epoch, span, part_of, positions, .. } = header;
         let places = self.contexts.entry(context.id).or_default();
         let is_it = |it: &OfPartition| it.partition == partition && it.topic == topic;
         let at = places.iter().position(is_it).unwrap_or_else(|| {
@@ -139,7 +139,8 @@ impl KafkaReadBack {
             places.len() - 1
         });
         let (spans, is_inner) = (&mut places[at].spans, positions.is_none());
-        PersistedSpan::append(spans, epoch, span, &positions.unwrap_or_default(), is_inner);
+        let positions = positions.unwrap_or_default();
+        PersistedSpan::append_part(spans, epoch, (span, part_of), &positions, is_inner);
     }
 }
 

@@ -66,6 +66,7 @@ impl<'a> TopicMessage<'a> {
             gap: header.gap,
             observed_unix_ns: observed_ms.unwrap_or(0).saturating_mul(1_000_000),
             is_divisible: false,
+            part_of: header.part_of,
             is_inner: header.positions.is_none(),
             positions: header.positions.unwrap_or_default(),
             range: 0..u32::try_from(body.len()).unwrap_or(u32::MAX),

@@ -108,6 +108,7 @@ fn lines(epoch: u32, begin: u64, generation: u64, shift: u64, ledger: &Arc<Ledge
         observed_unix_ns: 0,
         positions: positions.clone(),
         is_divisible: true,
+        part_of: None,
         is_inner: false,
         range: 0..raw_bytes,
     };

@@ -216,6 +216,7 @@ impl SegmentIndex {
                 observed_unix_ns: self.last_observed_unix_ns().unwrap_or_default(),
                 positions: self.positions(it).to_vec(),
                 is_divisible: false,
+                part_of: None,
                 is_inner: false,
                 range: 0..0,
             };

@@ -390,6 +390,7 @@ pub(super) fn entry(row: Row, context: Arc<Context>, place: Place) -> Entry {
         observed_unix_ns: row.observed_unix_ns,
         positions: row.positions,
         is_divisible: false,
+        part_of: None,
         is_inner: false,
         range: row.range,
     };

@@ -139,6 +139,7 @@ mod tests {
             observed_unix_ns: section.observed_unix_ns,
             positions: Vec::new(),
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: 0..raw_bytes,
         };

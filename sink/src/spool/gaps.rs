@@ -150,6 +150,7 @@ mod tests {
             observed_unix_ns: 7,
             positions: vec![position],
             is_divisible: true,
+            part_of: None,
             is_inner: false,
             range: 5..9,
         }

@@ -164,6 +164,7 @@ pub(crate) fn payload_of(
             observed_unix_ns: part.observed_unix_ns,
             positions: positions.clone(),
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: start..u32::try_from(raw.len()).unwrap(),
         });

@@ -105,6 +105,7 @@ fn sections(file: &[u8], way: &Way) -> Vec<Made> {
                 ..Position::default()
             }],
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: 0..0,
         };

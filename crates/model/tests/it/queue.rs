@@ -116,6 +116,7 @@ fn payload(number: u128, ledger: &Arc<Ledger>) -> Payload {
         observed_unix_ns: 1,
         positions: Vec::new(),
         is_divisible: false,
+        part_of: None,
         is_inner: false,
         range: 0..1,
     };

@@ -232,6 +232,7 @@ fn header(section: &Section, ticket: &Ticket, range: Range<u32>) -> PayloadHeade
         observed_unix_ns: section.observed_unix_ns,
         positions: ticket.positions().to_vec(),
         is_divisible: section.is_divisible,
+        part_of: None,
         is_inner: false,
         range,
     }

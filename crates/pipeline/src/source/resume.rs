@@ -60,17 +60,15 @@ impl Known {
                 Known { is_new, ..known }
             }
             (_, Some(epoch)) => {
-                let first = persisted.iter().filter(|it| it.epoch == epoch).map(|it| it.span.begin);
-                let cursor = first.min().filter(|_| !from_begin).unwrap_or(0);
+                let first =
+                    PersistedSpan::counted(persisted, epoch).first().map(|it| it.span.begin);
+                let cursor = first.filter(|_| !from_begin).unwrap_or(0);
                 Known { cursor, is_new: false, ..Known::new(epoch) }
             }
         };
-        let mut spans: Vec<&PersistedSpan> =
-            persisted.iter().filter(|it| it.epoch == known.epoch).collect();
-        spans.sort_by_key(|it| (it.span.begin, it.span.end));
         // As far as there is no hole; where that ends inside of a section, the restart goes on before it.
         let mut reach = known.cursor;
-        for persisted in spans {
+        for persisted in PersistedSpan::counted(persisted, known.epoch) {
             if persisted.span.begin > reach && !is_mutant("read_back_over_a_hole") {
                 break;
             }
@@ -144,12 +142,13 @@ mod tests {
         let position = Position { generation, offset, ..Position::default() };
         let positions = vec![Reached { cursor: end, position, is_gone: begin == end }];
         let (span, continued) = (Span::new(begin, end), Streams::default());
-        PersistedSpan { epoch, span, positions, is_inner: false, continued }
+        PersistedSpan { epoch, span, positions, is_inner: false, part_of: None, continued }
     }
 
     fn inner(epoch: u32, begin: u64, end: u64) -> PersistedSpan {
         let (span, continued) = (Span::new(begin, end), Streams::default());
-        PersistedSpan { epoch, span, positions: Vec::new(), is_inner: true, continued }
+        let positions = Vec::new();
+        PersistedSpan { epoch, span, positions, is_inner: true, part_of: None, continued }
     }
 
     fn checkpoint(epoch: u32, cursor: u64, offset: u64) -> Option<Known> {
@@ -249,6 +248,28 @@ mod tests {
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (30, 30));
         let known = Known::resume(checkpoint(5, 5, 5), &queue[..2], false).unwrap();
         assert_eq!((known.cursor, known.position(1).unwrap().offset), (10, 10));
+    }
+
+    /// It went on behind the second part, as if the first life's were what the second had there: that had more in it.
+    #[test]
+    fn a_hole_in_a_section_is_not_filled_by_what_another_has_at_its_cursors() {
+        let section = Some(Span::new(0, 30));
+        let part = |it: PersistedSpan| PersistedSpan { part_of: section, ..it };
+        let queue =
+            [persisted(5, 10, 20, 1, 20), part(inner(5, 0, 10)), part(persisted(5, 20, 30, 1, 30))];
+        let known = Known::resume(checkpoint(5, 0, 0), &queue, false).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (20, 20));
+        let filled = [&queue[..], &[part(inner(5, 10, 20))]].concat();
+        let known = Known::resume(checkpoint(5, 0, 0), &filled, false).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (30, 30));
+    }
+
+    #[test]
+    fn what_retention_has_left_of_a_section_is_no_begin() {
+        let part_of = Some(Span::new(0, 30));
+        let rest = PersistedSpan { part_of, ..persisted(5, 20, 30, 1, 30) };
+        let known = Known::resume(None, &[rest, persisted(5, 30, 40, 1, 40)], false).unwrap();
+        assert_eq!((known.cursor, known.position(1).unwrap().offset), (40, 40));
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl Brokers for SimKafka {
             gap: said.gap,
             observed_unix_ns: message.observed_unix_ns,
             is_divisible: false,
+            part_of: said.part_of,
             is_inner: said.positions.is_none(),
             positions: said.positions.unwrap_or_default(),
             range: 0..0,

@@ -5,6 +5,8 @@
 //! before a checkpoint had it. All of it only from one life of the agent to a later one. And what was stored
 //! by a request whose answer was lost, and that was refused when the client sent it again.
 
+use flow::Span;
+
 use crate::Stored;
 
 /// A stored message, and the first life of the agent that knows nothing of it, with its topic gone or otherwise.
@@ -31,6 +33,7 @@ pub(super) fn once(
         .map(|(it, _)| (it.life, it.header.epoch, it.header.span.end))
         .collect();
     let has_sent = own.iter().any(|(it, _)| it.life == last && !it.header.span.is_empty());
+    let all = own.clone();
     let mut once: Vec<Kept<'_>> = Vec::new();
     // Behind holes, or sent again since.
     let mut aside: Vec<Kept<'_>> = Vec::new();
@@ -52,9 +55,10 @@ pub(super) fn once(
                 aside.push((before, gone));
             }
         }
-        fill(&mut once, &mut aside, stored);
+        fill(&mut once, &mut aside, stored, &all);
         let is_holed = holed.contains(&stored.life);
-        let is_behind_hole = header.span.begin > end(&once);
+        let is_behind_hole =
+            header.span.begin > end(&once) || !has_before(&all, stored, stored.life);
         if is_behind_hole && is_holed && stored.life < last {
             aside.push((stored, gone));
             continue;
@@ -72,7 +76,10 @@ pub(super) fn once(
         once.push((stored, gone));
     }
     // If the last life sent nothing, it found all that it looked for.
-    while !has_sent && let Some(next) = aside.iter().position(|(it, _)| follows(&once, it)) {
+    while !has_sent
+        && let Some(next) =
+            aside.iter().position(|(it, _)| follows(&once, it) && has_before(&all, it, last))
+    {
         once.push(aside.remove(next));
     }
     // Its file was gone before the next life could send it again.
@@ -83,12 +90,31 @@ pub(super) fn once(
 }
 
 /// Up to `to`, what stood behind a hole counts once that is filled.
-fn fill<'a>(once: &mut Vec<Kept<'a>>, aside: &mut Vec<Kept<'a>>, to: &Stored) {
+fn fill<'a>(once: &mut Vec<Kept<'a>>, aside: &mut Vec<Kept<'a>>, to: &Stored, all: &[Kept<'a>]) {
+    let counts = |it: &Stored| it.life < to.life && has_before(all, it, to.life);
     while end(once) < to.header.span.begin
-        && let Some(next) = aside.iter().position(|(it, _)| it.life < to.life && follows(once, it))
+        && let Some(next) = aside.iter().position(|(it, _)| counts(it) && follows(once, it))
     {
         once.push(aside.remove(next));
     }
+}
+
+/// Whether, by that life, all parts are stored that come before this one in its section, if that cannot be divided. Nothing
+/// else has what they have.
+fn has_before(all: &[Kept<'_>], it: &Stored, life: u32) -> bool {
+    let Some(section) = it.header.part_of else { return true };
+    let is_of = |other: &&Kept<'_>| {
+        let (of, gone) = other;
+        let is_same = (of.header.epoch, of.header.part_of) == (it.header.epoch, Some(section))
+            && of.header.context.id == it.header.context.id;
+        // Who sent both knows of what a deleted topic took along since.
+        is_same && (of.life == it.life || of.life <= life && gone.is_none())
+    };
+    let mut parts: Vec<Span> = all.iter().filter(is_of).map(|(of, _)| of.header.span).collect();
+    parts.sort_by_key(|part| part.begin);
+    let reach =
+        |reach: u64, part: &Span| if part.begin > reach { reach } else { part.end.max(reach) };
+    parts.iter().fold(section.begin, reach) >= it.header.span.begin
 }
 
 fn follows(once: &[Kept<'_>], it: &Stored) -> bool {

@@ -261,6 +261,40 @@ fn what_a_later_life_joined_is_not_gone_on_with_where_an_earlier_one_ended() {
     run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
 }
 
+/// The first life's part of a line stands behind a hole, and ended its section. The second joins it with the rest, behind which
+/// lies a line of the other stream; the message with both is refused, what follows is stored, and it dies. What the first one
+/// has there is not what is missing: the third went on behind all of it, without the rest of the line.
+#[test]
+fn a_hole_in_a_section_is_not_filled_by_a_part_that_an_earlier_life_ended_with() {
+    let text = |len, is_stderr, is_partial| Text { len, is_stderr, is_partial };
+    let append = |texts| NodeStep::World(1, Step::Append(texts, 0));
+    let end = text(0, false, false);
+    let steps = [
+        append(vec![end]),
+        NodeStep::Round([Stage::Tracker, Stage::Shipper, Stage::Reader, Stage::Discovery]),
+        NodeStep::Round([Stage::Shipper, Stage::Reader, Stage::Discovery, Stage::Tracker]),
+        append(vec![text(100, false, false), text(0, false, true)]),
+        ROUND,
+        NodeStep::Queue(Mode::Held),
+        NodeStep::Tick(Stage::Shipper, 1),
+        NodeStep::Wait(1_000_000_000),
+        ROUND,
+        request(1, Fate::Concluded),
+        NodeStep::PowerCut(3, 0, false),
+        NodeStep::Tick(Stage::Discovery, 1),
+        append(vec![text(0, true, false), end]),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Tick(Stage::Shipper, 1),
+        request(1, Fate::Answered),
+        request(1, Fate::Rejected),
+        request(1, Fate::Answered),
+        NodeStep::Kill(0),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
+}
+
 #[test]
 fn of_a_payload_that_is_taken_in_part_the_rest_is_sent_again() {
     let mut steps = vec![NodeStep::Queue(Mode::Held)];

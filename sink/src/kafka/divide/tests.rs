@@ -55,6 +55,7 @@ fn send_form(
         observed_unix_ns: section.observed_unix_ns,
         positions: positions.clone(),
         is_divisible,
+        part_of: None,
         is_inner: false,
         range: 0..offset(block.len()),
     };

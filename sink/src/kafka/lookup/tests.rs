@@ -65,6 +65,7 @@ impl Topic {
             observed_unix_ns: (BEGIN_MS + self.messages.cast_signed()) * 1_000_000,
             positions: Vec::new(),
             is_divisible: false,
+            part_of: None,
             is_inner: false,
             range: 0..0,
         };

@@ -17,6 +17,7 @@ fn section(begin: u64, end: u64) -> PayloadHeader {
         observed_unix_ns: 0,
         positions: Vec::new(),
         is_divisible: false,
+        part_of: None,
         is_inner: false,
         range: 0..0,
     }
