@@ -16,7 +16,7 @@ pub(super) const UNREADABLE_TRIES: u32 = 8;
 const TURN_NS: u64 = 20_000_000;
 
 /// How long a file that has no name any more may turn up under another: a look or two.
-const MOVED_NS: u64 = 1_000_000_000;
+pub(super) const MOVED_NS: u64 = 1_000_000_000;
 
 impl Source {
     /// Waits and tries again, or gives up what nobody can read any more.

@@ -7,7 +7,7 @@ use flow::{GapReason, is_mutant};
 
 use super::carrier::{COPY_NS, INCOMPLETE_NS, end_of_copy, is_packed, lost};
 use super::classify::Proof;
-use super::failure::{UNREADABLE_TRIES, given_up};
+use super::failure::{MOVED_NS, UNREADABLE_TRIES, given_up};
 use super::generation::Generation;
 use super::{Carrier, Missing, MissingOf, Source, Vanished};
 use crate::frame::Tail;
@@ -143,7 +143,10 @@ impl Source {
         let options = self.spec.options.clone();
         let generation = &mut self.generations[index];
         let has_tried = self.retry.failures >= UNREADABLE_TRIES && generation.is_unreadable;
-        if has_tried && generation.is_gone && generation.file.is_some() {
+        // One that cannot be looked into yet, or that no look has shown yet, may hold its bytes.
+        let is_past = generation.gone_since_ns.is_some_and(|it| now_ns >= it + MOVED_NS);
+        let is_nowhere_else = generation.is_gone && is_past && !may_turn_up;
+        if has_tried && is_nowhere_else && generation.file.is_some() {
             self.retry.failures = 0;
             return Ok(Turn::Act(given_up(generation, GapReason::Unreadable, now_ns)));
         }

@@ -572,3 +572,42 @@ fn a_copy_is_known_by_what_two_short_reads_brought() {
     ];
     check(&steps);
 }
+
+#[test]
+fn what_could_not_be_read_until_it_was_compressed_is_read_from_that_and_no_gap() {
+    let pause = [NodeStep::Wait(6_000_000_000), NodeStep::Tick(Stage::Reader, 1)];
+    let steps = [
+        world(Step::RefuseReads(true)),
+        line(),
+        ROUND,
+        world(Step::Rotate),
+        world(Step::Reopen),
+        world(Step::CloseLate),
+        world(Step::Compress(0)),
+        line(),
+        NodeStep::Tick(Stage::Discovery, 1),
+    ];
+    let steps = [&steps[..], &vec![pause; 20].concat()[..]].concat();
+    for open_files_max in [0, 2] {
+        check_in(Setting { is_tidy: true, ..Setting::new(Format::Plain, open_files_max) }, &steps);
+    }
+}
+
+/// Held open and not looked into; no look shows the name that it has when it is compressed.
+#[test]
+fn a_copy_that_could_not_be_read_until_it_was_compressed_is_no_gap() {
+    let beside = |step: Step| NodeStep::World(1, step);
+    let steps = [
+        line(),
+        world(Step::BeginCopy),
+        world(Step::RefuseReads(true)),
+        beside(Step::Reopen),
+        ROUND,
+        world(Step::BeginCopy),
+        // The more files that has, the longer this one cannot be read.
+        beside(Step::BeginCopy),
+        beside(Step::BeginCopy),
+        world(Step::Compress(1)),
+    ];
+    check_in(Setting { is_tidy: true, stuck: Some(0), ..Setting::new(Format::Cri, 2) }, &steps);
+}

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::copies::gzip;
 use super::*;
 use crate::fs::LogFile;
 
@@ -100,6 +101,31 @@ fn c12_what_gives_errors_until_its_name_is_gone_is_a_gap_and_what_follows_is_rea
     assert_eq!(bodies, ["gap unreadable 11"]);
     bad_from.store(NONE, Ordering::Relaxed);
     assert_eq!(bed.wait(PAUSE), ["new"]);
+}
+
+/// A look in the middle of the renaming shows it under none of its names.
+#[test]
+fn c12_what_gave_errors_until_it_was_compressed_is_read_from_that_and_no_gap() {
+    for is_hidden in [false, true] {
+        let (mut bed, bad_from) = bed();
+        bad_from.store(0, Ordering::Relaxed);
+        bed.append("a.log", "one\n");
+        bed.look(&["a.log"]);
+        (0..10).for_each(|_| drop(bed.wait(PAUSE)));
+        fs::write(bed.path("a.log.1.gz"), gzip(b"one\n")).unwrap();
+        fs::remove_file(bed.path("a.log")).unwrap();
+        bed.append("a.log", "two\n");
+        let files = ["a.log.1.gz", "a.log"];
+        bed.look(&files[usize::from(is_hidden)..]);
+        assert!(bed.run().iter().all(|it| it == "error Some(5)"));
+        bed.look(&files);
+        (0..10).for_each(|_| drop(bed.wait(PAUSE)));
+        bad_from.store(NONE, Ordering::Relaxed);
+        bed.wait(PAUSE);
+        let got: Vec<String> = bed.delivered.iter().flat_map(|it| it.1.clone()).collect();
+        assert_eq!(got, ["one", "two"]);
+        bed.check_tiling();
+    }
 }
 
 #[test]
