@@ -97,3 +97,30 @@ fn a4_copytruncate_under_load_loses_and_doubles_nothing() {
     assert!(count.keys().cloned().eq(bodies(0, written)), "something is lost");
     bed.assert_audit_clean();
 }
+
+/// The agent has looked at the copy, and is killed before the file is cut.
+#[test]
+fn a4_an_agent_that_is_killed_between_copying_and_cutting_does_not_read_the_copy_again() {
+    let bed = Bed::new();
+    bed.configure_files();
+    let (log, copy) = (bed.log("app.log"), bed.log("app.log.1"));
+    append(&log, &lines(0, 1000));
+    let agent = Agent::start(&bed);
+    bed.wait_for_records(1000);
+    let scans = || agent.metric("logferry_scans_total");
+    let before = scans();
+    fs::copy(&log, &copy).unwrap();
+    wait_until("a look shows the copy", scans, |it| *it > before);
+    sleep_ms(500);
+    append(&log, &lines(1000, 1010));
+    bed.wait_for_records(1010);
+    agent.kill();
+    OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+    append(&log, &lines(1010, 1020));
+    let agent = Agent::start(&bed);
+    bed.wait_for_records(1020);
+    sleep_ms(3000);
+    agent.stop();
+    assert!(bed.bodies() == bodies(0, 1020), "each once, in order");
+    bed.assert_audit_clean();
+}

@@ -64,3 +64,19 @@ pub struct Position {
     /// positions tells it of the section's end, whatever the generation.
     pub continued: Streams<bool>,
 }
+
+impl Position {
+    /// Not how far a generation was read, but that a file is a copy of the generation `original`, so many bytes long, which end
+    /// so: `key` is that of the two together.
+    #[must_use]
+    pub fn of_copy(key: u64, original: u64, bytes: u64, end: Place) -> Position {
+        let head = Head { len: 0, hash: original };
+        Position { generation: key, offset: bytes, head, place: end, ..Position::default() }
+    }
+
+    /// If it tells of a copy: the key of the generation that this is a copy of.
+    #[must_use]
+    pub fn original(&self) -> Option<u64> {
+        (self.head.is_empty() && self.head.hash != 0).then_some(self.head.hash)
+    }
+}

@@ -193,10 +193,12 @@ impl PayloadHeader {
     }
 }
 
-/// Of a section's positions, those of the generations that it is of: nothing was read of those before.
+/// Of a section's positions, those of the generations that it is of: nothing was read of those before, and what tells of copies
+/// is of none.
 #[must_use]
 pub fn own_positions(positions: &[Position]) -> &[Position] {
-    let passed = positions.iter().take_while(|it| it.offset == 0).count();
+    let is_other = |it: &&Position| it.offset == 0 || it.original().is_some();
+    let passed = positions.iter().take_while(is_other).count();
     &positions[passed..]
 }
 

@@ -126,7 +126,8 @@ pub struct Source {
     pub is_first: bool,
     /// Oldest first; the live file, if there is one, last.
     generations: Vec<Generation>,
-    /// How far those were read, before the start, whose file has not been seen since.
+    /// How far those were read, before the start, whose file has not been seen since; and before these, which files are
+    /// copies of others, as the queue was told.
     orphans: Vec<Position>,
     /// The generation that was read last before the start.
     newest_before: Option<u64>,
@@ -248,7 +249,7 @@ impl Source {
     /// A source that goes on from `known`.
     #[must_use]
     pub fn new(id: SourceId, spec: SourceSpec, meter: Arc<SourceMeter>, known: &Known) -> Source {
-        let newest = known.generations.last().map(|it| it.generation);
+        let newest = known.newest();
         let is_forgotten = is_mutant("continued_forgotten");
         Source {
             id,

@@ -95,7 +95,7 @@ impl Source {
             }
         }
         // Of one of which nothing was read, all is read anyway.
-        for orphan in self.orphans.iter().filter(|it| it.offset > 0) {
+        for orphan in self.orphans.iter().filter(|it| it.offset > 0 && it.original().is_none()) {
             if holds(opened, &head, orphan, orphan.offset)? {
                 return Ok(NewFile::Resumed(*orphan));
             }
@@ -110,7 +110,7 @@ impl Source {
         }
         // Should it be cut before it is read, that is seen by its beginning.
         let generation = NewFile::Generation(Head::of(written(&head)));
-        Ok(self.lacking(file, &head).map_or(generation, NewFile::CarrierOf))
+        Ok(self.lacking(opened, file, &head).unwrap_or(generation))
     }
 
     fn classify_packed(

@@ -127,7 +127,7 @@ pub(super) fn holds(
 }
 
 /// Whether the file says at that position what it said there.
-fn has_place(file: &dyn LogFile, position: &Position) -> io::Result<bool> {
+pub(super) fn has_place(file: &dyn LogFile, position: &Position) -> io::Result<bool> {
     let (offset, place) = (position.offset, position.place);
     let mut bytes = [0; PLACE_BYTES_MAX];
     let len = usize::from(place.len);

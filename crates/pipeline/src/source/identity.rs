@@ -18,6 +18,15 @@ pub fn generation_key(id: FileId, incarnation: u32) -> u64 {
     xxh3_64(&bytes).max(1)
 }
 
+/// Key of a file as the copy of a generation.
+pub(super) fn copy_key(copy: FileId, original: u64) -> u64 {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&copy.inode.to_le_bytes());
+    bytes[8..16].copy_from_slice(&copy.birth_ns.to_le_bytes());
+    bytes[16..].copy_from_slice(&original.to_le_bytes());
+    xxh3_64(&bytes).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,6 +111,9 @@ impl Source {
         if framed.consumed > 0 && (begins || !is_one) {
             self.tell_passed(index, &mut positions);
         }
+        if framed.consumed > 0 {
+            self.tell_copies(fs, &mut positions);
+        }
         self.tell_continued(&mut positions);
         let span = self.advance(framed.consumed as u64);
         Ok(ReadOutcome { span, positions, framed, is_divisible, is_hot })

@@ -82,6 +82,7 @@ impl Source {
             (true, Some(_)) => {}
         }
         self.drop_finished(now_ns);
+        self.forget_copies(files);
         self.forget_old_orphans();
     }
 

@@ -11,7 +11,8 @@ pub struct Known {
     pub cursor: u64,
     /// Nothing was ever delivered of it.
     pub is_new: bool,
-    /// How far each generation was read, in the order in which they were first read of.
+    /// How far each generation was read, in the order in which they were first read of; before these, which files are
+    /// copies.
     pub generations: Vec<Position>,
     /// The last of them is not missed if it is gone: a gap of unknown size has said so already, it was read to
     /// its end, or a later one was and is done with.
@@ -98,21 +99,32 @@ impl Known {
 
     /// A gap of unknown size says that a generation is gone.
     pub(crate) fn settle(&mut self, key: u64) {
-        let is_newest = self.generations.last().is_some_and(|it| it.generation == key);
+        let is_newest = self.newest() == Some(key);
         self.is_newest_settled |= is_newest && !is_mutant("unsized_gap_forgotten");
     }
 
     /// Those are done with that `is_done` tells by their keys. If the newest is, nothing of it is missing, nor
     /// of those before: these were read before it.
     pub fn forget(&mut self, is_done: impl Fn(u64) -> bool) {
-        let is_newest = self.generations.last().is_some_and(|it| is_done(it.generation));
+        let is_newest = self.newest().is_some_and(&is_done);
         self.is_newest_settled |= is_newest && !is_mutant("older_generation_missed");
         self.generations.retain(|it| !is_done(it.generation));
     }
 
-    /// Notes how far a generation was read.
+    /// The generation that was first read of last.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let mut own = self.generations.iter().rev().filter(|it| it.original().is_none());
+        own.next().map(|it| it.generation)
+    }
+
+    /// Notes how far a generation was read, or that a file is a copy of one.
     pub(crate) fn move_to(&mut self, position: Position) {
-        let newest = self.generations.last().map(|it| it.generation);
+        if position.original().is_some() {
+            self.generations.retain(|it| it.generation != position.generation);
+            self.generations.insert(0, position);
+            return;
+        }
+        let newest = self.newest();
         let is_known = self.generations.iter().any(|it| it.generation == position.generation);
         self.is_newest_settled &= is_known && newest != Some(position.generation);
         let known = self.generations.iter_mut().find(|it| it.generation == position.generation);
@@ -232,6 +244,22 @@ mod tests {
         let position = Position { generation: 1, offset: 20, ..Position::default() };
         known.move_to(position);
         assert!(!known.is_newest_settled, "it is read again");
+    }
+
+    #[test]
+    fn what_tells_of_a_copy_is_no_generation() {
+        let copy = Position::of_copy(9, 1, 10, flow::Place::default());
+        let mut known = checkpoint(5, 10, 10).unwrap();
+        known.move_to(copy);
+        assert_eq!((known.newest(), known.generations[0]), (Some(1), copy));
+        known.forget(|key| key == 9);
+        assert!(!known.is_newest_settled && known.generations.len() == 1);
+        let mut queue = Vec::new();
+        let read = Position { generation: 1, offset: 20, ..Position::default() };
+        PersistedSpan::append(&mut queue, 5, Span::new(10, 20), &[copy, read], false);
+        let known = Known::resume(checkpoint(5, 10, 10), &queue, false).unwrap();
+        assert_eq!((known.newest(), known.position(9)), (Some(1), Some(copy)));
+        assert_eq!(flow::own_positions(&[copy, read]), [read]);
     }
 
     #[test]

@@ -611,3 +611,23 @@ fn a_copy_that_could_not_be_read_until_it_was_compressed_is_no_gap() {
     ];
     check_in(Setting { is_tidy: true, stuck: Some(0), ..Setting::new(Format::Cri, 2) }, &steps);
 }
+
+#[test]
+fn a_copy_that_lacks_what_was_read_is_known_if_no_agent_ran_when_its_original_was_cut() {
+    for begin in [vec![line()], kib()] {
+        let steps = [
+            world(Step::BeginCopy),
+            ROUND,
+            world(Step::EndCopy),
+            ROUND,
+            line(),
+            ROUND,
+            NodeStep::Settle(9),
+            NodeStep::Kill(0),
+            world(Step::FinishRotation),
+            line(),
+            ROUND,
+        ];
+        check(&[begin, vec![ROUND, ROUND], steps.to_vec(), stored().to_vec()].concat());
+    }
+}

@@ -468,6 +468,66 @@ fn a4_a_copy_that_lacks_what_was_read_is_known_after_a_restart_too() {
     }
 }
 
+/// The agent is killed between copying and cutting, and the copy is seen before what it lacks is read.
+#[test]
+fn a4_a_copy_that_lacks_what_was_read_is_known_if_no_agent_ran_when_its_original_was_cut() {
+    for first in [300, 20] {
+        let mut bed = Bed::new(Some(Format::Plain));
+        bed.append("a.log", &lines(0, first));
+        bed.look(&["a.log"]);
+        assert_eq!(bed.run(), bodies(0, first));
+        sleep_a_tick();
+        bed.copy("a.log", "a.log.1");
+        bed.look(&["a.log.1", "a.log"]);
+        bed.append("a.log", &lines(first, first + 1));
+        assert_eq!(bed.run(), bodies(first, first + 1));
+        bed.restart();
+        bed.cut("a.log");
+        bed.append("a.log", &lines(first + 1, first + 2));
+        bed.look(&["a.log.1", "a.log"]);
+        assert_eq!(bed.run(), bodies(first + 1, first + 2));
+        assert!(bed.wait(3_000_000_000).is_empty());
+        bed.restart();
+        bed.look(&["a.log.1", "a.log"]);
+        assert!(bed.wait(3_000_000_000).is_empty(), "nor is it after another restart");
+        bed.check_tiling();
+    }
+}
+
+/// As above, and the original is moved away, too.
+#[test]
+fn a4_a_copy_that_lacks_what_was_read_is_known_although_its_original_is_gone() {
+    let mut bed = copied_and_read_on();
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 301));
+    bed.restart();
+    fs::remove_file(bed.path("a.log")).unwrap();
+    bed.append("a.log", &lines(301, 302));
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(301, 302));
+    assert!(bed.wait(3_000_000_000).is_empty());
+    bed.check_tiling();
+}
+
+/// What is written over a copy while no agent runs is another content.
+#[test]
+fn a4_what_was_written_over_a_copy_that_was_known_is_read() {
+    let mut bed = copied_and_read_on();
+    bed.look(&["a.log.1", "a.log"]);
+    assert_eq!(bed.run(), bodies(300, 301));
+    bed.restart();
+    let other = lines(400, 687) + "line 7\n";
+    assert_eq!(other.len(), lines(0, 300).len());
+    fs::write(bed.path("a.log"), other).unwrap();
+    bed.copy("a.log", "a.log.1");
+    bed.cut("a.log");
+    bed.append("a.log", &lines(700, 701));
+    bed.look(&["a.log.1", "a.log"]);
+    let got = [bodies(400, 687), bodies(7, 8), bodies(700, 701)].concat();
+    assert_eq!(bed.run(), got);
+    bed.check_tiling();
+}
+
 /// Cut by its own program, which begins anew with the same words; that is copied and cut before anybody looks.
 #[test]
 fn a4_a_copy_that_begins_as_what_was_cut_before_it_is_read() {
