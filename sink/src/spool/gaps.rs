@@ -110,10 +110,11 @@ impl Gaps {
     }
 }
 
-/// The later position of a generation counts.
+/// The later position of a generation counts. What tells of copies stays in front: the last is where the gap ends.
 fn replace(positions: &mut Vec<Position>, later: Position) {
     match positions.iter_mut().find(|known| known.generation == later.generation) {
         Some(known) => *known = later,
+        None if later.original().is_some() => positions.insert(0, later),
         None => positions.push(later),
     }
 }
@@ -132,7 +133,7 @@ fn is_continued(last: &PayloadHeader, next: &PayloadHeader) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use flow::{Marks, Position, Span};
+    use flow::{Marks, Place, Position, Span};
 
     use super::*;
     use crate::section_kit;
@@ -181,5 +182,18 @@ mod tests {
         let text = String::from_utf8(payload.block).unwrap();
         assert_eq!(text.lines().count(), 5);
         assert!(text.lines().next().unwrap().contains("spool_full"), "{text}");
+    }
+
+    #[test]
+    fn what_tells_of_a_copy_stays_before_where_the_gap_ends() {
+        let copy = Position::of_copy(9, 1, 10, Place::default());
+        let mut gaps = Gaps::new(GapReason::SpoolFull);
+        gaps.add(header(0, 10, None));
+        let next = header(10, 20, None);
+        let end = next.positions[0];
+        gaps.add(PayloadHeader { positions: vec![copy, end], ..next });
+        let payload = gaps.payload(&Arc::from("shop"), Encoding::JsonLines);
+        assert_eq!(payload.headers[0].positions, [copy, end]);
+        assert_eq!(payload.headers[0].own_positions(), [end]);
     }
 }
