@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs simulated schedules, SIM_CASES of each of fifteen kinds, a 24th of them of tenants and a 48th of tenants with spools,
+# Runs simulated schedules, SIM_CASES of each of fifteen kinds, a sixth of them of tenants and an eighth of tenants with spools,
 # and WORLDS of tenants; ends with what was run.
 # SIM_SEED: which ones, a number; `random` for others each time.
 set -uo pipefail
@@ -17,6 +17,6 @@ export WORLDS=${WORLDS:-100000}
 "${CARGO:-cargo}" test --profile sim --locked --package logferry --bin logferry -- worlds || status=1
 kinds=15
 echo
-echo "Simulated: $((kinds * SIM_CASES + SIM_CASES / 24 + SIM_CASES / 48)) schedules and $WORLDS worlds of tenants, seed $SIM_SEED, commit $commit, $((SECONDS - start)) s;" \
+echo "Simulated: $((kinds * SIM_CASES + SIM_CASES / 6 + SIM_CASES / 8)) schedules and $WORLDS worlds of tenants, seed $SIM_SEED, commit $commit, $((SECONDS - start)) s;" \
     "$([ $status = 0 ] && echo 'none failed' || echo "failed; again: SIM_CASES=$SIM_CASES SIM_SEED=$SIM_SEED make sim")"
 exit $status

@@ -31,12 +31,15 @@ use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
 
 use crate::bed::{CHUNK_BYTES, options};
 
+mod books;
 mod liveness;
 mod oracle;
 mod plan;
 mod queue;
 mod spool;
 mod watch;
+use books::Books;
+pub(crate) use books::{Encoded, Sums, has_records};
 pub(crate) use oracle::Truth;
 pub(crate) use plan::{BATCH, Limits, Plan, Stream};
 pub(crate) use queue::Queue;
@@ -131,6 +134,7 @@ pub(crate) struct Node {
     pub(crate) disk: SimDisk,
     pub(crate) meter: Arc<Meter>,
     pub(crate) watch: Watch,
+    pub(crate) books: Books,
     plane: Option<Plane>,
     /// How often a plane was started.
     pub(crate) lives: u32,
@@ -176,6 +180,7 @@ impl Node {
             disk: SimDisk::default(),
             meter: Arc::default(),
             watch: Watch::default(),
+            books: Books::default(),
             plane: None,
             lives: 0,
             due_ns: [None; STAGES.len()],

@@ -328,7 +328,7 @@ fn log_config(stream: usize) -> Arc<str> {
 
 proptest! {
     // One of these takes as long as several others.
-    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(24), ..config() })]
+    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(6), ..config() })]
 
     #[test]
     fn tenants_that_flood_stall_and_misconfigure_take_nothing_from_others(
@@ -341,7 +341,7 @@ proptest! {
 
 proptest! {
     // Spools have real files, which take longer still.
-    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(48), ..config() })]
+    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(8), ..config() })]
 
     #[test]
     fn tenants_with_spools_lose_and_double_nothing_and_take_nothing_from_others(

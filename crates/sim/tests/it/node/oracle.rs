@@ -38,6 +38,7 @@ impl Node {
         self.spools.iter().for_each(NodeSpool::settle);
         self.look_at_checkpoint()?;
         let Some(plane) = &self.plane else { return Ok(()) };
+        self.books.update((&self.queues, &self.spools), &self.plan, &self.watch, self.lives);
         // I5: memory and descriptors are bounded.
         let open: u64 = self.worlds.iter().map(World::open_files).sum();
         let extra = OPEN_FILES_EXTRA * self.worlds.len() as u64;
@@ -61,7 +62,11 @@ impl Node {
         // I9: what was read is accounted for, or on its way.
         for (tenant, meter) in self.meter.tenants() {
             let (read, accounted) = (meter.read_bytes.get(), meter.accounted_bytes());
-            let safe = self.safe_bytes(&tenant);
+            let safe = self.books.of(&tenant).safe_bytes;
+            if self.books.are_due() && safe != self.safe_bytes(&tenant) {
+                let bytes = self.safe_bytes(&tenant);
+                return Err(format!("books: {tenant}: {bytes} bytes are safe, summed as {safe}"));
+            }
             if accounted > read || accounted > safe {
                 return Err(format!(
                     "I9: {tenant}: {read} bytes read, {accounted} accounted for, {safe} are safe"

@@ -8,7 +8,7 @@ use sim::Stored;
 
 use super::{OWNERS, TENANTS, spooled};
 use crate::bed::CHUNK_BYTES;
-use crate::node::{Kept, Node, NodeSpool, Queue, ReaderTick, Truth, Turn};
+use crate::node::{Encoded, Kept, Node, NodeSpool, Queue, ReaderTick, Sums, Truth, has_records};
 
 /// Batches of a lane: gathered, handed back, two that wait in it, and one that was refused.
 const LANE_BATCHES: usize = 5;
@@ -16,19 +16,23 @@ const LANE_BATCHES: usize = 5;
 /// I5 and I8 at any time.
 pub(super) fn look(node: &Node) -> Result<(), String> {
     let Some(used) = node.memory_used() else { return Ok(()) };
+    if node.books.are_due() {
+        books_are_right(node)?;
+    }
     memory_is_what_is_held(node, &used)?;
-    for (number, tenant) in TENANTS.into_iter().enumerate() {
+    for tenant in TENANTS {
         let meter = node.meter.tenant(&Arc::from(tenant));
+        let sums = node.books.of(tenant);
         // What is on its way is said to be.
-        if let Some(since_ns) = open_since_ns(node, tenant) {
+        if let Some(since_ns) = sums.open_since_unix_ns.map(|it| it.abs_diff(sim::EPOCH_UNIX_NS)) {
             let said_ns = meter.oldest_unacked_ns();
             if said_ns.is_none_or(|said_ns| said_ns > since_ns) {
                 return Err(format!("I8: {tenant}: open since {since_ns}, said {said_ns:?}"));
             }
         }
         for reason in GapReason::ALL {
-            let acked = gap_bytes(node, number, reason);
-            let counted = meter.gap_bytes[usize::from(reason.code())].get();
+            let code = usize::from(reason.code());
+            let (counted, acked) = (meter.gap_bytes[code].get(), sums.gap_bytes[code]);
             if counted > acked {
                 return Err(format!(
                     "I8: {tenant}: {counted} bytes {reason}, {acked} in the queue"
@@ -39,8 +43,30 @@ pub(super) fn look(node: &Node) -> Result<(), String> {
     Ok(())
 }
 
+/// The running sums are the obvious ones.
+fn books_are_right(node: &Node) -> Result<(), String> {
+    for (number, tenant) in TENANTS.into_iter().enumerate() {
+        let sums = node.books.of(tenant);
+        let open = open_since_unix_ns(node, tenant);
+        if sums.open_since_unix_ns != open {
+            return Err(format!("books: {tenant}: {sums:?}, open since {open:?}"));
+        }
+        for reason in GapReason::ALL {
+            let bytes = gap_bytes(node, number, reason);
+            if sums.gap_bytes[usize::from(reason.code())] != bytes {
+                return Err(format!("books: {tenant}: {sums:?}, {bytes} bytes {reason}"));
+            }
+        }
+        let (encoded, handed) = (encoded(node, number), handed(node, tenant));
+        if (sums.encoded, sums.handed) != (encoded, handed) {
+            return Err(format!("books: {tenant}: {sums:?}, {encoded:?}, {handed:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// When the oldest was read of a tenant that nobody has acknowledged, and that a sink or a spool has.
-fn open_since_ns(node: &Node, tenant: &str) -> Option<u64> {
+fn open_since_unix_ns(node: &Node, tenant: &str) -> Option<i64> {
     let is_open = |it: &PayloadHeader| *it.context.tenant == *tenant && !it.span.is_empty();
     let mut open: Vec<i64> = Vec::new();
     for (number, queue) in node.queues.iter().enumerate() {
@@ -67,7 +93,7 @@ fn open_since_ns(node: &Node, tenant: &str) -> Option<u64> {
             open.extend(own.map(|it| it.header.observed_unix_ns));
         });
     }
-    open.into_iter().min().map(|it| it.abs_diff(sim::EPOCH_UNIX_NS))
+    open.into_iter().min()
 }
 
 /// I5, I6 and I8 after a tick of the reader.
@@ -139,35 +165,12 @@ pub(super) fn finish(node: &Node) -> Result<(), String> {
 
 /// I5: permits are those of the payloads that are there, and within all budgets.
 fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(), String> {
-    let begun = node.watch.begun;
-    let encoded = |tenant: usize, is_counted: fn(&Turn) -> bool| {
-        let own = |it: &&Turn| OWNERS[it.stream] == tenant && is_counted(it);
-        node.watch.turns.look(|turns| {
-            turns[begun..].iter().filter(own).map(|it| it.encoded_bytes as u64).sum::<u64>()
-        })
-    };
-    let life = node.lives - 1;
     for (tenant, bytes) in used {
         let number = TENANTS.iter().position(|it| **it == **tenant).expect("a tenant");
-        let taken = |is_counted: fn(&PayloadHeader) -> bool| {
-            let bytes = |it: &PayloadHeader| {
-                let is_counted = it.context.tenant == *tenant && is_counted(it);
-                if is_counted { it.in_block().len() as u64 } else { 0 }
-            };
-            let in_queues = node.sum(|it| {
-                let is_own = it.life == life && !it.is_drained;
-                if is_own { bytes(&it.header) } else { 0 }
-            });
-            let in_spool = |it: &Kept| {
-                let is_own = it.life == life && !it.is_copy;
-                if is_own { bytes(&it.header) } else { 0 }
-            };
-            let in_spool = |it: &NodeSpool| it.look(|kept| kept.iter().map(in_spool).sum::<u64>());
-            in_queues + node.spools.iter().map(in_spool).sum::<u64>()
-        };
+        let Sums { encoded, handed, .. } = node.books.of(tenant);
         // A gap is paid for by the records in its batch, if there are any.
-        let records = encoded(number, Turn::has_records) - taken(has_records);
-        let all = encoded(number, |_| true) - taken(|_| true);
+        let records = encoded.records - handed.records;
+        let all = encoded.all - handed.all;
         if !(records..=all).contains(&(*bytes as u64)) {
             return Err(format!(
                 "I5: {tenant} pays for {bytes} bytes, and holds {records} to {all}"
@@ -187,8 +190,35 @@ fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(),
     Ok(())
 }
 
-fn has_records(header: &PayloadHeader) -> bool {
-    header.gap.is_none() && !header.marks.last
+/// What a tenant's turns in this life became.
+fn encoded(node: &Node, tenant: usize) -> Encoded {
+    node.watch.turns.look(|turns| {
+        let own = turns[node.watch.begun..].iter().filter(|it| OWNERS[it.stream] == tenant);
+        own.fold(Encoded::default(), |sum, it| sum.and(it.encoded_bytes, it.has_records()))
+    })
+}
+
+/// What of it queues and spools were handed.
+fn handed(node: &Node, tenant: &str) -> Encoded {
+    let life = node.lives - 1;
+    let add = |sum: Encoded, header: &PayloadHeader| match *header.context.tenant == *tenant {
+        true => sum.and(header.in_block().len(), has_records(header)),
+        false => sum,
+    };
+    let mut sum = Encoded::default();
+    for queue in &node.queues {
+        queue.look(|stored| {
+            let own = stored.iter().filter(|it| it.life == life && !it.is_drained);
+            sum = own.fold(sum, |sum, it| add(sum, &it.header));
+        });
+    }
+    for spool in &node.spools {
+        spool.look(|kept| {
+            let own = kept.iter().filter(|it| it.life == life && !it.is_copy);
+            sum = own.fold(sum, |sum, it| add(sum, &it.header));
+        });
+    }
+    sum
 }
 
 /// Bytes of a tenant that were declared missing for this reason, and acknowledged.
