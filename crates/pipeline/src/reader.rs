@@ -30,6 +30,7 @@ mod command;
 mod door;
 mod gather;
 mod hear;
+mod held;
 mod hold;
 mod open_ring;
 mod opened;

@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 use flow::is_mutant;
 
 use super::Reader;
+use super::held::Held;
 use super::relief::Lag;
 use super::sample::{Sample, Share};
 use crate::frame::utf16;
@@ -43,8 +44,8 @@ pub(super) struct Pace {
     pub(super) share: Share,
     /// What it reads in a turn at most, so that it takes no longer than a slice; all if absent.
     slice_bytes: Option<u64>,
-    /// Since when limits have kept it from being read.
-    pub(super) held_since_ns: Option<u64>,
+    /// For how long limits have kept it from being read.
+    pub(super) held: Held,
     /// It naps, for that limit, and has no turns.
     pub(super) nap: Option<Later>,
 }
@@ -52,7 +53,8 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(toll: Option<Box<Toll>>, policy: Option<Policy>) -> Pace {
         let (lag, sample, share) = (Lag::default(), Sample::default(), Share::new());
-        Pace { toll, policy, lag, sample, share, slice_bytes: None, held_since_ns: None, nap: None }
+        let held = Held::default();
+        Pace { toll, policy, lag, sample, share, slice_bytes: None, held, nap: None }
     }
 
     /// Its limits, if it has any.
@@ -180,6 +182,9 @@ impl Reader {
         if until_ns <= now_ns {
             return false;
         }
+        if let Some(slot) = &mut self.slots[index] {
+            slot.pace.held.refuse(now_ns, until_ns);
+        }
         self.nap(index, Later { level: Level::LogConfig, until_ns });
         true
     }
@@ -227,7 +232,7 @@ impl Reader {
         let slot = self.slots[index].as_mut()?;
         let toll = slot.pace.toll.as_ref()?;
         let bucket = toll.shared_bucket(level);
-        slot.pace.held_since_ns.get_or_insert(now_ns);
+        slot.pace.held.refuse(now_ns, until_ns);
         match level {
             // Others of the tenant may be about to lose bytes.
             _ if is_behind_spool => self.nap(index, later),
@@ -247,7 +252,7 @@ impl Reader {
         None
     }
 
-    /// The read that was granted came to so much; nothing if it was not made.
+    /// The read came to so much that is delivered; nothing if it was not made. What was granted for it is settled.
     pub(super) fn settle_limits(
         &mut self,
         index: SourceIndex,
@@ -255,16 +260,16 @@ impl Reader {
         (bytes, records): (u64, u64),
         now_ns: u64,
     ) {
-        let (Some(slot), Some(grant)) = (&mut self.slots[index], grant) else { return };
+        let Some(slot) = &mut self.slots[index] else { return };
         let pace = &mut slot.pace;
-        let Some(toll) = &mut pace.toll else { return };
-        self.parts.limits.settle(toll, grant, bytes, records);
         if bytes > 0
-            && let Some(since_ns) = pace.held_since_ns.take()
+            && let Some(waited_ns) = pace.held.end(now_ns)
         {
             slot.source.meter.delayed_bytes.add(bytes);
-            slot.source.meter.delayed_ns.add(now_ns.saturating_sub(since_ns));
+            slot.source.meter.delayed_ns.add(waited_ns);
         }
+        let (Some(toll), Some(grant)) = (&mut pace.toll, grant) else { return };
+        self.parts.limits.settle(toll, grant, bytes, records);
     }
 }
 

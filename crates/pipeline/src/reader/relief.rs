@@ -83,8 +83,10 @@ impl Reader {
         now_ns: u64,
     ) -> Option<Leave> {
         let slot = self.slots[index].as_mut()?;
-        slot.pace.held_since_ns?;
         let AtLimit::Sample(one_in) = slot.pace.policy?.at_limit else { return None };
+        if !slot.pace.held.is_any() {
+            return None;
+        }
         let pressing = slot.pressing_bytes(now_ns).min(bytes);
         let toll = slot.pace.toll.as_mut().filter(|_| pressing > 0)?;
         let part = pressing.div_ceil(u64::from(one_in));

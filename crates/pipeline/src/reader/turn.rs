@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use flow::{Acked, Content, Gap, GapReason, Marks, Position, Section, Span, Ticket, is_mutant};
 
-use super::Reader;
 use super::gather::Permits;
 use super::pace::Kept;
+use super::{Reader, Slot};
 use crate::frame::{Framed, Tail};
 use crate::schedule::{LaneIndex, SourceIndex};
 use crate::source::{Look, Missing, Source};
@@ -50,6 +50,14 @@ impl Piece {
     }
 }
 
+impl Slot {
+    /// There is nothing to read now: nor is there anything that a limit holds back.
+    fn idle(&mut self) {
+        self.is_ready = false;
+        self.pace.held.forget();
+    }
+}
+
 impl Reader {
     /// The source's turn; returns whether anything was done.
     pub(super) fn turn(&mut self, lane: LaneIndex, index: SourceIndex, now_ns: u64) -> bool {
@@ -75,7 +83,7 @@ impl Reader {
                 self.schedule.ready(lane, index);
             }
             Look::Wait(until_ns) => {
-                slot.is_ready = false;
+                slot.idle();
                 self.wait(index, until_ns);
             }
             Look::End => self.end(lane, index),
@@ -155,7 +163,7 @@ impl Reader {
             return true;
         }
         let Some(slot) = &mut self.slots[index] else { return true };
-        slot.is_ready = false;
+        slot.idle();
         // What is written meanwhile gathers in the file; then there is another look, which also
         // finds out whether the generation is done or a line stays unfinished.
         let due_ns = next_tick(now_ns, slot.source.spec.options.linger_ns);

@@ -45,7 +45,7 @@ pub(crate) use plan::{BATCH, Limits, Plan, Stream};
 pub(crate) use queue::Queue;
 pub(crate) use spool::{Kept, NodeSpool, SpoolPlan};
 use spool::{OpenSpool, SpoolShare};
-pub(crate) use watch::{ReaderTick, Turn, Watch};
+pub(crate) use watch::{ReaderTick, Turn, Watch, stream_of};
 
 /// Streams of logs, each in a world of its own, where nothing else is said.
 pub(crate) const STREAMS: usize = 2;
@@ -94,6 +94,10 @@ struct Plane {
     tracker: Tracker,
     ledger: Arc<Ledger>,
     budgets: Arc<Budgets>,
+    limits: Arc<pipeline::limits::Limits>,
+    /// Which life of the agent it is, and when it began.
+    life: u32,
+    begun_ns: u64,
 }
 
 impl Plane {
@@ -337,6 +341,9 @@ impl Node {
             tracker,
             ledger,
             budgets,
+            limits,
+            life: self.lives,
+            begun_ns: now_ns,
         })
     }
 
@@ -377,7 +384,8 @@ impl Node {
         self.queues.iter().for_each(Queue::go_on);
         let Some(plane) = &self.plane else { return true };
         if stage == Stage::Reader {
-            self.watch.note(plane, &self.meter, news);
+            let due_ns = if let Tick::Idle(due_ns) = tick { due_ns } else { None };
+            self.watch.note(plane, &self.meter, news, (now_ns, due_ns));
         }
         let is_broken = plane.shippers.iter().any(|it| it.broken().is_some());
         if is_broken || plane.ledger.dropped() > 0 {

@@ -1,5 +1,5 @@
 //! Tenants: schedules of a node where one tenant floods, one has a sink that stalls, and one is misconfigured;
-//! what the others get is held against their shares ([`shares`]), what is limited against its rate ([`rates`]), and
+//! what the others get is held against their shares ([`shares`]), what is limited against its rate ([`rates`]) and what waits for that ([`waits`]), and
 //! what is in use against its budget ([`ledger`]).
 
 use std::sync::Arc;
@@ -23,11 +23,13 @@ mod regressions;
 mod settings;
 mod shares;
 mod spooled;
+mod waits;
 use contest::Stretch;
 use rates::RateGauge;
 use settings::{setting, tenant_step};
 use shares::Shares;
 use spooled::{SpoolStep, spooled, spooled_step};
+use waits::Waits;
 
 /// Whose streams there are: two victims, one that floods from two files, one whose sink stalls, and one that is
 /// misconfigured.
@@ -89,11 +91,12 @@ pub(crate) enum TenantStep {
 struct Oracle {
     shares: Shares,
     rates: RateGauge,
+    waits: Waits,
 }
 
 impl Oracle {
     fn new(node: &Node) -> Oracle {
-        Oracle { shares: Shares::new(&node.plan), rates: RateGauge::default() }
+        Oracle { shares: Shares::new(&node.plan), rates: RateGauge::default(), waits: Waits::new() }
     }
 
     fn look(&mut self, node: &mut Node) -> Result<(), String> {
@@ -103,6 +106,7 @@ impl Oracle {
         holds::look(node)?;
         for tick in node.watch.take() {
             self.shares.look(node, &tick)?;
+            self.waits.look(node, &tick)?;
             ledger::look_at_tick(node, &tick)?;
             holds::look_at_tick(node, &tick)?;
         }

@@ -109,7 +109,7 @@ impl Encode for Noting {
 }
 
 /// Which stream a context is.
-fn stream_of(context: &Context) -> usize {
+pub(crate) fn stream_of(context: &Context) -> usize {
     let path = context.text(attribute::LOG_FILE_PATH).unwrap_or_default();
     let number = path.strip_prefix(DIRECTORIES).and_then(|it| it.split('/').next());
     number.and_then(|it| it.parse().ok()).expect("the directory of a stream")
@@ -126,6 +126,16 @@ pub(crate) struct ReaderTick {
     pub(crate) used: Vec<(Arc<str>, usize)>,
     /// Bytes of removed files that the agent says it holds open, by tenant.
     pub(crate) pinned: Vec<(Arc<str>, u64)>,
+    /// What the agent says that limits held back, in bytes and nanoseconds, by tenant.
+    pub(crate) delayed: Vec<(Arc<str>, u64, u64)>,
+    /// Bytes that tenants with a limit owe, as it says.
+    pub(crate) debts: Vec<(Arc<str>, u64)>,
+    /// In which life of the agent it was, and when that began.
+    pub(crate) life: u32,
+    pub(crate) begun_ns: u64,
+    /// When it was, and when the reader wanted its next one at the latest.
+    pub(crate) at_ns: u64,
+    pub(crate) due_ns: u64,
     /// Where the sources stood afterwards; none if nobody knows.
     pub(crate) report: Option<ReaderReport>,
 }
@@ -144,8 +154,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// The reader had a tick, and was told of these contexts before.
-    pub(super) fn note(&mut self, plane: &Plane, meter: &Meter, news: Vec<ContextId>) {
+    /// The reader had a tick at that time, wanted its next one then, and was told of these contexts before.
+    pub(super) fn note(
+        &mut self,
+        plane: &Plane,
+        meter: &Meter,
+        news: Vec<ContextId>,
+        (at_ns, due_ns): (u64, Option<u64>),
+    ) {
         if !self.is_on {
             return;
         }
@@ -156,7 +172,22 @@ impl Watch {
             (Arc::clone(tenant), it.pinned_bytes.get())
         };
         let pinned = meter.tenants().iter().map(pinned).collect();
-        let tick = ReaderTick { turns, news, used: plane.budgets.used(), pinned, report: None };
+        let delayed = |(tenant, it): &(Arc<str>, Arc<TenantMeter>)| {
+            (Arc::clone(tenant), it.delayed_bytes.get(), it.delayed_ns.get())
+        };
+        let tick = ReaderTick {
+            turns,
+            news,
+            used: plane.budgets.used(),
+            pinned,
+            delayed: meter.tenants().iter().map(delayed).collect(),
+            debts: plane.limits.debts(at_ns),
+            life: plane.life,
+            begun_ns: plane.begun_ns,
+            at_ns,
+            due_ns: due_ns.unwrap_or(at_ns).max(at_ns),
+            report: None,
+        };
         let is_first = plane.for_reader.is_empty();
         let (sender, report) = bounded(1);
         plane.for_reader.send(Command::Report(sender)).expect("the reader is there");

@@ -65,3 +65,32 @@ fn what_a_tenant_says_of_its_open_files_is_what_it_has() {
     let steps = [Step::Reopen, Step::Rotate].map(|it| TenantStep::Node(NodeStep::World(4, it)));
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+/// It was said to have waited since a limit had held back what was cut then.
+#[test]
+fn what_comes_after_what_a_limit_held_back_was_cut_has_not_waited() {
+    let mut setting = contending([10; TENANTS.len()], Vec::new());
+    let rates =
+        Rates { bytes_per_second: Some(20_000), records_per_second: None, burst_ns: 50_000_000 };
+    let limits = LogConfigLimits { rates, per_container: Rates::default() };
+    setting.plan.limits.log_configs.insert(log_config(STALLED), limits);
+    let text = Text { len: 80, is_stderr: false, is_partial: false };
+    let node = TenantStep::Node;
+    let world = |step| node(NodeStep::World(STALLED, step));
+    let round =
+        || node(NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]));
+    let steps = [
+        world(Step::Append(vec![text; 3], 0)),
+        round(),
+        world(Step::Truncate),
+        node(NodeStep::Wait(100_000_000)),
+        round(),
+        node(NodeStep::Wait(100_000_000)),
+        round(),
+        world(Step::Append(vec![text; 3], 0)),
+        round(),
+        node(NodeStep::Wait(100_000_000)),
+        round(),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
