@@ -34,6 +34,12 @@ impl LateSink {
     pub fn new(arrival: Arc<Arrival>, acks: AckSender, is_by_section: bool) -> LateSink {
         LateSink { arrival, acks, sink: None, leave_out: LeaveOut::new(is_by_section) }
     }
+
+    /// The same, for what comes out of a spool.
+    #[must_use]
+    pub fn draining(arrival: Arc<Arrival>, acks: AckSender, is_by_section: bool) -> LateSink {
+        LateSink { arrival, acks, sink: None, leave_out: LeaveOut::draining(is_by_section) }
+    }
 }
 
 impl Sink for LateSink {

@@ -38,7 +38,7 @@ use crate::queue::limits::SEGMENT_BYTES_MAX;
 use crate::queue::{Disk, FrameId, OpenError, Queue, QueueOptions, ReadError, SystemDisk};
 
 pub use end::SpoolEnd;
-pub use late::{HeldFor, LateEnds, LateSpool, OpenedSpool};
+pub use late::{HeldFor, LateEnds, LateSpool, MakeEnd, OpenedSpool};
 pub use read_back::{SharedReadBack, SpoolReadBack};
 pub use room::{SpoolRoom, TenantRooms};
 pub use survey::{Held, survey};

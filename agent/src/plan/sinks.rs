@@ -69,6 +69,15 @@ impl Opener {
 const ACCESS_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// Make a shipper's ends of a sink.
+#[derive(Clone)]
+struct Ends {
+    /// For what comes out of its spool.
+    drain: MakeSink,
+    /// For all else.
+    direct: MakeSink,
+}
+
 /// What sinks have open.
 #[derive(Debug, Default)]
 pub(super) struct Stores {
@@ -111,7 +120,8 @@ impl Stores {
     ) -> anyhow::Result<SinkPlan> {
         let Opened { make, read_back, queue, producer } = opened;
         self.queues.extend(queue.map(|it| (Arc::from(&*settings.name), it)));
-        let plan = self.plan(settings, agent, clock, make, read_back)?;
+        let ends = Ends { drain: Arc::clone(&make), direct: make };
+        let plan = self.plan(settings, agent, clock, ends, read_back)?;
         // What is drained of a spool that comes late is in no checkpoint: the next plane reads it back.
         let is_late = self.late_spools.iter().any(|(name, _)| **name == *settings.name);
         if let Some(producer) = producer.filter(|_| !is_late) {
@@ -144,10 +154,12 @@ impl Stores {
         let arrival = Arrival::new(why, Arc::new(open), opening);
         absent.push(Absent { name, arrival: Arc::clone(&arrival) });
         let is_by_section = is_by_section(settings);
-        let make: MakeSink = Arc::new(move |acks| {
-            Box::new(LateSink::new(Arc::clone(&arrival), acks, is_by_section))
-        });
-        self.plan(settings, agent, clock, make, None)
+        let end = |make: fn(Arc<Arrival>, AckSender, bool) -> LateSink| -> MakeSink {
+            let arrival = Arc::clone(&arrival);
+            Arc::new(move |acks| Box::new(make(Arc::clone(&arrival), acks, is_by_section)))
+        };
+        let ends = Ends { drain: end(LateSink::draining), direct: end(LateSink::new) };
+        self.plan(settings, agent, clock, ends, None)
     }
 
     /// The plan of a sink whose queue holds what `read_back` says, as far as that is known.
@@ -156,7 +168,7 @@ impl Stores {
         settings: &SinkSettings,
         agent: &AgentSettings,
         clock: &Arc<dyn Clock>,
-        make: MakeSink,
+        ends: Ends,
         mut read_back: Option<Box<dyn ReadBack>>,
     ) -> anyhow::Result<SinkPlan> {
         let name: Arc<str> = Arc::from(&*settings.name);
@@ -168,7 +180,7 @@ impl Stores {
             Some(State::Late(late)) => self.late_spools.push((Arc::clone(&name), late)),
             None => {}
         }
-        let shipper = |shard| shipper(settings, shard, Arc::clone(&make), spool.clone());
+        let shipper = |shard| shipper(settings, shard, ends.clone(), spool.clone());
         let shippers = (0..agent.shippers).map(shipper).collect();
         Ok(SinkPlan { name, reader: reader_sink(settings), shippers, read_back })
     }
@@ -307,7 +319,7 @@ fn compressor(settings: &SinkSettings) -> CompressMaker {
 fn shipper(
     settings: &SinkSettings,
     shard: usize,
-    make: MakeSink,
+    ends: Ends,
     spool: Option<SinkSpool>,
 ) -> ShipperMaker {
     let retry = RetryPolicy {
@@ -316,9 +328,9 @@ fn shipper(
     };
     Box::new(move |acks| {
         let Some(spool) = spool else {
-            return ShipperParts { sink: make(acks), retry, spool: None };
+            return ShipperParts { sink: (ends.direct)(acks), retry, spool: None };
         };
-        let (spool, sink) = spool.parts(shard, acks, &*make);
+        let (spool, sink) = spool.parts(shard, acks, (&*ends.drain, &*ends.direct));
         ShipperParts { sink, retry, spool: Some(spool) }
     })
 }

@@ -8,7 +8,7 @@ use flow::{AckSender, Clock, ReadBack, Sink};
 use pipeline::shipper::{DrainPace, SpoolParts};
 use sink::late::Opening;
 use sink::spool::{
-    Held, HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolEnd, SpoolRoom,
+    Held, HeldFor, LateEnds, LateSpool, MakeEnd, OpenedSpool, SharedReadBack, SpoolEnd, SpoolRoom,
     SpoolStore, TenantRooms, survey,
 };
 
@@ -111,23 +111,24 @@ pub(super) enum State {
 }
 
 impl SinkSpool {
-    /// A shipper's parts, and its sink, of which `make` makes ends.
+    /// A shipper's parts, and its sink, of which these make ends: for what is drained, and for what goes past the spool.
     pub(super) fn parts(
         &self,
         shard: usize,
         acks: AckSender,
-        make: &dyn Fn(AckSender) -> Box<dyn Sink>,
+        (drain, direct): (MakeEnd<'_>, MakeEnd<'_>),
     ) -> (SpoolParts, Box<dyn Sink>) {
         let (clock, pace) = (Arc::clone(&self.clock), Arc::clone(&self.pace));
         match &self.state {
             State::Open(store) => {
                 let (end, drained) = SpoolEnd::new(Arc::clone(store), shard, clock, acks.clone());
                 let end = if self.is_by_section { end.by_section() } else { end };
-                let parts = SpoolParts { spool: Box::new(end), sink: make(drained), pace };
-                (parts, make(acks.beside(store.noted())))
+                let parts = SpoolParts { spool: Box::new(end), sink: drain(drained), pace };
+                (parts, direct(acks.beside(store.noted())))
             }
             State::Late(late) => {
                 let of = (shard, self.is_by_section);
+                let make = (drain, direct);
                 let LateEnds { spool, drain, direct } = LateEnds::new(late, of, clock, acks, make);
                 (SpoolParts { spool, sink: drain, pace }, direct)
             }

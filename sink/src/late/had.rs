@@ -5,9 +5,9 @@
 //! in it are the same bytes for ever, and sections carry them. What is in doubt is owed: a double can be seen, and
 //! what is left out wrongly is lost.
 
-use flow::{PayloadHeader, PersistedSpan, Position, Reached};
+use flow::{PayloadHeader, PersistedSpan, Position, Reached, Span};
 
-/// What a queue has of a context without a hole, in its last epoch.
+/// What a queue has of a context in its last epoch, without a hole where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Had {
     epoch: u32,
@@ -17,6 +17,8 @@ pub(crate) struct Had {
     reached: Vec<Reached>,
     /// Behind the last of these, parts of a section are there.
     is_inner: bool,
+    /// All cursors that it has, also behind a hole, by where they begin.
+    spans: Vec<Span>,
 }
 
 impl Had {
@@ -26,7 +28,8 @@ impl Had {
         let mut spans: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
         spans.sort_by_key(|it| (it.span.begin, it.span.end));
         let begin = spans.first()?.span.begin;
-        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false };
+        let all = spans.iter().map(|it| it.span).collect();
+        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false, spans: all };
         // Behind a hole everything is read again.
         for it in spans {
             if it.span.begin > had.end {
@@ -66,6 +69,19 @@ impl Had {
             all if header.gap.is_none() && all.iter().all(|it| self.has(it)) => span.end,
             _ => self.by_cursor(header),
         };
+        (from < span.end).then_some(from)
+    }
+
+    /// The same of a section that comes out of a spool. It was read by the life that sent what stands behind a hole, so
+    /// that the same cursors are the same bytes there too, and only the hole is owed: as if the spool had been opened with
+    /// its sink there.
+    pub(crate) fn owed_by_spool(&self, header: &PayloadHeader) -> Option<u64> {
+        let span = header.span;
+        if span.is_empty() || header.epoch != self.epoch || self.contradicts(header) {
+            return self.owed(header);
+        }
+        let behind = |from: u64, it: &Span| if it.begin <= from { from.max(it.end) } else { from };
+        let from = self.spans.iter().fold(span.begin, behind);
         (from < span.end).then_some(from)
     }
 

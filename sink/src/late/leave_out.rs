@@ -13,6 +13,8 @@ use super::{Had, rest};
 pub(crate) struct LeaveOut {
     /// Payloads are compressed section by section.
     is_by_section: bool,
+    /// Payloads come out of a spool.
+    is_draining: bool,
     known: HashMap<ContextId, Known>,
 }
 
@@ -26,7 +28,12 @@ struct Known {
 
 impl LeaveOut {
     pub(crate) fn new(is_by_section: bool) -> LeaveOut {
-        LeaveOut { is_by_section, known: HashMap::new() }
+        LeaveOut { is_by_section, is_draining: false, known: HashMap::new() }
+    }
+
+    /// For payloads that come out of a spool.
+    pub(crate) fn draining(is_by_section: bool) -> LeaveOut {
+        LeaveOut { is_draining: true, ..LeaveOut::new(is_by_section) }
     }
 
     /// What is owed of the payload; the rest is acknowledged. `had` tells of contexts that were not met before.
@@ -77,6 +84,7 @@ impl LeaveOut {
         headers: &[PayloadHeader],
         had: impl Fn(ContextId) -> Option<Had>,
     ) -> Vec<Option<u64>> {
+        let is_draining = self.is_draining;
         let mut owed = |header: &PayloadHeader| {
             let known = match self.known.entry(header.context.id) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -86,7 +94,7 @@ impl LeaveOut {
                 }
             };
             let had = known.had.as_ref()?;
-            let owed = had.owed(header);
+            let owed = if is_draining { had.owed_by_spool(header) } else { had.owed(header) };
             known.is_beheaded |= had.epoch() != header.epoch && owed != Some(header.span.begin);
             Some(owed)
         };

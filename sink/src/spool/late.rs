@@ -109,6 +109,9 @@ impl LateSpool {
     }
 }
 
+/// Makes a shipper's end of a sink.
+pub type MakeEnd<'a> = &'a dyn Fn(AckSender) -> Box<dyn Sink>;
+
 /// One shipper's ends of a spool that comes late.
 #[derive(Debug)]
 pub struct LateEnds {
@@ -122,18 +125,19 @@ pub struct LateEnds {
 
 impl LateEnds {
     /// The ends of that shipper, for a sink whose payloads may be compressed section by section. What is kept or
-    /// delivered is acknowledged through `acks`; `make` makes ends of the sink itself.
+    /// delivered is acknowledged through `acks`; `make` makes ends of the sink itself, for what is drained and for what
+    /// goes past the spool.
     #[must_use]
     pub fn new(
         late: &Arc<LateSpool>,
         (shard, is_by_section): (usize, bool),
         clock: Arc<dyn Clock>,
         acks: AckSender,
-        make: &dyn Fn(AckSender) -> Box<dyn Sink>,
+        (make_drain, make_direct): (MakeEnd<'_>, MakeEnd<'_>),
     ) -> LateEnds {
         let (drained, receiver) = ack_channel();
         // Nothing of this life is stored for the sink: what it holds is asked of it again at the next start.
-        let direct = make(acks.clone().beside(StoredMark::default()));
+        let direct = make_direct(acks.clone().beside(StoredMark::default()));
         let leave_out = LeaveOut::new(is_by_section);
         let gate = Gate { late: Arc::clone(late), acks: acks.clone(), leave_out, is_open: false };
         let gate = Arc::new(Mutex::new(gate));
@@ -150,7 +154,7 @@ impl LateEnds {
             end: None,
         };
         let direct = BehindSpool { gate, sink: direct };
-        LateEnds { spool: Box::new(spool), drain: make(drained), direct: Box::new(direct) }
+        LateEnds { spool: Box::new(spool), drain: make_drain(drained), direct: Box::new(direct) }
     }
 }
 
@@ -194,13 +198,13 @@ fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
 }
 
 /// Makes the end of a spool that is open.
-type MakeEnd = Box<dyn FnOnce(Arc<SpoolStore>) -> Box<dyn Spool> + Send>;
+type MakeSpool = Box<dyn FnOnce(Arc<SpoolStore>) -> Box<dyn Spool> + Send>;
 
 /// One shipper's end of the spool.
 struct LateEnd {
     late: Arc<LateSpool>,
     gate: Arc<Mutex<Gate>>,
-    make_end: Option<MakeEnd>,
+    make_end: Option<MakeSpool>,
     /// When to see again whether it is open.
     again_ns: u64,
     /// Once it is.

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flow::{Acked, Clock, Codec, Ledger, Payload, ReadBack, Sink, SinkError, Spool, ack_channel};
-use sink::late::Opening;
+use flow::{
+    AckSender, Acked, Clock, Codec, Ledger, Payload, ReadBack, Sink, SinkError, Spool, ack_channel,
+};
+use sink::late::{Arrival, Arrived, LateSink, MakeSink, Opening};
 use sink::queue::{Queue, QueueReadBack, SystemDisk};
 use sink::spool::{HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolStore, Storage};
 use tempfile::tempdir;
@@ -19,6 +21,7 @@ struct LateLife {
     late: Arc<LateSpool>,
     ends: LateEnds,
     may_open: Arc<AtomicBool>,
+    sink_may_come: Arc<AtomicBool>,
     hear: Box<dyn Fn() -> Vec<Acked>>,
     ledger: Arc<Ledger>,
     now_ns: u64,
@@ -26,9 +29,19 @@ struct LateLife {
 
 impl LateLife {
     fn begin(dir: &Path) -> LateLife {
+        LateLife::with(dir, true)
+    }
+
+    /// … and whose sink is not there before it may come either.
+    fn begin_without_sink(dir: &Path) -> LateLife {
+        LateLife::with(dir, false)
+    }
+
+    fn with(dir: &Path, has_sink: bool) -> LateLife {
         let (queue, _) = open_lazily(&dir.join("sink"), options());
         let clock: Arc<dyn Clock> = StillClock::new();
-        let of_sink = SharedReadBack::new(Box::new(QueueReadBack::of(&queue).unwrap()));
+        let read_back = || Box::new(QueueReadBack::of(&queue).unwrap());
+        let of_sink = has_sink.then(|| SharedReadBack::new(read_back()));
         let may_open = Arc::new(AtomicBool::new(false));
         let open = {
             let (dir, clock) = (dir.join("spool"), Arc::clone(&clock));
@@ -37,7 +50,7 @@ impl LateLife {
                 if !may_open.load(Ordering::Relaxed) {
                     return Err("a read-only file system".to_owned());
                 }
-                let mut of_sink: Option<Box<dyn ReadBack>> = Some(Box::new(of_sink.clone()));
+                let mut of_sink = of_sink.clone().map(|it| -> Box<dyn ReadBack> { Box::new(it) });
                 let storage = Storage::on(Arc::new(SystemDisk));
                 let (out, room) = (Arc::from("out"), much());
                 SpoolStore::open_on(&dir, &out, &room, 1, &clock, &mut of_sink, storage)
@@ -47,13 +60,24 @@ impl LateLife {
         let held_for = HeldFor::by_survey(&dir.join("spool"));
         let late = LateSpool::new("closed".to_owned(), held_for, Arc::new(open), Opening::Here);
         let (acks, acked) = ack_channel();
+        let sink_may_come = Arc::new(AtomicBool::new(has_sink));
+        let arrival = arrival(&queue, &sink_may_come);
         let own = Arc::clone(&queue);
-        let make = |acks| -> Box<dyn Sink> { Box::new(sink(&own, &acks)) };
+        let make = |make_late: fn(Arc<Arrival>, AckSender, bool) -> LateSink| {
+            let (own, arrival) = (Arc::clone(&own), Arc::clone(&arrival));
+            move |acks| -> Box<dyn Sink> {
+                match has_sink {
+                    true => Box::new(sink(&own, &acks)),
+                    false => Box::new(make_late(Arc::clone(&arrival), acks, false)),
+                }
+            }
+        };
+        let (drain, direct) = (make(LateSink::draining), make(LateSink::new));
         let of = (0, false);
-        let ends = LateEnds::new(&late, of, clock, acks, &make);
+        let ends = LateEnds::new(&late, of, clock, acks, (&drain, &direct));
         let hear = Box::new(move || acked.try_iter().flatten().collect());
         let ledger = Arc::new(Ledger::default());
-        LateLife { queue, late, ends, may_open, hear, ledger, now_ns: 0 }
+        LateLife { queue, late, ends, may_open, sink_may_come, hear, ledger, now_ns: 0 }
     }
 
     fn payload_of(&self, tenant: &str, context: u128, begin: u64, end: u64) -> Payload {
@@ -70,6 +94,14 @@ impl LateLife {
     fn tend(&mut self) {
         self.now_ns += LATER_NS;
         self.ends.spool.tend(self.now_ns).unwrap();
+        self.ends.direct.tend(self.now_ns);
+        self.ends.drain.tend(self.now_ns);
+    }
+
+    /// The sink comes.
+    fn come(&mut self) {
+        self.sink_may_come.store(true, Ordering::Relaxed);
+        (0..10).for_each(|_| self.tend());
     }
 
     fn open(&mut self) {
@@ -95,6 +127,21 @@ impl LateLife {
         let own = (self.hear)().into_iter();
         own.map(|it| (it.span.begin / BYTES, it.span.end / BYTES)).collect()
     }
+}
+
+/// A sink that is not there before it may come.
+fn arrival(queue: &Arc<Queue>, may_come: &Arc<AtomicBool>) -> Arc<Arrival> {
+    let (queue, may_come) = (Arc::clone(queue), Arc::clone(may_come));
+    let open = move || {
+        if !may_come.load(Ordering::Relaxed) {
+            return Err("nobody answers".to_owned());
+        }
+        let read_back: Box<dyn ReadBack> = Box::new(QueueReadBack::of(&queue).unwrap());
+        let own = Arc::clone(&queue);
+        let make: MakeSink = Arc::new(move |acks| Box::new(sink(&own, &acks)));
+        Ok(Arrived { make, read_back: Some(read_back) })
+    };
+    Arrival::new("nobody answers".to_owned(), Arc::new(open), Opening::Here)
 }
 
 /// The spool of the last life holds payloads 1 to 3 behind one that the sink has.
@@ -173,4 +220,72 @@ fn a_spool_of_which_nobody_can_tell_what_it_holds_keeps_all_tenants_waiting() {
     life.ends.direct.submit(other).unwrap();
     life.drain_all();
     assert_eq!(delivered(dir.path()), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_a_sink_and_its_spool_had_that_both_came_late_comes_once() {
+    for is_sink_first in [false, true] {
+        let dir = tempdir().unwrap();
+        left_by_the_last_life(dir.path());
+        let mut life = LateLife::begin_without_sink(dir.path());
+        let payload = life.payload(0, 2);
+        assert!(
+            life.ends.direct.submit(payload).is_err(),
+            "nothing overtakes what is in the spool"
+        );
+        if is_sink_first {
+            life.come();
+            let payload = life.payload(0, 2);
+            assert!(life.ends.direct.submit(payload).is_err(), "nor once the sink is there");
+            life.open();
+        } else {
+            life.open();
+            let payload = life.ends.spool.next("shop").unwrap();
+            let refused = life.ends.drain.submit(payload).unwrap_err();
+            life.ends.spool.give_back(refused.payload);
+            life.come();
+        }
+        life.drain_all();
+        for (begin, end) in [(0, 2), (2, 3), (3, 5)] {
+            let payload = life.payload(begin, end);
+            life.ends.direct.submit(payload).unwrap();
+        }
+        assert_eq!(life.acked().iter().map(|it| it.1).max(), Some(5));
+        drop(life);
+        assert_eq!(delivered(dir.path()), [0, 1, 2, 3, 4], "the sink first: {is_sink_first}");
+    }
+}
+
+/// Brokers may have stored what was behind something that they refused; the spool has a copy of both.
+#[test]
+fn what_a_sink_has_behind_a_hole_is_not_drained_again_when_it_comes_late() {
+    for is_late in [false, true] {
+        let dir = tempdir().unwrap();
+        let mut life = whole(dir.path());
+        for it in [0, 2] {
+            let payload: Payload = life.payload(it);
+            life.direct.submit(payload).unwrap();
+        }
+        life.queue.flush(far_deadline()).unwrap();
+        (1..4).for_each(|it| life.keep(it).unwrap());
+        life.end.flush(far_deadline()).unwrap();
+        drop(life);
+        if is_late {
+            let mut life = LateLife::begin_without_sink(dir.path());
+            life.open();
+            life.come();
+            life.drain_all();
+            let payload = life.payload(0, 5);
+            life.ends.direct.submit(payload).unwrap();
+            assert_eq!(life.acked().iter().map(|it| it.1).max(), Some(5));
+        } else {
+            let mut life = whole(dir.path());
+            assert_eq!(life.resume(), 4);
+            life.drain_all().unwrap();
+            let payload: Payload = life.payload(4);
+            life.direct.submit(payload).unwrap();
+            life.queue.flush(far_deadline()).unwrap();
+        }
+        assert_eq!(delivered(dir.path()), [0, 2, 1, 3, 4], "late: {is_late}");
+    }
 }
