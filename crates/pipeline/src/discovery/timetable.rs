@@ -38,6 +38,8 @@ pub(super) struct Timetable {
     files_ns: u64,
     directories_ns: u64,
     polled_ns: u64,
+    /// How long the last look took at what nothing tells about.
+    polled_length_ns: u64,
     retry_ns: u64,
     /// Events that are lost before then wait for it.
     hurry_ns: u64,
@@ -55,6 +57,7 @@ impl Timetable {
             files_ns: 0,
             directories_ns: 0,
             polled_ns: 0,
+            polled_length_ns: 0,
             retry_ns: 0,
             hurry_ns: 0,
             has_polled: false,
@@ -103,10 +106,13 @@ impl Timetable {
     /// A scan is over.
     pub(super) fn done(&mut self, scan: Scan, begin_ns: u64, end_ns: u64) {
         let length_ns = end_ns - begin_ns;
-        let pause = |share: u64, max_ns: u64| {
+        let after = |length_ns: u64, share: u64, max_ns: u64| {
             end_ns + length_ns.saturating_mul(share).min(max_ns).max(self.interval_ns)
         };
-        let polled_ns = pause(POLL_SHARE, SCAN_PAUSE_MAX_NS);
+        let pause = |share: u64, max_ns: u64| after(length_ns, share, max_ns);
+        // A scan of all files says nothing of how long it takes to look at a few directories.
+        let polled_length_ns = if scan == Scan::Polled { length_ns } else { self.polled_length_ns };
+        let polled_ns = after(polled_length_ns, POLL_SHARE, SCAN_PAUSE_MAX_NS);
         let directories_ns = end_ns + SCAN_PAUSE_MAX_NS.max(self.interval_ns);
         match scan {
             Scan::Files => {
@@ -120,7 +126,7 @@ impl Timetable {
             Scan::Directories => self.directories_ns = directories_ns,
             Scan::Polled => {}
         }
-        self.polled_ns = polled_ns;
+        (self.polled_ns, self.polled_length_ns) = (polled_ns, polled_length_ns);
     }
 
     /// When the next scan is due.
@@ -154,6 +160,17 @@ mod tests {
         timetable.files_ns = u64::MAX;
         assert_eq!(timetable.due(SECOND_NS + 1), Some(Scan::Polled));
         assert_eq!(timetable.next_ns(), SECOND_NS + 1);
+    }
+
+    #[test]
+    fn a_long_scan_of_files_holds_up_no_look_at_what_nothing_tells_about() {
+        let mut timetable = Timetable::new(SECOND_NS);
+        timetable.has_polled = true;
+        timetable.done(Scan::Files, 0, 2 * SECOND_NS);
+        assert_eq!(timetable.due(3 * SECOND_NS), Some(Scan::Polled));
+        timetable.done(Scan::Polled, 3 * SECOND_NS, 4 * SECOND_NS);
+        assert_eq!(timetable.due(23 * SECOND_NS), None, "its own length counts");
+        assert_eq!(timetable.due(24 * SECOND_NS), Some(Scan::Polled));
     }
 
     #[test]
