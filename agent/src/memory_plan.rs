@@ -59,6 +59,8 @@ pub(crate) struct MemoryPlan {
     why: String,
     /// What the kernel lets this process have, in bytes.
     group_bytes: Option<u64>,
+    /// What the control group leaves beyond the cap; `None` where nothing limits this process.
+    spare_bytes: Option<usize>,
     parts: Vec<Part>,
     /// Reserves of the LogTenants together.
     listed_bytes: usize,
@@ -109,10 +111,22 @@ impl MemoryPlan {
                 (usual, format!("its parts with {} of data, as nothing limits it", size(data)))
             }
         };
+        let spare_bytes = match (settings.agent.memory_bytes, share) {
+            (Some(_), _) => Some(0),
+            (None, share) => share.map(|it| it - cap_bytes),
+        };
         let least = others.saturating_add(reserves);
         // Collecting comes first.
         parts.extend(recall.filter(|it| cap_bytes >= least.saturating_add(it.bytes)));
-        let plan = MemoryPlan { cap_bytes, why, group_bytes, parts, listed_bytes, other_bytes };
+        let plan = MemoryPlan {
+            cap_bytes,
+            why,
+            group_bytes,
+            spare_bytes,
+            parts,
+            listed_bytes,
+            other_bytes,
+        };
         if cap_bytes < least {
             let count = settings.tenants.len();
             bail!(
@@ -148,6 +162,11 @@ impl MemoryPlan {
     /// Whether there is room for what log disks read back.
     pub(crate) fn has_recall(&self) -> bool {
         self.parts.iter().any(|it| it.name == RECALL)
+    }
+
+    /// Where there is a cap, what known files may have beside the part of open ones and what tenants share, in bytes.
+    pub(crate) fn known_beside_bytes(&self) -> Option<usize> {
+        self.spare_bytes
     }
 
     /// What tenants share beside their reserves, in bytes.
@@ -191,7 +210,15 @@ impl fmt::Display for MemoryPlan {
             f,
             "  {data:>12}  data in flight: {listed} reserved for LogTenants + {others} tenants without one x \
              {each} + {pool} that all share"
-        )
+        )?;
+        if let Some(spare) = self.spare_bytes.filter(|it| *it > 0) {
+            write!(
+                f,
+                "\n  {:>12}  beyond it for files that are known: the rest of {GROUP_QUARTERS} quarters of the control group's limit",
+                size(spare)
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -438,6 +465,19 @@ mod tests {
         assert_eq!(of("", "{codec: zstd, level: 12}"), (readers, usual + 80 * MIB));
         let packed = of(", payloadCompression: {codec: zstd, level: 19}", "{codec: none}");
         assert_eq!(packed, (readers + 128 * MIB, usual));
+    }
+
+    #[test]
+    fn files_are_known_beyond_the_parts_as_far_as_the_group_goes_and_no_memory_is_written() {
+        let plan = |memory: &str, group| MemoryPlan::within(&settings(memory, ""), group).unwrap();
+        assert_eq!(plan("", None).known_beside_bytes(), None, "nothing limits it");
+        assert_eq!(plan("memory: 128MiB", None).known_beside_bytes(), Some(0));
+        assert_eq!(plan("memory: 128MiB", Some(1 << 30)).known_beside_bytes(), Some(0));
+        let wide = plan("", Some(1 << 30));
+        let spare = (1 << 30) / 4 * 3 - plan("", None).cap_bytes;
+        assert_eq!(wide.known_beside_bytes(), Some(spare));
+        assert!(wide.to_string().contains("beyond it for files that are known"), "{wide}");
+        assert_eq!(plan("", Some(80 << 20)).known_beside_bytes(), Some(0));
     }
 
     #[test]

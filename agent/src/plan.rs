@@ -141,6 +141,7 @@ pub(crate) fn resolve(
         readers: agent.readers,
         chunk_bytes: agent.chunk_bytes,
         pool_bytes: memory.pool_bytes(),
+        known_beside_bytes: memory.known_beside_bytes(),
         default_budget: budget(&others),
         default_reserves: memory.other_reserves(),
         budgets: settings

@@ -1,20 +1,25 @@
-//! Web: `/metrics`, `/live`, `/ready` and `/debug/sources`. GET only, on loopback by default.
+//! Web: `/metrics`, `/live`, `/ready`, `/debug/sources` and `/debug/short`. GET only, on loopback by default.
 //!
 //! Nothing here changes anything, and nothing here shows log content.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::stream::{self, StreamExt};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pipeline::fs::Printable;
 use pipeline::limits::LimitReport;
-use pipeline::reader::WaitsFor;
+use pipeline::reader::{ShortFolder, WaitsFor};
 use pipeline::source::SourceReport;
 use tokio::net::TcpListener;
 
@@ -56,6 +61,7 @@ async fn serve(listener: std::net::TcpListener, status: Arc<Status>, prometheus:
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/debug/sources", get(sources))
+        .route("/debug/short", get(short))
         .with_state(desk);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the web server ended; collecting goes on");
@@ -90,12 +96,57 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
     (status, lines.map(|line| line + "\n").collect())
 }
 
+/// All sources, written as they are asked about: of very many, all at once would be more memory than there may be.
 async fn sources(State(desk): State<Desk>) -> impl IntoResponse {
+    let (sender, mut pieces) = tokio::sync::mpsc::channel(PIECES_MAX);
+    let status = Arc::clone(&desk.status);
+    tokio::task::spawn_blocking(move || write_sources(&status, &sender));
+    let next = stream::poll_fn(move |context| pieces.poll_recv(context));
+    let body = Body::from_stream(next.map(Ok::<String, Infallible>));
+    ([(CONTENT_TYPE, "application/json")], body)
+}
+
+/// Pieces of an answer that wait to be sent.
+const PIECES_MAX: usize = 2;
+/// A piece is sent when it is so large, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Writes what the readers say, piece by piece; nothing more once nobody listens.
+fn write_sources(status: &Status, pieces: &tokio::sync::mpsc::Sender<String>) {
+    let reporter = status.now().reporter.clone();
+    let (mut text, mut is_first, mut is_heard) = ("[".to_owned(), true, true);
+    let mut write = |report: SourceReport| {
+        if !is_heard {
+            return;
+        }
+        let comma = if std::mem::take(&mut is_first) { "" } else { "," };
+        write!(text, "{comma}{}", source(&report, status)).expect("memory");
+        if text.len() >= PIECE_BYTES {
+            is_heard = pieces.blocking_send(std::mem::take(&mut text)).is_ok();
+        }
+    };
+    if let Some(reporter) = reporter {
+        reporter.report_each(&mut write);
+    }
+    text.push(']');
+    // Who asked may have gone.
+    drop(pieces.blocking_send(text));
+}
+
+/// Folders with files that wait for memory to know them by.
+async fn short(State(desk): State<Desk>) -> impl IntoResponse {
     let reporter = desk.status.now().reporter.clone();
-    let report = tokio::task::spawn_blocking(move || reporter.map(|it| it.report())).await;
-    let reports = report.ok().flatten().unwrap_or_default();
-    let source = |it| source(it, &desk.status);
-    Json(reports.iter().map(source).collect::<Vec<_>>())
+    let asked = tokio::task::spawn_blocking(move || reporter.map(|it| it.short_folders())).await;
+    let folders = asked.ok().flatten().unwrap_or_default();
+    let folder = |it: &ShortFolder| {
+        let waiting = it.waiting.iter().map(|(tenant, files)| (tenant.to_string(), *files));
+        serde_json::json!({
+            "path": Printable(&it.path).to_string(),
+            "log_config": &*it.rule,
+            "waiting": waiting.collect::<BTreeMap<_, _>>(),
+        })
+    };
+    Json(folders.iter().map(folder).collect::<Vec<_>>())
 }
 
 /// What a source waits for; times in milliseconds.

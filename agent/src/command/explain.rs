@@ -14,14 +14,13 @@ use pipeline::discovery::{Denial, PodPath};
 use pipeline::fs::{FileKind, Fs, HostFs, Printable, Refusal};
 use serde_json::Value;
 
+mod running;
+
 use super::load;
 use crate::cli::{AliyunOptions, ExplainOptions, Output};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::plan::{self, Awaited, ByLabels};
 use crate::{cluster, configuration};
-
-/// How long the agent may take to answer, in seconds.
-const ANSWER_SECONDS: u64 = 5;
 
 /// What a LogConfig says to the question.
 struct Verdict {
@@ -53,10 +52,18 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
     let mut verdicts: Vec<Verdict> =
         settings.log_configs.iter().map(|it| verdict(it, &settings, &known, &subject)).collect();
     say_who_is_first(&mut verdicts);
-    let running = ask(&settings);
+    let running = running::ask(&settings);
     let sources: Vec<Value> = match &running {
-        Ok(sources) => sources.iter().filter(|it| concerns(it, &subject)).cloned().collect(),
+        Ok(running) => {
+            running.sources.iter().filter(|it| concerns(it, &subject)).cloned().collect()
+        }
         Err(_) => Vec::new(),
+    };
+    let short: Vec<Value> = match &running {
+        Ok(running) if sources.is_empty() && verdicts.iter().any(|it| it.is_selected) => {
+            running.short.iter().filter(|it| may_have(it, &subject)).cloned().collect()
+        }
+        _ => Vec::new(),
     };
     let mut out = std::io::stdout();
     match options.output {
@@ -65,6 +72,7 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
             let agent = running.as_ref().err();
             let answer = serde_json::json!({
                 "asked": Printable(Path::new(&options.what)).to_string(), "log_configs": verdicts, "sources": sources, "agent": agent,
+                "short_of_memory": short,
             });
             writeln!(out, "{answer}")?;
         }
@@ -77,8 +85,10 @@ pub(crate) fn run(options: &ExplainOptions) -> Outcome {
             if let Err(why) = &running {
                 writeln!(out, "agent: {why}")?;
             }
-            sources.iter().try_for_each(|source| print(&mut out, source))?;
-            if running.is_ok() && sources.is_empty() {
+            sources.iter().try_for_each(|source| running::print(&mut out, source))?;
+            if !short.is_empty() {
+                running::print_short(&mut out, &short)?;
+            } else if running.is_ok() && sources.is_empty() {
                 writeln!(out, "agent: reads nothing of it now")?;
             }
         }
@@ -286,14 +296,18 @@ fn names(
     (true, format!("below {}", containers.root.display()))
 }
 
-/// Asks the running agent where its sources stand; or says why it cannot be asked.
-fn ask(settings: &Settings) -> Result<Vec<Value>, String> {
-    let listen = settings.agent.listen;
-    let url = format!("http://{listen}/debug/sources");
-    let answer = minreq::get(url).with_timeout(ANSWER_SECONDS).send();
-    let answer =
-        answer.map_err(|error| format!("no answer at {listen}: {error}; is it running?"))?;
-    serde_json::from_slice(answer.as_bytes()).map_err(|_| format!("{listen} is not a logferry"))
+/// Whether what is asked about may be among what waits for memory in this folder.
+fn may_have(folder: &Value, subject: &Subject<'_>) -> bool {
+    let folder = unescaped(folder["path"].as_str().unwrap_or_default().as_bytes());
+    match subject {
+        Subject::Path(path) => path.starts_with(&folder),
+        Subject::Pod { namespace, pod } => {
+            // Above all pods, or of this one.
+            folder.iter().find_map(PodPath::parse).is_none_or(|it| {
+                it.pod == *pod && namespace.is_none_or(|namespace| it.namespace == namespace)
+            })
+        }
+    }
 }
 
 fn concerns(source: &Value, subject: &Subject<'_>) -> bool {
@@ -310,88 +324,4 @@ fn concerns(source: &Value, subject: &Subject<'_>) -> bool {
             its_pod == Some(pod) && namespace.is_none_or(|it| its_namespace == Some(it))
         }
     }
-}
-
-/// What holds the source back, if anything does.
-fn print_waits(out: &mut impl Write, waits: &Value) -> std::io::Result<()> {
-    match waits["what"].as_str() {
-        Some("limit") => writeln!(
-            out,
-            "  waits for the limit of its {}, {} ms still",
-            waits["level"].as_str().unwrap_or("?"),
-            waits["for_ms"]
-        ),
-        Some("memory") => writeln!(
-            out,
-            "  waits for memory: {} bytes of its tenant are in flight, and are not acknowledged",
-            waits["used_bytes"]
-        ),
-        Some("inFlightBytes") => writeln!(
-            out,
-            "  waits for its tenant's inFlightBytes: {} bytes are read, and are not acknowledged",
-            waits["used_bytes"]
-        ),
-        Some("lane") => writeln!(out, "  waits for the sink, which takes less than is read"),
-        Some("sink") => writeln!(
-            out,
-            "  waits for the sink, which has refused its payloads for {} ms; see the agent's log",
-            waits["since_ms"]
-        ),
-        Some("spool") => writeln!(
-            out,
-            "  waits for the spool of its sink, which holds what goes first, and cannot be opened: {}",
-            waits["why"].as_str().unwrap_or("?")
-        ),
-        Some("turn") => writeln!(out, "  waits for its turn"),
-        _ => Ok(()),
-    }
-}
-
-fn print(out: &mut impl Write, source: &Value) -> std::io::Result<()> {
-    let text = |name: &str| source[name].as_str().unwrap_or("?").to_owned();
-    writeln!(
-        out,
-        "source {} (context {}, tenant {})",
-        text("context"),
-        text("context_id"),
-        text("tenant")
-    )?;
-    writeln!(
-        out,
-        "  collected by LogConfig {}, cursor {}, {} bytes behind ({} at risk), {} failures in a row",
-        text("log_config"),
-        source["cursor"],
-        source["lag_bytes"],
-        source["at_risk_bytes"],
-        source["failures"]
-    )?;
-    if source["log_disk_pressed"] == true {
-        writeln!(
-            out,
-            "  its log disk is more than half used, or has kept bytes for a minute: the spool, if there is one, takes what the sink does not"
-        )?;
-    }
-    print_waits(out, &source["waits_for"])?;
-    for it in source["limits"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let (level, unit) =
-            (it["level"].as_str().unwrap_or("?"), it["unit"].as_str().unwrap_or("?"));
-        writeln!(
-            out,
-            "  limit of its {level}: {} {unit} a second; {} may be read now, {} are owed",
-            it["per_second"], it["tokens"], it["debt"]
-        )?;
-    }
-    for it in source["generations"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let fate = match (it["gone"] == true, it["endangered"] == true) {
-            (true, _) => ", removed",
-            (false, true) => ", removed by the next rotation",
-            (false, false) => "",
-        };
-        let path = it["path"].as_str().unwrap_or("?");
-        let bytes = |name: &str| it[name].as_u64().unwrap_or(0);
-        let (offset, size) = (bytes("offset"), bytes("size"));
-        let unread = size.saturating_sub(offset);
-        writeln!(out, "  {path}: read to {offset} of {size}, {unread} unread{fate}")?;
-    }
-    Ok(())
 }

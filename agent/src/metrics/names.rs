@@ -39,6 +39,7 @@ pub(crate) const AT_RISK_BYTES: &str = "logferry_at_risk_bytes";
 pub(crate) const PINNED_BYTES: &str = "logferry_pinned_bytes";
 pub(crate) const PRESSED_DISK_SOURCES: &str = "logferry_pressed_log_disk_sources";
 pub(crate) const SOURCES: &str = "logferry_sources";
+pub(crate) const WAITING_FILES: &str = "logferry_waiting_files";
 pub(crate) const OLDEST_UNACKED_SECONDS: &str = "logferry_oldest_unacked_seconds";
 pub(crate) const MEMORY_USED_BYTES: &str = "logferry_memory_used_bytes";
 pub(crate) const BATCHES: &str = "logferry_batches_total";
@@ -100,7 +101,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 71] = [
+pub(crate) const ALL: [Metric; 72] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -156,6 +157,11 @@ pub(crate) const ALL: [Metric; 71] = [
         "bytes of removed files that keep their disk until they are read",
     ),
     gauge(SOURCES, "tenant", "sources being read"),
+    gauge(
+        WAITING_FILES,
+        "tenant",
+        "files, and folders, of which nothing is read since there is no memory to know them by: should alert if it stays; see explain",
+    ),
     gauge(TENANT_OPEN_FILES, "tenant", "log files of the tenant held open"),
     gauge(OLDEST_UNACKED_SECONDS, "tenant", "age of the oldest bytes read and not acknowledged"),
     gauge(MEMORY_USED_BYTES, "tenant", "memory of bytes in flight, of the tenant's budget"),

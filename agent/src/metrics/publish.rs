@@ -101,6 +101,7 @@ fn tenant_meter(tenant: &str, meter: &TenantMeter, now_ns: u64) {
     gauge!(names::PINNED_BYTES, &labels).set(meter.pinned_bytes.get() as f64);
     gauge!(names::PRESSED_DISK_SOURCES, &labels).set(meter.pressed_disk_sources.get() as f64);
     gauge!(names::SOURCES, &labels).set(meter.sources.get() as f64);
+    gauge!(names::WAITING_FILES, &labels).set(meter.waiting_files.get() as f64);
     gauge!(names::TENANT_OPEN_FILES, &labels).set(meter.open_files.get() as f64);
     let oldest_ns = meter.oldest_unacked_ns().map_or(0, |seen_ns| now_ns.saturating_sub(seen_ns));
     gauge!(names::OLDEST_UNACKED_SECONDS, &labels).set(oldest_ns as f64 / 1e9);

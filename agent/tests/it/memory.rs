@@ -1,7 +1,10 @@
 //! The cap on the agent's memory: what it says, and that it holds.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::chaos::Cage;
@@ -15,9 +18,14 @@ const SAMPLE: Duration = Duration::from_millis(100);
 
 /// Resident memory of the agent now, in bytes.
 fn resident(agent: &Agent) -> u64 {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", agent.pid())).expect("it runs");
+    resident_of(&format!("/proc/{}/statm", agent.pid())).expect("it runs")
+}
+
+/// The same, of a process that may have ended.
+fn resident_of(statm: &str) -> Option<u64> {
+    let statm = fs::read_to_string(statm).ok()?;
     let pages = statm.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok()).expect("a number");
-    pages * 4096
+    Some(pages * 4096)
 }
 
 /// Pods of so many namespaces, each a tenant, that have written `bytes` of the shortest lines, which take most
@@ -111,7 +119,7 @@ fn a_flood_into_a_queue_that_takes_nothing_stays_below_the_cap() {
 /// Files that are known and quiet are in the cap, too.
 #[test]
 fn data_in_flight_has_less_room_the_more_files_are_known() {
-    const FILES: usize = 6000;
+    const FILES: usize = 4000;
     const OPEN: usize = 100;
     const CAP: u64 = 64;
     let bed = Bed::new();
@@ -142,6 +150,115 @@ fn data_in_flight_has_less_room_the_more_files_are_known() {
     // Once they are gone, what stood for them is free again.
     fs::remove_dir_all(bed.path("logs")).unwrap();
     wait_until("forgotten", || agent.metric("logferry_known_bytes"), |it| *it < known / 100.0);
+    agent.stop();
+}
+
+/// The most memory an agent has, looked at while something else goes on.
+struct Sampler {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+impl Sampler {
+    fn start(agent: &Agent) -> Sampler {
+        let (stop, statm) =
+            (Arc::new(AtomicBool::new(false)), format!("/proc/{}/statm", agent.pid()));
+        let is_over = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                peak = peak.max(resident_of(&statm).unwrap_or(0));
+                std::thread::sleep(SAMPLE);
+            }
+            peak
+        });
+        Sampler { stop, thread }
+    }
+
+    fn assert_below(self, cap: u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let peak = self.thread.join().expect("it ends");
+        let mib = peak as f64 / f64::from(1 << 20);
+        println!("cap {} MiB: {mib:.1} MiB at most", cap >> 20);
+        assert!((1..=cap).contains(&peak), "{mib} MiB");
+    }
+}
+
+/// A metric that counts things.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "things are counted")]
+fn count(agent: &Agent, name: &str) -> usize {
+    agent.metric(name) as usize
+}
+
+/// More files than there is memory to know them by: they wait, and come in the place of others.
+#[test]
+fn files_beyond_the_cap_wait_and_no_other_tenant_waits_with_them() {
+    const FILES: usize = 20_000;
+    const CAP: u64 = 64;
+    let bed = Bed::new();
+    let path =
+        |number: usize| bed.log(format!("a-file-with-a-name-of-forty-bytes-{number:06}.log"));
+    (0..FILES).for_each(|number| append(&path(number), format!("{number}\n").as_bytes()));
+    fs::create_dir_all(bed.path("pods")).unwrap();
+    let agent = bed.agent(&format!("  memory: {CAP}MiB\n  openFilesMax: 100\n"));
+    let pods = containers("pods", "", "");
+    bed.configure(&[&agent, &queue_sink(""), &pods, &files("many", "*.log", "")]);
+    let agent = Agent::start(&bed);
+    let sampler = Sampler::start(&agent);
+    agent.wait_said("files wait: there is no memory to know them by");
+    let waiting = |agent: &Agent| count(agent, "logferry_waiting_files");
+    let delivered = |agent: &Agent| count(agent, "logferry_delivered_records_total");
+    // All that is known is delivered.
+    let settled = |agent: &Agent, lines: usize| {
+        wait_until(
+            "all that is known",
+            || (delivered(agent), waiting(agent)),
+            |(delivered, waiting)| delivered + waiting == lines,
+        )
+    };
+    let (known, waits) = settled(&agent, FILES);
+    assert!(waits > FILES / 2 && known > 2000, "{known} known, {waits} wait");
+    // Another tenant's pod comes.
+    let folder = bed.path("pods/shop_web-0_uid-0/app");
+    fs::create_dir_all(&folder).unwrap();
+    append(&folder.join("0.log"), b"2026-01-02T15:04:05.000000000Z stdout F shop\n");
+    wait_until("the pod", || delivered(&agent), |it| *it == known + 1);
+    assert_eq!(waiting(&agent), waits);
+    // What waits is told of, and what to do.
+    let bodies = bed.bodies();
+    let is_known: HashSet<&str> = bodies.iter().map(String::as_str).collect();
+    let is_waiting = |number: &usize| !is_known.contains(&*number.to_string());
+    let first = (0..FILES).find(is_waiting).expect("some wait");
+    let config = bed.config();
+    let run =
+        Run::of(&["explain", "--file", config.to_str().unwrap(), path(first).to_str().unwrap()]);
+    assert!(run.stdout.contains("it waits for memory to know it by"), "{run:?}");
+    sampler.assert_below(CAP << 20);
+    // A restart forgets nothing of what was begun, and what is known is known before what is new.
+    agent.stop();
+    let last = (0..FILES).rfind(|it| !is_waiting(it)).expect("some are known");
+    append(&path(last), b"more\n");
+    let agent = Agent::start(&bed);
+    let sampler = Sampler::start(&agent);
+    wait_until("what was begun", || delivered(&agent), |it| *it >= 1);
+    // What is removed makes room for what waits; what waits and is removed was never there.
+    let remove = |numbers: &mut dyn Iterator<Item = usize>| {
+        numbers.for_each(|number| fs::remove_file(path(number)).unwrap());
+    };
+    remove(&mut (0..FILES).filter(|it| !is_waiting(it) && *it != last));
+    let next = wait_until("others", || delivered(&agent), |it| *it >= known - 10);
+    wait_until(
+        "all of them",
+        || (delivered(&agent), waiting(&agent)),
+        |it| it.0 + it.1 + known == FILES + 1,
+    );
+    let got = bed.bodies();
+    let is_delivered: HashSet<&str> = got.iter().map(String::as_str).collect();
+    assert_eq!(is_delivered.len(), got.len(), "each line once");
+    assert!(got.len() >= known + next && is_delivered.contains("more"), "{}", got.len());
+    remove(&mut (0..FILES).filter(|it| !is_delivered.contains(&*it.to_string())));
+    wait_until("nothing waits", || waiting(&agent), |it| *it == 0);
+    sampler.assert_below(CAP << 20);
     agent.stop();
 }
 

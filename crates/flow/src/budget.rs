@@ -43,6 +43,14 @@ impl NodeBudget {
         *standing = bytes;
     }
 
+    /// Bytes of the pool that tenants have now.
+    #[must_use]
+    pub fn lent(&self) -> usize {
+        let standing = lock(&self.standing);
+        let lent = bytes_owed(self.pool_bytes) - bytes_owed(*standing) - *lock(&self.free);
+        usize::try_from(lent).unwrap_or(0)
+    }
+
     /// Takes `bytes`, or nothing.
     fn try_take(&self, bytes: usize) -> bool {
         let mut free = lock(&self.free);
@@ -391,7 +399,9 @@ mod tests {
         assert!(budget.try_acquire(12).is_none());
         let permit = budget.try_acquire(11).unwrap();
         node.stand(30);
+        assert_eq!(node.lent(), 6, "beside its reserve");
         drop(permit);
+        assert_eq!(node.lent(), 0);
         assert!(budget.try_acquire(6).is_none(), "the pool is overdrawn");
         let reserve = budget.try_acquire(5).unwrap();
         node.stand(0);

@@ -26,6 +26,7 @@ mod count;
 mod files;
 mod folder;
 mod inside;
+mod knowing;
 mod look;
 mod missed;
 mod outlet;
@@ -44,6 +45,7 @@ pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
 use role::Role;
+pub use standing::KnownRoom;
 use standing::Standing;
 pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
@@ -238,8 +240,6 @@ pub struct Discovery {
     walks: Vec<Walk>,
     outlet: Outlet,
     timetable: Timetable,
-    /// Who pays for the memory of what is known; none in tests.
-    standing: Option<Standing>,
     /// Nobody wants to know any more.
     stop: Arc<AtomicBool>,
 }
@@ -263,16 +263,16 @@ impl Discovery {
             ),
             rules,
             timetable: Timetable::new(parts.scan_interval_ns),
-            standing: None,
             stop: Arc::default(),
         }
     }
 
-    /// What is known beyond as many chains as may be open, which have a part of their own, stands in the pool.
+    /// What is known beyond as many chains as may be open, which have a part of their own, stands in the pool; where
+    /// there is a `room`, what goes beyond that waits.
     #[must_use]
-    pub fn standing_in(self, pool: Arc<NodeBudget>) -> Discovery {
-        let standing = Standing::new(pool, self.outlet.open_files_max);
-        Discovery { standing: Some(standing), ..self }
+    pub fn standing_in(mut self, pool: Arc<NodeBudget>, room: Option<KnownRoom>) -> Discovery {
+        self.outlet.standing = Standing::new(pool, self.outlet.open_files_max, room);
+        self
     }
 
     /// What is under way ends after the LogConfig that it is at, once `stop` is set: who waits for the end of hundreds
@@ -321,6 +321,7 @@ impl Discovery {
             match ask {
                 Ask::Look(path) => looks.push(path),
                 Ask::Chains(contexts, sender) => questions.push((contexts, sender)),
+                Ask::Short(sender) => drop(sender.try_send(self.short_folders())),
             }
         }
         self.hear(changes, &looks);

@@ -84,6 +84,12 @@ impl Memory {
         news
     }
 
+    /// Whether there is a generation of which it is known how far it was read: a life before was not done with it.
+    #[must_use]
+    pub fn is_begun(&self, context: ContextId) -> bool {
+        self.lock().known.get(&context).is_some_and(|it| !it.generations.is_empty())
+    }
+
     /// A source was closed: its context may come back.
     pub fn keep(&self, context: ContextId, known: Known) {
         self.lock().known.insert(context, known);

@@ -83,6 +83,8 @@ pub struct TenantMeter {
     pub pinned_bytes: Count,
     /// Sources being read.
     pub sources: Count,
+    /// Files, and directories, that are not known since there is no memory for it.
+    pub waiting_files: Count,
     /// Descriptors of log files held open.
     pub open_files: Count,
     in_flight: Mutex<BTreeSet<InFlight>>,

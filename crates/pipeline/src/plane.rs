@@ -16,7 +16,7 @@ use flow::{AckSender, Ledger, ReadBack, ack_channel};
 use crate::budgets::Budgets;
 use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointStore, Damage};
-use crate::discovery::{Discovery, DiscoveryParts, ReaderDoor};
+use crate::discovery::{Discovery, DiscoveryParts, KnownRoom, ReaderDoor};
 use crate::doorbell::Doorbell;
 use crate::lane::{LaneDirectory, LaneReceiver, ShipperDoor};
 use crate::limits::Limits;
@@ -166,7 +166,9 @@ impl DataPlane {
             scan_interval_ns: plan.scan_interval_ns,
             open_files_max: plan.open_files_max,
         });
-        let discovery = discovery.standing_in(budgets.pool());
+        let room = plan.known_beside_bytes;
+        let room = room.map(|beside_bytes| KnownRoom { beside_bytes, memory: Arc::clone(&memory) });
+        let discovery = discovery.standing_in(budgets.pool(), room);
         let discovery_thread = threads.spawn_discovery(discovery, discovery_parker)?;
         let tracker_thread = threads.spawn_tracker(tracker)?;
         Ok(DataPlane {

@@ -47,7 +47,7 @@ mod starting;
 mod tests;
 mod turn;
 mod waits;
-pub use command::{Ask, ChainFiles, Command, ReaderReport};
+pub use command::{Ask, ChainFiles, Command, ReaderReport, ShortFolder};
 pub use door::DiscoveryDoor;
 pub use gather::BatchLimits;
 use gather::Gather;

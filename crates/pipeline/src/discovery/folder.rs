@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flow::ContextId;
 use xxhash_rust::xxh3::Xxh3;
@@ -14,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::missed::Missed;
 use super::refusals::Refusals;
 use super::rotation;
+use super::standing::{DIRECTORY_BYTES, chain_bytes};
 use crate::fs::{FileId, Fs};
 use crate::source::{SeenFile, generation_key};
 
@@ -25,6 +27,8 @@ pub(super) struct Folder {
     /// Its time of change when it was last listed; `None` if it must be listed again.
     pub(super) modified_ns: Option<i64>,
     pub(super) is_watched: bool,
+    /// Who pays for it, and for what is in it.
+    pub(super) tenant: Arc<str>,
     /// Names of the directories in it that can hold files.
     pub(super) children: BTreeSet<OsString>,
     /// How many others there are that are selected, and not read since their tenant may not.
@@ -33,8 +37,12 @@ pub(super) struct Folder {
     pub(super) waiting: usize,
     /// … or this one or an earlier one does.
     pub(super) held: usize,
+    /// By tenant, how many names there are for which there is no memory.
+    pub(super) unknown: BTreeMap<Arc<str>, usize>,
     /// By the live file's name.
     pub(super) chains: BTreeMap<Box<OsStr>, Chain>,
+    /// Bytes of all these names.
+    names_len: usize,
 }
 
 /// One chain: a live file and its rotated generations.
@@ -57,6 +65,11 @@ pub(super) struct Chain {
 }
 
 impl Folder {
+    /// A directory of which nothing is known but who pays for it.
+    pub(super) fn of(tenant: Arc<str>) -> Folder {
+        Folder { tenant, ..Folder::default() }
+    }
+
     /// All chains are without files, until [`Folder::note`] says otherwise. Returns the rotated
     /// files that there were.
     pub(super) fn clear(&mut self) -> Vec<(Box<OsStr>, OsString)> {
@@ -83,10 +96,39 @@ impl Folder {
                 return;
             }
             self.chains.insert(base.into(), Chain::new());
+            self.names_len += base.len();
         }
         if let Some(chain) = self.chains.get_mut(base) {
             chain.note(base, name, is_there);
         }
+    }
+
+    /// What it is to pay for, if it has a path of so many bytes.
+    pub(super) fn bytes(&self, path_len: usize) -> usize {
+        let of_names = chain_bytes(self.names_len) - chain_bytes(0);
+        DIRECTORY_BYTES + self.chains.len() * chain_bytes(path_len) + of_names
+    }
+
+    /// Forgets chains that are not to be kept.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&OsStr, &mut Chain) -> bool) {
+        let names_len = &mut self.names_len;
+        self.chains.retain(|base, chain| {
+            let is_kept = keeps(base, chain);
+            *names_len -= if is_kept { 0 } else { base.len() };
+            is_kept
+        });
+    }
+
+    /// Forgets a chain.
+    pub(super) fn remove(&mut self, base: &OsStr) {
+        if self.chains.remove(base).is_some() {
+            self.names_len -= base.len();
+        }
+    }
+
+    /// There is no memory for a name that is the tenant's.
+    pub(super) fn wait(&mut self, tenant: &Arc<str>) {
+        *self.unknown.entry(Arc::clone(tenant)).or_default() += 1;
     }
 
     /// Whether the file of the chain was there at the last look.

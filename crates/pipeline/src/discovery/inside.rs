@@ -167,6 +167,11 @@ impl InsideSelection {
         }
     }
 
+    /// Of which namespace the container is that has the directory.
+    pub(super) fn namespace(&self, directory: &Path) -> Option<String> {
+        Some(self.find(directory)?.0.container.pod.namespace.clone())
+    }
+
     /// Name of the live file of the chain that the file is of, if it is selected.
     pub(super) fn chain<'a>(&self, directory: &Path, name: &'a OsStr) -> Option<&'a OsStr> {
         let (root, rest) = self.find(directory)?;

@@ -1,6 +1,6 @@
 //! Look: what is in one directory, and which files one chain has, told to the readers if it changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,21 +25,26 @@ pub(super) fn list(
     let selection = &around.rule.selection;
     let role = around.role(directory);
     let mut denied: Vec<(PathBuf, Denial)> = Vec::new();
-    let mut names: Vec<OsString> = Vec::new();
+    let mut children: BTreeSet<OsString> = BTreeSet::new();
     (folder.waiting, folder.held) = (0, 0);
-    folder.modified_ns = None;
+    (folder.modified_ns, folder.unknown) = (None, BTreeMap::new());
     let before = folder.clear();
     let fs = around.fs;
     let listed = fs.list(directory, &mut |name| {
         if role.is_leaf
             && let Some(base) = selection.chain(directory, name)
+            && around.knows_chain(directory, folder, base)
         {
             folder.note(base, name, true);
         }
         if role.is_inner && selection.role(&join(directory, name)).is_some() {
             let path = join(directory, name);
             match around.way(&path) {
-                Way::Free => names.push(name.to_owned()),
+                Way::Free => {
+                    if is_directory(around, &path) && around.knows_directory(&path, folder, name) {
+                        children.insert(name.to_owned());
+                    }
+                }
                 Way::Denied(denial) => denied.push((path, denial)),
                 Way::Waits { is_own } => {
                     folder.waiting += usize::from(is_own);
@@ -54,17 +59,15 @@ pub(super) fn list(
     denied.iter().for_each(|(path, denial)| around.outlet.denied(around.rule, path, denial));
     folder.modified_ns = Some(stat.modified_ns);
     folder.compare(&before);
-    let children = names.into_iter().filter(|it| is_directory(around, &join(directory, it)));
-    let children = children.collect();
     let is_small = folder.chains.len() <= SMALL_MAX;
-    folder.chains.retain(|base, chain| {
+    folder.retain(|base, chain| {
         let opened = around.outlet.none_opened();
         !look(around, directory, base, chain, is_small, opened).is_empty()
     });
     Ok(children)
 }
 
-fn is_directory(around: &mut Around<'_>, path: &Path) -> bool {
+pub(super) fn is_directory(around: &mut Around<'_>, path: &Path) -> bool {
     match around.fs.stat(path) {
         Ok(stat) => stat.kind == FileKind::Directory,
         Err(error) => {

@@ -8,6 +8,7 @@ use flow::{Attribute, Clock, Context, ContextId, attribute};
 
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
+use super::standing::Standing;
 use super::{Denial, Place, ReaderDoor, Rule, Selection, TenantMap};
 use crate::fs::{Fs, Printable};
 use crate::meter::{Count, Meter};
@@ -33,6 +34,8 @@ pub(super) struct Outlet {
     pub(super) refusals: Refusals,
     /// What waits to be known.
     pub(super) awaiting: Awaiting,
+    /// Who pays for what is known.
+    pub(super) standing: Standing,
     /// Above this many open log files, those on the way to their readers among them, none is opened here.
     pub(super) open_files_max: u64,
     /// Open files on the way to any reader.
@@ -74,6 +77,7 @@ impl Outlet {
             meter,
             refusals: Refusals::default(),
             awaiting: Awaiting::new(rules),
+            standing: Standing::default(),
             open_files_max,
             on_the_way: Arc::default(),
             is_initial: true,
@@ -192,13 +196,9 @@ impl Outlet {
         namespace: Option<&str>,
     ) -> Result<Option<Context>, Denial> {
         let context = |tenants: &TenantMap| rule.selection.context(&self.place, tenants, live_path);
-        let told = |fixed: &Arc<str>| {
-            let fixed = Some(Arc::clone(fixed));
-            context(&TenantMap { fixed, ..TenantMap::default() })
-        };
+        let told = |tenant: &Arc<str>| self.context_of(rule, live_path, tenant);
         if !self.tenants.is_empty() && rule.tenants.by_labels.is_some() {
-            // Who it is does not depend on whose it is.
-            let Some(Context { id, .. }) = told(&Arc::from("")) else { return Ok(None) };
+            let Some(id) = self.id(rule, live_path) else { return Ok(None) };
             if let Some(tenant) = self.tenants.get(&id) {
                 return Ok(told(tenant));
             }
@@ -207,6 +207,16 @@ impl Outlet {
             Some(namespace) => told(&rule.tenants.of_namespace(namespace)?),
             None => context(&rule.tenants),
         })
+    }
+
+    /// Which context the chain of that live file is: that does not depend on whose it is.
+    pub(super) fn id(&self, rule: &Rule, live_path: &Path) -> Option<ContextId> {
+        self.context_of(rule, live_path, &Arc::from("")).map(|it| it.id)
+    }
+
+    fn context_of(&self, rule: &Rule, live_path: &Path, tenant: &Arc<str>) -> Option<Context> {
+        let tenants = TenantMap { fixed: Some(Arc::clone(tenant)), ..TenantMap::default() };
+        rule.selection.context(&self.place, &tenants, live_path)
     }
 
     /// Tells a reader of the files of a chain; returns whether the chain is this rule's.
@@ -266,7 +276,7 @@ impl Outlet {
 }
 
 /// Of which namespace the pod is that a log disk says it belongs to. Only who administers the machine has it say so.
-fn namespace(told: &[(String, String)]) -> Option<&str> {
+pub(super) fn namespace(told: &[(String, String)]) -> Option<&str> {
     let fact = told.iter().find(|it| it.0 == attribute::K8S_NAMESPACE_NAME);
     fact.map(|it| it.1.as_str()).filter(|it| !it.is_empty())
 }

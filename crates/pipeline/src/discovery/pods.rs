@@ -124,6 +124,12 @@ impl PodSelection {
         }
     }
 
+    /// Of which namespace the pod is that `path` is of.
+    pub(super) fn namespace(&self, path: &Path) -> Option<String> {
+        let pod = path.strip_prefix(&self.root).ok()?.iter().next()?;
+        Some(PodPath::parse(pod)?.namespace)
+    }
+
     /// Why the pod that `path` is of is selected, but not read.
     pub(super) fn denial(&self, path: &Path, tenants: &TenantMap) -> Option<Denial> {
         let pod = self.pod(path.strip_prefix(&self.root).ok()?.iter().next()?)?;

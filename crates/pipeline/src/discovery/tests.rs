@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, bounded};
 use crossbeam::sync::Parker;
-use flow::{Clock, SystemClock};
+use flow::{Clock, ContextId, SystemClock};
 use globset::GlobSet;
 
 use super::*;
@@ -13,6 +13,8 @@ use crate::fs::{HostFs, Reach};
 use crate::reader::DiscoveryDoor;
 use crate::source::{SeenFile, SourceSpec, StartAt};
 use crate::watch::InotifyWatch;
+
+mod waiting;
 
 /// How long a watch may take to tell, on however busy a machine, in nanoseconds.
 const TOLD_WITHIN_NS: u64 = 60_000_000_000;
@@ -50,6 +52,18 @@ impl Bed {
             }
         }
         false
+    }
+
+    /// Ticks for so many milliseconds; whether one of the looks is this one.
+    fn hears_within(&mut self, want: &[&str], for_ms: u64) -> bool {
+        let end_ns = SystemClock.monotonic_ns() + for_ms * 1_000_000;
+        let mut hears = false;
+        self.comes(|bed| {
+            bed.discovery.tick();
+            hears |= heard(bed).iter().any(|it| it == want);
+            SystemClock.monotonic_ns() >= end_ns
+        });
+        hears
     }
 
     /// Ticks until one of the looks is this one.

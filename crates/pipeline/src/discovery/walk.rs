@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use flow::{ContextId, is_mutant};
 
 use super::folder::{Chain, Folder, join};
-use super::look::{SMALL_MAX, list, look};
+use super::look::{SMALL_MAX, is_directory, list, look};
 use super::outlet::Outlet;
 use super::way::Way;
 use super::{Asked, Rule, Selection};
@@ -20,6 +20,7 @@ use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
 use crate::reader::{ChainFiles, Command, Opened};
 
 mod numbers;
+mod poll;
 pub(super) use numbers::Numbers;
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
@@ -48,6 +49,8 @@ enum Why {
     Forbidden,
     /// It cannot be watched.
     Unwatched,
+    /// There are names in it for which there is no memory.
+    Short,
 }
 
 /// How far to look.
@@ -128,19 +131,6 @@ impl Walk {
         inside.retire();
     }
 
-    /// Looks at the directories that nothing tells about.
-    pub(super) fn poll(&mut self, around: &mut Around<'_>) {
-        if let Selection::Inside(inside) = &around.rule.selection
-            && inside.is_unsettled()
-        {
-            self.renew(around, false);
-        }
-        let polled: Vec<PathBuf> = self.polled.keys().cloned().collect();
-        for directory in polled {
-            self.visit(around, &directory, Effort { files: true, below: false });
-        }
-    }
-
     /// `path` appeared, is gone, or is another thing now.
     pub(super) fn changed(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
@@ -152,7 +142,11 @@ impl Walk {
             // Counted where it is listed.
             return self.visit(around, parent, Effort { files: true, below: false });
         }
-        if is_known || is_new && around.role(path).is_some() {
+        let is_free = is_new && around.role(path).is_some();
+        if is_free && is_directory(around, path) && !self.knows(around, path, parent, name) {
+            return;
+        }
+        if is_known || is_free {
             if let Some(folder) = self.folders.get_mut(path).filter(|it| it.is_watched) {
                 // The watch went with the directory, if that went.
                 folder.is_watched = false;
@@ -171,7 +165,15 @@ impl Walk {
         }
         let Some(folder) = self.folders.get_mut(parent) else { return };
         let Some(base) = around.rule.selection.chain(parent, name) else { return };
+        if !folder.chains.contains_key(base) && !folder.unknown.is_empty() {
+            folder.modified_ns = None;
+            return;
+        }
         let is_there = around.outlet.refusals.file(around.fs, path.to_path_buf()).is_some();
+        if is_there && !around.knows_chain(parent, folder, base) {
+            self.polled.entry(parent.to_path_buf()).or_insert(Why::Short);
+            return;
+        }
         let was_there = folder.has(base, name);
         folder.note(base, name, is_there);
         let chain = (parent.to_path_buf(), base.to_owned());
@@ -196,7 +198,9 @@ impl Walk {
             let (context, path) = (chain.context, path.to_path_buf());
             around.outlet.send(context, Command::Poke { context, path });
         }
-        if !folder.has(base, name) {
+        // Where names wait, a write is no news.
+        let is_known = folder.unknown.is_empty() || folder.chains.contains_key(base);
+        if is_known && !folder.has(base, name) {
             self.changed(around, path, stale);
         }
     }
@@ -265,7 +269,7 @@ impl Walk {
         }
         for (directory, base) in empty {
             let folder = self.folders.get_mut(&directory);
-            folder.into_iter().for_each(|it| drop(it.chains.remove(base.as_os_str())));
+            folder.into_iter().for_each(|it| it.remove(&base));
         }
         // What was heard needs no listing; what was not is found by the next scan of all files.
         for directory in directories {
@@ -304,11 +308,13 @@ impl Walk {
         };
         around.outlet.refusals.passed(directory);
         // Taken out, so that others can be looked at meanwhile.
-        let mut folder = self.folders.remove(directory).unwrap_or_default();
+        let folder = self.folders.remove(directory);
+        let mut folder = folder.unwrap_or_else(|| around.new_folder(directory));
         follow(around, directory, &mut folder, stat);
         let is_recent = !folder.is_watched
             && around.outlet.clock.unix_ns().saturating_sub(stat.modified_ns) < RECENT_NS;
         let mut children: Vec<OsString> = Vec::new();
+        let mut fresh: BTreeSet<OsString> = BTreeSet::new();
         if effort.files || is_recent || folder.modified_ns != Some(stat.modified_ns) {
             match list(around, directory, &mut folder, stat) {
                 Ok(names) => {
@@ -316,6 +322,7 @@ impl Walk {
                     children =
                         names.iter().filter(|it| effort.below || !is_old(it)).cloned().collect();
                     let old = std::mem::replace(&mut folder.children, names);
+                    fresh = around.give_back(directory, &old, &folder.children);
                     for gone in old.difference(&folder.children) {
                         self.forget(around, &join(directory, gone));
                     }
@@ -328,15 +335,14 @@ impl Walk {
         } else if effort.below {
             children.extend(folder.children.iter().cloned());
         }
-        if folder.is_watched {
-            self.polled.remove(directory);
-        } else {
-            self.polled.insert(directory.to_path_buf(), Why::Unwatched);
-        }
         self.folders.insert(directory.to_path_buf(), folder);
         for child in children {
-            self.visit(around, &join(directory, &child), effort);
+            let path = join(directory, &child);
+            if !fresh.contains(&child) || self.enters(around, directory, &path, &child) {
+                self.visit(around, &path, effort);
+            }
         }
+        self.schedule(directory);
     }
 
     /// A directory cannot be looked at.

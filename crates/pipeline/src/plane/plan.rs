@@ -29,6 +29,8 @@ pub struct PlanePlan {
     pub chunk_bytes: usize,
     /// Common pool of memory for bytes in flight, beside the tenants' reserves.
     pub pool_bytes: usize,
+    /// Memory for files that are known, beside the pool: where the agent's memory has a cap, others wait. `None` without.
+    pub known_beside_bytes: Option<usize>,
     /// Budget of tenants that have none of their own.
     pub default_budget: BudgetSpec,
     /// How many such reserves there are, one or more; the last is for all who have none of their own.

@@ -12,11 +12,14 @@ use super::run::Flags;
 use crate::discovery::ReaderDoor;
 use crate::lane::{LaneDirectory, LaneKey};
 use crate::limits::Limits;
-use crate::reader::{Ask, ChainFiles, Command, DiscoveryDoor};
+use crate::reader::{Ask, ChainFiles, Command, DiscoveryDoor, ShortFolder};
 use crate::source::{Resting, Source, SourceReport, StartAt};
 
 /// How long a report waits for a reader, or for discovery.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Sources at rest of which discovery is asked at a time: some 1 MiB of names.
+const RESTING_PIECE: usize = 512;
 
 /// Asks readers where their sources stand.
 #[derive(Debug, Clone)]
@@ -60,7 +63,13 @@ impl Reporter {
     #[must_use]
     pub fn report(&self) -> Vec<SourceReport> {
         let mut reports = Vec::new();
-        let mut resting = HashMap::new();
+        self.report_each(|it| reports.push(it));
+        reports
+    }
+
+    /// The same one by one: of very many sources, all reports would be more memory than all that is known of them.
+    pub fn report_each(&self, mut each: impl FnMut(SourceReport)) {
+        let mut resting = Vec::new();
         for reader in &self.readers {
             let (sender, receiver) = bounded(1);
             if reader.commands.try_send(Command::Report(sender)).is_err() {
@@ -68,29 +77,38 @@ impl Reporter {
             }
             reader.unparker.unpark();
             let report = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
-            reports.extend(report.awake);
+            report.awake.into_iter().for_each(&mut each);
             resting.extend(report.resting);
         }
-        reports.extend(self.report_resting(resting));
-        reports
+        while !resting.is_empty() {
+            let piece = resting.split_off(resting.len().saturating_sub(RESTING_PIECE));
+            self.report_resting(piece.into_iter().collect()).for_each(&mut each);
+        }
+    }
+
+    /// Directories with files that wait for memory to know them by; none if discovery does not answer in time.
+    #[must_use]
+    pub fn short_folders(&self) -> Vec<ShortFolder> {
+        let (sender, receiver) = bounded(1);
+        self.discovery.ask(Ask::Short(sender));
+        receiver.recv_timeout(TIMEOUT).unwrap_or_default()
     }
 
     /// What their reports would be if they were awake, and knew of their files.
-    fn report_resting(&self, mut resting: HashMap<ContextId, Resting>) -> Vec<SourceReport> {
-        if resting.is_empty() {
-            return Vec::new();
-        }
+    fn report_resting(
+        &self,
+        mut resting: HashMap<ContextId, Resting>,
+    ) -> impl Iterator<Item = SourceReport> + use<> {
         let (sender, receiver) = bounded(1);
         self.discovery.ask(Ask::Chains(resting.keys().copied().collect(), sender));
         let chains = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
-        let report = |(spec, files): ChainFiles| {
+        chains.into_iter().filter_map(move |(spec, files): ChainFiles| {
             let resting = resting.remove(&spec.context.id)?;
             let fs = Arc::clone(&spec.fs);
             let mut source = Source::wake(resting, spec, &files, Arc::default(), Arc::default());
             source.open_max = 0;
             source.reconcile(&*fs, &files, u64::MAX, StartAt::Beginning, 0);
             Some(source.report())
-        };
-        chains.into_iter().filter_map(report).collect()
+        })
     }
 }

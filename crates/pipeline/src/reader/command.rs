@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 use flow::ContextId;
@@ -55,6 +56,19 @@ pub enum Ask {
     Look(PathBuf),
     /// The chains of these contexts, and their files now.
     Chains(HashSet<ContextId>, Sender<Vec<ChainFiles>>),
+    /// Directories with files for which there is no memory.
+    Short(Sender<Vec<ShortFolder>>),
+}
+
+/// A directory with files that wait, since there is no memory to know them by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShortFolder {
+    /// Which.
+    pub path: PathBuf,
+    /// The LogConfig that selects them.
+    pub rule: Arc<str>,
+    /// By tenant, how many files and directories.
+    pub waiting: Vec<(Arc<str>, usize)>,
 }
 
 /// A chain and its files, oldest first.

@@ -1,6 +1,11 @@
 //! Numbers: what a walk has to tell of what it knows.
 
+use std::sync::Arc;
+
 use super::{Walk, Why};
+use crate::discovery::Rule;
+use crate::discovery::standing::Standing;
+use crate::reader::ShortFolder;
 
 /// What walks know together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -9,8 +14,6 @@ pub(in crate::discovery) struct Numbers {
     pub(in crate::discovery) denied: usize,
     /// Pods that wait for what is to be told of them.
     pub(in crate::discovery) waiting: usize,
-    pub(in crate::discovery) chains: usize,
-    pub(in crate::discovery) directories: usize,
 }
 
 impl Walk {
@@ -24,14 +27,30 @@ impl Walk {
         self.polled.values().filter(|it| **it == Why::Unwatched).count()
     }
 
-    /// Adds what it knows, in one look at all directories.
-    pub(in crate::discovery) fn add_to(&self, sum: &mut Numbers) {
+    /// Adds what it knows, and who pays for it, in one look at all directories.
+    pub(in crate::discovery) fn add_to(&self, sum: &mut Numbers, standing: &mut Standing) {
         sum.denied += self.denied_inside;
-        sum.directories += self.folders.len();
-        for folder in self.folders.values() {
+        for (path, folder) in &self.folders {
             sum.denied += folder.denied;
             sum.waiting += folder.waiting;
-            sum.chains += folder.chains.len();
+            standing.count(&folder.tenant, folder.bytes(path.as_os_str().len()));
+            folder
+                .unknown
+                .iter()
+                .for_each(|(tenant, names)| standing.count_waiting(tenant, *names));
         }
+    }
+
+    /// The directories with names for which there is no memory.
+    pub(in crate::discovery) fn short_folders<'a>(
+        &'a self,
+        rule: &'a Rule,
+    ) -> impl Iterator<Item = ShortFolder> + 'a {
+        let short = self.folders.iter().filter(|(_, folder)| !folder.unknown.is_empty());
+        short.map(|(path, folder)| {
+            let waiting = folder.unknown.iter().map(|(tenant, names)| (Arc::clone(tenant), *names));
+            let rule = Arc::clone(&rule.name);
+            ShortFolder { path: path.clone(), rule, waiting: waiting.collect() }
+        })
     }
 }
