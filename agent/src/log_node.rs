@@ -10,12 +10,11 @@ use std::sync::Arc;
 use crd::limits::NODE_STATUS_PERIOD;
 use crd::spec::LogNodeStatus;
 use kube_watch::{Access, LogNode};
-use pipeline::plane::Reporter;
 
 use crate::status::Status;
 
 mod gather;
-use gather::{Facts, gather, time_text};
+use gather::{Facts, Sums, gather, time_text};
 
 /// Begins to tell, for as long as the process runs.
 ///
@@ -77,10 +76,13 @@ fn look(status: &Status) -> LogNodeStatus {
     let problems = [&now.config_problem, &now.credentials_problem];
     let problems: Vec<String> = problems.into_iter().flatten().cloned().collect();
     drop(now);
-    let sources = reporter.as_ref().map(Reporter::report).unwrap_or_default();
+    let mut sums = Sums::new(&status.meter);
+    if let Some(reporter) = reporter {
+        reporter.report_each(|it| sums.add(&it));
+    }
     gather(Facts {
         log_configs: &log_configs,
-        sources: &sources,
+        sources: &sums,
         meter: &status.meter,
         unready: unready.into_iter().chain(problems).collect(),
         monotonic_ns: status.clock.monotonic_ns(),

@@ -1,8 +1,11 @@
 //! Gather: what becomes of the cluster's LogConfigs on this node.
 //!
-//! A LogConfig that selects nothing here, and is in force, is left out: thousands of nodes would say so.
+//! A LogConfig that selects nothing here, and is in force, is left out: thousands of nodes would say so. Sources are
+//! summed up one by one: the reports of very many would be more memory than all that is known of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use crd::spec::{LogConfigOnNode, LogCounts, LogNodeStatus, shortened};
 use flow::{SourceId, attribute};
@@ -28,7 +31,7 @@ const SINK_PATIENCE_NS: u64 = 30_000_000_000;
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub(super) log_configs: &'a BTreeMap<ResourceKey, Option<String>>,
-    pub(super) sources: &'a [SourceReport],
+    pub(super) sources: &'a Sums,
     pub(super) meter: &'a Meter,
     /// Why the agent is not ready.
     pub(super) unready: Vec<String>,
@@ -36,25 +39,74 @@ pub(super) struct Facts<'a> {
     pub(super) unix_ns: i64,
 }
 
-/// What the sources of a LogConfig are like, together.
+/// What the sources of each LogConfig are like, together.
 #[derive(Debug, Default)]
-struct Sum<'a> {
-    pods: HashSet<&'a str>,
-    containers: HashSet<(&'a str, &'a str)>,
+pub(super) struct Sums {
+    /// Since when each source has something that is not acknowledged.
+    unacked: HashMap<SourceId, u64>,
+    by_rule: HashMap<Arc<str>, Sum>,
+    hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    /// Hashes of their uids.
+    pods: HashSet<u64>,
+    /// Hashes of their pods and names.
+    containers: HashSet<u64>,
     sources: u64,
     lag_bytes: u64,
     oldest_ns: Option<u64>,
-    failing: Vec<&'a SourceReport>,
+    failing: u64,
+    /// One of those.
+    failing_path: String,
     refused_since_ns: Option<u64>,
+}
+
+impl Sums {
+    /// Of no sources yet.
+    pub(super) fn new(meter: &Meter) -> Sums {
+        let mut sums = Sums::default();
+        for (_, meter) in meter.tenants() {
+            sums.unacked.extend(meter.unacked_since_ns());
+        }
+        sums
+    }
+
+    pub(super) fn add(&mut self, source: &SourceReport) {
+        if !self.by_rule.contains_key(&source.rule) {
+            self.by_rule.insert(Arc::clone(&source.rule), Sum::default());
+        }
+        let sum = self.by_rule.get_mut(&source.rule).expect("just put there");
+        sum.sources += 1;
+        sum.lag_bytes += source.lag_bytes;
+        if let Some(pod) = source.context.text(attribute::K8S_POD_UID) {
+            let container = source.context.text(attribute::K8S_CONTAINER_NAME).unwrap_or_default();
+            sum.pods.insert(self.hasher.hash_one(pod));
+            sum.containers.insert(self.hasher.hash_one((pod, container)));
+        }
+        let unread = (source.lag_bytes > 0 && source.seen_ns > 0).then_some(source.seen_ns);
+        let oldest = [sum.oldest_ns, unread, self.unacked.get(&source.id).copied()];
+        sum.oldest_ns = oldest.into_iter().flatten().min();
+        if source.failures > 0 {
+            let path = || source.generations.last().map(|it| Printable(&it.path).to_string());
+            if sum.failing == 0 {
+                sum.failing_path = path().unwrap_or_default();
+            }
+            sum.failing += 1;
+        }
+        if let Some(WaitsFor::Sink { since_ns }) = source.waits_for {
+            sum.refused_since_ns = sum.refused_since_ns.max(Some(since_ns));
+        }
+    }
 }
 
 /// What the agent says now, but for the time.
 pub(super) fn gather(facts: Facts<'_>) -> LogNodeStatus {
-    let sums = sums(&facts);
     let mut log_configs: Vec<LogConfigOnNode> = facts
         .log_configs
         .iter()
-        .filter_map(|(key, refused)| log_config(&facts, key, refused.as_ref(), &sums))
+        .filter_map(|(key, refused)| log_config(&facts, key, refused.as_ref()))
         .collect();
     // What is wrong is more important than what is well.
     log_configs.sort_by_key(|it| it.problems.is_empty());
@@ -70,46 +122,17 @@ pub(super) fn gather(facts: Facts<'_>) -> LogNodeStatus {
     }
 }
 
-fn sums<'a>(facts: &Facts<'a>) -> HashMap<&'a str, Sum<'a>> {
-    let mut unacked: HashMap<SourceId, u64> = HashMap::new();
-    for (_, meter) in facts.meter.tenants() {
-        unacked.extend(meter.unacked_since_ns());
-    }
-    let mut sums: HashMap<&str, Sum> = HashMap::new();
-    for source in facts.sources {
-        let sum = sums.entry(&source.rule).or_default();
-        sum.sources += 1;
-        sum.lag_bytes += source.lag_bytes;
-        if let Some(pod) = source.context.text(attribute::K8S_POD_UID) {
-            let container = source.context.text(attribute::K8S_CONTAINER_NAME).unwrap_or_default();
-            sum.pods.insert(pod);
-            sum.containers.insert((pod, container));
-        }
-        let unread = (source.lag_bytes > 0 && source.seen_ns > 0).then_some(source.seen_ns);
-        let oldest = [sum.oldest_ns, unread, unacked.get(&source.id).copied()];
-        sum.oldest_ns = oldest.into_iter().flatten().min();
-        if source.failures > 0 {
-            sum.failing.push(source);
-        }
-        if let Some(WaitsFor::Sink { since_ns }) = source.waits_for {
-            sum.refused_since_ns = sum.refused_since_ns.max(Some(since_ns));
-        }
-    }
-    sums
-}
-
 fn log_config(
     facts: &Facts<'_>,
     key: &ResourceKey,
     refused: Option<&String>,
-    sums: &HashMap<&str, Sum<'_>>,
 ) -> Option<LogConfigOnNode> {
     let name = match &key.namespace {
         Some(namespace) => format!("{namespace}/{}", key.name),
         None => key.name.clone(),
     };
     let none = Sum::default();
-    let sum = sums.get(name.as_str()).unwrap_or(&none);
+    let sum = facts.sources.by_rule.get(name.as_str()).unwrap_or(&none);
     let meter = facts.meter.rule(&name);
     if sum.sources == 0 && meter.is_none() && refused.is_none() {
         return None;
@@ -133,9 +156,8 @@ fn log_config(
         let since = facts.monotonic_ns.checked_sub(since_ns).and_then(|it| time_of(facts, it));
         problems.push(format!("the sink takes nothing since {}", since.unwrap_or_default()));
     }
-    if let Some(first) = sum.failing.first() {
-        let path = first.generations.last().map(|it| Printable(&it.path).to_string());
-        let (count, path) = (sum.failing.len(), path.unwrap_or_default());
+    if sum.failing > 0 {
+        let (count, path) = (sum.failing, &sum.failing_path);
         problems.push(format!("{count} logs cannot be opened or read, such as {path}"));
     }
     let (namespace, name) = (key.namespace.clone(), key.name.clone());
@@ -162,8 +184,6 @@ pub(super) fn time_text(unix_ns: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use flow::{Attribute, Context, ContextId};
     use kube_watch::Kind;
 
@@ -201,10 +221,12 @@ mod tests {
         sources: &[SourceReport],
         meter: &Meter,
     ) -> LogNodeStatus {
+        let mut sums = Sums::new(meter);
+        sources.iter().for_each(|it| sums.add(it));
         let own = |(key, why): &(ResourceKey, Option<&str>)| (key.clone(), why.map(str::to_owned));
         gather(Facts {
             log_configs: &log_configs.iter().map(own).collect(),
-            sources,
+            sources: &sums,
             meter,
             unready: Vec::new(),
             monotonic_ns: 100_000_000_000,

@@ -56,6 +56,15 @@ impl Written {
     }
 }
 
+/// It is over, also for who panics: or writers would be waited for without end.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 fn line(number: usize, line: usize) -> String {
     format!("file {number} line {line:06}")
 }
@@ -121,6 +130,7 @@ fn rotate_in_all_ways(is_busy: bool) {
             let is_over = &is_over;
             scope.spawn(move || file.write(&path(file.number), is_over));
         }
+        let _over = Over(&is_over);
         let mut agent = Agent::start(&bed);
         for rotation in 0..ROTATIONS {
             sleep_ms(PAUSE_MS);
@@ -141,7 +151,6 @@ fn rotate_in_all_ways(is_busy: bool) {
                 }
             };
         }
-        is_over.store(true, Ordering::Release);
         agent
     });
     let lines: Vec<usize> = files.iter().map(|it| *it.lines.lock().unwrap()).collect();

@@ -59,15 +59,8 @@ impl Reporter {
         self.flags.is_scanned.load(Ordering::Acquire)
     }
 
-    /// Where every source stands; without those of which nobody answers in time.
-    #[must_use]
-    pub fn report(&self) -> Vec<SourceReport> {
-        let mut reports = Vec::new();
-        self.report_each(|it| reports.push(it));
-        reports
-    }
-
-    /// The same one by one: of very many sources, all reports would be more memory than all that is known of them.
+    /// Where every source stands, one by one; without those of which nobody answers in time. Of very many sources, all
+    /// reports would be more memory than all that is known of them.
     pub fn report_each(&self, mut each: impl FnMut(SourceReport)) {
         let mut resting = Vec::new();
         for reader in &self.readers {
