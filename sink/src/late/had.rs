@@ -17,8 +17,8 @@ pub(crate) struct Had {
     reached: Vec<Reached>,
     /// Behind the last of these, parts of a section are there.
     is_inner: bool,
-    /// All cursors that it has, also behind a hole, by where they begin.
-    spans: Vec<Span>,
+    /// All cursors that it has, also behind holes, which are between these.
+    runs: Vec<Span>,
 }
 
 impl Had {
@@ -28,8 +28,8 @@ impl Had {
         let mut spans: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
         spans.sort_by_key(|it| (it.span.begin, it.span.end));
         let begin = spans.first()?.span.begin;
-        let all = spans.iter().map(|it| it.span).collect();
-        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false, spans: all };
+        let runs = runs(spans.iter().map(|it| it.span));
+        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false, runs };
         // Behind a hole everything is read again.
         for it in spans {
             if it.span.begin > had.end {
@@ -80,8 +80,9 @@ impl Had {
         if span.is_empty() || header.epoch != self.epoch || self.contradicts(header) {
             return self.owed(header);
         }
-        let behind = |from: u64, it: &Span| if it.begin <= from { from.max(it.end) } else { from };
-        let from = self.spans.iter().fold(span.begin, behind);
+        let begun = self.runs.partition_point(|it| it.begin <= span.begin);
+        let last = begun.checked_sub(1).map(|it| self.runs[it]);
+        let from = last.map_or(span.begin, |it| it.end.max(span.begin));
         (from < span.end).then_some(from)
     }
 
@@ -122,6 +123,18 @@ impl Had {
         let theirs = there.cursor.wrapping_sub(there.position.offset);
         header.gap.is_none() && theirs != header.span.end.wrapping_sub(at.offset)
     }
+}
+
+/// What spans cover together, by where they begin.
+fn runs(sorted: impl Iterator<Item = Span>) -> Vec<Span> {
+    let mut runs: Vec<Span> = Vec::new();
+    for span in sorted {
+        match runs.last_mut().filter(|it| span.begin <= it.end) {
+            Some(run) => run.end = run.end.max(span.end),
+            None => runs.push(span),
+        }
+    }
+    runs
 }
 
 fn is_of(reached: &Reached, at: &Position) -> bool {
