@@ -97,6 +97,12 @@ impl Actor {
         Actor { is_tidy: true, ..self }
     }
 
+    /// What was written so far.
+    #[must_use]
+    pub fn written(&self) -> &[Written] {
+        &self.written
+    }
+
     /// All writers end; what was written.
     pub fn finish(&mut self) -> &[Written] {
         self.finish_rotation();

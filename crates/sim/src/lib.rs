@@ -32,7 +32,7 @@ pub use check::{Delivered, Delivery, Verdict, check, check_groups, check_sample}
 pub use clock::{EPOCH_UNIX_NS, SimClock};
 pub use file_disk::FileDisk;
 pub use kafka::{Fate, KafkaSetting, KafkaStep, SimKafka};
-pub use lines::{Written, check_lines};
+pub use lines::{Written, check_lines, unheard_of};
 pub use model::{Line, Model, Run, Whole, mend};
 pub use queue::{Encoded, Mode, SimQueue, Stored};
 pub use state_disk::{DiskFault, SimDisk};

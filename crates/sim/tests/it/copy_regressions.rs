@@ -631,3 +631,20 @@ fn a_copy_that_lacks_what_was_read_is_known_if_no_agent_ran_when_its_original_wa
         check(&[begin, vec![ROUND, ROUND], steps.to_vec(), stored().to_vec()].concat());
     }
 }
+
+/// What the next life cannot tell from a file that an earlier one was done with; the check knows it.
+#[test]
+fn what_was_compressed_before_anybody_looked_counts_as_read_after_a_death() {
+    let steps = [
+        line(),
+        NodeStep::Round([Stage::Reader, Stage::Discovery, Stage::Tracker, Stage::Shipper]),
+        world(Step::BeginCopy),
+        world(Step::FinishRotation),
+        world(Step::Compress(0)),
+        line(),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Tick(Stage::Shipper, 1),
+        NodeStep::Kill(0),
+    ];
+    check(&steps);
+}

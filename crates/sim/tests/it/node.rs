@@ -512,6 +512,11 @@ impl Node {
         self.queues.iter().for_each(|it| it.lose(kept, records));
     }
 
+    /// Whether no agent runs until the next turn of any stage.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.plane.is_none()
+    }
+
     /// The agent is killed; the machine, too, if the power is cut.
     pub(crate) fn kill(&mut self, kept: usize, records: usize, power: Option<(usize, bool)>) {
         if self.plane.is_some() {

@@ -1,6 +1,8 @@
 //! Schedules of a whole node: what its writers do, which of its parts has its turn, what fails, and when
 //! it dies.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use pipeline::frame::Format;
@@ -86,20 +88,26 @@ fn run_on(node: &mut Node, setting: Setting, steps: &[NodeStep]) -> Result<(), S
         .map(|stream| Actor::new_in(&directory(stream), worlds[stream].clone(), setting.format))
         .map(|actor| if setting.is_tidy { actor.tidy() } else { actor })
         .collect();
+    let mut unheard = vec![BTreeSet::new(); STREAMS];
     for step in steps {
         act(node, &mut actors, step);
         node.look()?;
+        if setting.is_tidy && node.is_dead() {
+            for (stream, actor) in actors.iter().enumerate() {
+                unheard[stream].append(&mut node.unheard_of(stream, actor.written())?);
+            }
+        }
     }
     if let Some(stuck) = setting.stuck {
         lift_faults(&worlds[1 - stuck]);
         let text = Text { len: 1000, is_stderr: false, is_partial: false };
-        let truth = truth(setting, &mut actors);
+        let truth = truth(setting, &mut actors, &unheard);
         node.verdict_beside(stuck, &truth, || {
             actors[stuck].step(&Step::Append(vec![text; 3], 0));
         })?;
     }
     worlds.iter().for_each(lift_faults);
-    let truth = truth(setting, &mut actors);
+    let truth = truth(setting, &mut actors, &unheard);
     node.verdict(&truth)
 }
 
@@ -135,9 +143,10 @@ pub(crate) fn act(node: &mut Node, actors: &mut [Actor], step: &NodeStep) {
     }
 }
 
-fn truth(setting: Setting, actors: &mut [Actor]) -> Truth {
+fn truth(setting: Setting, actors: &mut [Actor], unheard: &[BTreeSet<u32>]) -> Truth {
     if setting.is_tidy {
-        Truth::Lines(actors.iter_mut().map(|it| it.finish().to_vec()).collect())
+        let lines = actors.iter_mut().map(|it| it.finish().to_vec());
+        Truth::Lines(lines.zip(unheard.iter().cloned()).collect())
     } else {
         Truth::Bytes
     }

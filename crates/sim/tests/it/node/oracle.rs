@@ -1,5 +1,6 @@
 //! Oracle: what must hold of a node after every step, and once nothing fails any more.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use flow::{ContextId, GapReason, PayloadHeader, Span};
@@ -7,10 +8,11 @@ use pipeline::checkpoint::CheckpointStore;
 use pipeline::shipper::Shipper;
 use sim::{
     Delivery, EPOCH_UNIX_NS, Model, Stored, Verdict, World, Written, check_lines, check_sample,
+    unheard_of,
 };
 
 use super::spool::Kept;
-use super::{Node, NodeSpool, Queue, STAGES, Stage, sink_name};
+use super::{Node, NodeSpool, Queue, STAGES, Stage, directory, sink_name};
 use crate::bed::{FLUSH_NS, LATE_NS, LINE_BYTES_MAX};
 
 /// Descriptors beyond the limit, per stream: of the generation that is read and the next, and of one that
@@ -24,8 +26,8 @@ const ROUNDS_BESIDE: usize = 30;
 pub(crate) enum Truth {
     /// All bytes that the worlds know of.
     Bytes,
-    /// The lines of each stream.
-    Lines(Vec<Vec<Written>>),
+    /// The lines of each stream, and generations that may be missing.
+    Lines(Vec<(Vec<Written>, BTreeSet<u32>)>),
 }
 
 impl Node {
@@ -217,6 +219,19 @@ impl Node {
         self.spools.iter().for_each(NodeSpool::lift_faults);
     }
 
+    /// Generations that may be missing as the agent has died: compressed files of which nothing is known.
+    pub(crate) fn unheard_of(
+        &self,
+        stream: usize,
+        written: &[Written],
+    ) -> Result<BTreeSet<u32>, String> {
+        let names = self.worlds[stream].names(&directory(stream));
+        if !names.iter().any(|it| it.to_string_lossy().ends_with(".gz")) {
+            return Ok(BTreeSet::new());
+        }
+        Ok(unheard_of(written, &self.deliveries(stream)?))
+    }
+
     /// I1 to I3 of one stream, once it is quiet.
     pub(crate) fn check_stream(&self, stream: usize, truth: &Truth) -> Result<Verdict, String> {
         let deliveries = self.deliveries(stream)?;
@@ -226,8 +241,9 @@ impl Node {
                 let left_out = self.left_out(stream);
                 check_sample(&self.worlds[stream], &model, &deliveries, left_out)
             }
-            Truth::Lines(written) => {
-                check_lines(&written[stream], &deliveries).map(|()| Verdict::default())
+            Truth::Lines(all) => {
+                let (written, unheard) = &all[stream];
+                check_lines(written, &deliveries, unheard).map(|()| Verdict::default())
             }
         };
         outcome.map_err(|why| format!("stream {stream}: {why}"))
