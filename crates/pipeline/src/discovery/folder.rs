@@ -39,7 +39,7 @@ pub(super) struct Folder {
     pub(super) held: usize,
     /// By tenant, how many names there are for which there is no memory.
     pub(super) unknown: BTreeMap<Arc<str>, usize>,
-    /// By the live file's name.
+    /// By the live file's name; [`Folder::retain`] and [`Folder::remove`] forget some.
     pub(super) chains: BTreeMap<Box<OsStr>, Chain>,
     /// Bytes of all these names.
     names_len: usize,

@@ -225,7 +225,7 @@ impl Walk {
     ) {
         for (directory, folder) in &mut self.folders {
             let is_small = folder.chains.len() <= SMALL_MAX;
-            folder.chains.retain(|base, chain| {
+            folder.retain(|base, chain| {
                 if chain.told == 0 || !contexts.contains(&chain.context) {
                     return true;
                 }

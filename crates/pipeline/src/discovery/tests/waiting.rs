@@ -65,6 +65,29 @@ impl Bed {
     }
 }
 
+/// What the name of a chain took was not given back if somebody who was shown the chain found it gone.
+#[test]
+fn a_chain_that_is_found_gone_as_it_is_shown_is_paid_for_no_more() {
+    let name = format!("{}.log", "a".repeat(200));
+    let mut bed = short_bed(files, true, chains(1) + 2 * name.len(), |_| Vec::new());
+    // Only who asks sees what is gone.
+    for time in 0..10 {
+        bed.write(&name);
+        bed.discovery.scan(Scan::Files);
+        bed.discovery.count();
+        let Ok(Command::Look { spec, .. }) = bed.commands.try_recv() else {
+            panic!("it waits the time {time}")
+        };
+        bed.discovery.outlet.watch = None;
+        bed.remove(&name);
+        let (sender, _answer) = bounded(1);
+        bed.ask_door.ask(Ask::Chains([spec.context.id].into(), sender));
+        bed.discovery.answer();
+        bed.discovery.count();
+        assert_eq!(heard(&bed), [Vec::<String>::new()]);
+    }
+}
+
 #[test]
 fn a_file_that_there_is_no_memory_for_waits_until_another_is_removed() {
     for with_watch in [false, true] {
