@@ -74,10 +74,7 @@ impl Sums {
     }
 
     pub(super) fn add(&mut self, source: &SourceReport) {
-        if !self.by_rule.contains_key(&source.rule) {
-            self.by_rule.insert(Arc::clone(&source.rule), Sum::default());
-        }
-        let sum = self.by_rule.get_mut(&source.rule).expect("just put there");
+        let sum = self.by_rule.entry(Arc::clone(&source.rule)).or_default();
         sum.sources += 1;
         sum.lag_bytes += source.lag_bytes;
         if let Some(pod) = source.context.text(attribute::K8S_POD_UID) {

@@ -1,7 +1,7 @@
 //! Count: what discovery says of itself after each tick.
 
-use super::Discovery;
 use super::walk::{Numbers, Walk};
+use super::{Discovery, Rule};
 use crate::reader::ShortFolder;
 
 /// Most directories with files that wait which are told of.
@@ -17,17 +17,20 @@ impl Discovery {
         let meter = &self.outlet.meter;
         meter.denied_pods.set(sum.denied as u64);
         meter.waiting_pods.set(sum.waiting as u64);
-        let walks = self.walks.iter().zip(&self.rules);
-        let mut short = walks.flat_map(|(walk, rule)| walk.short_folders(rule));
-        standing.end_count(meter, || short.next());
+        standing.end_count(meter, || short_folders(&self.walks, &self.rules).next());
         self.outlet.count_unwatched(self.walks.iter().map(Walk::unwatched).sum());
         self.timetable.has_polled = self.walks.iter().any(Walk::has_polled);
     }
 
     /// Directories with files that wait for memory.
     pub(super) fn short_folders(&self) -> Vec<ShortFolder> {
-        let walks = self.walks.iter().zip(&self.rules);
-        let folders = walks.flat_map(|(walk, rule)| walk.short_folders(rule));
-        folders.take(SHORT_FOLDERS_MAX).collect()
+        short_folders(&self.walks, &self.rules).take(SHORT_FOLDERS_MAX).collect()
     }
+}
+
+fn short_folders<'a>(
+    walks: &'a [Walk],
+    rules: &'a [Rule],
+) -> impl Iterator<Item = ShortFolder> + 'a {
+    walks.iter().zip(rules).flat_map(|(walk, rule)| walk.short_folders(rule))
 }

@@ -71,16 +71,8 @@ impl Around<'_> {
         }
         let tenant = Arc::clone(&folder.tenant);
         let bytes = chain_bytes(directory.as_os_str().len() + base.len());
-        let is_short = folder.unknown.contains_key(&tenant);
-        if !is_short && self.outlet.standing.admit(&tenant, bytes) {
-            return true;
-        }
-        if self.is_begun(directory, base) {
-            self.outlet.standing.take(&tenant, bytes);
-            return true;
-        }
-        folder.wait(&tenant);
-        false
+        let may_admit = !folder.unknown.contains_key(&tenant);
+        self.takes(folder, (&tenant, bytes), may_admit, |it| it.is_begun(directory, base))
     }
 
     /// Whether the directory is known, or becomes so now; else its name waits in the folder that it is in.
@@ -94,16 +86,29 @@ impl Around<'_> {
             return true;
         }
         let tenant = self.owner(path);
-        if self.outlet.standing.admit(&tenant, DIRECTORY_BYTES) {
+        self.takes(folder, (&tenant, DIRECTORY_BYTES), true, |it| {
+            it.outlet.is_initial && it.holds_begun(path) || it.rule.selection.is_root(path)
+        })
+    }
+
+    /// Takes so much of the tenant's memory for a name, if there is room or it `cannot_wait`; else it waits in the folder.
+    fn takes(
+        &mut self,
+        folder: &mut Folder,
+        (tenant, bytes): (&Arc<str>, usize),
+        may_admit: bool,
+        cannot_wait: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
+        if may_admit && self.outlet.standing.admit(tenant, bytes) {
             return true;
         }
-        let is_begun = self.outlet.is_initial && self.holds_begun(path);
-        if is_begun || self.rule.selection.is_root(path) {
-            self.outlet.standing.take(&tenant, DIRECTORY_BYTES);
-            return true;
+        let is_taken = cannot_wait(self);
+        if is_taken {
+            self.outlet.standing.take(tenant, bytes);
+        } else {
+            folder.wait(tenant);
         }
-        folder.wait(&tenant);
-        false
+        is_taken
     }
 
     /// Whether any name that waits in the folder would become known by a look.

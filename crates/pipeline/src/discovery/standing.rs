@@ -126,7 +126,7 @@ impl Standing {
         if !self.is_capped() {
             return;
         }
-        self.shares.entry(Arc::clone(tenant)).or_default().bytes += bytes;
+        self.share(tenant).bytes += bytes;
         self.bytes += bytes;
         self.pay();
     }
@@ -165,10 +165,7 @@ impl Standing {
     }
 
     fn share(&mut self, tenant: &Arc<str>) -> &mut Share {
-        if !self.shares.contains_key(tenant) {
-            self.shares.insert(Arc::clone(tenant), Share::default());
-        }
-        self.shares.get_mut(tenant).expect("just put there")
+        self.shares.entry(Arc::clone(tenant)).or_default()
     }
 
     /// Everything is counted: has the pool pay for it, and says who waits. `example` is a directory with names that wait.

@@ -421,6 +421,20 @@ fn copied_and_read_on() -> Bed {
     bed
 }
 
+/// So many lines are read, the file is copied, a look shows that, and a line more is read.
+fn seen_copied_and_read_on(first: usize) -> Bed {
+    let mut bed = Bed::new(Some(Format::Plain));
+    bed.append("a.log", &lines(0, first));
+    bed.look(&["a.log"]);
+    assert_eq!(bed.run(), bodies(0, first));
+    sleep_a_tick();
+    bed.copy("a.log", "a.log.1");
+    bed.look(&["a.log.1", "a.log"]);
+    bed.append("a.log", &lines(first, first + 1));
+    assert_eq!(bed.run(), bodies(first, first + 1));
+    bed
+}
+
 #[test]
 fn a4_what_was_read_after_a_copy_was_made_is_no_reason_to_read_the_copy_again() {
     for is_noticed in [false, true] {
@@ -444,15 +458,7 @@ fn a4_what_was_read_after_a_copy_was_made_is_no_reason_to_read_the_copy_again() 
 fn a4_a_copy_that_lacks_what_was_read_is_known_after_a_restart_too() {
     // One of them lacks some of the first KiB, by which files are known.
     for first in [300, 20] {
-        let mut bed = Bed::new(Some(Format::Plain));
-        bed.append("a.log", &lines(0, first));
-        bed.look(&["a.log"]);
-        assert_eq!(bed.run(), bodies(0, first));
-        sleep_a_tick();
-        bed.copy("a.log", "a.log.1");
-        bed.look(&["a.log.1", "a.log"]);
-        bed.append("a.log", &lines(first, first + 1));
-        assert_eq!(bed.run(), bodies(first, first + 1));
+        let mut bed = seen_copied_and_read_on(first);
         bed.cut("a.log");
         bed.append("a.log", &lines(first + 1, first + 2));
         bed.look(&["a.log.1", "a.log"]);
@@ -472,15 +478,7 @@ fn a4_a_copy_that_lacks_what_was_read_is_known_after_a_restart_too() {
 #[test]
 fn a4_a_copy_that_lacks_what_was_read_is_known_if_no_agent_ran_when_its_original_was_cut() {
     for first in [300, 20] {
-        let mut bed = Bed::new(Some(Format::Plain));
-        bed.append("a.log", &lines(0, first));
-        bed.look(&["a.log"]);
-        assert_eq!(bed.run(), bodies(0, first));
-        sleep_a_tick();
-        bed.copy("a.log", "a.log.1");
-        bed.look(&["a.log.1", "a.log"]);
-        bed.append("a.log", &lines(first, first + 1));
-        assert_eq!(bed.run(), bodies(first, first + 1));
+        let mut bed = seen_copied_and_read_on(first);
         bed.restart();
         bed.cut("a.log");
         bed.append("a.log", &lines(first + 1, first + 2));

@@ -262,10 +262,7 @@ fn note_open(header: &PayloadHeader, tenants: &mut HashMap<Arc<str>, Sums>) {
 }
 
 fn sums<'a>(tenants: &'a mut HashMap<Arc<str>, Sums>, tenant: &Arc<str>) -> &'a mut Sums {
-    if !tenants.contains_key(tenant) {
-        tenants.insert(Arc::clone(tenant), Sums::default());
-    }
-    tenants.get_mut(tenant).expect("it was put there")
+    tenants.entry(Arc::clone(tenant)).or_default()
 }
 
 /// Whether a section has records: a gap is paid for by those in its batch, if there are any.
