@@ -139,8 +139,8 @@ fn some_messages(batch: &Batch, messages: &[usize]) -> Rest {
     for (at, number) in messages.iter().enumerate() {
         let message = &batch.messages[*number];
         let next = messages.get(at + 1).map(|it| batch.messages[*it].section);
-        let is_last = next != Some(message.section);
-        let ticket = if is_last { batch.take_ticket(message.section) } else { None };
+        let goes_on = next.is_some_and(|it| batch.have_one_ticket(message.section, it));
+        let ticket = if goes_on { None } else { batch.take_ticket(message.section) };
         let header = header_of(batch, message);
         let body = &batch.payload.block[message.range.clone()];
         let begin = rest.block.len();

@@ -28,6 +28,8 @@ pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) acks: AckSender,
+    /// By section, the one that has its ticket: of what was divided into sections, the last.
+    ticket_of: Vec<usize>,
     state: Mutex<State>,
 }
 
@@ -36,9 +38,9 @@ pub(super) struct Batch {
 struct State {
     /// By message.
     is_delivered: Vec<bool>,
-    /// By section: messages that are not delivered yet.
+    /// By section: messages that are not delivered yet, of those that its ticket is about.
     left: Vec<usize>,
-    /// By section; taken when all of it was delivered. None where another batch has it.
+    /// By section; taken when all that it is about was delivered. None where another batch has it, or a later section.
     tickets: Vec<Option<Ticket>>,
     /// Reports to come; one more while messages are still being sent.
     outstanding: usize,
@@ -107,8 +109,9 @@ impl Batch {
         acks: AckSender,
     ) -> Batch {
         let messages = messages(&payload);
+        let ticket_of = ticket_of(&tickets, payload.encoding.is_by_record());
         let mut left = vec![0; payload.headers.len()];
-        messages.iter().for_each(|it| left[it.section] += 1);
+        messages.iter().for_each(|it| left[ticket_of[it.section]] += 1);
         let mut state = State {
             is_delivered: vec![false; messages.len()],
             left,
@@ -129,6 +132,7 @@ impl Batch {
             messages,
             lanes,
             acks,
+            ticket_of,
             state: Mutex::new(state),
         }
     }
@@ -176,9 +180,14 @@ impl Batch {
         (0..self.messages.len()).filter(|it| !state.is_delivered[*it]).collect()
     }
 
-    /// Takes the section's ticket, for whoever delivers the rest of the section.
+    /// Takes the ticket that is about a section, for whoever delivers the rest of what it is about.
     pub(super) fn take_ticket(&self, section: usize) -> Option<Ticket> {
-        self.lock().tickets[section].take()
+        self.lock().tickets[self.ticket_of[section]].take()
+    }
+
+    /// Whether the ticket that is about one section is about another, too.
+    pub(super) fn have_one_ticket(&self, one: usize, other: usize) -> bool {
+        self.ticket_of[one] == self.ticket_of[other]
     }
 
     /// Offers `keep` a copy of the payload, with the tickets that it has; the messages go on as they are.
@@ -225,7 +234,7 @@ impl Batch {
         (topic, partition, offset): (&str, i32, i64),
     ) -> Option<Reported> {
         let mut state = self.lock();
-        let section = self.messages[message].section;
+        let section = self.ticket_of[self.messages[message].section];
         state.is_delivered[message] = true;
         state.left[section] -= 1;
         if state.left[section] == 0 {
@@ -270,6 +279,19 @@ impl Batch {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// By section, the one that has the ticket that is about it: by record, of a section that was divided into one for each
+/// message the last has it.
+fn ticket_of(tickets: &[Option<Ticket>], is_by_record: bool) -> Vec<usize> {
+    let mut of: Vec<usize> = (0..tickets.len()).collect();
+    let is_divided = is_by_record && !is_mutant("divided_section_acked_with_its_last_message");
+    let mut next = None;
+    for (section, ticket) in tickets.iter().enumerate().rev().filter(|_| is_divided) {
+        next = ticket.is_some().then_some(section).or(next);
+        of[section] = next.unwrap_or(section);
+    }
+    of
 }
 
 #[cfg(test)]

@@ -400,3 +400,21 @@ fn what_stands_behind_a_hole_is_not_what_follows_in_a_file_made_anew() {
     ];
     outcome(Encoding::Json, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+/// What was divided between messages was acknowledged with the last of them, though the first was refused: its topic was gone.
+#[test]
+fn what_is_refused_of_a_section_that_was_divided_is_not_acknowledged_with_the_rest() {
+    let steps = [
+        NodeStep::World(0, Step::Append(vec![text(7394), text(0)], 0)),
+        NodeStep::Kafka(KafkaStep::Limit(Some(4592))),
+        ROUND,
+        NodeStep::Tick(Stage::Shipper, 1),
+        NodeStep::Queue(Mode::Held),
+        NodeStep::Kafka(KafkaStep::Delete),
+        ROUND,
+        request(1, Fate::Answered),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: true });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Plain, 2) }, &steps).unwrap();
+}

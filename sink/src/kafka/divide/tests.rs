@@ -5,7 +5,7 @@ use flow::{Acked, Ledger, Position, SourceId, ack_channel};
 use proptest::prelude::*;
 
 use super::*;
-use crate::kafka::lanes::Lanes;
+use crate::kafka::in_flight::Rejection;
 use crate::section_kit::{Line as Given, begins, lines as given_lines, records};
 
 const ENCODINGS: [Encoding; 4] = Encoding::ALL;
@@ -35,11 +35,38 @@ fn send(encoding: Encoding, section: &Section, is_divisible: bool, bytes_max: us
 }
 
 fn send_form(
-    (encoding, codec): (Encoding, Codec),
+    form: (Encoding, Codec),
     section: &Section,
     is_divisible: bool,
     bytes_max: usize,
 ) -> Arrived {
+    let ledger = Arc::new(Ledger::default());
+    let (whole, heard) = batch(form, section, is_divisible, &ledger);
+    let mut waiting = VecDeque::from([whole]);
+    let mut arrived = Arrived::default();
+    while let Some(batch) = waiting.pop_front() {
+        let is_gap = batch.payload.headers.iter().any(|it| it.gap.is_some());
+        if batch.bytes > bytes_max && !is_gap {
+            match divide(&batch) {
+                Some(halves) => halves.into_iter().rev().for_each(|it| waiting.push_front(it)),
+                None => waiting.push_front(declare(&batch).expect("no gap yet")),
+            }
+            continue;
+        }
+        deliver(batch, &mut arrived);
+    }
+    arrived.acked = heard();
+    assert_eq!(ledger.dropped(), 0);
+    arrived
+}
+
+/// The section as a batch, and who hears of its ticket.
+fn batch(
+    (encoding, codec): (Encoding, Codec),
+    section: &Section,
+    is_divisible: bool,
+    ledger: &Arc<Ledger>,
+) -> (Batch, impl Fn() -> Vec<Acked> + use<>) {
     let (mut raw, mut block) = (Vec::new(), Vec::new());
     encode::make(encoding).encode(section, &mut raw);
     compress::make(codec, LEVEL_DEFAULT).compress(&raw, &mut block).unwrap();
@@ -69,8 +96,7 @@ fn send_form(
         gap: None,
         seen_ns: 0,
     };
-    let ledger = Arc::new(Ledger::default());
-    let ticket = Ticket::new(acked, Arc::clone(&ledger));
+    let ticket = Ticket::new(acked, Arc::clone(ledger));
     let payload = Payload {
         tenant: Arc::from("shop"),
         encoding,
@@ -82,23 +108,8 @@ fn send_form(
         permit: None,
     };
     let (acks, heard) = ack_channel();
-    let lanes = Arc::<Lanes>::default();
-    let mut waiting = VecDeque::from([Batch::new(1, payload, vec![Some(ticket)], lanes, acks)]);
-    let mut arrived = Arrived::default();
-    while let Some(batch) = waiting.pop_front() {
-        let is_gap = batch.payload.headers.iter().any(|it| it.gap.is_some());
-        if batch.bytes > bytes_max && !is_gap {
-            match divide(&batch) {
-                Some(halves) => halves.into_iter().rev().for_each(|it| waiting.push_front(it)),
-                None => waiting.push_front(declare(&batch).expect("no gap yet")),
-            }
-            continue;
-        }
-        deliver(batch, &mut arrived);
-    }
-    arrived.acked = heard.try_iter().flatten().collect();
-    assert_eq!(ledger.dropped(), 0);
-    arrived
+    let heard = move || heard.try_iter().flatten().collect();
+    (Batch::new(1, payload, vec![Some(ticket)], Arc::default(), acks), heard)
 }
 
 fn deliver(batch: Batch, arrived: &mut Arrived) {
@@ -193,6 +204,32 @@ fn records_are_kept_whole_as_long_as_they_fit() {
         assert!(arrived.spans.len() > 1, "{encoding}: {}", arrived.spans.len());
         assert!(arrived.spans.iter().all(|it| !it.2), "{encoding}");
     }
+}
+
+/// The last message had the ticket, and completed it.
+#[test]
+fn what_is_divided_between_messages_is_acknowledged_with_all_of_them() {
+    let given: Vec<Given> = (0..8).map(|it| Given::plain(format!("line {it}"))).collect();
+    let ledger = Arc::new(Ledger::default());
+    let form = (Encoding::Json, Codec::None);
+    let (whole, heard) = batch(form, &records(0, &given), true, &ledger);
+    let [_, half] = divide(&whole).expect("it has messages");
+    let refuse = |batch: &Batch| {
+        batch.refused(Rejection { why: "no right".to_owned(), is_too_large: false })
+    };
+    let half = Arc::new(half);
+    assert!(half.send(|_, _, _| Ok(())).is_none());
+    assert!(refuse(&half).is_none() && refuse(&half).is_none());
+    let reported = (2..half.messages.len()).find_map(|it| half.delivered(it, ("logs", 0, 0)));
+    assert!(reported.expect("all reports are there").acked.is_empty());
+    let [first, second] = divide(&half).expect("two are left").map(Arc::new);
+    for (part, acked) in [(first, 0), (second, 1)] {
+        assert!(part.send(|_, _, _| Ok(())).is_none());
+        let reported = part.delivered(0, ("logs", 0, 0)).expect("all reports are there");
+        assert_eq!(reported.acked.len(), acked);
+        part.acks.complete(reported.acked);
+    }
+    assert_eq!((heard().len(), ledger.dropped()), (1, 0));
 }
 
 #[test]
