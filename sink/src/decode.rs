@@ -129,7 +129,7 @@ fn flags_of(names: &[u8]) -> RecordFlags {
 }
 
 fn stream_of(name: &[u8]) -> Option<Stream> {
-    [Stream::Stdout, Stream::Stderr].into_iter().find(|stream| stream.name().as_bytes() == name)
+    Stream::BOTH.into_iter().find(|stream| stream.name().as_bytes() == name)
 }
 
 fn reason_of(name: &[u8]) -> Option<GapReason> {

@@ -10,6 +10,18 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Both.
+    pub const BOTH: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Stream {
+        match self {
+            Stream::Stdout => Stream::Stderr,
+            Stream::Stderr => Stream::Stdout,
+        }
+    }
+
     /// The name that CRI and OpenTelemetry use.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -9,7 +9,7 @@
 //! it has lines before and after that place, is held back with it. A time-out bounds this
 //! ([`OpenGroups::Flush`]), and so does the size of the chunk ([`OpenGroups::Cut`]).
 
-use flow::{Record, RecordFlags, Stream};
+use flow::{Record, RecordFlags, Stream, is_mutant};
 
 use super::multiline::{Multiline, State};
 use super::{Carry, Format, FrameOptions, Framed, Output, Streams, Tail};
@@ -94,7 +94,8 @@ struct Group<'a, 'b> {
     /// Where to return to from behind the stream's last line, if that was joined from parts: lines of
     /// the other stream may lie between these. Where they end is not known before the next line.
     joined: Streams<Option<Hold>>,
-    added: Option<Added>,
+    /// By stream, if its last line was added to an open group.
+    added: Streams<Option<Added>>,
     copied: u64,
     /// There was more than whole lines.
     is_unusual: bool,
@@ -163,7 +164,7 @@ impl<'a, 'b> Group<'a, 'b> {
             open: Streams::default(),
             lines: Streams::default(),
             joined: Streams::default(),
-            added: None,
+            added: Streams::default(),
             copied: 0,
             is_unusual: false,
         }
@@ -179,7 +180,6 @@ impl<'a, 'b> Group<'a, 'b> {
     /// One line, or a part of one.
     #[inline]
     fn take(&mut self, mut record: Record) {
-        self.added = None;
         if record.flags.has(RecordFlags::MALFORMED) {
             // Of no stream: it stands alone, wherever it is.
             self.is_unusual = true;
@@ -188,6 +188,11 @@ impl<'a, 'b> Group<'a, 'b> {
         let stream = record.flags.stream().unwrap_or(Stream::Stdout);
         let here = Hold { index: self.written, begin: record.cursor, states: self.states };
         let is_joined = record.flags.has(RecordFlags::JOINED);
+        *self.added.get_mut(stream) = None;
+        if is_joined {
+            // It may begin before that of the other stream.
+            *self.added.get_mut(stream.other()) = None;
+        }
         let is_rest = record.flags.has(RecordFlags::CONTINUED);
         let is_part = record.flags.has(RecordFlags::PART) || is_rest;
         let is_open_end = record.flags.has(RecordFlags::UNTERMINATED);
@@ -213,7 +218,7 @@ impl<'a, 'b> Group<'a, 'b> {
         if belongs {
             record.flags = record.flags.with(RecordFlags::CONTINUED);
         }
-        let hold = self.joined.get(other(stream)).unwrap_or(here);
+        let hold = self.joined.get(stream.other()).unwrap_or(here);
         *self.joined.get_mut(stream) = is_joined.then_some(hold);
         let index = self.written;
         self.put(record);
@@ -253,21 +258,22 @@ impl<'a, 'b> Group<'a, 'b> {
             slot.flags = slot.flags.with(RecordFlags::UNTERMINATED);
         }
         // What a join of the other stream spans cannot be returned to.
-        let is_spanned = self.joined.get(other(stream)).is_some();
-        self.added = (!is_spanned).then_some(Added { stream, before, hold: here });
+        let is_spanned = self.joined.get(stream.other()).is_some();
+        let added = Added { stream, before, hold: here };
+        *self.added.get_mut(stream) = (!is_spanned).then_some(added);
     }
 
     /// Puts the lines of an open group together.
     fn close(&mut self, stream: Stream, end: End) {
         let Some(open) = self.open.get_mut(stream).take() else { return };
-        let group = self.open.get_mut(other(stream)).as_mut().map(|it| &mut it.hold);
-        let joined = self.joined.get_mut(other(stream)).as_mut();
-        for hold in [group, joined].into_iter().flatten() {
-            // That place cannot be returned to without tearing this group.
-            if open.last_begin >= hold.begin && open.hold.begin < hold.begin {
-                *hold = open.hold;
-            }
+        // Such a place cannot be returned to without tearing this group.
+        let is_within = |hold: &Hold| open.last_begin >= hold.begin && open.hold.begin < hold.begin;
+        let group = self.open.get_mut(stream.other()).as_mut().map(|it| &mut it.hold);
+        let joined = self.joined.get_mut(stream.other()).as_mut();
+        for hold in [group, joined].into_iter().flatten().filter(|it| is_within(it)) {
+            *hold = open.hold;
         }
+        self.added.get_mut(stream.other()).take_if(|it| is_within(&it.hold));
         // Parts put together are the whole: the line end between two of them is the first one's.
         let len = open.len + u32::from(end == End::Part);
         if len == self.output.records[open.index].len {
@@ -325,7 +331,7 @@ impl<'a, 'b> Group<'a, 'b> {
             }
             None => Streams::both(true),
         };
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in Stream::BOTH {
             if *flush.get(stream) {
                 self.close(stream, End::Whole);
             }
@@ -333,36 +339,51 @@ impl<'a, 'b> Group<'a, 'b> {
         cut
     }
 
-    /// Ends the group that the last line belongs to before that line: so it is known that the part
-    /// has a next one.
+    /// Ends a group before its last line: so it is known that the part has a next one. Of both streams, that whose last
+    /// line comes first: of the other the next line is known, too.
     fn cut(&mut self) -> Option<Hold> {
-        let Added { stream, before, hold } = self.added?;
-        self.open.get(stream).as_ref()?;
+        let open = Stream::BOTH.into_iter().filter(|it| self.open.get(*it).is_some());
+        let added = open.filter_map(|it| *self.added.get(it));
+        let is_late = is_mutant("chunk_cut_at_its_last_line");
+        let order = |it: &Added| if is_late { u32::MAX - it.hold.begin } else { it.hold.begin };
+        let Added { stream, before, hold } = added.min_by_key(order)?;
         *self.open.get_mut(stream) = Some(before);
         self.lines.get_mut(stream).pop();
         self.close(stream, End::Part);
+        self.cut_beside(stream.other(), hold);
         Some(hold)
+    }
+
+    /// Ends the open group of the stream that is not cut at its own last line. If that comes before the place, nobody
+    /// knows whether it has a next one.
+    fn cut_beside(&mut self, stream: Stream, place: Hold) {
+        let (open, lines) = (self.open.get_mut(stream), self.lines.get_mut(stream));
+        let Some(group) = open.as_mut() else { return };
+        if lines.last().is_some_and(|it| it.cursor < place.begin) {
+            return;
+        }
+        lines.retain(|it| it.cursor < place.begin);
+        match lines.last() {
+            None => *open = None,
+            Some(last) => {
+                group.last_begin = last.cursor;
+                group.len = lines.iter().map(|it| it.len + 1).sum::<u32>() - 1;
+                self.close(stream, End::Part);
+            }
+        }
     }
 
     fn waiting(&self) -> Streams<Option<u32>> {
         let mut waiting = Streams::default();
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in Stream::BOTH {
             *waiting.get_mut(stream) = self.open.get(stream).map(|open| open.last_begin);
         }
         waiting
     }
 
     fn first_hold(&self) -> Option<Hold> {
-        let open = [self.open.get(Stream::Stdout), self.open.get(Stream::Stderr)];
-        let holds = open.into_iter().flatten().map(|open| open.hold);
+        let holds = Stream::BOTH.into_iter().filter_map(|it| Some((*self.open.get(it))?.hold));
         holds.min_by_key(|hold| hold.begin)
-    }
-}
-
-fn other(stream: Stream) -> Stream {
-    match stream {
-        Stream::Stdout => Stream::Stderr,
-        Stream::Stderr => Stream::Stdout,
     }
 }
 

@@ -252,7 +252,7 @@ impl Join<'_, '_> {
         if self.options.tail == Tail::Wait {
             return self.hold_back(begin);
         }
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in Stream::BOTH {
             if self.open.get_mut(stream).is_some() {
                 self.close(stream, self.options.tail.flag());
                 *self.carry.continued.get_mut(stream) = true;

@@ -7,9 +7,6 @@ use flow::Stream;
 
 use crate::frame::Streams;
 
-/// Both streams.
-const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
-
 /// Since when open groups wait.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -27,12 +24,12 @@ struct Since {
 impl Waiting {
     /// Whether no group waits.
     pub(super) fn is_empty(&self) -> bool {
-        STREAMS.into_iter().all(|stream| self.groups.get(stream).is_none())
+        Stream::BOTH.into_iter().all(|stream| self.groups.get(stream).is_none())
     }
 
     /// Takes note of what framing found behind `cursor`: where the last lines of open groups begin.
     pub(super) fn note(&mut self, cursor: u64, found: &Streams<Option<u32>>, now_ns: u64) {
-        for stream in STREAMS {
+        for stream in Stream::BOTH {
             let last = found.get(stream).map(|offset| cursor + u64::from(offset));
             let group = self.groups.get_mut(stream);
             let is_known = group.map(|it| it.last) == last;
@@ -45,7 +42,7 @@ impl Waiting {
     /// Which streams' groups have waited long enough.
     pub(super) fn expired(&self, timeout_ns: u64, now_ns: u64) -> Streams<bool> {
         let mut expired = Streams::default();
-        for stream in STREAMS {
+        for stream in Stream::BOTH {
             let group = self.groups.get(stream);
             *expired.get_mut(stream) = group.is_some_and(|it| now_ns >= it.since_ns + timeout_ns);
         }
@@ -55,7 +52,7 @@ impl Waiting {
     /// When the first of those groups that are still open has waited long enough.
     pub(super) fn due_ns(&self, open: &Streams<Option<u32>>, timeout_ns: u64) -> Option<u64> {
         let is_open = |stream: &Stream| open.get(*stream).is_some();
-        let groups = STREAMS.into_iter().filter(is_open).filter_map(|it| *self.groups.get(it));
+        let groups = Stream::BOTH.into_iter().filter(is_open).filter_map(|it| *self.groups.get(it));
         groups.map(|it| it.since_ns + timeout_ns).min()
     }
 }
