@@ -102,6 +102,28 @@ fn a6_a_thousand_files_with_equal_heads_are_told_apart() {
     bed.assert_audit_clean();
 }
 
+/// The next one was taken for its copy, and went on behind what both begin with.
+#[test]
+fn a6_a_file_that_begins_as_a_short_one_that_is_gone_is_read_from_its_beginning() {
+    let bed = Bed::new();
+    bed.configure_files();
+    let (live, rotated) = (bed.log("app.log"), bed.log("app.log.1"));
+    append(&live, b"started\n");
+    let agent = Agent::start(&bed);
+    bed.wait_for_records(1);
+    agent.stop();
+    // Two rotations, of which one is kept.
+    append(&rotated, b"started\nstopped\n");
+    fs::remove_file(&live).unwrap();
+    append(&live, b"started\n");
+    let agent = Agent::start(&bed);
+    let records = bed.wait_for_records(4);
+    let bodies: Vec<String> = records[1..].iter().map(body).collect();
+    assert_eq!(bodies, ["started", "stopped", "started"]);
+    agent.stop();
+    bed.assert_audit_clean();
+}
+
 #[test]
 fn a6_files_of_one_byte_are_read_and_told_apart() {
     const FILES: usize = 100;

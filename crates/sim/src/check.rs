@@ -147,8 +147,6 @@ struct Check {
     gone: HashSet<u64>,
     /// By file and life, the life that it goes on from: what a power cut left of it.
     roots: Vec<Vec<usize>>,
-    /// By file, the one in which it was found again, and the life of its own that goes on there.
-    found: HashMap<usize, (usize, usize)>,
     /// Declared so far.
     holes: u32,
     cursor: u64,
@@ -172,7 +170,6 @@ impl Check {
             sources: vec![None; files.len()],
             roots: files.iter().map(|it| (0..it.lives.len()).collect()).collect(),
             gone: HashSet::new(),
-            found: HashMap::new(),
             files,
             holes: 0,
             cursor: 0,
@@ -244,8 +241,7 @@ impl Check {
 
     /// What a position says was read of its generation, since the one before.
     fn run(&mut self, delivery: &Delivery, to: Position, cursor: u64) -> Result<Run, String> {
-        let own = *self.by_key.get(&to.generation).ok_or("a generation of no file")?;
-        let number = self.found_again(own, to, delivery.at_ns);
+        let number = *self.by_key.get(&to.generation).ok_or("a generation of no file")?;
         self.go_on_in_older_ones(number, delivery.at_ns);
         let file = &self.files[number];
         let place = (number, file.life_at(delivery.at_ns));
@@ -262,10 +258,7 @@ impl Check {
         self.read[number][place.1] = to.offset;
         self.sources[number] = Some(delivery.source);
         self.verdict.bytes += bytes.len() as u64;
-        let place = match self.found.get(&own) {
-            Some((_, root)) => (own, *root),
-            None => (number, self.roots[number][place.1]),
-        };
+        let place = (number, self.roots[number][place.1]);
         let (source, holes) = (delivery.source, self.holes);
         Ok(Run { place, offset: from, cursor, source, holes, is_behind_nul, bytes })
     }
@@ -332,11 +325,12 @@ impl Check {
         for (number, file) in self.files.iter().enumerate() {
             let (mut must, mut may, mut missing) = (0, 0, 0);
             for (index, life) in file.lives.iter().enumerate() {
-                let read = self.read_of(number, index);
+                let (own, read) = (self.read[number][index], self.read_of(number, index));
                 // A length may be told of one life and taken for the one before.
                 let told_next = file.lives.get(index + 1).map_or(0, |next| next.told_ever);
                 must += due(file, index).saturating_sub(read.max(disk::filled(file, index)));
-                may += life.len().max(told_next).saturating_sub(read);
+                let known = if self.is_replaced(number, index) { own } else { read };
+                may += life.len().max(told_next).saturating_sub(known);
                 missing += life.len() - read;
             }
             let declared = self.declared[number];

@@ -94,11 +94,8 @@ impl Source {
                 return Ok(NewFile::CarrierOf(index));
             }
         }
-        // Of one of which nothing was read, all is read anyway.
-        for orphan in self.orphans.iter().filter(|it| it.offset > 0 && it.original().is_none()) {
-            if holds(opened, &head, orphan, orphan.offset)? {
-                return Ok(NewFile::Resumed(*orphan));
-            }
+        if let Some(position) = self.orphan_in(opened, &head, files)? {
+            return Ok(NewFile::Resumed(position));
         }
         if let Some(live) = self.live(files).filter(|_| may_be_copy) {
             if is_beginning_of(opened, &*open(fs, &self.generations[live].seen())?)? {

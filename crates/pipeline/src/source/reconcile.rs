@@ -1,15 +1,17 @@
 //! Reconcile: what a look at the directory means for the chain.
 
+use std::io;
 use std::sync::Arc;
 
 use flow::{GapReason, Position, is_mutant};
 
 use super::carrier::{COPY_NS, Carrier, is_packed};
 use super::classify::Proof;
+use super::content::holds;
 use super::generation::Generation;
 use super::identity::generation_key;
 use super::{SeenFile, Source, StartAt, Vanished};
-use crate::fs::Fs;
+use crate::fs::{Fs, LogFile};
 
 /// How many incarnations of an inode are looked for after a restart.
 ///
@@ -160,6 +162,29 @@ impl Source {
         })
     }
 
+    /// What was read before the start of a file that this is a copy of.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn orphan_in(
+        &self,
+        file: &dyn LogFile,
+        head: &[u8],
+        files: &[SeenFile],
+    ) -> io::Result<Option<Position>> {
+        // Of one of which nothing was read, all is read anyway.
+        for orphan in self.orphans.iter().filter(|it| it.offset > 0 && it.original().is_none()) {
+            // A copy is made of a file that stays. Without it, few bytes are those that any other begins with.
+            let is_there = files.iter().any(|it| is_of(it, orphan.generation))
+                || is_mutant("few_bytes_tell_of_what_is_gone");
+            let size = if is_there { orphan.offset } else { u64::MAX };
+            if holds(file, head, orphan, size)? {
+                return Ok(Some(*orphan));
+            }
+        }
+        Ok(None)
+    }
+
     /// Files that are never seen again are not remembered for ever.
     fn forget_old_orphans(&mut self) {
         let too_many = self.orphans.len().saturating_sub(ORPHANS_MAX);
@@ -172,8 +197,7 @@ impl Source {
     fn expect_newest(&mut self, files: &[SeenFile], now_ns: u64) {
         let Some(newest) = self.newest_before else { return };
         // What the file held before it was cut is as it is; what it holds now is read.
-        let is_of = |file: &SeenFile| keys_of(file).any(|(_, key)| key == newest);
-        let is_cut = !is_mutant("cut_taken_for_gone") && files.iter().any(is_of);
+        let is_cut = !is_mutant("cut_taken_for_gone") && files.iter().any(|it| is_of(it, newest));
         if !is_cut && self.orphans.iter().any(|it| it.generation == newest) {
             let is_rotated = files.len() > 1;
             let reason =
@@ -255,6 +279,11 @@ impl Source {
             !is_finished
         });
     }
+}
+
+/// Whether a generation is what a file holds, or held before it was cut.
+fn is_of(file: &SeenFile, generation: u64) -> bool {
+    keys_of(file).any(|(_, key)| key == generation)
 }
 
 /// The keys that an inode's content may have, by incarnation.

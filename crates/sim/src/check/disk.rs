@@ -5,9 +5,6 @@ use flow::Position;
 use super::{Check, Delivery, File};
 use crate::order;
 
-/// Fewer bytes do not tell a file from others.
-const TELLING_BYTES: u64 = 64;
-
 /// How far a life that a power cut left goes on in the next one that an agent was told of, for all that an agent can
 /// know: where only NULs were, other bytes may have been filled in, and what it knows the file by ends before them.
 pub(super) fn filled(file: &File, index: usize) -> u64 {
@@ -83,6 +80,15 @@ impl Check {
         left.unwrap_or(self.read[number][index])
     }
 
+    /// Whether a power cut left NULs where bytes had been delivered of the life before: to an agent that has not looked
+    /// into them, all of it may be anew.
+    pub(super) fn is_replaced(&self, number: usize, index: usize) -> bool {
+        let lives = &self.files[number].lives;
+        let before = index.checked_sub(1).filter(|_| lives[index].is_left);
+        let kept = |before: usize| lives[before].end.map_or(0, |end| end.kept);
+        before.is_some_and(|it| kept(it) < self.read_of(number, it))
+    }
+
     /// How much had been delivered of the life before, if this one is what is left of it, holds as much, or NULs in its
     /// place, and nothing was read of it.
     fn left_and_read(&self, number: usize, index: usize) -> Option<u64> {
@@ -93,33 +99,6 @@ impl Check {
         let lost = life.bytes.get(super::index(kept)..super::index(read.max(kept)));
         let is_held = lost.is_some_and(|lost| lost.iter().all(|byte| *byte == 0));
         (life.is_left && own == 0 && is_held).then_some(read)
-    }
-
-    /// The file whose bytes are read as those of another, if that is gone and a power cut left so little of it, all of
-    /// which was read, that it does not tell it from a younger one that begins so: that may be its copy, for all
-    /// that an agent can know. What both begin with is delivered then.
-    pub(super) fn found_again(&mut self, number: usize, to: Position, at_ns: u64) -> usize {
-        if let Some((other, _)) = self.found.get(&number) {
-            return *other;
-        }
-        let file = &self.files[number];
-        let index = file.life_at(at_ns);
-        let (life, read) = (&file.lives[index], self.read[number][index]);
-        let is_gone = file.lost.is_some_and(|lost| lost.at_ns() <= at_ns);
-        let is_little = life.is_left && read == life.len() && (1..TELLING_BYTES).contains(&read);
-        if !is_gone || !is_little || to.offset <= read {
-            return number;
-        }
-        let begins_so = |other: &usize| {
-            let at = self.files[*other].life_at(at_ns);
-            let is_unread = self.read[*other][at] == 0;
-            is_unread && self.files[*other].lives[at].bytes.starts_with(&life.bytes)
-        };
-        let Some(other) = (number + 1..self.files.len()).find(begins_so) else { return number };
-        let at = self.files[other].life_at(at_ns);
-        self.read[other][at] = read;
-        self.found.insert(number, (other, self.roots[number][index]));
-        other
     }
 
     /// Nobody wrote these bytes, and the file system says that some of them are a hole.

@@ -770,8 +770,76 @@ fn what_replaces_nuls_behind_a_byte_that_a_power_cut_left_is_not_missing() {
     check(Format::Plain, &steps);
 }
 
+/// It was taken for a copy of the one that was removed, of which a power cut had left a byte, too.
+/// To the agent the file was begun anew, and nobody looked into it before it was gone: all of it is missing.
 #[test]
-fn a_file_of_which_a_power_cut_left_a_byte_may_be_found_again_in_one_that_begins_so() {
+fn a_file_that_a_power_cut_filled_with_nuls_and_nobody_read_may_be_missing_as_a_whole() {
+    let steps = [
+        Step::Append(vec![Text { len: 198, ..LINE }], 0),
+        Step::Scan,
+        Step::Work(1),
+        line(),
+        line(),
+        Step::CutPower(0, true),
+        Step::Scan,
+        Step::Look,
+        Step::CloseIdle,
+        Step::Rotate,
+        Step::DeleteOldest,
+    ];
+    check(Format::Plain, &steps);
+}
+
+/// A chunk ended within groups of both streams: one was cut before its last line, and the other's next line was torn from it.
+#[test]
+fn a_chunk_that_ends_within_groups_of_both_streams_tears_neither() {
+    // By write: the length of each line, of stderr below 0.
+    let writes: [&[i16]; 16] = [
+        &[0, 0, 17, -24, 54],
+        &[47, 30, 38, 21, 4],
+        &[4, -5],
+        &[42, 57, 39],
+        &[-59, 43],
+        &[26, 50, 59, 30, 37],
+        &[9, 33, 25],
+        &[30, 9, 34],
+        &[-16, -58, 22, 48],
+        &[56, 55, 24, 53],
+        &[51, 59, 45],
+        &[48, 5],
+        &[30, 31, 21, 7],
+        &[3],
+        &[20, 11, -15, 7, 59],
+        &[31, 37, 51, -51, 42],
+    ];
+    let text = |len: &i16| Text { len: len.unsigned_abs(), is_stderr: *len < 0, ..LINE };
+    let steps = writes.map(|lens| Step::Append(lens.iter().map(text).collect(), 0));
+    let mut bed = ReaderBed::new(Format::Cri, 0).grouping();
+    run(&mut bed, Format::Cri, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_file_of_which_a_power_cut_left_a_byte_is_not_found_again_in_another_of_a_byte() {
+    let cut = Step::CutPower(1, false);
+    let steps = [
+        line(),
+        Step::Rotate,
+        cut.clone(),
+        line(),
+        Step::Rotate,
+        line(),
+        Step::Scan,
+        Step::Work(2),
+        Step::Ship(1),
+        cut,
+        line(),
+        Step::DeleteOldest,
+    ];
+    check_reader(Format::Cri, 0, &steps);
+}
+
+#[test]
+fn a_file_of_which_a_power_cut_left_a_byte_is_not_found_again_in_one_that_begins_so() {
     let steps = [
         line(),
         Step::CutPower(1, false),
