@@ -171,6 +171,12 @@ impl PayloadHeader {
         self.part_of.or_else(|| (!self.is_divisible && part != self.span).then_some(self.span))
     }
 
+    /// All of what this is, or is a part of.
+    #[must_use]
+    pub fn section(&self) -> Span {
+        self.part_of.unwrap_or(self.span)
+    }
+
     /// Of which streams a line goes on behind the section.
     #[must_use]
     pub fn continued(&self) -> Streams<bool> {

@@ -114,6 +114,15 @@ impl PersistedSpan {
         counted
     }
 
+    /// Whether it counts for who is to send that section: what is a part of one that ended before may be the begin of a line
+    /// of which this one has more.
+    #[must_use]
+    pub fn counts_for(&self, section: Span) -> bool {
+        // Of one that was sent in part, the rest is a section that ends with it.
+        let ends_with = |it: Span| it.end == section.end;
+        self.part_of.is_none_or(ends_with) || is_mutant("part_of_another_section_left_out")
+    }
+
     /// Where another life ended a section, behind a hole, a later one went on with its own: a restart there would have
     /// what that delivered of a line of which it knows nothing.
     fn pass_over(spans: &mut [PersistedSpan], epoch: u32, inner: Span) {

@@ -7,9 +7,19 @@
 
 use flow::{PayloadHeader, PersistedSpan, Position, Reached, Span};
 
-/// What a queue has of a context in its last epoch, without a hole where nothing else is said.
+/// What a queue has of a context in its last epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Had {
+    epoch: u32,
+    /// Without what is a part of a section of which the rest is not there.
+    of_all: Cover,
+    /// By the end of such a section, with its parts.
+    of_parts: Vec<(u64, Cover)>,
+}
+
+/// What counts of it for one section, without a hole where nothing else is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Cover {
     epoch: u32,
     /// First cursor that it does not have.
     end: u64,
@@ -25,22 +35,71 @@ impl Had {
     /// What these spans come to; none if there are none.
     pub(crate) fn of(spans: &[PersistedSpan]) -> Option<Had> {
         let epoch = spans.iter().map(|it| it.epoch).max()?;
-        let mut spans: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
-        spans.sort_by_key(|it| (it.span.begin, it.span.end));
-        let begin = spans.first()?.span.begin;
+        let counted = PersistedSpan::counted(spans, epoch);
+        let mut sections: Vec<Span> = counted.iter().filter_map(|it| it.part_of).collect();
+        sections.dedup_by_key(|it| it.end);
+        let with = |section: Span| {
+            let spans = counted.iter().copied().filter(|it| it.counts_for(section));
+            Cover::of(epoch, &spans.collect::<Vec<_>>())
+        };
+        let of_parts = sections.into_iter().map(|it| (it.end, with(it))).collect();
+        // No section is empty.
+        Some(Had { epoch, of_all: with(Span::new(0, 0)), of_parts })
+    }
+
+    /// The queue's last epoch of the context.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// From which cursor on the section is owed; none if the queue has all of it.
+    pub(crate) fn owed(&self, header: &PayloadHeader) -> Option<u64> {
+        self.cover(header).owed(header)
+    }
+
+    /// The same of a section that comes out of a spool. It was read by the life that sent what stands behind a hole, so
+    /// that the same cursors are the same bytes there too, and only the hole is owed: as if the spool had been opened with
+    /// its sink there.
+    pub(crate) fn owed_by_spool(&self, header: &PayloadHeader) -> Option<u64> {
+        let span = header.span;
+        let cover = self.cover(header);
+        if span.is_empty() || header.epoch != self.epoch || cover.contradicts(header) {
+            return cover.owed(header);
+        }
+        let begun = cover.runs.partition_point(|it| it.begin <= span.begin);
+        let last = begun.checked_sub(1).map(|it| cover.runs[it]);
+        let from = last.map_or(span.begin, |it| it.end.max(span.begin));
+        (from < span.end).then_some(from)
+    }
+
+    /// Whether the queue has other bytes than these at the cursors of the section.
+    pub(crate) fn contradicts(&self, header: &PayloadHeader) -> bool {
+        self.cover(header).contradicts(header)
+    }
+
+    fn cover(&self, header: &PayloadHeader) -> &Cover {
+        let own = self.of_parts.iter().find(|it| it.0 == header.section().end);
+        own.map_or(&self.of_all, |it| &it.1)
+    }
+}
+
+impl Cover {
+    /// What these spans come to, which are in the order of cursors.
+    fn of(epoch: u32, spans: &[&PersistedSpan]) -> Cover {
+        let end = spans.first().map_or(0, |it| it.span.begin);
         let runs = runs(spans.iter().map(|it| it.span));
-        let mut had = Had { epoch, end: begin, reached: Vec::new(), is_inner: false, runs };
+        let mut cover = Cover { epoch, end, runs, ..Cover::default() };
         // Behind a hole everything is read again.
         for it in spans {
-            if it.span.begin > had.end {
+            if it.span.begin > cover.end {
                 break;
             }
-            if it.span.end >= had.end {
-                (had.end, had.is_inner) = (it.span.end, it.is_inner);
+            if it.span.end >= cover.end {
+                (cover.end, cover.is_inner) = (it.span.end, it.is_inner);
             }
-            it.positions.iter().for_each(|it| had.reach(*it));
+            it.positions.iter().for_each(|it| cover.reach(*it));
         }
-        Some(had)
+        cover
     }
 
     fn reach(&mut self, later: Reached) {
@@ -51,13 +110,7 @@ impl Had {
         }
     }
 
-    /// The queue's last epoch of the context.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    /// From which cursor on the section is owed; none if the queue has all of it.
-    pub(crate) fn owed(&self, header: &PayloadHeader) -> Option<u64> {
+    fn owed(&self, header: &PayloadHeader) -> Option<u64> {
         let span = header.span;
         if span.is_empty() {
             let is_there = header.epoch == self.epoch && span.begin < self.end;
@@ -69,20 +122,6 @@ impl Had {
             all if header.gap.is_none() && all.iter().all(|it| self.has(it)) => span.end,
             _ => self.by_cursor(header),
         };
-        (from < span.end).then_some(from)
-    }
-
-    /// The same of a section that comes out of a spool. It was read by the life that sent what stands behind a hole, so
-    /// that the same cursors are the same bytes there too, and only the hole is owed: as if the spool had been opened with
-    /// its sink there.
-    pub(crate) fn owed_by_spool(&self, header: &PayloadHeader) -> Option<u64> {
-        let span = header.span;
-        if span.is_empty() || header.epoch != self.epoch || self.contradicts(header) {
-            return self.owed(header);
-        }
-        let begun = self.runs.partition_point(|it| it.begin <= span.begin);
-        let last = begun.checked_sub(1).map(|it| self.runs[it]);
-        let from = last.map_or(span.begin, |it| it.end.max(span.begin));
         (from < span.end).then_some(from)
     }
 
@@ -116,8 +155,7 @@ impl Had {
         self.reached.iter().any(|it| is_of(it, at) && it.position.offset >= at.offset)
     }
 
-    /// Whether the queue has other bytes than these at the cursors of the section.
-    pub(crate) fn contradicts(&self, header: &PayloadHeader) -> bool {
+    fn contradicts(&self, header: &PayloadHeader) -> bool {
         let [at] = header.own_positions() else { return false };
         let Some(there) = self.reached.iter().find(|it| is_of(it, at)) else { return false };
         let theirs = there.cursor.wrapping_sub(there.position.offset);

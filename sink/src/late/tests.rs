@@ -210,6 +210,21 @@ fn parts_of_a_section_that_the_queue_has_are_left_out_too() {
     assert_eq!(went.spans, [(170, 200, false)]);
 }
 
+/// An older life sent parts of a section of its own, which ended inside of a line: its rest was left out.
+#[test]
+fn parts_of_a_section_that_ended_before_are_not_left_out() {
+    let has = |section_end| {
+        let mut has = told(7, 100);
+        let part_of = Some(Span::new(100, section_end));
+        PersistedSpan::append_part(&mut has, 7, (Span::new(100, 150), part_of), &[], true);
+        has
+    };
+    let (went, _) = deliver(has(180), &[(7, 100, 1, 0)]);
+    assert_eq!(went.spans, [(100, 200, false)]);
+    let (went, _) = deliver(has(200), &[(7, 100, 1, 0)]);
+    assert_eq!(went.spans, [(150, 200, false)], "the same section");
+}
+
 #[test]
 fn a_checkpoint_does_not_end_where_a_sink_has_part_of_a_section() {
     // A line that was divided: its parts have cursors where no line begins.

@@ -35,7 +35,7 @@ impl Reach {
             Some(had) if had.epoch() != header.epoch || had.contradicts(header) => {
                 had.owed(header).map_or(header.span.end, |it| it.max(from))
             }
-            _ => self.behind_sink(header.epoch, from),
+            _ => self.behind_sink(header.epoch, from, |it| it.counts_for(header.section())),
         };
         self.is_beheaded |= from > header.span.begin && self.is_other(header.epoch);
         self.end = self.end.max(header.span.end);
@@ -51,12 +51,18 @@ impl Reach {
         if self.end == 0 || self.epoch != header.epoch {
             return None;
         }
-        let from = self.behind_sink(header.epoch, self.end);
+        let from = self.behind_sink(header.epoch, self.end, |_| true);
         (from < header.span.begin).then(|| Span::new(from, header.span.begin))
     }
 
-    fn behind_sink(&self, epoch: u32, mut from: u64) -> u64 {
-        for persisted in self.of_sink.iter().filter(|it| it.epoch == epoch) {
+    /// Behind what counts of what the sink has from there on.
+    fn behind_sink(
+        &self,
+        epoch: u32,
+        mut from: u64,
+        counts: impl Fn(&PersistedSpan) -> bool,
+    ) -> u64 {
+        for persisted in self.of_sink.iter().filter(|it| it.epoch == epoch && counts(it)) {
             let is_known = persisted.span.begin <= from && persisted.span.end > from;
             if is_known && !is_mutant("spool_drained_over_what_the_sink_has") {
                 from = persisted.span.end;
@@ -241,5 +247,31 @@ impl Recovered<'_> {
             (reach.epoch, reach.end, reach.is_beheaded) = (header.epoch, 0, false);
         }
         reach
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::{Codec, Encoding};
+
+    use super::*;
+    use crate::payload_kit::Payloads;
+
+    /// From where on a section of 100 bytes is owed, of whose first 50 the sink has a part of `section`.
+    fn owed_behind_a_part_of(section: Span) -> Option<u64> {
+        let mut of_sink = Vec::new();
+        let part = (Span::new(0, 50), Some(section));
+        PersistedSpan::append_part(&mut of_sink, 0, part, &[], true);
+        let payload = Payloads::new().payload(Encoding::Json, Codec::None, &[b'x'; 100]);
+        let had = Had::of(&of_sink);
+        let mut reach = Reach { epoch: 0, end: 0, of_sink, had, is_beheaded: false };
+        reach.owed(&payload.headers[0])
+    }
+
+    /// An older life sent parts of a section of its own, which ended inside of a line: its rest was left out.
+    #[test]
+    fn parts_of_a_section_that_ended_before_are_owed() {
+        assert_eq!(owed_behind_a_part_of(Span::new(0, 80)), Some(0));
+        assert_eq!(owed_behind_a_part_of(Span::new(0, 100)), Some(50), "the same section");
     }
 }
