@@ -61,12 +61,12 @@ struct Open {
     hold: Hold,
 }
 
-/// A line that was just added to an open group.
+/// The last line of a stream, in an open group.
 #[derive(Debug, Clone, Copy)]
-struct Added {
+struct Last {
     stream: Stream,
-    /// The group without it.
-    before: Open,
+    /// The group without it; nothing if it is the first.
+    before: Option<Open>,
     hold: Hold,
 }
 
@@ -94,8 +94,8 @@ struct Group<'a, 'b> {
     /// Where to return to from behind the stream's last line, if that was joined from parts: lines of
     /// the other stream may lie between these. Where they end is not known before the next line.
     joined: Streams<Option<Hold>>,
-    /// By stream, if its last line was added to an open group.
-    added: Streams<Option<Added>>,
+    /// By stream, unless nobody can return to before it.
+    last: Streams<Option<Last>>,
     copied: u64,
     /// There was more than whole lines.
     is_unusual: bool,
@@ -164,7 +164,7 @@ impl<'a, 'b> Group<'a, 'b> {
             open: Streams::default(),
             lines: Streams::default(),
             joined: Streams::default(),
-            added: Streams::default(),
+            last: Streams::default(),
             copied: 0,
             is_unusual: false,
         }
@@ -188,11 +188,7 @@ impl<'a, 'b> Group<'a, 'b> {
         let stream = record.flags.stream().unwrap_or(Stream::Stdout);
         let here = Hold { index: self.written, begin: record.cursor, states: self.states };
         let is_joined = record.flags.has(RecordFlags::JOINED);
-        *self.added.get_mut(stream) = None;
-        if is_joined {
-            // It may begin before that of the other stream.
-            *self.added.get_mut(stream.other()) = None;
-        }
+        *self.last.get_mut(stream) = None;
         let is_rest = record.flags.has(RecordFlags::CONTINUED);
         let is_part = record.flags.has(RecordFlags::PART) || is_rest;
         let is_open_end = record.flags.has(RecordFlags::UNTERMINATED);
@@ -231,6 +227,7 @@ impl<'a, 'b> Group<'a, 'b> {
             let lines = self.lines.get_mut(stream);
             lines.clear();
             lines.push(record);
+            self.note_last(stream, None, here);
         }
     }
 
@@ -257,10 +254,13 @@ impl<'a, 'b> Group<'a, 'b> {
             let slot = &mut self.output.records[before.index];
             slot.flags = slot.flags.with(RecordFlags::UNTERMINATED);
         }
+        self.note_last(stream, Some(before), here);
+    }
+
+    fn note_last(&mut self, stream: Stream, before: Option<Open>, hold: Hold) {
         // What a join of the other stream spans cannot be returned to.
         let is_spanned = self.joined.get(stream.other()).is_some();
-        let added = Added { stream, before, hold: here };
-        *self.added.get_mut(stream) = (!is_spanned).then_some(added);
+        *self.last.get_mut(stream) = (!is_spanned).then_some(Last { stream, before, hold });
     }
 
     /// Puts the lines of an open group together.
@@ -273,7 +273,7 @@ impl<'a, 'b> Group<'a, 'b> {
         for hold in [group, joined].into_iter().flatten().filter(|it| is_within(it)) {
             *hold = open.hold;
         }
-        self.added.get_mut(stream.other()).take_if(|it| is_within(&it.hold));
+        self.last.get_mut(stream.other()).take_if(|it| is_within(&it.hold));
         // Parts put together are the whole: the line end between two of them is the first one's.
         let len = open.len + u32::from(end == End::Part);
         if len == self.output.records[open.index].len {
@@ -339,15 +339,15 @@ impl<'a, 'b> Group<'a, 'b> {
         cut
     }
 
-    /// Ends a group before its last line: so it is known that the part has a next one. Of both streams, that whose last
-    /// line comes first: of the other the next line is known, too.
+    /// Ends before the last line of a stream: so it is known whether its group has a next one. Of both streams, before that
+    /// which comes first: of the other the next line is known, too.
     fn cut(&mut self) -> Option<Hold> {
         let open = Stream::BOTH.into_iter().filter(|it| self.open.get(*it).is_some());
-        let added = open.filter_map(|it| *self.added.get(it));
+        let last = open.filter_map(|it| *self.last.get(it)).filter(|it| it.hold.begin > 0);
         let is_late = is_mutant("chunk_cut_at_its_last_line");
-        let order = |it: &Added| if is_late { u32::MAX - it.hold.begin } else { it.hold.begin };
-        let Added { stream, before, hold } = added.min_by_key(order)?;
-        *self.open.get_mut(stream) = Some(before);
+        let order = |it: &Last| if is_late { u32::MAX - it.hold.begin } else { it.hold.begin };
+        let Last { stream, before, hold } = last.min_by_key(order)?;
+        *self.open.get_mut(stream) = before;
         self.lines.get_mut(stream).pop();
         self.close(stream, End::Part);
         self.cut_beside(stream.other(), hold);

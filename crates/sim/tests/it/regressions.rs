@@ -794,7 +794,7 @@ fn a_file_that_a_power_cut_filled_with_nuls_and_nobody_read_may_be_missing_as_a_
 #[test]
 fn a_chunk_that_ends_within_groups_of_both_streams_tears_neither() {
     // By write: the length of each line, of stderr below 0.
-    let writes: [&[i16]; 16] = [
+    let before: [&[i16]; 15] = [
         &[0, 0, 17, -24, 54],
         &[47, 30, 38, 21, 4],
         &[4, -5],
@@ -810,12 +810,16 @@ fn a_chunk_that_ends_within_groups_of_both_streams_tears_neither() {
         &[30, 31, 21, 7],
         &[3],
         &[20, 11, -15, 7, 59],
-        &[31, 37, 51, -51, 42],
     ];
-    let text = |len: &i16| Text { len: len.unsigned_abs(), is_stderr: *len < 0, ..LINE };
-    let steps = writes.map(|lens| Step::Append(lens.iter().map(text).collect(), 0));
-    let mut bed = ReaderBed::new(Format::Cri, 0).grouping();
-    run(&mut bed, Format::Cri, &steps).unwrap_or_else(|why| panic!("{why}"));
+    // The last line of stdout in the chunk goes on from the one before, or begins a group.
+    for last in [51, -51] {
+        let text = |len: &i16| Text { len: len.unsigned_abs(), is_stderr: *len < 0, ..LINE };
+        let append = |lens: &[i16]| Step::Append(lens.iter().map(text).collect(), 0);
+        let mut steps = before.map(append).to_vec();
+        steps.push(append(&[31, 37, last, -51, 42]));
+        let mut bed = ReaderBed::new(Format::Cri, 0).grouping();
+        run(&mut bed, Format::Cri, &steps).unwrap_or_else(|why| panic!("{why}"));
+    }
 }
 
 #[test]
