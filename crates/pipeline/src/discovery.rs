@@ -17,7 +17,7 @@ use flow::{Attribute, Clock, Context, NodeBudget};
 use crate::Tick;
 use crate::fs::Fs;
 use crate::meter::Meter;
-use crate::reader::{Ask, Command};
+use crate::reader::{Ask, Command, Shown};
 use crate::source::SourceOptions;
 use crate::watch::{Changes, Watch};
 
@@ -291,9 +291,9 @@ impl Discovery {
             tracing::warn!("watch events were lost; looking at everything");
             self.timetable.hurry(begin_ns);
         }
-        self.heed(&changes);
+        let mut is_changed = self.heed(&changes);
         self.outlet.awaiting.renew(&self.rules);
-        self.walk(Walk::heed_facts);
+        self.walk(|walk, around| is_changed |= walk.heed_facts(around));
         if let Some(scan) = self.timetable.due(begin_ns) {
             self.scan(scan);
             let end_ns = self.outlet.clock.monotonic_ns();
@@ -301,10 +301,14 @@ impl Discovery {
             self.timetable.done(scan, begin_ns, end_ns);
             self.outlet.meter.scan_ended_ns.set(end_ns);
             self.outlet.is_initial = false;
+            is_changed = true;
         } else if self.timetable.is_heard && !self.outlet.refusals.is_heard() {
             self.timetable.unheard(begin_ns);
         }
-        self.count();
+        // Counting goes over all directories: not for each question.
+        if is_changed {
+            self.count();
+        }
         let next_ns = self.timetable.next_ns();
         Tick::Idle(Some(changes.halfway_until_ns.map_or(next_ns, |until_ns| until_ns.min(next_ns))))
     }
@@ -314,30 +318,32 @@ impl Discovery {
         self.heed(&Changes::default());
     }
 
-    /// Takes what was asked for, and no more: readers go on asking.
-    fn heed(&mut self, changes: &Changes) {
+    /// Takes what was asked for, and no more: readers go on asking. Returns whether what is known may have changed.
+    fn heed(&mut self, changes: &Changes) -> bool {
         let (mut looks, mut questions) = (Vec::new(), Vec::new());
         for ask in self.asks.try_iter().take(self.asks.len()) {
             match ask {
                 Ask::Look(path) => looks.push(path),
-                Ask::Chains(contexts, sender) => questions.push((contexts, sender)),
+                Ask::Chains(asked) => questions.push(asked),
                 Ask::Short(sender) => drop(sender.try_send(self.short_folders())),
             }
         }
-        self.hear(changes, &looks);
+        let mut is_changed = self.hear(changes, &looks);
         // What was heard of comes first: new files are opened then.
-        for (contexts, sender) in questions {
-            let mut chains = Vec::new();
-            self.walk(|walk, around| walk.chains(around, &contexts, &mut chains));
+        for asked in questions {
+            let mut shown = Shown::default();
+            self.walk(|walk, around| walk.show(around, &asked, &mut shown));
+            is_changed |= shown.is_changed;
             // The asker may have gone; then nobody misses the answer.
-            drop(sender.try_send(chains));
+            drop(asked.answer.try_send(shown));
         }
+        is_changed
     }
 
     /// Looks at what changed and at what was asked for, and at nothing else.
-    fn hear(&mut self, changes: &Changes, asked: &[PathBuf]) {
+    fn hear(&mut self, changes: &Changes, asked: &[PathBuf]) -> bool {
         if changes.named.is_empty() && changes.written.is_empty() && asked.is_empty() {
-            return;
+            return false;
         }
         self.walk(|walk, around| {
             let mut stale = Stale::default();
@@ -347,6 +353,7 @@ impl Discovery {
             changes.named.iter().for_each(|path| walk.changed(around, path, &mut stale));
             walk.refresh(around, stale, &changes.removed);
         });
+        true
     }
 
     fn scan(&mut self, scan: Scan) {

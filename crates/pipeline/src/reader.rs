@@ -47,7 +47,9 @@ mod starting;
 mod tests;
 mod turn;
 mod waits;
-pub use command::{Ask, ChainFiles, Command, ReaderReport, ShortFolder};
+pub use command::{
+    Ask, ChainFiles, ChainPlace, ChainsAsked, Command, ReaderReport, ShortFolder, Shown,
+};
 pub use door::DiscoveryDoor;
 pub use gather::BatchLimits;
 use gather::Gather;

@@ -22,6 +22,8 @@ use crate::source::{SeenFile, generation_key};
 /// What is known of one directory.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
+    /// Its place in the order in which directories became known; 0 before it is.
+    pub(super) number: u64,
     /// Which directory it is: one of the same name may take its place.
     pub(super) id: Option<FileId>,
     /// Its time of change when it was last listed; `None` if it must be listed again.

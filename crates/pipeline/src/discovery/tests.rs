@@ -14,6 +14,7 @@ use crate::reader::DiscoveryDoor;
 use crate::source::{SeenFile, SourceSpec, StartAt};
 use crate::watch::InotifyWatch;
 
+mod show;
 mod waiting;
 
 /// How long a watch may take to tell, on however busy a machine, in nanoseconds.
@@ -511,62 +512,6 @@ fn a_name_that_leads_to_another_file_has_the_others_looked_for() {
     bed.ask_door.ask(Ask::Look(live));
     bed.discovery.tick();
     assert_eq!(heard(&bed), [["a.log.1", "a.log"]]);
-}
-
-#[test]
-fn chains_are_shown_to_who_asks_by_context() {
-    let mut bed = bed(files, false);
-    for name in ["a.log", "a.log.1", "b.log"] {
-        fs::write(bed.root.path().join(name), name).unwrap();
-    }
-    bed.discovery.tick();
-    let is_a = |spec: &SourceSpec| spec.context.to_string().ends_with("/a.log");
-    let contexts = bed.commands.try_iter().filter_map(|command| match command {
-        Command::Look { spec, .. } => is_a(&spec).then_some(spec.context.id),
-        _ => None,
-    });
-    let (sender, answer) = bounded(1);
-    bed.ask_door.ask(Ask::Chains(contexts.collect(), sender));
-    bed.discovery.tick();
-    let chains = answer.try_recv().unwrap();
-    let [(spec, files)] = &*chains else { panic!("{chains:?}") };
-    assert!(is_a(spec));
-    assert_eq!(files.len(), 2);
-}
-
-/// What a report said of a source at rest was never told to its reader: of a file that was removed then, a gap had no length.
-#[test]
-fn what_is_shown_of_a_chain_its_reader_is_told_before() {
-    let mut bed = bed(files, true);
-    let live = bed.root.path().join("a.log");
-    fs::write(&live, "line\n").unwrap();
-    bed.discovery.tick();
-    let Ok(Command::Look { spec, .. }) = bed.commands.try_recv() else { panic!("not found") };
-    // Of what comes now nothing is heard.
-    bed.discovery.outlet.watch = None;
-    fs::write(&live, "line\nand more").unwrap();
-    let (sender, answer) = bounded(1);
-    bed.ask_door.ask(Ask::Chains([spec.context.id].into(), sender));
-    bed.discovery.tick();
-    let size_of = |files: &[SeenFile]| files.last().map(|it| it.stat.size);
-    let shown = answer.try_recv().unwrap();
-    assert_eq!(size_of(&shown[0].1), Some(13));
-    fs::remove_file(&live).unwrap();
-    bed.discovery.scan(Scan::Files);
-    let told = bed.commands.try_iter().map(|command| match command {
-        Command::Look { files, .. } => size_of(&files),
-        command => panic!("{command:?}"),
-    });
-    assert_eq!(told.collect::<Vec<_>>(), [Some(13), None]);
-    // Who asks first sees that it is gone, and its reader does.
-    fs::write(&live, "line\n").unwrap();
-    bed.discovery.scan(Scan::Files);
-    fs::remove_file(&live).unwrap();
-    let (sender, answer) = bounded(1);
-    bed.ask_door.ask(Ask::Chains([spec.context.id].into(), sender));
-    bed.discovery.tick();
-    assert_eq!(size_of(&answer.try_recv().unwrap()[0].1), None);
-    assert_eq!(heard(&bed), [vec!["a.log"], vec![]]);
 }
 
 #[test]

@@ -4,12 +4,10 @@
 //! in its directory. A directory is watched *before* it is listed, so nothing falls between. One that
 //! cannot be watched is looked at every scan instead, and it alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-
-use flow::{ContextId, is_mutant};
 
 use super::folder::{Chain, Folder, join};
 use super::look::{SMALL_MAX, is_directory, list, look};
@@ -17,10 +15,13 @@ use super::outlet::Outlet;
 use super::way::Way;
 use super::{Asked, Rule, Selection};
 use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
-use crate::reader::{ChainFiles, Command, Opened};
+use crate::reader::{Command, Opened};
 
+mod folders;
 mod numbers;
 mod poll;
+mod show;
+use folders::Folders;
 pub(super) use numbers::Numbers;
 
 /// An unwatched directory changed so recently is listed again, in nanoseconds.
@@ -31,7 +32,7 @@ const RECENT_NS: i64 = 2_000_000_000;
 /// The directories of one LogConfig.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    folders: HashMap<PathBuf, Folder>,
+    folders: Folders,
     /// Directories of whose changes nothing tells.
     polled: BTreeMap<PathBuf, Why>,
     /// Versions of the facts that were heeded last: of its own, and of all rules'.
@@ -92,22 +93,25 @@ impl Walk {
         }
     }
 
-    /// Looks at the roots again if what is known of pods changed: for who is selected now, or no longer.
-    pub(super) fn heed_facts(&mut self, around: &mut Around<'_>) {
+    /// Looks at the roots again if what is known of pods changed: for who is selected now, or no longer. Returns
+    /// whether it looked.
+    pub(super) fn heed_facts(&mut self, around: &mut Around<'_>) -> bool {
         let facts = (around.rule.facts_version(), around.outlet.awaiting.version());
         let before = std::mem::replace(&mut self.facts, facts);
-        let is_held = || self.folders.values().any(|it| it.held > 0);
+        let is_held = || self.folders.iter().any(|(_, it)| it.held > 0);
         if before == facts || before.0 == facts.0 && !is_held() {
-            return;
+            return false;
         }
         if let Selection::Inside(_) = &around.rule.selection {
-            return self.renew(around, false);
+            self.renew(around, false);
+            return true;
         }
         let is_by_container = |it: &Rule| it.selection.asked() == Asked::OfContainers;
         let below = around.rules[..=around.number].iter().any(is_by_container);
         for root in around.rule.selection.roots() {
             self.visit(around, &root, Effort { files: true, below });
         }
+        true
     }
 
     /// Asks again where looking begins, if that comes and goes; looks at what is new, and once more at what goes.
@@ -134,9 +138,9 @@ impl Walk {
     /// `path` appeared, is gone, or is another thing now.
     pub(super) fn changed(&mut self, around: &mut Around<'_>, path: &Path, stale: &mut Stale) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
-        let is_known = self.folders.contains_key(path);
+        let is_known = self.folders.is_known(path);
         let is_new = !is_known
-            && self.folders.contains_key(parent)
+            && self.folders.is_known(parent)
             && around.rule.selection.role(path).is_some();
         if is_new && matches!(around.way(path), Way::Denied(_) | Way::Waits { .. }) {
             // Counted where it is listed.
@@ -154,7 +158,7 @@ impl Walk {
                 around.outlet.unwatch(path);
             }
             self.visit(around, path, Effort { files: true, below: true });
-            let is_there = self.folders.contains_key(path);
+            let is_there = self.folders.is_known(path);
             if let Some(folder) = self.folders.get_mut(parent) {
                 if is_there {
                     folder.children.insert(name.to_owned());
@@ -213,35 +217,6 @@ impl Walk {
         let Some(chain) = folder.chains.get_mut(base).filter(|it| it.told != 0) else { return };
         chain.tell_again();
         stale.chains.entry((parent.to_path_buf(), base.to_owned())).or_default();
-    }
-
-    /// The chains of these contexts, and their files now: their readers are told before, so that what somebody was
-    /// told is there can be declared once it is gone.
-    pub(super) fn chains(
-        &mut self,
-        around: &mut Around<'_>,
-        contexts: &HashSet<ContextId>,
-        chains: &mut Vec<ChainFiles>,
-    ) {
-        for (directory, folder) in &mut self.folders {
-            let is_small = folder.chains.len() <= SMALL_MAX;
-            folder.retain(|base, chain| {
-                if chain.told == 0 || !contexts.contains(&chain.context) {
-                    return true;
-                }
-                // Before it may be gone, and with it whose it was.
-                let spec = around.outlet.spec(around.rule, &join(directory, base));
-                let opened = around.outlet.none_opened();
-                let files = if is_mutant("shown_and_not_told") {
-                    chain.files(around.fs, &mut around.outlet.refusals, directory, base).0
-                } else {
-                    look(around, directory, base, chain, is_small, opened)
-                };
-                let is_there = !files.is_empty();
-                chains.extend(spec.map(|spec| (spec, files)));
-                is_there
-            });
-        }
     }
 
     /// Looks at chains of which something was heard.
@@ -308,7 +283,7 @@ impl Walk {
         };
         around.outlet.refusals.passed(directory);
         // Taken out, so that others can be looked at meanwhile.
-        let folder = self.folders.remove(directory);
+        let folder = self.folders.take(directory);
         let mut folder = folder.unwrap_or_else(|| around.new_folder(directory));
         follow(around, directory, &mut folder, stat);
         let is_recent = !folder.is_watched
@@ -328,14 +303,14 @@ impl Walk {
                     }
                 }
                 Err(error) => {
-                    self.folders.insert(directory.to_path_buf(), folder);
+                    self.folders.put(directory, folder);
                     return self.lost(around, directory, &error);
                 }
             }
         } else if effort.below {
             children.extend(folder.children.iter().cloned());
         }
-        self.folders.insert(directory.to_path_buf(), folder);
+        self.folders.put(directory, folder);
         for child in children {
             let path = join(directory, &child);
             if !fresh.contains(&child) || self.enters(around, directory, &path, &child) {

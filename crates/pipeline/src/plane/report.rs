@@ -1,6 +1,5 @@
 //! Report: where every source stands, asked for apart from the plane.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use super::run::Flags;
 use crate::discovery::ReaderDoor;
 use crate::lane::{LaneDirectory, LaneKey};
 use crate::limits::Limits;
-use crate::reader::{Ask, ChainFiles, Command, DiscoveryDoor, ShortFolder};
+use crate::reader::{Ask, ChainsAsked, Command, DiscoveryDoor, ShortFolder};
 use crate::source::{Resting, Source, SourceReport, StartAt};
 
 /// How long a report waits for a reader, or for discovery.
@@ -71,12 +70,9 @@ impl Reporter {
             reader.unparker.unpark();
             let report = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
             report.awake.into_iter().for_each(&mut each);
-            resting.extend(report.resting);
+            resting.extend(report.resting.into_iter().map(|(context, it)| (context, Some(it))));
         }
-        while !resting.is_empty() {
-            let piece = resting.split_off(resting.len().saturating_sub(RESTING_PIECE));
-            self.report_resting(piece.into_iter().collect()).for_each(&mut each);
-        }
+        self.report_resting(resting, each);
     }
 
     /// Directories with files that wait for memory to know them by; none if discovery does not answer in time.
@@ -90,18 +86,32 @@ impl Reporter {
     /// What their reports would be if they were awake, and knew of their files.
     fn report_resting(
         &self,
-        mut resting: HashMap<ContextId, Resting>,
-    ) -> impl Iterator<Item = SourceReport> + use<> {
-        let (sender, receiver) = bounded(1);
-        self.discovery.ask(Ask::Chains(resting.keys().copied().collect(), sender));
-        let chains = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
-        chains.into_iter().filter_map(move |(spec, files): ChainFiles| {
-            let resting = resting.remove(&spec.context.id)?;
-            let fs = Arc::clone(&spec.fs);
-            let mut source = Source::wake(resting, spec, &files, Arc::default(), Arc::default());
-            source.open_max = 0;
-            source.reconcile(&*fs, &files, u64::MAX, StartAt::Beginning, 0);
-            Some(source.report())
-        })
+        mut resting: Vec<(ContextId, Option<Resting>)>,
+        mut each: impl FnMut(SourceReport),
+    ) {
+        resting.sort_unstable_by_key(|it| it.0);
+        let contexts: Arc<[ContextId]> = resting.iter().map(|it| it.0).collect();
+        let mut after = None;
+        while !contexts.is_empty() {
+            let (answer, receiver) = bounded(1);
+            let contexts = Arc::clone(&contexts);
+            let asked = ChainsAsked { contexts, after, max: RESTING_PIECE, answer };
+            self.discovery.ask(Ask::Chains(Box::new(asked)));
+            let Ok(shown) = receiver.recv_timeout(TIMEOUT) else { return };
+            for (spec, files) in shown.chains {
+                let index = resting.binary_search_by_key(&spec.context.id, |it| it.0);
+                // Shown before, if its directory is a new one of the same name.
+                let Some(rested) = index.ok().and_then(|it| resting[it].1.take()) else { continue };
+                let fs = Arc::clone(&spec.fs);
+                let mut source = Source::wake(rested, spec, &files, Arc::default(), Arc::default());
+                source.open_max = 0;
+                source.reconcile(&*fs, &files, u64::MAX, StartAt::Beginning, 0);
+                each(source.report());
+            }
+            after = shown.next;
+            if after.is_none() {
+                return;
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Command: what discovery tells a reader, and what it is asked for by [`super::DiscoveryDoor`].
 
-use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,10 +54,54 @@ pub enum Ask {
     /// A look at the chain that this file is of, although nothing may have changed since the last: its
     /// source rests, and was written to.
     Look(PathBuf),
-    /// The chains of these contexts, and their files now.
-    Chains(HashSet<ContextId>, Sender<Vec<ChainFiles>>),
+    /// Some chains, and their files now.
+    Chains(Box<ChainsAsked>),
     /// Directories with files for which there is no memory.
     Short(Sender<Vec<ShortFolder>>),
+}
+
+/// Which chains are asked for: as many at a time as the asker has memory for.
+#[derive(Debug)]
+pub struct ChainsAsked {
+    /// Those of these contexts, in order.
+    pub contexts: Arc<[ContextId]>,
+    /// Those behind this one; from the first on by default.
+    pub after: Option<ChainPlace>,
+    /// Most that are shown.
+    pub max: usize,
+    /// Takes the answer.
+    pub answer: Sender<Shown>,
+}
+
+impl ChainsAsked {
+    /// Whether the context's chain is asked for.
+    pub(crate) fn has(&self, context: ContextId) -> bool {
+        self.contexts.binary_search(&context).is_ok()
+    }
+}
+
+/// Some of the chains that were asked for.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// These.
+    pub chains: Vec<ChainFiles>,
+    /// Behind which the others are, if there may be others.
+    pub next: Option<ChainPlace>,
+    /// Chains that were gone over for it.
+    pub passed: usize,
+    /// One was not there any more.
+    pub(crate) is_changed: bool,
+}
+
+/// A chain's place in an order that stays as it is while chains come and go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainPlace {
+    /// Number of its LogConfig.
+    pub(crate) rule: usize,
+    /// Its directory, of those of the LogConfig.
+    pub(crate) folder: u64,
+    /// The live file's name.
+    pub(crate) base: OsString,
 }
 
 /// A directory with files that wait, since there is no memory to know them by.

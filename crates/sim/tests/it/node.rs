@@ -2,7 +2,7 @@
 //! tracker and checkpoint, with a queue and a disk that fail. What must hold is looked at after every
 //! step ([`oracle`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use pipeline::lane::{LaneDirectory, ShipperDoor};
 use pipeline::memory::Memory;
 use pipeline::meter::{Meter, Observe};
 use pipeline::pins::Pins;
-use pipeline::reader::{Ask, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
+use pipeline::reader::{Ask, ChainsAsked, Command, DiscoveryDoor, Reader, ReaderParts, ReaderSink};
 use pipeline::shipper::{RetryPolicy, Shipper, ShipperParts};
 use pipeline::tracker::Tracker;
 use sim::{EPOCH_UNIX_NS, KafkaSetting, Mode, SimClock, SimDisk, World};
@@ -51,6 +51,8 @@ pub(crate) use watch::{ReaderTick, Turn, Watch, stream_of};
 pub(crate) const STREAMS: usize = 2;
 /// Commands and messages that may wait: more than one schedule makes.
 const WAITING_MAX: usize = 1000;
+/// Chains that are shown at a time: a schedule has few.
+const SHOWN_MAX: usize = 1;
 
 /// Which part of the node has its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -418,11 +420,21 @@ impl Node {
 
     /// Somebody is shown the files of all streams: their worlds note what was told, which is owed from then on.
     pub(crate) fn show(&mut self) {
-        let contexts = (0..self.worlds.len()).filter_map(|it| self.context(it)).collect();
-        if let Some(plane) = &mut self.plane {
-            let (sender, _shown) = bounded(1);
-            plane.asker.ask(Ask::Chains(contexts, sender));
+        let contexts = (0..self.worlds.len()).filter_map(|it| self.context(it));
+        let contexts: BTreeSet<ContextId> = contexts.collect();
+        let contexts: Arc<[ContextId]> = contexts.into_iter().collect();
+        let Some(plane) = &mut self.plane else { return };
+        let mut after = None;
+        loop {
+            let (answer, shown) = bounded(1);
+            let contexts = Arc::clone(&contexts);
+            let asked = ChainsAsked { contexts, after, max: SHOWN_MAX, answer };
+            plane.asker.ask(Ask::Chains(Box::new(asked)));
             plane.discovery.answer();
+            after = shown.try_recv().expect("discovery answers").next;
+            if after.is_none() {
+                return;
+            }
         }
     }
 

@@ -80,8 +80,7 @@ fn a_chain_that_is_found_gone_as_it_is_shown_is_paid_for_no_more() {
         };
         bed.discovery.outlet.watch = None;
         bed.remove(&name);
-        let (sender, _answer) = bounded(1);
-        bed.ask_door.ask(Ask::Chains([spec.context.id].into(), sender));
+        let _answer = bed.asks_for_chains([spec.context.id].into(), None, 1);
         bed.discovery.answer();
         bed.discovery.count();
         assert_eq!(heard(&bed), [Vec::<String>::new()]);

@@ -30,7 +30,7 @@ impl Walk {
     /// Adds what it knows, and who pays for it, in one look at all directories.
     pub(in crate::discovery) fn add_to(&self, sum: &mut Numbers, standing: &mut Standing) {
         sum.denied += self.denied_inside;
-        for (path, folder) in &self.folders {
+        for (path, folder) in self.folders.iter() {
             sum.denied += folder.denied;
             sum.waiting += folder.waiting;
             standing.count(&folder.tenant, folder.bytes(path.as_os_str().len()));
@@ -50,7 +50,7 @@ impl Walk {
         short.map(|(path, folder)| {
             let waiting = folder.unknown.iter().map(|(tenant, names)| (Arc::clone(tenant), *names));
             let rule = Arc::clone(&rule.name);
-            ShortFolder { path: path.clone(), rule, waiting: waiting.collect() }
+            ShortFolder { path: path.to_path_buf(), rule, waiting: waiting.collect() }
         })
     }
 }
