@@ -137,15 +137,21 @@ impl Pair {
 
     fn settle(&mut self, grant: Grant, spent: Grant) {
         let settle = |bucket: &mut Bucket, taken: u64, spent: u64| {
-            bucket.take(spent.saturating_sub(taken));
-            bucket.give_back(taken.saturating_sub(spent));
+            if !is_mutant("debt_of_a_read_forgotten") {
+                bucket.take(spent.saturating_sub(taken));
+            }
+            if !is_mutant("tokens_not_given_back") {
+                bucket.give_back(taken.saturating_sub(spent));
+            }
         };
         self.bytes.iter_mut().for_each(|it| settle(it, grant.bytes, spent.bytes));
         self.records.iter_mut().for_each(|it| settle(it, grant.records, spent.records));
     }
 
     fn report(&mut self, level: Level, now_ns: u64) -> impl Iterator<Item = LimitReport> + use<> {
-        self.buckets().for_each(|bucket| bucket.fill(now_ns));
+        if !is_mutant("debt_said_without_what_was_paid") {
+            self.buckets().for_each(|bucket| bucket.fill(now_ns));
+        }
         let report = |bucket: &Bucket, is_bytes| LimitReport {
             level,
             is_bytes,

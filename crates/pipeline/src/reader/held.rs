@@ -3,6 +3,8 @@
 //! Only the time counts for which a limit said to wait: what goes by until the source comes for its turn, is blocked by
 //! memory or its lane, or has nothing to read is no limit's doing.
 
+use flow::is_mutant;
+
 /// What a source has waited since it was read last.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -20,7 +22,8 @@ impl Held {
 
     /// A limit says to wait until then.
     pub(super) fn refuse(&mut self, now_ns: u64, until_ns: u64) {
-        self.before_ns = self.waited_ns(now_ns);
+        self.before_ns =
+            if is_mutant("earlier_waits_forgotten") { 0 } else { self.waited_ns(now_ns) };
         self.last = Some((now_ns, until_ns));
     }
 

@@ -182,7 +182,9 @@ impl Reader {
         if until_ns <= now_ns {
             return false;
         }
-        if let Some(slot) = &mut self.slots[index] {
+        if let Some(slot) = &mut self.slots[index]
+            && !is_mutant("waits_for_a_shared_limit_not_counted")
+        {
             slot.pace.held.refuse(now_ns, until_ns);
         }
         self.nap(index, Later { level: Level::LogConfig, until_ns });
@@ -232,7 +234,9 @@ impl Reader {
         let slot = self.slots[index].as_mut()?;
         let toll = slot.pace.toll.as_ref()?;
         let bucket = toll.shared_bucket(level);
-        slot.pace.held.refuse(now_ns, until_ns);
+        if level != Level::Node || !is_mutant("waits_for_the_node_not_counted") {
+            slot.pace.held.refuse(now_ns, until_ns);
+        }
         match level {
             // Others of the tenant may be about to lose bytes.
             _ if is_behind_spool => self.nap(index, later),
@@ -262,6 +266,9 @@ impl Reader {
     ) {
         let Some(slot) = &mut self.slots[index] else { return };
         let pace = &mut slot.pace;
+        if bytes == 0 && is_mutant("wait_forgotten_by_who_could_not_read") {
+            pace.held.forget();
+        }
         if bytes > 0
             && let Some(waited_ns) = pace.held.end(now_ns)
         {

@@ -72,6 +72,12 @@ pub(crate) enum TenantStep {
     Node(NodeStep),
     /// More is written than is read.
     Flood(usize),
+    /// Everybody writes a little, in so many rounds that are so far apart: who is limited waits again and again.
+    Trickle {
+        lines: usize,
+        rounds: usize,
+        apart_ns: u64,
+    },
     /// A sink behaves so from now on.
     Sink(usize, Mode),
     /// A sink makes so many payloads safe, and says so.
@@ -128,6 +134,9 @@ fn run_on(setting: &Setting, steps: &[TenantStep]) -> Result<(), String> {
         .collect();
     let mut oracle = Oracle::new(&node);
     for step in steps {
+        if let TenantStep::Trickle { lines, rounds, apart_ns } = step {
+            trickle(&mut node, &mut actors, &mut oracle, (*lines, *rounds, *apart_ns))?;
+        }
         act_on(&mut node, &mut actors, setting, step);
         oracle.look(&mut node)?;
     }
@@ -159,6 +168,8 @@ fn act_on(node: &mut Node, actors: &mut [Actor], setting: &Setting, step: &Tenan
         }
         TenantStep::Node(step) => act(node, actors, step),
         TenantStep::Flood(lines) => flood(actors, *lines),
+        // Looked at in each of its rounds.
+        TenantStep::Trickle { .. } => {}
         TenantStep::Sink(number, mode) => node.queues[*number].set_mode(*mode),
         TenantStep::Settle(number, payloads) => node.settle_sink(*number, *payloads),
         TenantStep::Refuse(tenant) => node.queues[0].refuse(tenant.map(|it| TENANTS[it])),
@@ -206,6 +217,29 @@ fn flood(actors: &mut [Actor], lines: usize) {
     for stream in FLOODS {
         actors[stream].step(&Step::Append(vec![text; lines], 0));
     }
+}
+
+fn trickle(
+    node: &mut Node,
+    actors: &mut [Actor],
+    oracle: &mut Oracle,
+    (lines, rounds, apart_ns): (usize, usize, u64),
+) -> Result<(), String> {
+    let text = Text { len: 60, is_stderr: false, is_partial: false };
+    for round in 0..rounds {
+        // Not all at once: who writes while it waits has more to wait for.
+        let writers = actors.iter_mut().enumerate().filter(|(it, _)| (it + round) % 2 == 0);
+        for (_, actor) in writers {
+            actor.step(&Step::Append(vec![text; lines], 0));
+        }
+        (0..node.queues.len()).for_each(|it| node.settle_all(it));
+        for stage in [Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker] {
+            node.tick(stage);
+            oracle.look(node)?;
+        }
+        node.worlds[0].clock().advance(apart_ns);
+    }
+    Ok(())
 }
 
 /// I6: while one tenant floods, one's sink stalls and one cannot be read, a victim that nothing limits is delivered

@@ -189,12 +189,18 @@ fn node_step() -> impl Strategy<Value = NodeStep> {
     ]
 }
 
+fn trickle() -> impl Strategy<Value = TenantStep> {
+    (1..4usize, 2..24usize, 100_000..40_000_000u64)
+        .prop_map(|(lines, rounds, apart_ns)| TenantStep::Trickle { lines, rounds, apart_ns })
+}
+
 pub(super) fn tenant_step() -> impl Strategy<Value = TenantStep> {
     let broken = (0..3usize).prop_map(Mode::Breaks);
     let mode = prop_oneof![4 => stalling(), 3 => Just(Mode::Safe), 1 => broken];
     prop_oneof![
         70 => node_step().prop_map(TenantStep::Node),
         10 => (1..60usize).prop_map(TenantStep::Flood),
+        3 => trickle(),
         5 => mode.prop_map(|mode| TenantStep::Sink(1, mode)),
         2 => stalling().prop_map(|mode| TenantStep::Sink(0, mode)),
         4 => (0..2usize, 1..4usize).prop_map(|(sink, payloads)| TenantStep::Settle(sink, payloads)),

@@ -3,12 +3,12 @@
 //! A read waited while the limits that its source had asked told it to. Where the source stood is known after each tick: as
 //! long as it was told to wait, from then on, or until the next tick. That is counted once it reads, and is nobody's wait
 //! if it has nothing to read any more. It is exact but for what hides it: a sink that refuses, a lane that is
-//! full, or others of the tenant or node that were told to wait, and this one with them, whether or not it had asked.
-//! What is owed is exact: a bucket that begins empty.
+//! full, or others of the tenant or node that may have been told to wait, and this one with them, whether or not it had asked.
+//! What is owed, or there to be spent, is exact: a bucket that begins empty.
 
 use std::collections::HashMap;
 
-use pipeline::limits::{AtLimit, Level};
+use pipeline::limits::{AtLimit, Level, Rates};
 use pipeline::reader::WaitsFor;
 
 use super::{OWNERS, TENANTS};
@@ -92,6 +92,17 @@ impl Wait {
 struct Bucket {
     level: i128,
     at_ns: u64,
+    /// Bytes that may be read at the begin of the next tick, as will be said then.
+    said: Option<u64>,
+}
+
+impl Bucket {
+    fn fill(&mut self, rates: &Rates, per_second: u64, now_ns: u64) {
+        let rate = i128::from(per_second);
+        let burst = (rate * i128::from(rates.burst_ns)).max(PARTS);
+        self.level = (self.level + rate * i128::from(now_ns - self.at_ns)).min(burst);
+        self.at_ns = now_ns;
+    }
 }
 
 #[derive(Debug)]
@@ -160,7 +171,7 @@ impl Waits {
         Ok(())
     }
 
-    /// Whoever has a limit of bytes owes what it was read beyond it.
+    /// Whoever has a limit of bytes has left what it was not read of it, or owes what it was read beyond it.
     fn owe(&mut self, plan: &Plan, tick: &ReaderTick, turns: &[Turn]) -> Result<(), String> {
         for (number, tenant) in TENANTS.into_iter().enumerate() {
             let limits = &plan.limits.tenants[tenant];
@@ -169,16 +180,19 @@ impl Waits {
             let Some(per_second) = limits.rates.bytes_per_second.filter(|_| is_simple) else {
                 continue;
             };
-            let rate = i128::from(per_second);
-            let burst = (rate * i128::from(limits.rates.burst_ns)).max(PARTS);
-            let begun = Bucket { level: 0, at_ns: tick.begun_ns };
+            let begun = Bucket { level: 0, at_ns: tick.begun_ns, said: None };
             let bucket = self.buckets.entry(number).or_insert(begun);
-            let passed = rate * i128::from(tick.at_ns - bucket.at_ns);
+            bucket.fill(&limits.rates, per_second, tick.at_ns);
+            let (said, left) = (bucket.said.take(), whole(bucket.level));
+            // Time goes on by some nanoseconds within a tick, in which a full bucket gains nothing.
+            if let Some(said) = said.filter(|it| !(*it..=it + 1).contains(&left)) {
+                return Err(format!("I8: {tenant} has {left} bytes left, and {said} are said"));
+            }
             let own = turns.iter().filter(|it| OWNERS[it.stream] == number && it.gap.is_none());
             let bytes: u64 = own.map(|it| it.bytes).sum();
-            bucket.level = (bucket.level + passed).min(burst) - i128::from(bytes) * PARTS;
-            bucket.at_ns = tick.at_ns;
-            let owed = u64::try_from((PARTS - 1 - bucket.level).max(0) / PARTS).expect("little");
+            bucket.level -= i128::from(bytes) * PARTS;
+            bucket.said = left_bytes(tick, tenant);
+            let owed = whole(PARTS - 1 - bucket.level);
             let said = tick.debts.iter().find(|it| *it.0 == *tenant).map_or(0, |it| it.1);
             if said != owed {
                 return Err(format!("I8: {tenant} owes {owed} bytes, and {said} are said"));
@@ -186,6 +200,19 @@ impl Waits {
         }
         Ok(())
     }
+}
+
+/// Whole bytes; none if there are less than that.
+fn whole(parts: i128) -> u64 {
+    u64::try_from(parts.max(0) / PARTS).expect("little")
+}
+
+/// What the tenant may read by its own limit, as its sources say.
+fn left_bytes(tick: &ReaderTick, tenant: &str) -> Option<u64> {
+    let own =
+        tick.report.iter().flat_map(|it| &it.awake).find(|it| *it.context.tenant == *tenant)?;
+    let limit = own.limits.iter().find(|it| it.level == Level::Tenant && it.is_bytes)?;
+    Some(limit.tokens)
 }
 
 /// Whether a turn brought anything that is delivered.
@@ -198,13 +225,18 @@ fn is_counted(turn: &Turn) -> bool {
 fn told(tick: &ReaderTick, stream: usize) -> Option<Told> {
     let Some(report) = &tick.report else { return Some(Told::Unknown) };
     let source = report.awake.iter().find(|it| stream_of(&it.context) == stream)?;
-    let is_alone = OWNERS.iter().filter(|it| **it == OWNERS[stream]).count() == 1;
     let told = match source.waits_for? {
         WaitsFor::Limit { level, for_ns } => {
+            let others = report.awake.iter().filter(|it| stream_of(&it.context) != stream);
+            let own = OWNERS[stream];
             let is_sure = match level {
-                Level::Container => true,
-                Level::LogConfig | Level::Tenant => is_alone,
-                Level::Node => false,
+                // It waits for itself.
+                Level::Container | Level::LogConfig => true,
+                // Who asked waits, and all others with it: that is this one, if no other can have asked.
+                Level::Tenant => others
+                    .filter(|it| OWNERS[stream_of(&it.context)] == own)
+                    .all(|it| cannot_have_asked(it.waits_for)),
+                Level::Node => others.into_iter().all(|it| cannot_have_asked(it.waits_for)),
             };
             // It is asked at the begin of the next tick, for how long from then on.
             let least_ns = if for_ns > 0 { u64::MAX } else { tick.due_ns - tick.at_ns };
@@ -214,4 +246,14 @@ fn told(tick: &ReaderTick, stream: usize) -> Option<Told> {
         WaitsFor::Turn | WaitsFor::Memory { .. } | WaitsFor::Window { .. } => Told::Nothing,
     };
     Some(told)
+}
+
+/// Whether it is not the one for whose sake its tenant, or the node, waits: it has nothing to read, or waits for itself.
+fn cannot_have_asked(waits_for: Option<WaitsFor>) -> bool {
+    let is_own = |level| matches!(level, Level::Container | Level::LogConfig);
+    match waits_for {
+        None => true,
+        Some(WaitsFor::Limit { level, .. }) => is_own(level),
+        Some(_) => false,
+    }
 }
