@@ -21,6 +21,8 @@ use crate::reader::{Ask, Command, Shown};
 use crate::source::SourceOptions;
 use crate::watch::{Changes, Watch};
 
+mod agenda;
+mod ahead;
 mod awaiting;
 mod count;
 mod files;
@@ -34,6 +36,7 @@ mod pods;
 mod refusals;
 mod role;
 pub mod rotation;
+mod scan;
 mod standing;
 mod tenants;
 mod timetable;
@@ -45,11 +48,12 @@ pub use inside::{Container, Containers, InsideSelection};
 use outlet::Outlet;
 pub use pods::{Asked, NameFilter, PodFacts, PodPath, PodSelection};
 use role::Role;
+use scan::{Progress, UnderWay};
 pub use standing::KnownRoom;
 use standing::Standing;
 pub use tenants::{Denial, Labelled, NamespaceTenants, TenantMap};
 pub use timetable::SCAN_PAUSE_MAX_NS;
-use timetable::{Scan, Timetable};
+use timetable::Timetable;
 use walk::{Around, Stale, Walk};
 
 /// What a LogConfig selects.
@@ -240,6 +244,14 @@ pub struct Discovery {
     walks: Vec<Walk>,
     outlet: Outlet,
     timetable: Timetable,
+    /// The scan that is not over.
+    under_way: Option<UnderWay>,
+    /// There was a tick.
+    has_begun: bool,
+    /// A scan is over.
+    has_scanned: bool,
+    /// Whose turn it is to look at something: the number of a LogConfig.
+    turn: usize,
     /// Nobody wants to know any more.
     stop: Arc<AtomicBool>,
 }
@@ -263,6 +275,10 @@ impl Discovery {
             ),
             rules,
             timetable: Timetable::new(parts.scan_interval_ns),
+            under_way: None,
+            has_begun: false,
+            has_scanned: false,
+            turn: 0,
             stop: Arc::default(),
         }
     }
@@ -275,14 +291,14 @@ impl Discovery {
         self
     }
 
-    /// What is under way ends after the LogConfig that it is at, once `stop` is set: who waits for the end of hundreds
-    /// of LogConfigs waits for one.
+    /// What is under way ends after the directory that it is at, once `stop` is set: nobody waits for the end of a scan.
     #[must_use]
     pub fn until(self, stop: Arc<AtomicBool>) -> Discovery {
         Discovery { stop, ..self }
     }
 
-    /// Passes on what the watch heard, and what it is asked for; scans if it is time.
+    /// Passes on what the watch heard, and what it is asked for; scans for a while if it is time. Busy until all is
+    /// looked at that is due.
     pub fn tick(&mut self) -> Tick {
         let begin_ns = self.outlet.clock.monotonic_ns();
         let changes = self.outlet.watch.as_mut().map_or_else(Changes::default, |it| it.take());
@@ -290,25 +306,34 @@ impl Discovery {
             self.outlet.meter.watch_overflows.add(1);
             tracing::warn!("watch events were lost; looking at everything");
             self.timetable.hurry(begin_ns);
+            self.under_way.iter_mut().for_each(|it| it.is_overtaken = true);
         }
+        // What comes while the first scan goes on was not there before.
+        self.outlet.is_initial = false;
         let mut is_changed = self.heed(&changes);
         self.outlet.awaiting.renew(&self.rules);
+        self.outlet.is_initial = !self.has_begun;
         self.walk(|walk, around| is_changed |= walk.heed_facts(around));
-        if let Some(scan) = self.timetable.due(begin_ns) {
-            self.scan(scan);
-            let end_ns = self.outlet.clock.monotonic_ns();
-            self.timetable.is_heard = self.outlet.refusals.is_heard();
-            self.timetable.done(scan, begin_ns, end_ns);
-            self.outlet.meter.scan_ended_ns.set(end_ns);
-            self.outlet.is_initial = false;
-            is_changed = true;
-        } else if self.timetable.is_heard && !self.outlet.refusals.is_heard() {
+        if self.under_way.is_none()
+            && let Some(scan) = self.timetable.due(begin_ns)
+        {
+            self.begin_scan(scan);
+        }
+        self.has_begun = true;
+        is_changed |= self.under_way.is_some() || self.walks.iter().any(Walk::has_pieces);
+        match self.scan_on() {
+            Progress::All => {}
+            Progress::Some => return Tick::Busy,
+            Progress::Held => return Tick::Idle(Some(begin_ns + ahead::REST_NS)),
+        }
+        if self.timetable.is_heard && !self.outlet.refusals.is_heard() {
             self.timetable.unheard(begin_ns);
         }
         // Counting goes over all directories: not for each question.
         if is_changed {
             self.count();
         }
+        self.outlet.watch.iter_mut().for_each(|it| it.settle());
         let next_ns = self.timetable.next_ns();
         Tick::Idle(Some(changes.halfway_until_ns.map_or(next_ns, |until_ns| until_ns.min(next_ns))))
     }
@@ -354,24 +379,6 @@ impl Discovery {
             walk.refresh(around, stale, &changes.removed);
         });
         true
-    }
-
-    fn scan(&mut self, scan: Scan) {
-        self.outlet.meter.scans.add(1);
-        self.outlet.is_retry = self.timetable.takes_retry(self.outlet.clock.monotonic_ns());
-        if scan == Scan::Files {
-            self.outlet.refusals.begin();
-        }
-        self.walk(|walk, around| match scan {
-            Scan::Files => walk.sweep(around, true),
-            Scan::Directories => walk.sweep(around, false),
-            Scan::Polled => walk.poll(around),
-        });
-        self.outlet.is_retry = false;
-        if scan == Scan::Files {
-            self.outlet.refusals.end();
-        }
-        self.outlet.meter.refused_paths.set(self.outlet.refusals.count() as u64);
     }
 
     fn walk(&mut self, mut each: impl FnMut(&mut Walk, &mut Around<'_>)) {

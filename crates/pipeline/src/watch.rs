@@ -48,6 +48,9 @@ pub trait Watch: Send + Debug {
 
     /// Takes what was heard since the last time.
     fn take(&mut self) -> Changes;
+
+    /// For now no more directories are added or removed.
+    fn settle(&mut self) {}
 }
 
 /// Why a directory cannot be watched.
@@ -147,12 +150,15 @@ impl Watch for InotifyWatch {
     }
 
     fn take(&mut self) -> Changes {
-        self.is_changing.store(false, Ordering::Relaxed);
         let mut heard = lock(&self.heard);
         match heard.halfway_until_ns.filter(|until_ns| self.clock.monotonic_ns() < *until_ns) {
             Some(until_ns) => Changes { halfway_until_ns: Some(until_ns), ..Changes::default() },
             None => Changes { halfway_until_ns: None, ..std::mem::take(&mut *heard) },
         }
+    }
+
+    fn settle(&mut self) {
+        self.is_changing.store(false, Ordering::Relaxed);
     }
 }
 

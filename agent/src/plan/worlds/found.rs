@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam::channel::bounded;
 use crossbeam::sync::Parker;
 use flow::SystemClock;
+use pipeline::Tick;
 use pipeline::discovery::{Discovery, DiscoveryParts, Place, ReaderDoor, Rule};
 use pipeline::fs::Fs;
 use pipeline::meter::Meter;
@@ -46,7 +47,7 @@ impl World {
             scan_interval_ns: 1_000_000_000,
             open_files_max: 0,
         });
-        discovery.tick();
+        while discovery.tick() == Tick::Busy {}
         let mut ways = BTreeMap::new();
         for command in heard.try_iter() {
             let Command::Look { spec, files, .. } = command else { panic!("{command:?}") };

@@ -29,6 +29,8 @@ pub(super) struct Folder {
     /// Its time of change when it was last listed; `None` if it must be listed again.
     pub(super) modified_ns: Option<i64>,
     pub(super) is_watched: bool,
+    /// The first scan has yet to look at chains that it found in it.
+    pub(super) is_initial: bool,
     /// Who pays for it, and for what is in it.
     pub(super) tenant: Arc<str>,
     /// Names of the directories in it that can hold files.
@@ -41,7 +43,7 @@ pub(super) struct Folder {
     pub(super) held: usize,
     /// By tenant, how many names there are for which there is no memory.
     pub(super) unknown: BTreeMap<Arc<str>, usize>,
-    /// By the live file's name; [`Folder::retain`] and [`Folder::remove`] forget some.
+    /// By the live file's name; [`Folder::remove`] forgets one.
     pub(super) chains: BTreeMap<Box<OsStr>, Chain>,
     /// Bytes of all these names.
     names_len: usize,
@@ -109,16 +111,6 @@ impl Folder {
     pub(super) fn bytes(&self, path_len: usize) -> usize {
         let of_names = chain_bytes(self.names_len) - chain_bytes(0);
         DIRECTORY_BYTES + self.chains.len() * chain_bytes(path_len) + of_names
-    }
-
-    /// Forgets chains that are not to be kept.
-    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&OsStr, &mut Chain) -> bool) {
-        let names_len = &mut self.names_len;
-        self.chains.retain(|base, chain| {
-            let is_kept = keeps(base, chain);
-            *names_len -= if is_kept { 0 } else { base.len() };
-            is_kept
-        });
     }
 
     /// Forgets a chain.

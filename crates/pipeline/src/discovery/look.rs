@@ -15,7 +15,7 @@ use crate::fs::{FileKind, Stat};
 use crate::reader::Opened;
 use crate::source::SeenFile;
 
-/// Lists a directory and tells of its chains; returns the directories in it that can hold files.
+/// Lists a directory and notes its chains; returns the directories in it that can hold files.
 pub(super) fn list(
     around: &mut Around<'_>,
     directory: &Path,
@@ -59,11 +59,6 @@ pub(super) fn list(
     denied.iter().for_each(|(path, denial)| around.outlet.denied(around.rule, path, denial));
     folder.modified_ns = Some(stat.modified_ns);
     folder.compare(&before);
-    let is_small = folder.chains.len() <= SMALL_MAX;
-    folder.retain(|base, chain| {
-        let opened = around.outlet.none_opened();
-        !look(around, directory, base, chain, is_small, opened).is_empty()
-    });
     Ok(children)
 }
 

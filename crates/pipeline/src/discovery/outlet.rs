@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flow::{Attribute, Clock, Context, ContextId, attribute};
 
+use super::ahead::Ahead;
 use super::awaiting::Awaiting;
 use super::refusals::Refusals;
 use super::standing::Standing;
@@ -36,11 +37,13 @@ pub(super) struct Outlet {
     pub(super) awaiting: Awaiting,
     /// Who pays for what is known.
     pub(super) standing: Standing,
+    /// How far the first scan is ahead of readers.
+    pub(super) ahead: Ahead,
     /// Above this many open log files, those on the way to their readers among them, none is opened here.
     pub(super) open_files_max: u64,
     /// Open files on the way to any reader.
     pub(super) on_the_way: Arc<Count>,
-    /// The first scan is not over.
+    /// What is looked at is of the first scan.
     pub(super) is_initial: bool,
     /// Directories that could not be watched are tried again in this look.
     pub(super) is_retry: bool,
@@ -78,6 +81,7 @@ impl Outlet {
             refusals: Refusals::default(),
             awaiting: Awaiting::new(rules),
             standing: Standing::default(),
+            ahead: Ahead::default(),
             open_files_max,
             on_the_way: Arc::default(),
             is_initial: true,
@@ -239,8 +243,8 @@ impl Outlet {
         if rules[number].tenants.by_labels.is_some() {
             self.tenants.insert(id, Arc::clone(&spec.context.tenant));
         }
-        let is_initial = self.is_initial;
-        self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, is_initial });
+        let initial = self.is_initial.then(|| self.ahead.look(&spec.context.tenant));
+        self.send(id, Command::Look { spec, files: files.to_vec(), seen_ns, opened, initial });
         true
     }
 
@@ -262,7 +266,7 @@ impl Outlet {
         }
         let seen_ns = self.clock.monotonic_ns();
         let (files, opened) = (Vec::new(), self.none_opened());
-        self.send(id, Command::Look { spec, files, seen_ns, opened, is_initial: false });
+        self.send(id, Command::Look { spec, files, seen_ns, opened, initial: None });
     }
 
     pub(super) fn send(&self, context: ContextId, command: Command) {

@@ -6,21 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Chain, Folder, join};
-use super::look::{SMALL_MAX, is_directory, list, look};
+use super::agenda::Agenda;
+use super::folder::{Chain, join};
+use super::look::{SMALL_MAX, is_directory, look};
 use super::outlet::Outlet;
 use super::way::Way;
 use super::{Asked, Rule, Selection};
-use crate::fs::{FileKind, Fs, GZIP_SUFFIX, Printable, Stat};
+use crate::fs::{Fs, GZIP_SUFFIX, Printable};
 use crate::reader::{Command, Opened};
 
 mod folders;
 mod numbers;
 mod poll;
 mod show;
+mod visit;
 use folders::Folders;
 pub(super) use numbers::Numbers;
 
@@ -35,6 +36,8 @@ pub(super) struct Walk {
     folders: Folders,
     /// Directories of whose changes nothing tells.
     polled: BTreeMap<PathBuf, Why>,
+    /// What is yet to be looked at.
+    agenda: Agenda,
     /// Versions of the facts that were heeded last: of its own, and of all rules'.
     facts: (u64, u64),
     /// Containers that are selected by their files, and not read since their tenant may not.
@@ -79,22 +82,30 @@ pub(super) struct Around<'a> {
 pub(super) struct Stale {
     /// Chains, by their directory and the live file's name; and their new files, opened at once, since
     /// they may be gone before their reader looks.
-    chains: BTreeMap<(PathBuf, OsString), Opened>,
+    chains: BTreeMap<(PathBuf, OsString), Heard>,
     /// Files of chains that are not there, and that no look showed: directory, live file's name, name.
     unseen: BTreeSet<(PathBuf, OsString, OsString)>,
 }
 
+/// A chain of which something was heard.
+#[derive(Debug, Default)]
+struct Heard {
+    opened: Opened,
+    /// The first scan found it, and has not told of it yet.
+    is_initial: bool,
+}
+
 impl Walk {
-    /// Looks at everything.
+    /// Has everything be looked at.
     pub(super) fn sweep(&mut self, around: &mut Around<'_>, files: bool) {
         self.renew(around, true);
-        for root in around.rule.selection.roots() {
-            self.visit(around, &root, Effort { files, below: true });
+        for root in around.rule.selection.roots().into_iter().rev() {
+            self.look_later(around, &root, Effort { files, below: true });
         }
     }
 
-    /// Looks at the roots again if what is known of pods changed: for who is selected now, or no longer. Returns
-    /// whether it looked.
+    /// Has the roots be looked at again if what is known of pods changed: for who is selected now, or no longer. Returns
+    /// whether it did.
     pub(super) fn heed_facts(&mut self, around: &mut Around<'_>) -> bool {
         let facts = (around.rule.facts_version(), around.outlet.awaiting.version());
         let before = std::mem::replace(&mut self.facts, facts);
@@ -108,13 +119,14 @@ impl Walk {
         }
         let is_by_container = |it: &Rule| it.selection.asked() == Asked::OfContainers;
         let below = around.rules[..=around.number].iter().any(is_by_container);
-        for root in around.rule.selection.roots() {
-            self.visit(around, &root, Effort { files: true, below });
+        for root in around.rule.selection.roots().into_iter().rev() {
+            self.look_later(around, &root, Effort { files: true, below });
         }
         true
     }
 
-    /// Asks again where looking begins, if that comes and goes; looks at what is new, and once more at what goes.
+    /// Asks again where looking begins, if that comes and goes; has what is new be looked at, and looks once more at
+    /// what goes.
     fn renew(&mut self, around: &mut Around<'_>, all: bool) {
         let rule = around.rule;
         let Selection::Inside(inside) = &rule.selection else { return };
@@ -126,10 +138,11 @@ impl Walk {
             around.outlet.denied(rule, path, denial);
         }
         self.denied_inside = renewal.denied.len();
-        for root in renewal.fresh.iter().chain(&renewal.leaving) {
-            self.visit(around, root, Effort { files: true, below: true });
+        for root in renewal.fresh.iter().rev() {
+            self.look_later(around, root, Effort { files: true, below: true });
         }
         for root in &renewal.leaving {
+            self.visit(around, root, Effort { files: true, below: true });
             self.forget(around, root);
         }
         inside.retire();
@@ -178,6 +191,8 @@ impl Walk {
             self.polled.entry(parent.to_path_buf()).or_insert(Why::Short);
             return;
         }
+        let is_untold = |it: &Chain| it.told == 0;
+        let is_initial = folder.is_initial && folder.chains.get(base).is_some_and(is_untold);
         let was_there = folder.has(base, name);
         folder.note(base, name, is_there);
         let chain = (parent.to_path_buf(), base.to_owned());
@@ -186,9 +201,10 @@ impl Walk {
             folder.chains.get_mut(base).into_iter().for_each(Chain::tell_again);
             stale.unseen.insert((parent.to_path_buf(), base.to_owned(), name.to_owned()));
         }
-        let opened = stale.chains.entry(chain).or_insert_with(|| around.outlet.none_opened());
+        let heard = || Heard { opened: around.outlet.none_opened(), is_initial };
+        let heard = stale.chains.entry(chain).or_insert_with(heard);
         if is_there && !was_there {
-            around.outlet.open(around.fs, path, opened);
+            around.outlet.open(around.fs, path, &mut heard.opened);
         }
     }
 
@@ -228,13 +244,15 @@ impl Walk {
     ) {
         let mut directories: BTreeSet<PathBuf> = BTreeSet::new();
         let mut empty: Vec<(PathBuf, OsString)> = Vec::new();
-        for ((directory, base), opened) in stale.chains {
+        for ((directory, base), Heard { opened, is_initial }) in stale.chains {
             let Some(folder) = self.folders.get_mut(&directory) else { continue };
             let is_small = folder.chains.len() <= SMALL_MAX;
             let Some(chain) = folder.chains.get_mut(base.as_os_str()) else { continue };
+            around.outlet.is_initial = is_initial;
             if look(around, &directory, &base, chain, is_small, opened).is_empty() {
                 empty.push((directory.clone(), base));
             }
+            around.outlet.is_initial = false;
             directories.insert(directory);
         }
         for (directory, base, name) in stale.unseen {
@@ -269,104 +287,5 @@ impl Walk {
             tracing::warn!(path = %Printable(&path), "rotated and removed before it was seen");
             around.outlet.send(chain.context, Command::Missed(chain.context));
         }
-    }
-
-    /// Looks at a directory, and at new ones in it.
-    fn visit(&mut self, around: &mut Around<'_>, directory: &Path, effort: Effort) {
-        if around.role(directory).is_none() {
-            return;
-        }
-        let stat = match around.fs.stat(directory) {
-            Ok(stat) if stat.kind == FileKind::Directory => stat,
-            Ok(_) => return self.lost(around, directory, &io::ErrorKind::NotADirectory.into()),
-            Err(error) => return self.lost(around, directory, &error),
-        };
-        around.outlet.refusals.passed(directory);
-        // Taken out, so that others can be looked at meanwhile.
-        let folder = self.folders.take(directory);
-        let mut folder = folder.unwrap_or_else(|| around.new_folder(directory));
-        follow(around, directory, &mut folder, stat);
-        let is_recent = !folder.is_watched
-            && around.outlet.clock.unix_ns().saturating_sub(stat.modified_ns) < RECENT_NS;
-        let mut children: Vec<OsString> = Vec::new();
-        let mut fresh: BTreeSet<OsString> = BTreeSet::new();
-        if effort.files || is_recent || folder.modified_ns != Some(stat.modified_ns) {
-            match list(around, directory, &mut folder, stat) {
-                Ok(names) => {
-                    let is_old = |it: &OsString| folder.children.contains(it);
-                    children =
-                        names.iter().filter(|it| effort.below || !is_old(it)).cloned().collect();
-                    let old = std::mem::replace(&mut folder.children, names);
-                    fresh = around.give_back(directory, &old, &folder.children);
-                    for gone in old.difference(&folder.children) {
-                        self.forget(around, &join(directory, gone));
-                    }
-                }
-                Err(error) => {
-                    self.folders.put(directory, folder);
-                    return self.lost(around, directory, &error);
-                }
-            }
-        } else if effort.below {
-            children.extend(folder.children.iter().cloned());
-        }
-        self.folders.put(directory, folder);
-        for child in children {
-            let path = join(directory, &child);
-            if !fresh.contains(&child) || self.enters(around, directory, &path, &child) {
-                self.visit(around, &path, effort);
-            }
-        }
-        self.schedule(directory);
-    }
-
-    /// A directory cannot be looked at.
-    fn lost(&mut self, around: &mut Around<'_>, directory: &Path, error: &io::Error) {
-        use io::ErrorKind::{NotADirectory, NotFound};
-        if matches!(error.kind(), NotFound | NotADirectory) {
-            self.forget(around, directory);
-            if around.rule.selection.is_root(directory) {
-                self.polled.insert(directory.to_path_buf(), Why::Missing);
-            }
-            return;
-        }
-        // What is in it may well be there: a listing that fails is no proof of the contrary.
-        self.polled.insert(directory.to_path_buf(), Why::Forbidden);
-        around.outlet.refusals.failed(directory, error);
-    }
-
-    /// A directory is gone, and all that was in it.
-    fn forget(&mut self, around: &mut Around<'_>, directory: &Path) {
-        self.polled.remove(directory);
-        let Some(folder) = self.folders.remove(directory) else { return };
-        if folder.is_watched {
-            around.outlet.unwatch(directory);
-        }
-        for child in &folder.children {
-            self.forget(around, &join(directory, child));
-        }
-        for (base, _) in folder.chains.iter().filter(|(_, chain)| chain.told != 0) {
-            around.outlet.gone(around.rule, &join(directory, base));
-        }
-    }
-}
-
-/// Makes sure that the directory is watched, if it can be; else it must be listed.
-fn follow(around: &mut Around<'_>, directory: &Path, folder: &mut Folder, stat: Stat) {
-    let is_new = folder.id != Some(stat.id);
-    if is_new {
-        if folder.is_watched {
-            around.outlet.unwatch(directory);
-            folder.is_watched = false;
-        }
-        folder.id = Some(stat.id);
-        folder.modified_ns = None;
-    }
-    // A link of a container leads elsewhere for who watches: what is behind it is looked at every scan.
-    let is_astray = stat.is_linked && matches!(around.rule.selection, Selection::Inside(_));
-    let is_due = !folder.is_watched && !is_astray && (is_new || around.outlet.is_retry);
-    if is_due && around.outlet.watch(directory) {
-        folder.is_watched = true;
-        folder.modified_ns = None;
     }
 }

@@ -90,7 +90,7 @@ impl Threads {
         self.spawn("lf-discover".to_owned(), move || {
             while !flags.stop_discovery.load(Ordering::Acquire) {
                 let tick = discovery.tick();
-                flags.is_scanned.store(true, Ordering::Release);
+                flags.is_scanned.store(discovery.has_scanned(), Ordering::Release);
                 park(&parker, &*clock, tick);
             }
         })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 use flow::ContextId;
 
-use super::Opened;
+use super::{Initial, Opened};
 use crate::source::{Resting, SeenFile, SourceReport, SourceSpec};
 
 /// What discovery tells a reader.
@@ -23,8 +23,8 @@ pub enum Command {
         seen_ns: u64,
         /// Those that are new, open already: a moment later they may be gone.
         opened: Opened,
-        /// Seen in the first scan after the start.
-        is_initial: bool,
+        /// Seen in the first scan after the start, if it was.
+        initial: Option<Initial>,
     },
     /// Something was written to the chain.
     Poke {

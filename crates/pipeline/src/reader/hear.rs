@@ -51,14 +51,14 @@ impl Reader {
             now_ns = self.begin(news, now_ns);
         }
         match command {
-            Command::Look { spec, files, seen_ns, is_initial: true, .. }
+            Command::Look { spec, files, seen_ns, initial: Some(initial), .. }
                 if !self.by_context.contains_key(&context) =>
             {
                 let lane = self.lane_for(&spec);
-                self.starting.put(lane, News { spec, files, seen_ns });
+                self.starting.put(lane, News { spec, files, seen_ns, _initial: initial });
             }
-            Command::Look { spec, files, seen_ns, opened, is_initial } => {
-                self.look(spec, &files, seen_ns, is_initial, now_ns);
+            Command::Look { spec, files, seen_ns, opened, initial } => {
+                self.look(spec, &files, seen_ns, initial.is_some(), now_ns);
                 self.adopt(context, opened);
             }
             Command::Poke { path, .. } => self.poke(context, path, now_ns),

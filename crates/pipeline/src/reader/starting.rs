@@ -8,11 +8,11 @@ use std::collections::{HashMap, VecDeque};
 
 use flow::ContextId;
 
-use super::{Reader, TURNS_MAX};
+use super::{Initial, Reader, TURNS_MAX};
 use crate::schedule::LaneIndex;
 use crate::source::{SeenFile, SourceSpec};
 
-/// Sources that may wait. Beyond, what discovery tells stays in its channel, in order.
+/// Sources that may wait: more than discovery tells of. Beyond, what it tells stays in its channel, in order.
 ///
 /// 4,096: about 4 MiB of names for each reader, until they are begun.
 const WAITING_MAX: usize = 4096;
@@ -23,6 +23,8 @@ pub(super) struct News {
     pub(super) spec: SourceSpec,
     pub(super) files: Vec<SeenFile>,
     pub(super) seen_ns: u64,
+    /// Counts it as long as it waits.
+    pub(super) _initial: Initial,
 }
 
 /// Sources that wait to be begun, by lane.

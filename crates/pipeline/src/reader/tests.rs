@@ -218,7 +218,8 @@ impl Bed {
             is_on_log_disk: false,
         };
         let files = vec![SeenFile { stat: self.fs.stat_of(&path).unwrap(), path, packed: None }];
-        let look = Command::Look { spec, files, seen_ns: 1, opened: Opened::default(), is_initial };
+        let initial = is_initial.then(|| Initial::new(Default::default()));
+        let look = Command::Look { spec, files, seen_ns: 1, opened: Opened::default(), initial };
         self.commands.send(look).unwrap();
     }
 

@@ -7,7 +7,7 @@ use super::{Around, Effort, Walk, Why};
 use crate::discovery::Selection;
 
 impl Walk {
-    /// Looks at the directories that nothing tells about.
+    /// Has the directories be looked at that nothing tells about.
     pub(in crate::discovery) fn poll(&mut self, around: &mut Around<'_>) {
         if let Selection::Inside(inside) = &around.rule.selection
             && inside.is_unsettled()
@@ -19,8 +19,8 @@ impl Walk {
         let is_due = |(path, why): &(&PathBuf, &Why)| **why != Why::Short || has_room(path);
         let polled: Vec<PathBuf> =
             self.polled.iter().filter(is_due).map(|(path, _)| path.clone()).collect();
-        for directory in polled {
-            self.visit(around, &directory, Effort { files: true, below: false });
+        for directory in polled.into_iter().rev() {
+            self.look_later(around, &directory, Effort { files: true, below: false });
         }
     }
 
@@ -46,18 +46,22 @@ impl Walk {
     }
 
     /// Whether a new directory still has room after all that was found before it, and below that.
-    pub(super) fn enters(
-        &mut self,
-        around: &mut Around<'_>,
-        parent: &Path,
-        path: &Path,
-        name: &OsStr,
-    ) -> bool {
+    pub(super) fn enters_fresh(&mut self, around: &mut Around<'_>, path: &Path) -> bool {
+        if self.folders.is_known(path) {
+            // It was heard of meanwhile.
+            return true;
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         let Some(folder) = self.folders.get_mut(parent) else { return false };
-        folder.children.remove(name);
+        if !folder.children.remove(name) {
+            // It was heard that it is gone.
+            return false;
+        }
         let knows = around.knows_directory(path, folder, name);
         if knows {
             folder.children.insert(name.to_owned());
+        } else {
+            self.schedule(parent);
         }
         knows
     }
