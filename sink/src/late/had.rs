@@ -5,7 +5,7 @@
 //! in it are the same bytes for ever, and sections carry them. What is in doubt is owed: a double can be seen, and
 //! what is left out wrongly is lost.
 
-use flow::{PayloadHeader, PersistedSpan, Position, Reached, Span};
+use flow::{PayloadHeader, PersistedSpan, Position, Reached, Span, is_mutant};
 
 /// What a queue has of a context in its last epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,23 @@ struct Cover {
 impl Had {
     /// What these spans come to; none if there are none.
     pub(crate) fn of(spans: &[PersistedSpan]) -> Option<Had> {
+        Had::up_to(spans, false)
+    }
+
+    /// The same of a spool whose sink cannot be asked. It is handed nothing behind what is neither in it nor acknowledged
+    /// by its sink: what lies between its spans, that has.
+    pub(crate) fn of_spool_alone(spans: &[PersistedSpan]) -> Option<Had> {
+        Had::up_to(spans, !is_mutant("late_spool_doubts_what_its_sink_has"))
+    }
+
+    fn up_to(spans: &[PersistedSpan], is_over_holes: bool) -> Option<Had> {
         let epoch = spans.iter().map(|it| it.epoch).max()?;
         let counted = PersistedSpan::counted(spans, epoch);
         let mut sections: Vec<Span> = counted.iter().filter_map(|it| it.part_of).collect();
         sections.dedup_by_key(|it| it.end);
         let with = |section: Span| {
             let spans = counted.iter().copied().filter(|it| it.counts_for(section));
-            Cover::of(epoch, &spans.collect::<Vec<_>>())
+            Cover::of(epoch, &spans.collect::<Vec<_>>(), is_over_holes)
         };
         let of_parts = sections.into_iter().map(|it| (it.end, with(it))).collect();
         // No section is empty.
@@ -85,13 +95,13 @@ impl Had {
 
 impl Cover {
     /// What these spans come to, which are in the order of cursors.
-    fn of(epoch: u32, spans: &[&PersistedSpan]) -> Cover {
+    fn of(epoch: u32, spans: &[&PersistedSpan], is_over_holes: bool) -> Cover {
         let end = spans.first().map_or(0, |it| it.span.begin);
         let runs = runs(spans.iter().map(|it| it.span));
         let mut cover = Cover { epoch, end, runs, ..Cover::default() };
-        // Behind a hole everything is read again.
+        // Behind a hole everything is read again, if it is one.
         for it in spans {
-            if it.span.begin > cover.end {
+            if it.span.begin > cover.end && !is_over_holes {
                 break;
             }
             if it.span.end >= cover.end {

@@ -105,7 +105,11 @@ impl LateSpool {
 
     /// What spool and sink had of the context when it was opened.
     fn had(&self, context: ContextId) -> Option<Had> {
-        self.arrival.look(|it| Had::of(&it.1.persisted(context))).flatten()
+        let had = |(_, read_back): &mut OpenedSpool| {
+            let spans = read_back.persisted(context);
+            if read_back.has_sink() { Had::of(&spans) } else { Had::of_spool_alone(&spans) }
+        };
+        self.arrival.look(had).flatten()
     }
 }
 

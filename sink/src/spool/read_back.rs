@@ -52,6 +52,11 @@ impl SpoolReadBack {
         self.sink.take()
     }
 
+    /// Whether it tells what the sink has, too.
+    pub(crate) fn has_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+
     /// The next section of the spool, in its order.
     pub(super) fn add(&mut self, header: &PayloadHeader) {
         // Part of a section, of which the rest comes later.

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flow::{
-    AckSender, Acked, Clock, Codec, Ledger, Payload, ReadBack, Sink, SinkError, Spool, ack_channel,
+    AckSender, Acked, Clock, Codec, ContextId, Ledger, Payload, ReadBack, Sink, SinkError, Spool,
+    ack_channel,
 };
 use sink::late::{Arrival, Arrived, LateSink, MakeSink, Opening};
 use sink::queue::{Queue, QueueReadBack, SystemDisk};
 use sink::spool::{HeldFor, LateEnds, LateSpool, OpenedSpool, SharedReadBack, SpoolStore, Storage};
 use tempfile::tempdir;
 
-use super::{BYTES, LATER_NS, Life, delivered, much, whole};
+use super::{BYTES, LATER_NS, Life, delivered, much, reach, whole};
 use crate::fixture::*;
+
+mod lives;
 
 /// A shipper's ends, whose spool cannot be opened before it may.
 struct LateLife {
@@ -288,4 +291,28 @@ fn what_a_sink_has_behind_a_hole_is_not_drained_again_when_it_comes_late() {
         }
         assert_eq!(delivered(dir.path()), [0, 2, 1, 3, 4], "late: {is_late}");
     }
+}
+
+/// What had been drained stood before the hole, and what is held behind it: that was read again, kept once more, and drained
+/// twice.
+#[test]
+fn what_a_spool_holds_behind_what_only_its_sink_has_comes_once_if_both_come_late() {
+    let dir = tempdir().unwrap();
+    let mut life = whole(dir.path());
+    life.keep(0).unwrap();
+    life.drain_all().unwrap();
+    let second: Payload = life.payload(1);
+    life.direct.submit(second).unwrap();
+    life.queue.flush(far_deadline()).unwrap();
+    life.keep(2).unwrap();
+    life.end.flush(far_deadline()).unwrap();
+    drop(life);
+    let mut life = LateLife::begin_without_sink(dir.path());
+    life.open();
+    // From a checkpoint that is behind.
+    let payload = life.payload(0, 4);
+    life.ends.spool.keep(payload).unwrap();
+    life.come();
+    life.drain_all();
+    assert_eq!(delivered(dir.path()), [0, 1, 2, 3]);
 }
