@@ -304,13 +304,10 @@ impl Source {
         None
     }
 
-    /// Until when files behind this one that have no name any more are looked at again: nothing tells
-    /// that the first bytes are written to one.
+    /// When files behind this one that have no name any more are looked at again, as long as one is held: nothing tells
+    /// that the first bytes are written to it.
     fn watched_behind(&self, index: usize, now_ns: u64) -> Option<u64> {
-        let late_writes_ns = self.spec.options.late_writes_ns;
-        let is_watched = |it: &Generation| {
-            it.file.is_some() && it.gone_since_ns.is_some_and(|it| now_ns < it + late_writes_ns)
-        };
+        let is_watched = |it: &Generation| it.file.is_some() && it.gone_since_ns.is_some();
         let is_any = self.generations[index + 1..].iter().any(is_watched);
         let is_any = is_any && !is_mutant("removed_file_behind_a_quiet_one");
         is_any.then_some(now_ns + LATE_LOOK_NS)

@@ -966,3 +966,22 @@ fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
         }
     }
 }
+
+/// Behind a rotated file that is empty, nobody looked at it any more after `lateWrites`, and it was held for ever.
+#[test]
+fn the_first_bytes_of_a_file_without_a_name_are_noticed_however_late() {
+    let steps = [
+        world(1, Step::Reopen),
+        world(0, line()),
+        world(1, Step::Rotate),
+        world(1, Step::Reopen),
+        ROUND,
+        world(1, Step::Unlink),
+        ROUND,
+        NodeStep::Wait(5_000_000_000),
+        ROUND,
+        world(1, line()),
+    ];
+    check_node(Format::Plain, 2, &steps);
+    check_node(Format::Cri, 2, &steps);
+}
