@@ -252,6 +252,7 @@ pub struct Discovery {
     has_scanned: bool,
     /// Whose turn it is to look at something: the number of a LogConfig.
     turn: usize,
+    slice_ns: u64,
     /// Nobody wants to know any more.
     stop: Arc<AtomicBool>,
 }
@@ -279,6 +280,7 @@ impl Discovery {
             has_begun: false,
             has_scanned: false,
             turn: 0,
+            slice_ns: scan::SLICE_NS,
             stop: Arc::default(),
         }
     }

@@ -14,7 +14,7 @@ use super::{Discovery, Rule};
 /// How long a tick scans, in nanoseconds.
 ///
 /// 5 ms: little beside a linger, and much beside what a tick costs that hears of something.
-const SLICE_NS: u64 = 5_000_000;
+pub(super) const SLICE_NS: u64 = 5_000_000;
 
 /// LogConfigs that are asked for a piece before the first that has any must do one: each may have to wait for it.
 const TRIES: usize = 8;
@@ -43,6 +43,12 @@ pub(super) struct UnderWay {
 }
 
 impl Discovery {
+    /// A tick scans for so long, in nanoseconds, and does one piece at least.
+    #[must_use]
+    pub fn in_slices_of(self, slice_ns: u64) -> Discovery {
+        Discovery { slice_ns, ..self }
+    }
+
     /// Whether the first scan is over.
     #[must_use]
     pub fn has_scanned(&self) -> bool {
@@ -71,12 +77,12 @@ impl Discovery {
         let begin_ns = self.outlet.clock.monotonic_ns();
         self.outlet.is_retry = self.under_way.as_ref().is_some_and(|it| it.is_retry);
         let (mut end_ns, mut progress) = (begin_ns, Progress::Some);
-        while progress == Progress::Some
-            && end_ns - begin_ns < SLICE_NS
-            && !self.stop.load(Ordering::Acquire)
-        {
+        while progress == Progress::Some && !self.stop.load(Ordering::Acquire) {
             progress = self.look_on();
             end_ns = self.outlet.clock.monotonic_ns();
+            if end_ns - begin_ns >= self.slice_ns {
+                break;
+            }
         }
         (self.outlet.is_retry, self.outlet.is_initial) = (false, false);
         if let Some(scan) = &mut self.under_way {

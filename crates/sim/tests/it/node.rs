@@ -152,6 +152,8 @@ pub(crate) struct Node {
     /// What must survive a power cut: as the checkpoint was when it was stored for sure.
     durable: HashMap<ContextId, (u32, u64)>,
     stores: u64,
+    /// Nothing happens any more but what the agent does: a turn of discovery is a whole scan.
+    is_quiet: bool,
 }
 
 /// How the directories of streams begin.
@@ -194,6 +196,7 @@ impl Node {
             checkpoint_steps: 0,
             durable: HashMap::new(),
             stores: 0,
+            is_quiet: false,
         }
     }
 
@@ -306,7 +309,8 @@ impl Node {
             meter: Arc::clone(&self.meter),
             scan_interval_ns: 0,
             open_files_max: self.plan.files.open_files_max,
-        });
+        })
+        .in_slices_of(if self.plan.scans_by_piece { 0 } else { u64::MAX });
         let retry = RetryPolicy { first_ns: 1, max_ns: self.plan.retry_max_ns };
         let mut shippers = Vec::new();
         for (number, queue) in self.queues.iter().enumerate() {
@@ -373,10 +377,16 @@ impl Node {
     /// One turn of a stage; returns whether it has more to do now.
     pub(crate) fn tick(&mut self, stage: Stage) -> bool {
         let now_ns = self.clock.now_ns();
+        let is_quiet = self.is_quiet;
         let Some(plane) = self.running() else { return true };
         let news = if stage == Stage::Reader { plane.tell_reader() } else { Vec::new() };
         let tick = match stage {
-            Stage::Discovery => plane.discovery.tick(),
+            Stage::Discovery => loop {
+                let tick = plane.discovery.tick();
+                if tick != Tick::Busy || !is_quiet {
+                    break tick;
+                }
+            },
             Stage::Reader => plane.reader.tick(),
             Stage::Shipper => {
                 plane.shippers.iter_mut().map(Shipper::tick).fold(Tick::Idle(None), sooner)

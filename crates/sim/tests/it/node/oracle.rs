@@ -214,6 +214,7 @@ impl Node {
     }
 
     pub(crate) fn lift_faults(&mut self) {
+        self.is_quiet = true;
         self.queues.iter().for_each(Queue::lift_faults);
         self.disk.revive();
         self.spools.iter().for_each(NodeSpool::lift_faults);

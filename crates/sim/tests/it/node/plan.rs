@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     /// One that cannot be opened now: what goes there is not read.
     pub(crate) absent: Option<usize>,
     pub(crate) files: Limits,
+    /// A tick of discovery scans one piece, so that anything happens between two.
+    pub(crate) scans_by_piece: bool,
     pub(crate) limits: LimitPlan,
     /// Memory by tenant.
     pub(crate) memory: HashMap<Arc<str>, BudgetSpec>,
@@ -73,6 +75,8 @@ impl Plan {
             retry_max_ns: 1_000,
             absent: None,
             files,
+            // That of a third of all schedules.
+            scans_by_piece: files.open_files_max == 1,
             limits: LimitPlan::default(),
             memory: HashMap::new(),
             pool_bytes: 4 * CHUNK_BYTES,

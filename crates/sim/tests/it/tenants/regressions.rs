@@ -29,6 +29,7 @@ fn contending(weights: [u32; TENANTS.len()], contest: Vec<Stretch>) -> Setting {
         retry_max_ns: 20_000_000,
         absent: None,
         files: Limits { open_files_max: 0, pinned_bytes_max: u64::MAX },
+        scans_by_piece: false,
         limits: LimitPlan { node: Rates::default(), tenants, log_configs: log_configs.collect() },
         memory: TENANTS.into_iter().map(|it| (Arc::from(it), chunk)).collect(),
         pool_bytes: 0,

@@ -91,6 +91,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 retry_max_ns: 20_000_000,
                 absent: None,
                 files,
+                scans_by_piece: false,
                 limits: LimitPlan {
                     node,
                     tenants: by_name(limits),
