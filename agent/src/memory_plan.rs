@@ -25,6 +25,17 @@ const THREAD_BYTES: usize = 256 * KIB;
 const OTHER_THREADS: usize = 11;
 /// A log file that is open: its source, its names, and its place in the watch.
 const OPEN_FILE_BYTES: usize = 2 * KIB;
+/// Contexts whose files are gone, at least.
+///
+/// 1 MiB: some 2,000. More does not fit into 64 MiB beside a client of Kafka.
+const ENDED_BYTES: usize = MIB;
+/// Of what a cap leaves beyond the parts and reserves, one part in so many is for them, too: files that are there take three
+/// times as much each, and may all go for a while and come back.
+const ENDED_PART: usize = 8;
+/// For them where nothing limits the agent: some 170,000.
+const ENDED_UNLIMITED_BYTES: usize = 64 * MIB;
+/// Name of that part.
+const ENDED: &str = "ended";
 /// An embedded queue: rows of the segment that is written, and of those that are looked up.
 const QUEUE_BYTES: usize = 3 * MIB;
 /// What the allocator keeps once there is a client of Kafka (`allocator.rs`), however many there are.
@@ -118,6 +129,10 @@ impl MemoryPlan {
         let least = others.saturating_add(reserves);
         // Collecting comes first.
         parts.extend(recall.filter(|it| cap_bytes >= least.saturating_add(it.bytes)));
+        if spare_bytes == Some(0) {
+            let taken: usize = parts.iter().map(|it| it.bytes).sum();
+            remember_more(&mut parts, cap_bytes.saturating_sub(taken.saturating_add(reserves)));
+        }
         let plan = MemoryPlan {
             cap_bytes,
             why,
@@ -166,7 +181,13 @@ impl MemoryPlan {
 
     /// Where there is a cap, what known files may have beside the part of open ones and what tenants share, in bytes.
     pub(crate) fn known_beside_bytes(&self) -> Option<usize> {
-        self.spare_bytes
+        self.spare_bytes.map(|it| it - it / ENDED_PART)
+    }
+
+    /// What contexts whose files are gone may have, in bytes.
+    pub(crate) fn ended_bytes(&self) -> usize {
+        let part = self.parts.iter().find(|it| it.name == ENDED).map_or(0, |it| it.bytes);
+        self.spare_bytes.map_or(ENDED_UNLIMITED_BYTES, |it| part + it / ENDED_PART)
     }
 
     /// What tenants share beside their reserves, in bytes.
@@ -214,7 +235,8 @@ impl fmt::Display for MemoryPlan {
         if let Some(spare) = self.spare_bytes.filter(|it| *it > 0) {
             write!(
                 f,
-                "\n  {:>12}  beyond it for files that are known: the rest of {GROUP_QUARTERS} quarters of the control group's limit",
+                "\n  {:>12}  beyond it for files that are known, and an eighth for those that are gone: the rest of {GROUP_QUARTERS} \
+                 quarters of the control group's limit",
                 size(spare)
             )?;
         }
@@ -271,6 +293,11 @@ fn parts(settings: &Settings) -> Vec<Part> {
             format!("{} open files x {}", agent.open_files_max, size(OPEN_FILE_BYTES)),
         ),
     ];
+    parts.push(part(
+        ENDED,
+        ENDED_BYTES,
+        "contexts whose files are gone, 384B and more each".to_owned(),
+    ));
     if queues > 0 {
         let how = format!("{queues} embedded queues x {}", size(QUEUE_BYTES));
         parts.push(part("queues", queues * QUEUE_BYTES, how));
@@ -290,6 +317,13 @@ fn parts(settings: &Settings) -> Vec<Part> {
         parts.push(part("spools", sinks.len() * SPOOL_BYTES, how));
     }
     parts
+}
+
+/// Contexts whose files are gone have their part of the `rest` that a cap leaves beyond parts and reserves.
+fn remember_more(parts: &mut [Part], rest: usize) {
+    for part in parts.iter_mut().filter(|it| it.name == ENDED) {
+        part.bytes += rest / ENDED_PART;
+    }
 }
 
 /// What log disks read back, if there is anything to read it from.
@@ -429,7 +463,7 @@ mod tests {
     fn what_log_disks_read_back_has_room_only_where_there_is_some() {
         let plan = |agent: &str| MemoryPlan::within(&settings(agent, ""), None).unwrap();
         assert!(plan("").has_recall() && plan("memory: 64MiB").has_recall());
-        let small = plan("memory: 36MiB, openFilesMax: 100");
+        let small = plan("memory: 38MiB, openFilesMax: 100");
         assert!(!small.has_recall(), "{small}");
     }
 
@@ -475,9 +509,24 @@ mod tests {
         assert_eq!(plan("memory: 128MiB", Some(1 << 30)).known_beside_bytes(), Some(0));
         let wide = plan("", Some(1 << 30));
         let spare = (1 << 30) / 4 * 3 - plan("", None).cap_bytes;
-        assert_eq!(wide.known_beside_bytes(), Some(spare));
+        assert_eq!(wide.known_beside_bytes(), Some(spare - spare / 8));
         assert!(wide.to_string().contains("beyond it for files that are known"), "{wide}");
         assert_eq!(plan("", Some(80 << 20)).known_beside_bytes(), Some(0));
+    }
+
+    #[test]
+    fn contexts_whose_files_are_gone_have_their_part_of_what_a_cap_leaves() {
+        let plan = |memory: &str, group| MemoryPlan::within(&settings(memory, ""), group).unwrap();
+        let (small, large) = (plan("memory: 64MiB", None), plan("memory: 1GiB", None));
+        let parts = |it: &MemoryPlan| it.parts.iter().map(|it| it.bytes).sum::<usize>();
+        let rest = 960 * MIB - (parts(&large) - parts(&small));
+        assert_eq!(large.data_bytes() - small.data_bytes(), rest);
+        assert_eq!(large.ended_bytes() - small.ended_bytes(), 120 * MIB);
+        assert!((2 * MIB..4 * MIB).contains(&small.ended_bytes()), "{small}");
+        let wide = plan("", Some(1 << 30));
+        let beside = wide.known_beside_bytes().unwrap();
+        assert_eq!(beside + wide.ended_bytes() - ENDED_BYTES, wide.spare_bytes.unwrap());
+        assert_eq!(plan("", None).ended_bytes(), ENDED_UNLIMITED_BYTES);
     }
 
     #[test]

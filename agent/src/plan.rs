@@ -142,6 +142,7 @@ pub(crate) fn resolve(
         chunk_bytes: agent.chunk_bytes,
         pool_bytes: memory.pool_bytes(),
         known_beside_bytes: memory.known_beside_bytes(),
+        ended_bytes_max: memory.ended_bytes(),
         default_budget: budget(&others),
         default_reserves: memory.other_reserves(),
         budgets: settings

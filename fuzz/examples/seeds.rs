@@ -156,7 +156,7 @@ fn entry(number: u64) -> Entry {
     let generations = vec![position; usize::try_from(number % 3).unwrap_or(0)];
     let known = Known { cursor: number, is_new: false, generations, ..Known::new(1) };
     let context = ContextId(u128::from(number));
-    Entry { context, known, updated_unix_seconds: 1_800_000_000 }
+    Entry { context, known, updated_unix_seconds: 1_800_000_000, end: None }
 }
 
 fn checkpoints(seeds: &mut Seeds) {

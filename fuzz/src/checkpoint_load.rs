@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use flow::{ContextId, Head, Place, Position, Streams, checksum};
-use pipeline::checkpoint::{CheckpointStore, Entry, KEEP_SECONDS, Loaded, OpenError, StateDisk};
+use pipeline::checkpoint::{
+    CheckpointStore, End, Entry, KEEP_SECONDS, Loaded, OpenError, StateDisk,
+};
 use pipeline::source::Known;
 use sim::SimDisk;
 
@@ -184,6 +186,7 @@ fn read_entry(body: &mut &[u8]) -> Option<Entry> {
             continued,
         },
         updated_unix_seconds,
+        end: (marks & 16 != 0).then(End::default),
     })
 }
 

@@ -91,6 +91,7 @@ impl Stored {
             context: ContextId(*id),
             known: known.clone(),
             updated_unix_seconds: NOW,
+            end: None,
         });
         if self.store.store(entries.collect(), NOW, is_refresh, || all).is_ok() {
             self.states = self.states.split_off(self.states.len() - 1);

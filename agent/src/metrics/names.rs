@@ -52,6 +52,7 @@ pub(crate) const CPU_PRESSURE: &str = "logferry_cpu_pressure";
 pub(crate) const MEMORY_PRESSURE: &str = "logferry_memory_pressure";
 pub(crate) const TENANT_OPEN_FILES: &str = "logferry_tenant_open_files";
 pub(crate) const RESTING_SOURCES: &str = "logferry_resting_sources";
+pub(crate) const ENDED_BYTES: &str = "logferry_ended_bytes";
 pub(crate) const KNOWN_BYTES: &str = "logferry_known_bytes";
 pub(crate) const COPIED_BYTES: &str = "logferry_copied_bytes_total";
 pub(crate) const READ_ERRORS: &str = "logferry_read_errors_total";
@@ -101,7 +102,7 @@ const fn gauge(name: &'static str, labels: &'static str, help: &'static str) -> 
 }
 
 /// All metrics, in the order of the documentation.
-pub(crate) const ALL: [Metric; 72] = [
+pub(crate) const ALL: [Metric; 73] = [
     counter(
         READ_BYTES,
         "tenant",
@@ -211,6 +212,7 @@ pub(crate) const ALL: [Metric; 72] = [
         "how far readers go that are short of memory, 2 each at most: smaller reads",
     ),
     gauge(RESTING_SOURCES, "", "quiet sources of which only the place is kept in memory"),
+    gauge(ENDED_BYTES, "", "memory that contexts take whose files are gone"),
     gauge(
         KNOWN_BYTES,
         "",

@@ -127,6 +127,7 @@ fn plane(meter: &Meter, now_ns: u64) {
     gauge!(names::CPU_PRESSURE).set(meter.cpu_pressure.get() as f64);
     gauge!(names::MEMORY_PRESSURE).set(meter.memory_pressure.get() as f64);
     gauge!(names::RESTING_SOURCES).set(meter.resting_sources.get() as f64);
+    gauge!(names::ENDED_BYTES).set(meter.ended_bytes.get() as f64);
     gauge!(names::KNOWN_BYTES).set(meter.known_bytes.get() as f64);
     counter!(names::COPIED_BYTES).absolute(meter.copied_bytes.get());
     counter!(names::READ_ERRORS).absolute(meter.read_errors.get());

@@ -148,4 +148,10 @@ pub trait ReadBack: Send + Debug {
     fn passing(&self) -> Vec<ContextId> {
         Vec::new()
     }
+
+    /// Tells no more of a context, which is forgotten and may begin anew: what it held at the start is not where that
+    /// stands. Returns whether nothing is told of it from now on.
+    fn forget(&mut self, context: ContextId) -> bool {
+        self.persisted(context).is_empty()
+    }
 }

@@ -10,17 +10,22 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flow::{ContextId, is_mutant};
 
+use crate::memory::Memory;
 use crate::source::Known;
 
 mod disk;
+mod ended;
 mod follow;
 mod format;
 mod load;
 use disk::HostState;
 pub use disk::{StateDisk, StateFile};
+pub use ended::End;
+use ended::Ended;
 pub use follow::Follower;
 pub use format::VERSION as FORMAT_VERSION;
 pub use load::{Damage, Loaded};
@@ -34,27 +39,29 @@ pub struct Entry {
     pub known: Known,
     /// Wall-clock time of the last change, seconds since 1970.
     pub updated_unix_seconds: i64,
+    /// Its files are gone, and all of them is acknowledged; `None` as long as that is not so.
+    pub end: Option<End>,
 }
 
-/// An entry, taken apart.
-type Parts<'a> = (ContextId, &'a Known, i64);
+/// An entry, taken apart; at last whether it ended.
+type Parts<'a> = (ContextId, &'a Known, i64, bool);
 
 impl Entry {
     /// An entry that was never stored.
     #[must_use]
     pub fn new(context: ContextId, known: Known) -> Entry {
-        Entry { context, known, updated_unix_seconds: 0 }
+        Entry { context, known, updated_unix_seconds: 0, end: None }
     }
 
     fn parts(&self) -> Parts<'_> {
-        (self.context, &self.known, self.updated_unix_seconds)
+        (self.context, &self.known, self.updated_unix_seconds, self.end.is_some())
     }
 }
 
 /// How long a context that does not change is kept, in seconds.
 ///
 /// 7 days: as long as a queue keeps records by default. A source that comes back later begins a new
-/// epoch.
+/// epoch. Of those whose files are gone only so many are kept as [`CheckpointStore::bounded`] says.
 pub const KEEP_SECONDS: i64 = 7 * 86_400;
 
 /// A file is replaced when it is larger than this many times its snapshot …
@@ -123,7 +130,7 @@ impl Stored {
     /// In as many bytes as it takes: there may be very many.
     fn new(mut entry: Entry) -> (ContextId, Stored) {
         entry.known.generations.shrink_to_fit();
-        let Entry { context, known, updated_unix_seconds } = entry;
+        let Entry { context, known, updated_unix_seconds, end: _ } = entry;
         (context, Stored { known, updated_unix_seconds })
     }
 
@@ -137,6 +144,10 @@ impl Stored {
 pub struct CheckpointStore {
     disk: Box<dyn StateDisk>,
     contexts: HashMap<ContextId, Stored>,
+    /// Those of them whose files are gone.
+    ended: Ended,
+    /// What is forgotten here is forgotten there.
+    memory: Option<Arc<Memory>>,
     sequence: u64,
     /// The file being appended to; `None` after an error, and then a new one is begun.
     file: Option<Box<dyn StateFile>>,
@@ -166,22 +177,47 @@ impl CheckpointStore {
         now_unix_seconds: i64,
     ) -> Result<(CheckpointStore, Loaded), OpenError> {
         let loaded = load::load(&*disk)?;
-        let mut contexts: HashMap<ContextId, Stored> =
-            loaded.entries.iter().cloned().map(Stored::new).collect();
-        contexts.retain(|_, it| it.is_kept(now_unix_seconds));
         let mut store = CheckpointStore {
             disk,
-            contexts,
+            contexts: HashMap::new(),
+            ended: Ended::default(),
+            memory: None,
             sequence: loaded.last_sequence,
             file: None,
             bytes: 0,
             snapshot_bytes: 0,
         };
+        store.extend(loaded.entries.iter().cloned());
+        store.forget_old(now_unix_seconds);
         // A full disk is no reason not to start: shipping goes on, and storing is tried again.
         if let Err(error) = store.begin_file() {
             tracing::error!(%error, "no new checkpoint file yet");
         }
         Ok((store, loaded))
+    }
+
+    /// Lets contexts whose files are gone take `ended_bytes_max` here and in `memory` together; what is forgotten
+    /// is forgotten by both.
+    ///
+    /// Beyond that the tenant with most of them loses its oldest. Never forgotten are contexts whose files are still
+    /// there, or of which something is not acknowledged.
+    #[must_use]
+    pub fn bounded(mut self, memory: Arc<Memory>, ended_bytes_max: usize) -> CheckpointStore {
+        self.ended.limit(ended_bytes_max);
+        self.memory = Some(memory);
+        self
+    }
+
+    /// What contexts take whose files are gone, in bytes.
+    #[must_use]
+    pub fn ended_bytes(&self) -> usize {
+        self.ended.bytes()
+    }
+
+    /// Whether the files of a context were gone when it was stored.
+    #[must_use]
+    pub fn has_ended(&self, context: ContextId) -> bool {
+        self.ended.has(context)
     }
 
     /// What is stored of a context, or was to be.
@@ -190,12 +226,12 @@ impl CheckpointStore {
         self.contexts.get(&context).map(|it| &it.known)
     }
 
-    /// Whether just this is stored, and was so lately that it will not be forgotten.
+    /// Whether just this is stored, of a context that did not end, and was so lately that it will not be forgotten.
     #[must_use]
     pub fn has(&self, context: ContextId, known: &Known, now_unix_seconds: i64) -> bool {
         self.contexts.get(&context).is_some_and(|it| {
             let age_seconds = now_unix_seconds.saturating_sub(it.updated_unix_seconds);
-            it.known == *known && age_seconds < KEEP_SECONDS / 2
+            it.known == *known && age_seconds < KEEP_SECONDS / 2 && !self.ended.has(context)
         })
     }
 
@@ -215,7 +251,8 @@ impl CheckpointStore {
         open: impl FnOnce() -> HashSet<ContextId>,
     ) -> Result<(), StoreError> {
         let frame = format::changes(changed.iter().map(Entry::parts));
-        self.contexts.extend(changed.into_iter().map(Stored::new));
+        self.forget_ended(&changed, now_unix_seconds);
+        self.extend(changed);
         let limit = COMPACT_BYTES_MIN.max(self.snapshot_bytes * GROWTH_MAX);
         if is_refresh || self.file.is_none() || self.bytes + frame.len() as u64 > limit {
             drop(frame);
@@ -224,10 +261,48 @@ impl CheckpointStore {
                     stored.updated_unix_seconds = now_unix_seconds;
                 }
             }
-            self.contexts.retain(|_, it| it.is_kept(now_unix_seconds));
+            self.forget_old(now_unix_seconds);
             return self.begin_file();
         }
         self.append(&frame)
+    }
+
+    fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.ended.set(entry.context, &entry.known, entry.end);
+            let (context, stored) = Stored::new(entry);
+            self.contexts.insert(context, stored);
+        }
+    }
+
+    /// Forgets of those that ended what is too much. Not those that `changed`: the tracker still has them.
+    fn forget_ended(&mut self, changed: &[Entry], now_unix_seconds: i64) {
+        changed.iter().for_each(|it| self.ended.remove(it.context));
+        let memory = self.memory.as_deref();
+        self.ended.sweep(&mut self.contexts, |context, source, known| {
+            // Who comes back begins an epoch, the time in seconds, that must be another one.
+            i64::from(known.epoch) < now_unix_seconds
+                && memory.is_none_or(|it| it.forget(context, source))
+        });
+    }
+
+    /// Forgets those that did not change for [`KEEP_SECONDS`].
+    fn forget_old(&mut self, now_unix_seconds: i64) {
+        let (ended, memory) = (&mut self.ended, self.memory.as_deref());
+        self.contexts.retain(|context, it| {
+            let source = ended.source(*context);
+            let is_kept = it.is_kept(now_unix_seconds)
+                // A reader has it again, and the tracker will hear of that.
+                || memory.is_some_and(|memory| !memory.forget(*context, source));
+            if !is_kept {
+                ended.remove(*context);
+            }
+            is_kept
+        });
+        // What was too old when it was loaded was never here.
+        if let Some(memory) = memory {
+            memory.retain_loaded(|context| self.contexts.contains_key(&context));
+        }
     }
 
     fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
@@ -270,7 +345,10 @@ impl CheckpointStore {
     }
 
     fn write_file(&mut self, sequence: u64) -> io::Result<()> {
-        let parts = self.contexts.iter().map(|(id, it)| (*id, &it.known, it.updated_unix_seconds));
+        let parts = self
+            .contexts
+            .iter()
+            .map(|(id, it)| (*id, &it.known, it.updated_unix_seconds, self.ended.has(*id)));
         let file = self.disk.create(TEMPORARY_NAME)?;
         let bytes = format::write_snapshot(&*file, sequence, parts)?;
         if !is_mutant("checkpoint_not_synced") {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flow::{ContextId, ReadBack, ToldSince};
+use flow::{ContextId, ReadBack, SourceId, ToldSince};
 
 use crate::checkpoint::Entry;
 use crate::source::Known;
@@ -17,14 +17,45 @@ pub struct Memory {
 
 #[derive(Debug)]
 struct Inner {
-    known: HashMap<ContextId, Known>,
+    known: HashMap<ContextId, Remembered>,
     /// By sink: what its queue holds.
     read_backs: Vec<Option<Box<dyn ReadBack>>>,
     /// There is a checkpoint, and it is whole.
     is_whole: bool,
 }
 
+/// What is known of a context.
+#[derive(Debug)]
+struct Remembered {
+    known: Known,
+    /// The source that it is left by; `None` of an earlier life.
+    source: Option<SourceId>,
+}
+
+// As many bytes as the checkpoint's bound of contexts that ended counts.
+const _: () = assert!(size_of::<(ContextId, Remembered)>() == 64);
+
 impl Inner {
+    fn take(&mut self, context: ContextId) -> Option<Known> {
+        let taken = self.known.remove(&context);
+        // After the start there are few: sources that ended.
+        if self.known.len() < self.known.capacity() / 8 {
+            self.known.shrink_to_fit();
+        }
+        taken.map(|it| it.known)
+    }
+
+    /// Whether no queue tells of the context, from now on: what it told at the start is older than what is forgotten.
+    fn silence(&mut self, context: ContextId) -> bool {
+        let told = self.read_backs.iter_mut().flatten();
+        let mut telling = told.filter_map(|it| (!it.persisted(context).is_empty()).then_some(it));
+        match (telling.next(), telling.next()) {
+            (None, _) => true,
+            (Some(one), None) => one.forget(context),
+            (Some(_), Some(_)) => false,
+        }
+    }
+
     /// Where the context goes on, which its sink's queue may know better than we do.
     fn resume(&mut self, context: ContextId, sink: usize, known: Option<Known>) -> Option<Known> {
         let Some(read_back) = self.read_backs.get_mut(sink).and_then(Option::as_mut) else {
@@ -48,7 +79,10 @@ impl Memory {
         read_backs: Vec<Option<Box<dyn ReadBack>>>,
     ) -> Memory {
         let is_whole = !is_damaged && !entries.is_empty();
-        let known = entries.into_iter().map(|entry| (entry.context, entry.known)).collect();
+        let known = entries
+            .into_iter()
+            .map(|it| (it.context, Remembered { known: it.known, source: None }))
+            .collect();
         Memory { inner: Mutex::new(Inner { known, read_backs, is_whole }) }
     }
 
@@ -56,11 +90,7 @@ impl Memory {
     #[must_use]
     pub fn recall(&self, context: ContextId, sink: usize) -> Option<Known> {
         let mut inner = self.lock();
-        let known = inner.known.remove(&context);
-        // After the start there are few: sources that ended.
-        if inner.known.len() < inner.known.capacity() / 8 {
-            inner.known.shrink_to_fit();
-        }
+        let known = inner.take(context);
         inner.resume(context, sink, known)
     }
 
@@ -73,10 +103,11 @@ impl Memory {
         for sink in 0..inner.read_backs.len() {
             let passing = inner.read_backs[sink].as_ref().map(|it| it.passing());
             for context in passing.unwrap_or_default() {
-                let before = inner.known.get(&context).cloned();
-                let Some(now) = inner.resume(context, sink, before) else { continue };
-                if inner.known.get(&context) != Some(&now) {
-                    inner.known.insert(context, now.clone());
+                let before = inner.known.get(&context).map(|it| it.known.clone());
+                let Some(now) = inner.resume(context, sink, before.clone()) else { continue };
+                if before.as_ref() != Some(&now) {
+                    let remembered = Remembered { known: now.clone(), source: None };
+                    inner.known.insert(context, remembered);
                     news.push((context, now));
                 }
             }
@@ -87,12 +118,45 @@ impl Memory {
     /// Whether there is a generation of which it is known how far it was read: a life before was not done with it.
     #[must_use]
     pub fn is_begun(&self, context: ContextId) -> bool {
-        self.lock().known.get(&context).is_some_and(|it| !it.generations.is_empty())
+        self.lock().known.get(&context).is_some_and(|it| !it.known.generations.is_empty())
     }
 
     /// A source was closed: its context may come back.
-    pub fn keep(&self, context: ContextId, known: Known) {
-        self.lock().known.insert(context, known);
+    pub fn keep(&self, context: ContextId, mut known: Known, source: SourceId) {
+        known.generations.shrink_to_fit();
+        self.lock().known.insert(context, Remembered { known, source: Some(source) });
+    }
+
+    /// Forgets a context, if it is as `source` left it, or an earlier life; returns whether it did.
+    ///
+    /// For the checkpoint, which forgets it too. A context that is being read is not here, and one that was left
+    /// by a later source may have something un-acknowledged: neither is forgotten.
+    #[must_use]
+    pub fn forget(&self, context: ContextId, source: Option<SourceId>) -> bool {
+        let mut inner = self.lock();
+        let is_it = inner.known.get(&context).is_some_and(|it| it.source == source);
+        let is_forgotten = is_it && inner.silence(context);
+        if is_forgotten {
+            inner.take(context);
+        }
+        is_forgotten
+    }
+
+    /// Forgets what earlier lives left, and `has` does not have.
+    pub fn retain_loaded(&self, has: impl Fn(ContextId) -> bool) {
+        self.lock().known.retain(|context, it| it.source.is_some() || has(*context));
+    }
+
+    /// How many contexts are known and not being read.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().known.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// What is known stays right even if a thread died while it held the lock.
@@ -132,7 +196,7 @@ mod tests {
 
     fn entry(context: u128, cursor: u64) -> Entry {
         let known = Known { cursor, is_new: false, ..Known::new(1) };
-        Entry { context: ContextId(context), known, updated_unix_seconds: 0 }
+        Entry::new(ContextId(context), known)
     }
 
     #[test]
@@ -146,5 +210,36 @@ mod tests {
         assert_eq!(memory.recall(ContextId(3), 0).unwrap().cursor, 30);
         assert_eq!(memory.recall(ContextId(4), 0).unwrap().cursor, 40);
         assert!(memory.settle().iter().all(|it| it.0 == ContextId(3)), "recalled");
+    }
+
+    #[test]
+    fn only_what_is_as_a_source_left_it_is_forgotten() {
+        let known = || Known { cursor: 9, is_new: false, ..Known::new(1) };
+        let memory = Memory::new(vec![entry(1, 10)], false, Vec::new());
+        let (first, later) = (Some(SourceId(1)), Some(SourceId(2)));
+        memory.keep(ContextId(2), known(), SourceId(2));
+        assert!(!memory.forget(ContextId(2), first), "it was read again since");
+        assert!(!memory.forget(ContextId(3), None), "it is being read");
+        assert!(!memory.forget(ContextId(1), later));
+        assert_eq!(memory.len(), 2);
+        assert!(memory.forget(ContextId(2), later) && memory.forget(ContextId(1), None));
+        assert!(memory.is_empty());
+        assert_eq!(memory.recall(ContextId(2), 0), None);
+    }
+
+    #[test]
+    fn what_a_queue_goes_on_to_tell_of_is_not_forgotten() {
+        let memory = Memory::new(vec![entry(1, 50)], false, vec![Some(Box::new(Told))]);
+        assert!(!memory.forget(ContextId(1), None), "it would go on at 10");
+        assert_eq!(memory.recall(ContextId(1), 0).unwrap().cursor, 50);
+    }
+
+    #[test]
+    fn what_the_checkpoint_does_not_have_of_earlier_lives_is_let_go() {
+        let memory = Memory::new(vec![entry(1, 10), entry(2, 20)], false, Vec::new());
+        memory.keep(ContextId(3), Known::new(1), SourceId(0));
+        memory.retain_loaded(|it| it == ContextId(2));
+        assert_eq!(memory.recall(ContextId(1), 0), None);
+        assert_eq!(memory.len(), 2);
     }
 }

@@ -174,6 +174,12 @@ pub struct SourceMeter {
 }
 
 impl SourceMeter {
+    /// Whether both count for the same tenant.
+    #[must_use]
+    pub fn is_of_tenant_of(&self, other: &SourceMeter) -> bool {
+        Arc::ptr_eq(&self.tenant, &other.tenant)
+    }
+
     /// Bytes got cursors.
     pub fn read(&self, bytes: u64) {
         self.tenant.read_bytes.add(bytes);
@@ -260,6 +266,8 @@ pub struct Meter {
     pub resting_sources: Count,
     /// Bytes that files known and not open, and their directories, take out of the common pool.
     pub known_bytes: Count,
+    /// Bytes that contexts take whose files are gone, in checkpoint and memory.
+    pub ended_bytes: Count,
     /// Bytes copied to join or unescape records.
     pub copied_bytes: Count,
     /// Errors of opening or reading files.

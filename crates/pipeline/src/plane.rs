@@ -122,7 +122,8 @@ impl DataPlane {
         }
 
         let memory = Arc::new(Memory::new(loaded.entries, !damage.is_empty(), shipping.read_backs));
-        let tracker = tracker.restoring(memory.settle());
+        let tracker =
+            tracker.restoring(memory.settle()).bounded(Arc::clone(&memory), plan.ended_bytes_max);
         let lanes = Arc::new(LaneDirectory::new(shipping.doors).weighing(weights));
         let pins = Pins::new(plan.pinned_bytes_max).limited(plan.pinned_by_tenant);
         let pins = Arc::new(pins.ranked(priorities));

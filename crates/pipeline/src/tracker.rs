@@ -12,7 +12,8 @@ use crossbeam::channel::{Receiver, Select};
 use flow::{Acked, Clock, ContextId, Position, SourceId, StoredMark};
 
 use crate::Tick;
-use crate::checkpoint::{CheckpointStore, Entry};
+use crate::checkpoint::{CheckpointStore, End, Entry};
+use crate::memory::Memory;
 use crate::meter::{Meter, Observe, SourceMeter};
 use crate::source::Known;
 
@@ -148,6 +149,12 @@ impl Tracker {
         Tracker { stored, ..self }
     }
 
+    /// Lets contexts whose files are gone take so much, here and in `memory`: [`CheckpointStore::bounded`].
+    #[must_use]
+    pub fn bounded(self, memory: Arc<Memory>, ended_bytes_max: usize) -> Tracker {
+        Tracker { store: self.store.bounded(memory, ended_bytes_max), ..self }
+    }
+
     /// Also stores what became known at the start, whether or not a source of it opens.
     #[must_use]
     pub fn restoring(mut self, news: Vec<(ContextId, Known)>) -> Tracker {
@@ -246,7 +253,8 @@ impl Tracker {
         } else if !self.store.has(context, &known, self.clock.unix_ns() / 1_000_000_000) {
             // The queue knew more than the checkpoint, or nobody knew anything.
             // What was left out at a first start is nowhere else.
-            let is_news = !known.is_new || !known.generations.is_empty();
+            let is_back = self.store.has_ended(context);
+            let is_news = is_back || !known.is_new || !known.generations.is_empty();
             self.contexts.insert(context, Tracked::new(known, is_news));
             if is_news {
                 self.dirty.insert(context);
@@ -293,6 +301,13 @@ impl Tracker {
         self.change(acked.source, |tracked| tracked.acknowledge(acked));
     }
 
+    /// Number of the tenant of a source: of the first of its meters.
+    fn tenant(&self, source: SourceId) -> Option<u32> {
+        let own = &self.meters[self.sources.get(&source)?.meter as usize];
+        let number = self.meters.iter().position(|it| it.is_of_tenant_of(own))?;
+        u32::try_from(number).ok()
+    }
+
     fn store(&mut self, now_ns: u64) {
         self.next_store_ns = now_ns + self.interval_ns;
         let unix_seconds = self.clock.unix_ns() / 1_000_000_000;
@@ -301,7 +316,9 @@ impl Tracker {
             let Some(tracked) = self.contexts.get(context) else { continue };
             let known = tracked.known.clone();
             let updated_unix_seconds = unix_seconds;
-            changed.push(Entry { context: *context, known, updated_unix_seconds });
+            let end =
+                tracked.ended_by().map(|it| End { tenant: self.tenant(it), source: Some(it) });
+            changed.push(Entry { context: *context, known, updated_unix_seconds, end });
         }
         let is_refresh = now_ns >= self.next_refresh_ns;
         if changed.is_empty() && !is_refresh {
@@ -326,6 +343,7 @@ impl Tracker {
         }
         self.stored.set(now_ns);
         self.meter.checkpoints.add(1);
+        self.meter.ended_bytes.set(self.store.ended_bytes() as u64);
         self.meter.unstored_since_ns.set(0);
         for context in self.dirty.drain() {
             let Some(tracked) = self.contexts.get_mut(&context) else { continue };

@@ -168,4 +168,9 @@ impl ReadBack for KafkaReadBack {
     fn passing(&self) -> Vec<ContextId> {
         self.contexts.keys().copied().collect()
     }
+
+    fn forget(&mut self, context: ContextId) -> bool {
+        self.contexts.remove(&context);
+        true
+    }
 }

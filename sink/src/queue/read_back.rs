@@ -60,4 +60,9 @@ impl ReadBack for QueueReadBack {
     fn persisted(&mut self, context: ContextId) -> Vec<PersistedSpan> {
         self.contexts.get(&context).cloned().unwrap_or_default()
     }
+
+    fn forget(&mut self, context: ContextId) -> bool {
+        self.contexts.remove(&context);
+        true
+    }
 }

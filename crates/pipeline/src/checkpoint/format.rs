@@ -5,7 +5,7 @@ use std::io;
 use flow::{ContextId, Head, Place, Position, Streams, checksum, is_mutant};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Entry, Parts, StateFile};
+use super::{End, Entry, Parts, StateFile};
 use crate::source::Known;
 
 const MAGIC: [u8; 8] = *b"LFCKPT\r\n";
@@ -21,6 +21,8 @@ const NEW: u8 = 1;
 const NEWEST_SETTLED: u8 = 2;
 /// Where the marks of those streams begin whose next line goes on.
 const CONTINUED_SHIFT: u32 = 2;
+/// Mark of a context whose files are gone, and all of which is acknowledged.
+const ENDED: u8 = 16;
 /// Bytes of an entry with one generation, and some more.
 const ENTRY_BYTES: usize = 80;
 /// How much of a snapshot is written at once, in bytes.
@@ -170,14 +172,15 @@ pub(super) fn read_frame(bytes: &[u8]) -> Result<(Kind, Vec<Entry>, usize), Fram
     Ok((kind, entries, FRAME_HEADER_BYTES + len))
 }
 
-fn write_entry((context, known, updated_unix_seconds): Parts<'_>, out: &mut Vec<u8>) {
+fn write_entry((context, known, updated_unix_seconds, is_ended): Parts<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(&context.0.to_le_bytes());
     out.extend_from_slice(&known.epoch.to_le_bytes());
     out.extend_from_slice(&known.cursor.to_le_bytes());
     out.extend_from_slice(&updated_unix_seconds.to_le_bytes());
     let settled = if known.is_newest_settled { NEWEST_SETTLED } else { 0 };
     let new = if known.is_new { NEW } else { 0 };
-    out.push(new | settled | known.continued.bits() << CONTINUED_SHIFT);
+    let ended = if is_ended { ENDED } else { 0 };
+    out.push(new | settled | ended | known.continued.bits() << CONTINUED_SHIFT);
     out.extend_from_slice(&count(known.generations.len()).to_le_bytes());
     for position in &known.generations {
         out.extend_from_slice(&position.generation.to_le_bytes());
@@ -208,7 +211,8 @@ fn read_entry(reader: &mut Reader<'_>) -> Option<Entry> {
     let (is_new, is_newest_settled) = (marks & NEW != 0, marks & NEWEST_SETTLED != 0);
     let continued = Streams::from_bits(marks >> CONTINUED_SHIFT & 3)?;
     let known = Known { epoch, cursor, is_new, generations, is_newest_settled, continued };
-    Some(Entry { context, known, updated_unix_seconds })
+    let end = (marks & ENDED != 0).then(End::default);
+    Some(Entry { context, known, updated_unix_seconds, end })
 }
 
 fn count(len: usize) -> u32 {

@@ -18,7 +18,7 @@ fn entry(number: u128, cursor: u64) -> Entry {
         continued: Streams::from_bits(streams).unwrap(),
         ..Known::new(3)
     };
-    Entry { context: ContextId(number), known, updated_unix_seconds: NOW }
+    Entry { context: ContextId(number), known, updated_unix_seconds: NOW, end: None }
 }
 
 fn cursors(loaded: &Loaded) -> Vec<(u128, u64)> {

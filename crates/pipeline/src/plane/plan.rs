@@ -31,6 +31,8 @@ pub struct PlanePlan {
     pub pool_bytes: usize,
     /// Memory for files that are known, beside the pool: where the agent's memory has a cap, others wait. `None` without.
     pub known_beside_bytes: Option<usize>,
+    /// Memory for contexts whose files are gone.
+    pub ended_bytes_max: usize,
     /// Budget of tenants that have none of their own.
     pub default_budget: BudgetSpec,
     /// How many such reserves there are, one or more; the last is for all who have none of their own.

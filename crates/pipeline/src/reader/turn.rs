@@ -211,7 +211,7 @@ impl Reader {
         self.parts.pins.set(source.id, &source.spec.context.tenant, Vec::new());
         source.meter.sources.sub(1);
         self.by_context.remove(&source.context_id());
-        self.parts.memory.keep(source.context_id(), source.known());
+        self.parts.memory.keep(source.context_id(), source.known(), source.id);
         self.free.push(index);
     }
 

@@ -262,3 +262,139 @@ fn a_source_that_ended_is_known_until_its_end_is_acknowledged() {
     bed.tracker.store_now();
     assert!(bed.tracker.sources.is_empty() && bed.tracker.contexts.is_empty());
 }
+
+/// Contexts of two tenants that come and go, by a tracker that lets 50 of them be remembered.
+struct Churn {
+    bed: Bed,
+    memory: Arc<Memory>,
+    tenants: [Arc<SourceMeter>; 2],
+}
+
+/// For fifty without generations.
+const CHURN_BYTES: usize = 50 * 384;
+
+impl Churn {
+    fn new() -> Churn {
+        let memory = Arc::new(Memory::new(Vec::new(), false, Vec::new()));
+        let Bed { tracker, acks, commands, ledger, directory } = bed();
+        let tracker = tracker.bounded(Arc::clone(&memory), CHURN_BYTES);
+        let bed = Bed { tracker, acks, commands, ledger, directory };
+        let meter = Meter::default();
+        let tenants = ["shop", "flood"].map(|it| meter.source(&it.into(), &"rule".into()));
+        Churn { bed, memory, tenants }
+    }
+
+    /// A source begins, as the reader has it.
+    fn open(&self, source: u32, context: u128, tenant: usize) {
+        let context = ContextId(context);
+        let known = self.memory.recall(context, 0);
+        let known = known.unwrap_or_else(|| Known { cursor: 7, is_new: false, ..Known::new(1) });
+        let (source, meter) = (SourceId(source), Arc::clone(&self.tenants[tenant]));
+        self.bed.commands.send(TrackerCommand::Open { source, context, known, meter }).unwrap();
+    }
+
+    /// It ends, and its context stays in memory.
+    fn close(&self, source: u32, context: u128) {
+        let (cursor, has_end) = (7, false);
+        let known = Known { cursor, is_new: false, ..Known::new(1) };
+        self.bed
+            .commands
+            .send(TrackerCommand::Close { source: SourceId(source), cursor, has_end })
+            .unwrap();
+        self.memory.keep(ContextId(context), known, SourceId(source));
+    }
+
+    fn remembered(&self) -> usize {
+        let store = &self.bed.tracker.store;
+        (0..2000).filter(|it| store.has_ended(ContextId(*it))).count()
+    }
+}
+
+#[test]
+fn contexts_that_come_and_go_take_no_more_than_they_may_and_those_that_are_open_stay() {
+    let mut churn = Churn::new();
+    for number in 0..5 {
+        churn.open(number, u128::from(number), 0);
+    }
+    churn.open(5, 5, 0);
+    churn.close(5, 5);
+    churn.bed.tracker.store_now();
+    for number in 10..1000 {
+        churn.open(number, u128::from(number), 1);
+        churn.close(number, u128::from(number));
+        churn.bed.tracker.store_now();
+        assert!(churn.remembered() <= 51 && churn.memory.len() <= 51, "{}", churn.remembered());
+    }
+    // What is stored last is forgotten no sooner than with the next.
+    let store = &churn.bed.tracker.store;
+    assert!(store.ended_bytes() <= CHURN_BYTES + 384, "{}", store.ended_bytes());
+    assert!((0..5).all(|it| store.known(ContextId(it)).is_some()), "they are open");
+    assert!(store.has_ended(ContextId(5)), "its tenant has one");
+    assert!(store.has_ended(ContextId(999)) && !store.has_ended(ContextId(10)));
+    // A restart has the same, and tells those that ended from those that were open.
+    let known: Vec<bool> = (0..1000).map(|it| store.known(ContextId(it)).is_some()).collect();
+    let ended: Vec<bool> = (0..1000).map(|it| store.has_ended(ContextId(it))).collect();
+    assert!(churn.bed.tracker.store.store(Vec::new(), 1_800_000_000, true, HashSet::new).is_ok());
+    let Churn { bed, .. } = churn;
+    drop(bed.tracker);
+    let (store, _) = CheckpointStore::open(bed.directory.path(), 1_800_000_000).unwrap();
+    let again = (0..1000).map(|it| store.known(ContextId(it)).is_some());
+    assert_eq!(again.collect::<Vec<_>>(), known);
+    assert_eq!((0..1000).map(|it| store.has_ended(ContextId(it))).collect::<Vec<_>>(), ended);
+}
+
+#[test]
+fn one_that_came_back_is_open_in_the_next_checkpoint_and_is_not_forgotten() {
+    let mut churn = Churn::new();
+    churn.open(0, 0, 1);
+    churn.close(0, 0);
+    churn.bed.tracker.store_now();
+    assert!(churn.bed.tracker.store.has_ended(ContextId(0)));
+    // It is back, with nothing new; and one whose source the tracker has not heard of yet.
+    churn.open(1, 0, 1);
+    churn.bed.tracker.store_now();
+    assert!(!churn.bed.tracker.store.has_ended(ContextId(0)));
+    churn.open(2, 1, 1);
+    churn.close(2, 1);
+    churn.bed.tracker.store_now();
+    assert!(churn.memory.recall(ContextId(1), 0).is_some());
+    for number in 10..200 {
+        churn.open(number, u128::from(number), 1);
+        churn.close(number, u128::from(number));
+        churn.bed.tracker.store_now();
+    }
+    let store = &churn.bed.tracker.store;
+    assert!([0, 1].iter().all(|it| store.known(ContextId(*it)).is_some()));
+    drop(churn.bed.tracker);
+    let (store, _) = CheckpointStore::open(churn.bed.directory.path(), 1_800_000_000).unwrap();
+    assert!(store.known(ContextId(0)).is_some() && !store.has_ended(ContextId(0)));
+}
+
+#[test]
+fn what_is_not_acknowledged_has_not_ended() {
+    let mut churn = Churn::new();
+    churn.open(0, 0, 1);
+    let (source, cursor, has_end) = (SourceId(0), 20, false);
+    churn.bed.commands.send(TrackerCommand::Close { source, cursor, has_end }).unwrap();
+    churn.bed.tracker.store_now();
+    assert!(!churn.bed.tracker.store.has_ended(ContextId(0)));
+    churn.bed.ack(0, 7, 20);
+    churn.bed.tracker.store_now();
+    assert!(churn.bed.tracker.store.has_ended(ContextId(0)));
+}
+
+#[test]
+fn what_is_too_old_for_the_checkpoint_is_forgotten_by_memory_too() {
+    let mut churn = Churn::new();
+    churn.open(0, 0, 1);
+    churn.close(0, 0);
+    churn.open(1, 1, 1);
+    churn.bed.tracker.store_now();
+    let later = 1_800_000_000 + crate::checkpoint::KEEP_SECONDS;
+    let open = || HashSet::from([ContextId(1)]);
+    churn.bed.tracker.store.store(Vec::new(), later, true, open).unwrap();
+    assert!(churn.memory.is_empty());
+    let store = &churn.bed.tracker.store;
+    assert_eq!([0, 1].map(|it| store.known(ContextId(it)).is_some()), [false, true]);
+    assert_eq!(store.ended_bytes(), 0);
+}

@@ -185,11 +185,21 @@ impl Tracked {
         !self.is_open && self.are_closed_acknowledged()
     }
 
+    /// The last of its sources, if they all ended and nothing more is waited for.
+    pub(super) fn ended_by(&self) -> Option<SourceId> {
+        let is_over = self.is_finished() && !self.is_waiting();
+        self.closing.last().filter(|_| is_over).map(|it| it.source)
+    }
+
     /// Whether nothing is to be remembered beside what the store has, once that has it.
     pub(super) fn is_at_rest(&self) -> bool {
+        let is_open_or_over = self.closing.is_empty() || self.is_finished();
+        !self.is_dirty && !self.is_waiting() && is_open_or_over
+    }
+
+    fn is_waiting(&self) -> bool {
         let is_waiting = !(self.early.is_empty() && self.forget.is_empty() && self.gone.is_empty());
-        let is_waiting = is_waiting || !self.moved.is_empty();
-        !self.is_dirty && !is_waiting && (self.closing.is_empty() || self.is_finished())
+        is_waiting || !self.moved.is_empty()
     }
 
     fn are_closed_acknowledged(&self) -> bool {

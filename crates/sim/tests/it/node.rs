@@ -51,6 +51,8 @@ pub(crate) use watch::{ReaderTick, Turn, Watch, stream_of};
 pub(crate) const STREAMS: usize = 2;
 /// Commands and messages that may wait: more than one schedule makes.
 const WAITING_MAX: usize = 1000;
+/// What contexts whose files are gone may take: all of a schedule's are remembered.
+const ENDED_BYTES: usize = 1 << 20;
 /// Chains that are shown at a time: a schedule has few.
 const SHOWN_MAX: usize = 1;
 
@@ -254,7 +256,7 @@ impl Node {
         )
         .marking(acks.stored_mark());
         let memory = Arc::new(Memory::new(loaded.entries, false, read_backs));
-        let tracker = tracker.restoring(memory.settle());
+        let tracker = tracker.restoring(memory.settle()).bounded(Arc::clone(&memory), ENDED_BYTES);
         let (commands, told) = bounded(WAITING_MAX);
         let (for_reader, reader_commands) = bounded(WAITING_MAX);
         let weights = self.plan.limits.weights();
