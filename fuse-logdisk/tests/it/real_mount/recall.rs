@@ -222,7 +222,9 @@ fn a_reader_that_is_killed_does_not_wait() {
         for mode in MODES {
             let volume = without_agent(mode);
             for signal in [Signal::KILL, Signal::INT] {
-                let mut command = Command::new("cat");
+                // Whoever runs tests in the background of a shell ignores SIGINT, and so do all that it starts.
+                let mut command = Command::new("env");
+                command.arg("--default-signal=INT").arg("cat");
                 command.arg(volume.target().join("app.log"));
                 let mut reader = test_kit::start(&command, Stdio::null(), Stdio::null())
                     .expect("can be started");
