@@ -99,6 +99,17 @@ impl PersistedSpan {
     #[must_use]
     pub fn counted(spans: &[PersistedSpan], epoch: u32) -> Vec<&PersistedSpan> {
         let mut counted: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
+        // What stands behind a hole, and begins inside of what came there later, is not what follows on that: a later life
+        // read on before it, and the file may hold something else since.
+        let all = counted.clone();
+        let mut number = 0;
+        counted.retain(|it| {
+            number += 1;
+            let holds = |later: &&PersistedSpan| {
+                later.span.begin < it.span.begin && it.span.begin < later.span.end
+            };
+            !all[number..].iter().any(holds) || is_mutant("overtaken_span_counted")
+        });
         counted.sort_by_key(|it| (it.span.begin, it.span.end));
         // Up to where each section is there without a hole.
         let mut reached: HashMap<(u64, u64), u64> = HashMap::new();

@@ -418,3 +418,27 @@ fn what_is_refused_of_a_section_that_was_divided_is_not_acknowledged_with_the_re
     let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
     run(Setting { kafka, limits, ..Setting::new(Format::Plain, 2) }, &steps).unwrap();
 }
+
+/// The first life's messages stand behind a hole; the second sends what the file holds since it was cut, and ends inside of what
+/// the first one's have. The third went on where these end.
+#[test]
+fn what_begins_inside_of_what_a_later_life_sent_does_not_follow_on_that() {
+    let steps = [
+        NodeStep::Queue(Mode::Breaks(0)),
+        NodeStep::World(0, Step::Append(vec![Text { len: 445, ..LINE }], 0)),
+        ROUND,
+        NodeStep::World(0, Step::Append(vec![text(0)], 0)),
+        request(1, Fate::Rejected),
+        NodeStep::World(0, Step::Truncate),
+        request(1, Fate::Answered),
+        NodeStep::World(0, Step::Append(vec![text(0), text(200)], 0)),
+        NodeStep::KillInside(1, 1),
+        ROUND,
+        NodeStep::World(0, Step::Append(vec![text(0)], 0)),
+        NodeStep::World(0, Step::Append(vec![text(0)], 0)),
+        request(2, Fate::UnknownStored),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps).unwrap();
+}
