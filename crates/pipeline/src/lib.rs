@@ -29,6 +29,8 @@ pub mod shipper;
 pub mod source;
 mod sync;
 #[cfg(test)]
+mod test_clock;
+#[cfg(test)]
 mod test_mount;
 pub mod tracker;
 pub mod watch;

@@ -21,29 +21,16 @@ use crate::lane::{LaneReceiver, ShipperDoor};
 use crate::limits::{Level, LimitPlan, LogConfigLimits, Rates, TenantLimits};
 use crate::meter::TenantMeter;
 use crate::source::{SeenFile, SourceOptions, SourceReport, SourceSpec, StartAt};
+use crate::test_clock::HandClock;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const CHUNK: usize = 64 << 10;
 
-/// Time that only work takes.
-#[derive(Debug, Default)]
-struct WorkClock(AtomicU64);
-
-impl Clock for WorkClock {
-    fn monotonic_ns(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn unix_ns(&self) -> i64 {
-        1_768_000_000_000_000_000
-    }
-}
-
-/// Files of lines of 100 bytes; a path says how they are.
+/// Files of lines of 100 bytes; a path says how they are. Only work takes time.
 #[derive(Debug)]
 struct Lines {
-    clock: Arc<WorkClock>,
+    clock: Arc<HandClock>,
     /// How long it takes to open a file, in nanoseconds.
     open_ns: AtomicU64,
     sizes: Mutex<HashMap<PathBuf, (u64, u64)>>,
@@ -51,7 +38,7 @@ struct Lines {
 
 #[derive(Debug)]
 struct Open {
-    clock: Arc<WorkClock>,
+    clock: Arc<HandClock>,
     stat: Stat,
 }
 
@@ -149,7 +136,7 @@ impl Bed {
         windows: HashMap<Arc<str>, usize>,
         limits: LimitPlan,
     ) -> Bed {
-        let clock = Arc::new(WorkClock(AtomicU64::new(1_000_000_000)));
+        let clock = Arc::new(HandClock(AtomicU64::new(1_000_000_000)));
         let (commands, for_reader) = bounded(20_000);
         let (tracker, told) = bounded(100_000);
         let (lanes, new_lanes) = bounded(100);

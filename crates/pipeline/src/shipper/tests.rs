@@ -2,25 +2,14 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam::channel::{Sender, bounded};
 use flow::{Codec, Encoding, KeepCopy, Refused, Released, Spool};
 
 use super::*;
 use crate::limits::{AtLimit, LimitPlan, Rates, TenantLimits};
-
-#[derive(Debug, Default)]
-struct HandClock(AtomicU64);
-
-impl Clock for HandClock {
-    fn monotonic_ns(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-    fn unix_ns(&self) -> i64 {
-        0
-    }
-}
+use crate::test_clock::HandClock;
 
 /// Refuses some tenants; remembers what it took.
 #[derive(Debug, Default)]

@@ -2,32 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 
 use super::*;
+use crate::test_clock::HandClock;
 use crate::watch::WatchError;
 
 /// What a call of the file system takes, in nanoseconds.
 const CALL_NS: u64 = 100_000;
 
-/// Time that only the file system takes.
-#[derive(Debug, Default)]
-struct WorkClock(AtomicU64);
-
-impl Clock for WorkClock {
-    fn monotonic_ns(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn unix_ns(&self) -> i64 {
-        SystemClock.unix_ns()
-    }
-}
-
+/// Nothing else takes time.
 #[derive(Debug)]
 struct SlowFs {
     host: Arc<dyn Fs>,
-    clock: Arc<WorkClock>,
+    clock: Arc<HandClock>,
 }
 
 impl Fs for SlowFs {
@@ -48,7 +35,7 @@ impl Fs for SlowFs {
 
 /// Hears what the test says.
 #[derive(Debug, Default, Clone)]
-struct Told(Arc<Mutex<Changes>>, Arc<WorkClock>);
+struct Told(Arc<Mutex<Changes>>, Arc<HandClock>);
 
 impl Watch for Told {
     fn add(&mut self, _directory: &Path) -> Result<(), WatchError> {
@@ -64,7 +51,7 @@ impl Watch for Told {
 
 /// A bed over pods of many files: of which tenant, with how many files each.
 fn slow_bed(rules: impl FnOnce(&Path) -> Vec<Rule>, pods: &[(&str, usize)]) -> (Bed, Told) {
-    let clock = Arc::new(WorkClock::default());
+    let clock = Arc::new(HandClock::default());
     let slow = |rule: Rule| {
         let fs = SlowFs { host: Arc::clone(&rule.fs), clock: Arc::clone(&clock) };
         Rule { fs: Arc::new(fs), ..rule }
