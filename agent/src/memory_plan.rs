@@ -292,12 +292,8 @@ fn parts(settings: &Settings) -> Vec<Part> {
             agent.open_files_max * OPEN_FILE_BYTES,
             format!("{} open files x {}", agent.open_files_max, size(OPEN_FILE_BYTES)),
         ),
+        part(ENDED, ENDED_BYTES, "contexts whose files are gone, 384B and more each".to_owned()),
     ];
-    parts.push(part(
-        ENDED,
-        ENDED_BYTES,
-        "contexts whose files are gone, 384B and more each".to_owned(),
-    ));
     if queues > 0 {
         let how = format!("{queues} embedded queues x {}", size(QUEUE_BYTES));
         parts.push(part("queues", queues * QUEUE_BYTES, how));

@@ -98,18 +98,11 @@ impl PersistedSpan {
     /// an older life may have sent the first part of such a line alone.
     #[must_use]
     pub fn counted(spans: &[PersistedSpan], epoch: u32) -> Vec<&PersistedSpan> {
-        let mut counted: Vec<_> = spans.iter().filter(|it| it.epoch == epoch).collect();
-        // What stands behind a hole, and begins inside of what came there later, is not what follows on that: a later life
-        // read on before it, and the file may hold something else since.
-        let all = counted.clone();
-        let mut number = 0;
-        counted.retain(|it| {
-            number += 1;
-            let holds = |later: &&PersistedSpan| {
-                later.span.begin < it.span.begin && it.span.begin < later.span.end
-            };
-            !all[number..].iter().any(holds) || is_mutant("overtaken_span_counted")
-        });
+        let is_counted = |(at, it): &(usize, &PersistedSpan)| {
+            it.epoch == epoch && !spans[at + 1..].iter().any(|later| it.is_overtaken_by(later))
+        };
+        let mut counted: Vec<_> =
+            spans.iter().enumerate().filter(is_counted).map(|it| it.1).collect();
         counted.sort_by_key(|it| (it.span.begin, it.span.end));
         // Up to where each section is there without a hole.
         let mut reached: HashMap<(u64, u64), u64> = HashMap::new();
@@ -123,6 +116,14 @@ impl PersistedSpan {
             !is_behind_hole || is_mutant("hole_filled_by_another_section")
         });
         counted
+    }
+
+    /// What begins inside of what came after it stands behind a hole, and is not what follows there: a later life read on
+    /// before it, and the file may hold something else since. Partitions of a topic have no order between them: there more
+    /// than needed may be overtaken, and is sent again.
+    fn is_overtaken_by(&self, later: &PersistedSpan) -> bool {
+        let is_inside = later.span.begin < self.span.begin && self.span.begin < later.span.end;
+        later.epoch == self.epoch && is_inside && !is_mutant("overtaken_span_counted")
     }
 
     /// Whether it counts for who is to send that section: what is a part of one that ended before may be the begin of a line

@@ -10,7 +10,6 @@ use flow::{PayloadHeader, PersistedSpan, Position, Reached, Span, is_mutant};
 /// What a queue has of a context in its last epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Had {
-    epoch: u32,
     /// Without what is a part of a section of which the rest is not there.
     of_all: Cover,
     /// By the end of such a section, with its parts.
@@ -54,12 +53,12 @@ impl Had {
         };
         let of_parts = sections.into_iter().map(|it| (it.end, with(it))).collect();
         // No section is empty.
-        Some(Had { epoch, of_all: with(Span::new(0, 0)), of_parts })
+        Some(Had { of_all: with(Span::new(0, 0)), of_parts })
     }
 
     /// The queue's last epoch of the context.
     pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+        self.of_all.epoch
     }
 
     /// From which cursor on the section is owed; none if the queue has all of it.
@@ -73,7 +72,7 @@ impl Had {
     pub(crate) fn owed_by_spool(&self, header: &PayloadHeader) -> Option<u64> {
         let span = header.span;
         let cover = self.cover(header);
-        if span.is_empty() || header.epoch != self.epoch || cover.contradicts(header) {
+        if span.is_empty() || header.epoch != cover.epoch || cover.contradicts(header) {
             return cover.owed(header);
         }
         let begun = cover.runs.partition_point(|it| it.begin <= span.begin);
