@@ -114,6 +114,34 @@ fn d2_a_broker_that_stands_still_keeps_no_core_busy() {
     scene.prove(agent, writers);
 }
 
+/// Between two heartbeats the controller fences the broker: no partition has a leader then, and no metadata names a broker.
+/// It stands still besides, with a request on its way.
+#[test]
+#[ignore = "takes minutes: make chaos"]
+fn d2_a_broker_that_is_fenced_again_and_again_is_written_to_between() {
+    let scene = Scene::new(Cluster::builder(), Listener::Plain, 1, "");
+    let broker = scene.cluster.broker(1);
+    let restart = |session_ms, heartbeat_ms| {
+        broker.stop().unwrap();
+        broker.set("broker.session.timeout.ms", session_ms);
+        broker.set("broker.heartbeat.interval.ms", heartbeat_ms);
+        broker.start().unwrap();
+    };
+    restart("2000", "5000");
+    let agent = Agent::start(&scene.bed);
+    let writers = scene.write();
+    for rest_ms in [0, 1000, 3000, 12_000, 0, 2000, 12_000] {
+        wait_for_more(&scene.bed, "shop");
+        wait_for_more(&scene.bed, "bank");
+        broker.pause().unwrap();
+        sleep_ms(rest_ms);
+        broker.resume().unwrap();
+        sleep_ms(4000);
+    }
+    restart("9000", "2000");
+    scene.prove(agent, writers);
+}
+
 /// Two of three stand still for 45 s and run for 20 s, again and again: `LOGFERRY_FREEZES` (5) times.
 #[test]
 #[ignore = "minutes: LOGFERRY_FREEZES=5 cargo test -p logferry --test it -- --ignored --nocapture d2_two"]
