@@ -16,6 +16,7 @@ pub(crate) mod divide;
 mod header;
 mod in_flight;
 mod kafka_sink;
+mod known_brokers;
 mod lanes;
 mod limit;
 mod lookup;

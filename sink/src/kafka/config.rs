@@ -95,6 +95,10 @@ const LINGER_MS: &str = "100";
 const BATCH_BYTES: &str = "1000000";
 /// Largest message, in bytes: librdkafka's own limit. What a topic takes, its broker says.
 const MESSAGE_BYTES_MAX: &str = "1000000000";
+/// How often librdkafka says what it knows, in milliseconds.
+///
+/// 5 s: as long as nothing is delivered at worst if it knows no broker any more (`known_brokers.rs`).
+const STATISTICS_MS: &str = "5000";
 /// Bytes in librdkafka's queue, in KiB: the lanes' own limits hold before.
 const QUEUE_KBYTES_MAX: &str = "2097151";
 
@@ -122,6 +126,7 @@ impl KafkaConfig {
             .set("linger.ms", LINGER_MS)
             .set("batch.size", BATCH_BYTES)
             .set("message.max.bytes", MESSAGE_BYTES_MAX)
+            .set("statistics.interval.ms", STATISTICS_MS)
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES_MAX);
         let (codec, level) = match self.compression {

@@ -9,7 +9,7 @@ use super::in_flight::Batch;
 use super::lanes::{Admitted, Lanes};
 use super::producer::KafkaProducer;
 
-/// Time between two looks at the file of offsets, in nanoseconds.
+/// Time between two looks at the file of offsets, and at the client, in nanoseconds.
 const ADVANCE_NS: u64 = 1_000_000_000;
 /// Longest wait for a report at shutdown before all is looked at again.
 const FLUSH_WAIT: Duration = Duration::from_millis(50);
@@ -89,6 +89,7 @@ impl Sink for KafkaSink {
         if now_ns >= self.next_advance_ns {
             self.next_advance_ns = now_ns + ADVANCE_NS;
             self.producer.advance(self.acks.stored_ns());
+            self.producer.keep_asking();
         }
         Some(self.lanes.due_ns(now_ns).unwrap_or(u64::MAX).min(self.next_advance_ns))
     }

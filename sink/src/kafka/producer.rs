@@ -18,6 +18,7 @@ use super::brokers::{Brokers, Headers, KeepOffsets, Outgoing, Report};
 use super::config::KafkaConfig;
 use super::header;
 use super::in_flight::{Batch, Failure, Rejection, Reported, Sent};
+use super::known_brokers::KnownBrokers;
 use super::offset_file::OffsetFile;
 use super::offsets::Offsets;
 
@@ -71,6 +72,7 @@ struct Reports {
 pub(super) struct Shared {
     offsets: Mutex<Offsets>,
     broken: Mutex<Option<String>>,
+    known: KnownBrokers,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -153,6 +155,10 @@ impl ClientContext for Reports {
         self.link.note(&error, reason);
     }
 
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.shared.known.note(statistics);
+    }
+
     fn generate_oauth_token(&self, path: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         self.link.token(path)
     }
@@ -231,8 +237,8 @@ impl KafkaProducer {
         let mut offsets = Offsets::open(keeper).map_err(failed)?;
         offsets.set_clean(false).map_err(failed)?;
         let agent = offsets.agent();
-        let shared =
-            Arc::new(Shared { offsets: Mutex::new(offsets), broken: Mutex::default(), clock });
+        let (broken, known) = (Mutex::default(), KnownBrokers::default());
+        let shared = Arc::new(Shared { offsets: Mutex::new(offsets), broken, known, clock });
         let client = client(&config, &shared)?;
         Ok(Arc::new(KafkaProducer { client, shared, agent, config }))
     }
@@ -322,6 +328,13 @@ impl KafkaProducer {
         let ends = bounds.into_iter().map(|(partition, it)| (partition, it.end)).collect();
         let stored = self.shared.offsets().begin(topic, ends);
         stored.map_err(|error| format!("{}: {error}", self.config.offsets.display()))
+    }
+
+    /// Sees to it that librdkafka has somebody to ask.
+    pub(super) fn keep_asking(&self) {
+        if let Client::Librdkafka(producer) = &self.client {
+            self.shared.known.begin_again(producer.client(), &self.config.brokers);
+        }
     }
 
     /// Moves the file of offsets on behind the checkpoint that was stored last.

@@ -127,10 +127,10 @@ fn d2_a_broker_that_is_fenced_again_and_again_is_written_to_between() {
         broker.set("broker.heartbeat.interval.ms", heartbeat_ms);
         broker.start().unwrap();
     };
-    restart("2000", "5000");
+    restart("500", "1500");
     let agent = Agent::start(&scene.bed);
     let writers = scene.write();
-    for rest_ms in [0, 1000, 3000, 12_000, 0, 2000, 12_000] {
+    for rest_ms in [0, 1000, 3000, 12_000, 0, 2000, 0, 1000, 0, 12_000] {
         wait_for_more(&scene.bed, "shop");
         wait_for_more(&scene.bed, "bank");
         broker.pause().unwrap();
@@ -139,6 +139,9 @@ fn d2_a_broker_that_is_fenced_again_and_again_is_written_to_between() {
         sleep_ms(4000);
     }
     restart("9000", "2000");
+    let said = std::fs::read_to_string(scene.bed.path("stderr.0")).unwrap();
+    let times = said.matches("knows no broker any more").count();
+    println!("d2: librdkafka knew no broker any more, {times} times");
     scene.prove(agent, writers);
 }
 
