@@ -12,7 +12,7 @@ use crate::sync::Mutex;
 pub struct BudgetSpec {
     /// Never refused.
     pub reserved_bytes: usize,
-    /// Never exceeded.
+    /// No more is granted: what grew since it was read stands beyond it, and nothing is granted until that is back.
     pub max_bytes: usize,
 }
 

@@ -39,7 +39,7 @@ mod queue;
 mod spool;
 mod watch;
 use books::Books;
-pub(crate) use books::{Encoded, Sums, has_records};
+pub(crate) use books::{Encoded, Sums};
 pub(crate) use oracle::Truth;
 pub(crate) use plan::{BATCH, Limits, Plan, Stream};
 pub(crate) use queue::Queue;

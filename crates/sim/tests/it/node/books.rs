@@ -62,16 +62,25 @@ impl Places {
 pub(crate) struct Encoded {
     pub(crate) records: u64,
     pub(crate) all: u64,
+    /// Bytes that each is more than what was read for it: nobody asked for them before.
+    pub(crate) grown: u64,
 }
 
 impl Encoded {
-    /// With so many more.
-    pub(crate) fn and(self, bytes: usize, has_records: bool) -> Encoded {
+    /// With so many more of a span of so many.
+    pub(crate) fn and(self, bytes: usize, span_bytes: u64, has_records: bool) -> Encoded {
         let bytes = bytes as u64;
+        let (records, read) = if has_records { (bytes, span_bytes) } else { (0, 0) };
         Encoded {
-            records: self.records + if has_records { bytes } else { 0 },
+            records: self.records + records,
             all: self.all + bytes,
+            grown: self.grown + bytes.saturating_sub(read),
         }
+    }
+
+    /// With a section that a queue or a spool was handed.
+    pub(crate) fn and_handed(self, header: &PayloadHeader) -> Encoded {
+        self.and(header.in_block().len(), header.span.bytes(), has_records(header))
     }
 }
 
@@ -138,7 +147,7 @@ impl Books {
             for turn in &turns[self.turns..] {
                 let tenant = &plan.streams[turn.stream].tenant;
                 let encoded = &mut sums(&mut self.tenants, tenant).encoded;
-                *encoded = encoded.and(turn.encoded_bytes, turn.has_records());
+                *encoded = encoded.and(turn.encoded_bytes, turn.bytes, turn.has_records());
             }
             self.turns = turns.len();
         });
@@ -160,7 +169,7 @@ impl Shelf {
         for it in &all[self.stored..] {
             let sums = sums(tenants, &it.header.context.tenant);
             if it.life == life && !it.is_drained {
-                sums.handed = sums.handed.and(it.header.in_block().len(), has_records(&it.header));
+                sums.handed = sums.handed.and_handed(&it.header);
             }
         }
         let news = self.stored..all.len();
@@ -185,7 +194,7 @@ impl Shelf {
         for it in &all[self.kept..] {
             let sums = sums(tenants, &it.header.context.tenant);
             if it.life == life && !it.is_copy {
-                sums.handed = sums.handed.and(it.header.in_block().len(), has_records(&it.header));
+                sums.handed = sums.handed.and_handed(&it.header);
             }
         }
         self.unsafe_kept.extend(self.kept..all.len());
@@ -266,6 +275,6 @@ fn sums<'a>(tenants: &'a mut HashMap<Arc<str>, Sums>, tenant: &Arc<str>) -> &'a 
 }
 
 /// Whether a section has records: a gap is paid for by those in its batch, if there are any.
-pub(crate) fn has_records(header: &PayloadHeader) -> bool {
+fn has_records(header: &PayloadHeader) -> bool {
     header.gap.is_none() && !header.marks.last
 }

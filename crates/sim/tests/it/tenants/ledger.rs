@@ -8,7 +8,7 @@ use sim::Stored;
 
 use super::{OWNERS, TENANTS, spooled};
 use crate::bed::CHUNK_BYTES;
-use crate::node::{Encoded, Kept, Node, NodeSpool, Queue, ReaderTick, Sums, Truth, has_records};
+use crate::node::{Encoded, Kept, Node, NodeSpool, Queue, ReaderTick, Sums, Truth};
 
 /// Batches of a lane: gathered, handed back, two that wait in it, and one that was refused.
 const LANE_BATCHES: usize = 5;
@@ -163,7 +163,7 @@ pub(super) fn finish(node: &Node) -> Result<(), String> {
     }
 }
 
-/// I5: permits are those of the payloads that are there, and within all budgets.
+/// I5: permits are those of the payloads that are there, and within all budgets; of each tenant's own [`Node::look`] knows.
 fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(), String> {
     for (tenant, bytes) in used {
         let number = TENANTS.iter().position(|it| **it == **tenant).expect("a tenant");
@@ -176,15 +176,14 @@ fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(),
                 "I5: {tenant} pays for {bytes} bytes, and holds {records} to {all}"
             ));
         }
-        let max = node.plan.memory_of(tenant).max_bytes;
         let lanes = OWNERS.iter().filter(|it| **it == number).count();
         let batch = usize::try_from(node.plan.batch.bytes_max).expect("a batch is small");
-        if *bytes > max || *bytes > lanes * LANE_BATCHES * (batch + CHUNK_BYTES) {
-            return Err(format!("I5: {tenant} has {bytes} bytes of {max}"));
+        if *bytes > lanes * LANE_BATCHES * (batch + CHUNK_BYTES) {
+            return Err(format!("I5: {tenant} has {bytes} bytes in {lanes} lanes"));
         }
     }
     let (all, cap) = (used.iter().map(|it| it.1).sum::<usize>(), node.plan.memory_cap());
-    if all > cap {
+    if all > cap + used.iter().map(|it| node.grown(&it.0)).sum::<usize>() {
         return Err(format!("I5: all have {all} bytes of {cap}"));
     }
     Ok(())
@@ -194,7 +193,9 @@ fn memory_is_what_is_held(node: &Node, used: &[(Arc<str>, usize)]) -> Result<(),
 fn encoded(node: &Node, tenant: usize) -> Encoded {
     node.watch.turns.look(|turns| {
         let own = turns[node.watch.begun..].iter().filter(|it| OWNERS[it.stream] == tenant);
-        own.fold(Encoded::default(), |sum, it| sum.and(it.encoded_bytes, it.has_records()))
+        own.fold(Encoded::default(), |sum, it| {
+            sum.and(it.encoded_bytes, it.bytes, it.has_records())
+        })
     })
 }
 
@@ -202,7 +203,7 @@ fn encoded(node: &Node, tenant: usize) -> Encoded {
 fn handed(node: &Node, tenant: &str) -> Encoded {
     let life = node.lives - 1;
     let add = |sum: Encoded, header: &PayloadHeader| match *header.context.tenant == *tenant {
-        true => sum.and(header.in_block().len(), has_records(header)),
+        true => sum.and_handed(header),
         false => sum,
     };
     let mut sum = Encoded::default();

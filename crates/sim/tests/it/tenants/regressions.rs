@@ -95,3 +95,29 @@ fn what_comes_after_what_a_limit_held_back_was_cut_has_not_waited() {
     ];
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+/// A file that is gone is declared in a batch with records, which pay for that too, and memory is full.
+#[test]
+fn what_is_declared_in_a_batch_stands_beyond_what_was_granted() {
+    let setting = contending([10; TENANTS.len()], Vec::new());
+    let [gone, rotated] = FLOODS;
+    let world = |stream, step| TenantStep::Node(NodeStep::World(stream, step));
+    let late = Text { len: 105, is_stderr: false, is_partial: false };
+    let steps = [
+        TenantStep::Trickle { lines: 1, rounds: 2, apart_ns: 100_000 },
+        world(rotated, Step::Rotate),
+        world(rotated, Step::Reopen),
+        world(gone, Step::Unlink),
+        TenantStep::Flood(84),
+        TenantStep::Node(NodeStep::Round([
+            Stage::Discovery,
+            Stage::Reader,
+            Stage::Shipper,
+            Stage::Tracker,
+        ])),
+        TenantStep::Node(NodeStep::Wait(5_000_000_000)),
+        TenantStep::Node(NodeStep::Tick(Stage::Reader, 1)),
+        world(rotated, Step::AppendLate(vec![late], 0)),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
