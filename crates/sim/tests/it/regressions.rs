@@ -950,6 +950,22 @@ fn what_is_written_where_a_power_cut_left_nuls_is_read_by_an_agent_that_has_read
     check(Format::Plain, &over_a_start);
 }
 
+/// Lines were filled with the alphabet over and over, and one of the second life had the same 64 bytes before the offset.
+#[test]
+fn a_file_that_lost_its_power_is_not_gone_on_with_in_another_line_behind_other_nuls() {
+    let long = vec![Text { len: 8000, ..LINE }];
+    let steps = [
+        Step::AppendBehind(1100, long.clone()),
+        Step::Scan,
+        Step::Work(2),
+        Step::Wait(5_000_000_000),
+        Step::Work(2),
+        Step::CutPower(0, false),
+        Step::AppendBehind(1126, long),
+    ];
+    check(Format::Plain, &steps);
+}
+
 /// The checkpoint tells of it, or the queue, or both of what lies between the parts.
 #[test]
 fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
