@@ -64,13 +64,14 @@ impl Source {
 }
 
 impl Generation {
-    /// A look showed these files: copies may have other names now, or none.
+    /// A look showed these files: copies may have other names now, or none, or be compressed.
     pub(super) fn see_copies(&mut self, files: &[SeenFile]) {
         self.copies.retain_mut(|copy| {
             let Some(file) = files.iter().find(|it| it.stat.id == copy.stat.id) else {
                 return false;
             };
             copy.path.clone_from(&file.path);
+            copy.packed = file.packed.or(copy.packed);
             true
         });
     }

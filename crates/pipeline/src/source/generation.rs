@@ -217,6 +217,7 @@ impl Generation {
     pub fn carry_on_in(&mut self, seen: &SeenFile) {
         self.id = seen.stat.id;
         self.path.clone_from(&seen.path);
+        self.packed = seen.packed;
         self.carrier = Carrier::Copy;
         self.is_gone = false;
         self.defect_since_ns = None;

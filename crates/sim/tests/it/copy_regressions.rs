@@ -632,6 +632,22 @@ fn a_copy_that_lacks_what_was_read_is_known_if_no_agent_ran_when_its_original_wa
     }
 }
 
+/// Short reads left few bytes known of it. Who took the copy in the place of what was cut forgot what stood beside that.
+#[test]
+fn a_copy_beside_its_compressed_form_is_known_in_that_however_little_is_known_of_it() {
+    let begin = [line_of(2), line_of(39), world(Step::BeginCopy), ROUND, line()];
+    // The look that shows it compressed is the next life's first; or the cut is noticed with it.
+    let ends = [
+        (Step::BeginCopy, Step::Compress(1), NodeStep::Kill(0)),
+        (Step::FinishRotation, Step::Compress(0), NodeStep::Hear(0)),
+    ];
+    for (cut, compress, next) in ends {
+        let short = world(Step::ShortenReads(Some(8)));
+        let steps = [world(cut), short, world(compress), next, ROUND, line()];
+        check(&[&begin[..], &steps].concat());
+    }
+}
+
 /// What the next life cannot tell from a file that an earlier one was done with; the check knows it.
 #[test]
 fn what_was_compressed_before_anybody_looked_counts_as_read_after_a_death() {
