@@ -52,8 +52,7 @@ impl Generation {
         let is_same =
             is_head && (is_mutant("place_not_compared") || self.is_same_place(fs, head)?);
         // It was begun anew; or they were filled in, and are read as they are now. Nothing at the offset says which.
-        let is_filled = self.place.len == 0 && self.holes.are_written_over(head);
-        if (!is_same || is_filled) && !self.is_never_cut(fs) {
+        if (!is_same || self.is_written_over(fs, head)?) && !self.is_never_cut(fs) {
             return Ok(false);
         }
         self.is_checked = true;

@@ -94,12 +94,6 @@ impl Holes {
         }
     }
 
-    /// Whether other bytes stand in this head where NULs were.
-    pub(super) fn are_written_over(&self, head: &[u8]) -> bool {
-        let is_other = head.iter().take(self.leading.into()).any(|byte| *byte != 0);
-        is_other && !is_mutant("nuls_not_compared")
-    }
-
     /// How many of `bytes`, read at `offset`, are written for sure.
     ///
     /// # Errors
@@ -188,6 +182,24 @@ impl Source {
 }
 
 impl Generation {
+    /// Whether other bytes stand where NULs were, if nothing at the offset tells: in this head, or, of a file of which
+    /// no other fingerprint is known, just before the offset.
+    ///
+    /// # Errors
+    /// As `pread`.
+    pub(super) fn is_written_over(&mut self, fs: &dyn Fs, head: &[u8]) -> io::Result<bool> {
+        let leading = usize::from(self.holes.leading);
+        if self.place.len > 0 || leading == 0 || is_mutant("nuls_not_compared") {
+            return Ok(false);
+        }
+        let mut before = [0];
+        if self.head.is_empty() {
+            let last = self.offset.saturating_sub(1);
+            self.open(fs)?.read_at(&mut before, last)?;
+        }
+        Ok(head.iter().take(leading).chain(&before).any(|byte| *byte != 0))
+    }
+
     /// Goes on behind a hole; returns its length in bytes. No line goes on over it.
     fn skip_hole(&mut self, fs: &dyn Fs, end: u64) -> io::Result<u64> {
         let mut behind = [0; PLACE_BYTES_MAX];

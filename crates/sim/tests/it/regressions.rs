@@ -966,6 +966,27 @@ fn a_file_that_lost_its_power_is_not_gone_on_with_in_another_line_behind_other_n
     check(Format::Plain, &steps);
 }
 
+/// What was cut was as long as the new content, which begins with NULs, too.
+#[test]
+fn what_replaces_nuls_before_the_offset_is_read_by_an_agent_that_has_read_those() {
+    let append = |hole, lens: &[u16]| {
+        Step::AppendBehind(hole, lens.iter().map(|len| Text { len: *len, ..LINE }).collect())
+    };
+    let steps = [
+        append(3539, &[549]),
+        Step::CutPower(0, true),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Work(1),
+        Step::Truncate,
+        append(3715, &[365, 8]),
+    ];
+    check(Format::Plain, &steps);
+    check_reader(Format::Plain, 0, &steps);
+}
+
 /// The checkpoint tells of it, or the queue, or both of what lies between the parts.
 #[test]
 fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
