@@ -1,6 +1,6 @@
 //! Disk: holes that are declared, and what a power cut left of a file.
 
-use flow::Position;
+use flow::{HEAD_BYTES_MAX, PLACE_BYTES_MAX, Position};
 
 use super::{Check, Delivery, File};
 use crate::order;
@@ -30,8 +30,9 @@ impl Check {
         }
         // An agent that has begun since it read them does not know what it read.
         let has_begun = self.sources[number] != Some(delivery.source);
-        if has_begun
-            && let Some((before, read)) = self.filled_and_read(number, last)
+        let filled = if has_begun { self.filled_and_read(number, last) } else { None };
+        if let Some((before, read)) =
+            filled.or_else(|| self.alike_and_read(number, last, delivery.at_ns))
             && to.offset.checked_sub(read) == Some(delivery.span.bytes())
         {
             self.read[number][last] = read;
@@ -51,6 +52,25 @@ impl Check {
         let is_filled = old != new && old.iter().zip(new).all(|(old, new)| [*new, 0].contains(old));
         let is_unread = self.read[number][index] == 0;
         (lives[before].is_left && is_unread && is_filled).then_some((before, read))
+    }
+
+    /// Which life before this one an agent was told of, and how much had been delivered of it, if the first KiB and the
+    /// 64 bytes before that are the same in this one, and it is no shorter than that was told to be: then nothing tells
+    /// that the file was cut. As no two lines have 64 bytes in common, these are NULs.
+    fn alike_and_read(&self, number: usize, index: usize, at_ns: u64) -> Option<(usize, u64)> {
+        let lives = &self.files[number].lives;
+        let before = (0..index).rev().find(|it| lives[*it].told_ever > 0)?;
+        let (old, new, read) = (&lives[before], &lives[index], self.read_of(number, before));
+        let end = super::index(read);
+        let is_same = |range: std::ops::Range<usize>| {
+            let (old, new) = (old.bytes.get(range.clone()), new.bytes.get(range));
+            old.is_some() && old == new
+        };
+        let is_alike = is_same(0..end.min(HEAD_BYTES_MAX))
+            && is_same(end.saturating_sub(PLACE_BYTES_MAX)..end)
+            && new.len_at(at_ns) >= old.told_ever;
+        let is_unread = self.read[number][index] == 0;
+        (is_unread && read > 0 && is_alike).then_some((before, read))
     }
 
     /// Nothing more is read of an older file that a power cut left as far as it had been read; that it is gone on with

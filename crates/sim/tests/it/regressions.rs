@@ -987,6 +987,23 @@ fn what_replaces_nuls_before_the_offset_is_read_by_an_agent_that_has_read_those(
     check_reader(Format::Plain, 0, &steps);
 }
 
+/// Nothing tells that the file was cut: the first KiB and what stands before the offset are the same, and it is as long.
+#[test]
+fn a_file_that_is_begun_anew_with_as_many_nuls_as_were_read_is_gone_on_with() {
+    let steps = [
+        Step::AppendBehind(3539, vec![Text { len: 549, ..LINE }]),
+        Step::CutPower(0, true),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Work(1),
+        Step::Truncate,
+        Step::AppendBehind(4096, vec![LINE]),
+    ];
+    check(Format::Plain, &steps);
+}
+
 /// The checkpoint tells of it, or the queue, or both of what lies between the parts.
 #[test]
 fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
