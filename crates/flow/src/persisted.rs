@@ -119,10 +119,14 @@ impl PersistedSpan {
     }
 
     /// What begins inside of what came after it stands behind a hole, and is not what follows there: a later life read on
-    /// before it, and the file may hold something else since. Partitions of a topic have no order between them: there more
-    /// than needed may be overtaken, and is sent again.
+    /// before it, and the file may hold something else since. So is what begins with a part of a section that came after
+    /// it; with a whole one, which may be a copy in a spool, it may be the same. Partitions of a topic have no order
+    /// between them: there more than needed may be overtaken, and is sent again.
     fn is_overtaken_by(&self, later: &PersistedSpan) -> bool {
-        let is_inside = later.span.begin < self.span.begin && self.span.begin < later.span.end;
+        // What is empty where a part begins is what that follows on.
+        let is_with = later.is_inner && !self.span.is_empty();
+        let first = later.span.begin + u64::from(!is_with);
+        let is_inside = (first..later.span.end).contains(&self.span.begin);
         later.epoch == self.epoch && is_inside && !is_mutant("overtaken_span_counted")
     }
 
@@ -246,10 +250,34 @@ mod tests {
         assert_eq!(add(0, 10, second, true), [(0, 10), (10, 20)]);
         assert_eq!(add(20, 30, second, true), [(0, 10), (10, 20)]);
         assert_eq!(add(30, 40, second, false), [(0, 10), (10, 20)]);
-        // That comes behind it; and then what follows it.
-        assert_eq!(add(10, 20, second, true), [(0, 10), (10, 20), (10, 20), (20, 40)]);
+        // That comes behind it, in place of the first life's; and then what follows it.
+        assert_eq!(add(10, 20, second, true), [(0, 10), (10, 20), (20, 40)]);
         assert_eq!(add(40, 50, None, false).last(), Some(&(40, 50)));
         assert_eq!(PersistedSpan::counted(&spans, 1), Vec::<&PersistedSpan>::new());
+    }
+
+    #[test]
+    fn what_begins_with_what_a_later_life_sent_does_not_count_but_what_is_empty_before_it() {
+        let mut spans = Vec::new();
+        let mut add = |begin, end, is_inner| {
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), &[], is_inner);
+            let counted = PersistedSpan::counted(&spans, 0);
+            counted.iter().map(|it| (it.span.begin, it.span.end)).collect::<Vec<_>>()
+        };
+        // The first life's, behind a hole; then a gap of unknown size, before which nothing is known.
+        assert_eq!(add(20, 40, false), [(20, 40)]);
+        assert_eq!(add(10, 10, false), [(10, 10), (20, 40)]);
+        assert_eq!(add(10, 15, true), [(10, 10), (10, 15), (20, 40)]);
+        assert_eq!(add(15, 20, false), [(10, 10), (10, 20), (20, 40)]);
+        // The begin of what the second sends in the first one's place.
+        assert_eq!(add(20, 30, true), [(10, 10), (10, 20), (20, 30)]);
+        // What is empty inside of what came later, too, is where nobody went on.
+        let mut spans = Vec::new();
+        for (begin, end, is_inner) in [(20, 20, false), (10, 30, true)] {
+            PersistedSpan::append(&mut spans, 0, Span::new(begin, end), &[], is_inner);
+        }
+        let counted = PersistedSpan::counted(&spans, 0);
+        assert_eq!(counted.iter().map(|it| it.span).collect::<Vec<_>>(), [Span::new(10, 30)]);
     }
 
     #[test]

@@ -438,3 +438,36 @@ fn what_begins_inside_of_what_a_later_life_sent_does_not_follow_on_that() {
     ];
     check_without_open_files(Format::Cri, false, &steps);
 }
+
+/// The first life's section stands behind a hole; the second fills the hole, and sends the begin of that section anew, of what the
+/// file holds by then. The third went on where the first one's ended: if the file had been cut, all of it came again, under
+/// other cursors.
+#[test]
+fn what_begins_with_a_section_that_a_later_life_sent_in_part_does_not_follow_on_that() {
+    let lines = || NodeStep::World(0, Step::Append(vec![text(5497), text(6708)], 0));
+    let begin = [
+        NodeStep::Queue(Mode::Held),
+        NodeStep::World(0, Step::Reopen),
+        NodeStep::Round([Stage::Tracker, Stage::Shipper, Stage::Reader, Stage::Discovery]),
+        lines(),
+        NodeStep::Tick(Stage::Reader, 1),
+        NodeStep::Tick(Stage::Shipper, 1),
+        request(2, Fate::Rejected),
+        NodeStep::Kill(1),
+    ];
+    let end = [
+        ROUND,
+        request(2, Fate::Answered),
+        NodeStep::Kafka(KafkaStep::Limit(Some(600))),
+        request(1, Fate::Answered),
+        ROUND,
+        NodeStep::Kill(1),
+    ];
+    let kafka = Some(KafkaSetting { encoding: Encoding::OtlpProto, is_shared: false });
+    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    for cut in [vec![], vec![NodeStep::World(0, Step::Truncate), lines()]] {
+        let steps = [&begin[..], &cut, &end].concat();
+        run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps)
+            .unwrap_or_else(|why| panic!("{why}"));
+    }
+}
