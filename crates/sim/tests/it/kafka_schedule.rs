@@ -99,11 +99,13 @@ fn check(steps: &[NodeStep]) {
     }
 }
 
-/// Where no file stays open, and each line is a message.
-fn check_without_open_files(format: Format, is_shared: bool, steps: &[NodeStep]) {
-    let kafka = Some(KafkaSetting { encoding: Encoding::Json, is_shared });
+/// Each line is a message.
+const JSON: KafkaSetting = KafkaSetting { encoding: Encoding::Json, is_shared: false };
+
+/// Where no file stays open.
+fn check_without_open_files(format: Format, kafka: KafkaSetting, steps: &[NodeStep]) {
     let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
-    run(Setting { kafka, limits, ..Setting::new(format, 2) }, steps)
+    run(Setting { kafka: Some(kafka), limits, ..Setting::new(format, 2) }, steps)
         .unwrap_or_else(|why| panic!("{why}"));
 }
 
@@ -203,7 +205,7 @@ fn what_stands_behind_a_hole_that_was_filled_tells_where_a_section_ended() {
         ROUND,
         NodeStep::Kill(3),
     ];
-    check_without_open_files(Format::Cri, false, &steps);
+    check_without_open_files(Format::Cri, JSON, &steps);
 }
 
 /// The first life's part of a line stands behind a hole, and ends its section; the second fills the hole, and sends that part
@@ -227,7 +229,7 @@ fn what_goes_on_behind_a_section_that_another_life_ended_says_so() {
         NodeStep::Tick(Stage::Shipper, 1),
         request(3, Fate::UnknownStored),
     ];
-    check_without_open_files(Format::Cri, false, &steps);
+    check_without_open_files(Format::Cri, JSON, &steps);
 }
 
 /// The first life's section ends with a part of a line, behind a hole. The second joins it with the rest, behind which it has
@@ -260,7 +262,7 @@ fn what_a_later_life_joined_is_not_gone_on_with_where_an_earlier_one_ended() {
         append(0, vec![end]),
         request(2, Fate::UnknownLate),
     ];
-    check_without_open_files(Format::Cri, false, &steps);
+    check_without_open_files(Format::Cri, JSON, &steps);
 }
 
 /// The first life's part of a line stands behind a hole, and ended its section. The second joins it with the rest, behind which
@@ -292,7 +294,7 @@ fn a_hole_in_a_section_is_not_filled_by_a_part_that_an_earlier_life_ended_with()
         request(1, Fate::Answered),
         NodeStep::Kill(0),
     ];
-    check_without_open_files(Format::Cri, false, &steps);
+    check_without_open_files(Format::Cri, JSON, &steps);
 }
 
 #[test]
@@ -414,7 +416,7 @@ fn what_is_refused_of_a_section_that_was_divided_is_not_acknowledged_with_the_re
         ROUND,
         request(1, Fate::Answered),
     ];
-    check_without_open_files(Format::Plain, true, &steps);
+    check_without_open_files(Format::Plain, KafkaSetting { is_shared: true, ..JSON }, &steps);
 }
 
 /// The first life's messages stand behind a hole; the second sends what the file holds since it was cut, and ends inside of what
@@ -436,7 +438,7 @@ fn what_begins_inside_of_what_a_later_life_sent_does_not_follow_on_that() {
         NodeStep::World(0, Step::Append(vec![text(0)], 0)),
         request(2, Fate::UnknownStored),
     ];
-    check_without_open_files(Format::Cri, false, &steps);
+    check_without_open_files(Format::Cri, JSON, &steps);
 }
 
 /// The first life's section stands behind a hole; the second fills the hole, and sends the begin of that section anew, of what the
@@ -463,11 +465,9 @@ fn what_begins_with_a_section_that_a_later_life_sent_in_part_does_not_follow_on_
         ROUND,
         NodeStep::Kill(1),
     ];
-    let kafka = Some(KafkaSetting { encoding: Encoding::OtlpProto, is_shared: false });
-    let limits = Limits { open_files_max: 0, pinned_bytes_max: u64::MAX };
+    let kafka = KafkaSetting { encoding: Encoding::OtlpProto, is_shared: false };
     for cut in [vec![], vec![NodeStep::World(0, Step::Truncate), lines()]] {
         let steps = [&begin[..], &cut, &end].concat();
-        run(Setting { kafka, limits, ..Setting::new(Format::Cri, 2) }, &steps)
-            .unwrap_or_else(|why| panic!("{why}"));
+        check_without_open_files(Format::Cri, kafka, &steps);
     }
 }
