@@ -845,6 +845,25 @@ proptest! {
     }
 }
 
+/// A file of less than 68 KiB was taken for one of which nothing was ever written over.
+#[test]
+fn the_next_daemon_knows_what_was_written_over_in_a_short_file() {
+    let folder = place();
+    let store = open_store(folder.path());
+    let id = create(&store, "app.log");
+    append(&store, id, &[b'x'; 9000]);
+    assert_eq!(store.write(id, 4098, b"y", Order::AsWritten), Ok(Written::Done));
+    drop(store);
+    let store = open_store(folder.path());
+    let id = store.lookup(ROOT, name("app.log")).expect("there").id;
+    append(&store, id, &vec![b'x'; 200_000]);
+    store.acknowledge(key(&store, id), 200_000).expect("works");
+    let lost =
+        |at: u64| store.read(id, at, &mut [0; 1]).expect("readable").1.and_then(|it| it.lost);
+    assert!(lost(4098).is_some_and(|it| it.contains("written over")));
+    assert_eq!(lost(4099), None);
+}
+
 #[test]
 fn what_a_shorter_file_has_of_one_that_was_given_back_is_lost() {
     let folder = place();

@@ -58,20 +58,8 @@ impl Gone {
     /// # Errors
     /// As `open` and `getxattr`.
     pub(super) fn of(path: &Path, size: u64) -> Result<Gone, Errno> {
-        // Less was never given back.
-        if size < HEAD_BYTES + RELEASE_BYTES_MIN {
-            return Ok(Gone::default());
-        }
-        let file = super::super::open(path)?;
-        let released = match rustix::fs::seek(&file, SeekFrom::Data(HEAD_BYTES)) {
-            Ok(HEAD_BYTES) => 0,
-            Ok(data) => data,
-            // There is only a hole.
-            Err(Errno::NXIO) => size,
-            Err(error) => return Err(error),
-        };
         let mut bytes = [0; Gone::BYTES_MAX];
-        let len = match rustix::fs::fgetxattr(&file, Gone::NAME, &mut bytes) {
+        let len = match rustix::fs::getxattr(path, Gone::NAME, &mut bytes) {
             Ok(len) => len,
             Err(Errno::NODATA) => 0,
             Err(error) => return Err(error),
@@ -79,6 +67,7 @@ impl Gone {
         let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
         let mut ranges = bytes[..len].chunks_exact(16).map(|it| number(&it[..8])..number(&it[8..]));
         let overwritten = ranges.next().unwrap_or_default();
+        let released = released_until(path, size)?;
         Ok(Gone { released, overwritten, dropped: ranges.collect() })
     }
 
@@ -124,6 +113,21 @@ impl Gone {
         let is_whole = range.is_empty() && lost.is_none();
         let at = range.start - wanted.start;
         (!is_whole).then_some(Missing { key, range, at, lost })
+    }
+}
+
+/// Up to where a file of this size was given back.
+fn released_until(path: &Path, size: u64) -> Result<u64, Errno> {
+    // Less was never given back.
+    if size < HEAD_BYTES + RELEASE_BYTES_MIN {
+        return Ok(0);
+    }
+    match rustix::fs::seek(super::super::open(path)?, SeekFrom::Data(HEAD_BYTES)) {
+        Ok(HEAD_BYTES) => Ok(0),
+        Ok(data) => Ok(data),
+        // There is only a hole.
+        Err(Errno::NXIO) => Ok(size),
+        Err(error) => Err(error),
     }
 }
 
