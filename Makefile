@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka build test e2e sim model miri chaos mutants fuzz lint bench clean
+.PHONY: help run kafka build test properties e2e sim model miri chaos mutants fuzz lint bench clean
 
 help:
 	@echo 'make run    build, and a demo: ships logs, kill -9 in between, proves that none is lost or doubled'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test   all tests'
 	@echo 'make e2e    tests on a real node and a real API server; builds Kubernetes before, once (some 15 minutes)'
 	@echo 'make sim    simulated schedules: SIM_CASES of each kind, SIM_SEED=random for others each time'
+	@echo 'make properties  the properties that tests try with the same examples each time, with others: PROPERTY_ROUNDS times'
 	@echo 'make model  what threads share, in every order in which threads can meet (part of make test)'
 	@echo 'make miri   crates/flow under Miri, MIRI_SEEDS orders of its threads'
 	@echo 'make chaos  CHAOS_SCHEDULES random schedules of the real agent: rotation, removal, kills, full disks, power cuts'
@@ -41,6 +42,10 @@ test:
 	@scripts/crdcheck.sh
 	scripts/test.sh
 	scripts/sim.sh
+
+properties:
+	@scripts/need.sh build test
+	scripts/properties.sh
 
 e2e:
 	@scripts/need.sh build test node

@@ -13,7 +13,7 @@ commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 start=$SECONDS
 "${CARGO:-cargo}" test --profile sim --locked --package logferry-sim --no-fail-fast
 status=$?
-export WORLDS=${WORLDS:-100000}
+export WORLDS=${WORLDS:-100000} PROPTEST_RNG_SEED=$SIM_SEED
 "${CARGO:-cargo}" test --profile sim --locked --package logferry --bin logferry -- worlds || status=1
 kinds=15
 echo

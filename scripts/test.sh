@@ -13,10 +13,13 @@
 # that is busy with something else is no fault; three times if it failed otherwise, and no more than two did. It fails if it
 # fails once more, and what does not is named at the end: to be late is no bug, and to be unsteady is one, of product or test.
 #
+# Properties are tried with the same examples each time, so that what may land is no matter of luck; `make properties` and
+# `make sim` try others.
+#
 # Most tests wait for other programs most of the time, so there are two threads a core.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 
 log=$(mktemp)
 trap 'rm -f "$log" "$log.again"' EXIT
