@@ -5,7 +5,7 @@
 //! before a checkpoint had it. All of it only from one life of the agent to a later one. And what was stored
 //! by a request whose answer was lost, and that was refused when the client sent it again.
 
-use flow::Span;
+use flow::{PayloadHeader, Span};
 
 use crate::Stored;
 
@@ -55,6 +55,8 @@ pub(super) fn once(
                 aside.push((before, gone));
             }
         }
+        // One of unknown size has no cursors to come again by.
+        once.retain(|(before, gone)| !(is_gone(*gone) && is_same_gap(before, stored)));
         fill(&mut once, &mut aside, stored, &all);
         let is_holed = holed.contains(&stored.life);
         let is_behind_hole =
@@ -87,6 +89,15 @@ pub(super) fn once(
         once.pop();
     }
     Ok(once.into_iter().map(|(it, _)| it.clone()).collect())
+}
+
+/// Whether both declare that the same generation is gone, with nobody knows how much.
+fn is_same_gap(one: &Stored, other: &Stored) -> bool {
+    let told = |it: &Stored| {
+        let PayloadHeader { epoch, span, gap, ref positions, .. } = it.header;
+        (epoch, span, gap, positions.first().map(|it| it.generation))
+    };
+    other.header.span.is_empty() && told(one) == told(other)
 }
 
 /// Up to `to`, what stood behind a hole counts once that is filled.

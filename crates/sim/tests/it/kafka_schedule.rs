@@ -471,3 +471,24 @@ fn what_begins_with_a_section_that_a_later_life_sent_in_part_does_not_follow_on_
         check_without_open_files(Format::Cri, kafka, &steps);
     }
 }
+
+/// The check took the second for a double.
+#[test]
+fn a_gap_of_unknown_size_comes_again_with_its_topic_gone() {
+    let steps = [
+        NodeStep::World(1, Step::Append(vec![text(0)], 0)),
+        ROUND,
+        NodeStep::World(1, Step::Recreate),
+        NodeStep::World(0, Step::Append(vec![text(0)], 0)),
+        NodeStep::Kill(0),
+        ROUND,
+        NodeStep::Wait(5_000_000_000),
+        NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Tracker, Stage::Shipper]),
+        NodeStep::Kill(0),
+        NodeStep::Kafka(KafkaStep::Delete),
+    ];
+    let kafka = KafkaSetting { encoding: Encoding::OtlpProto, is_shared: false };
+    for format in [Format::Plain, Format::Cri] {
+        check_without_open_files(format, kafka, &steps);
+    }
+}
