@@ -5,7 +5,7 @@
 //! before a checkpoint had it. All of it only from one life of the agent to a later one. And what was stored
 //! by a request whose answer was lost, and that was refused when the client sent it again.
 
-use flow::{PayloadHeader, Span};
+use flow::Span;
 
 use crate::Stored;
 
@@ -93,11 +93,9 @@ pub(super) fn once(
 
 /// Whether both declare that the same generation is gone, with nobody knows how much.
 fn is_same_gap(one: &Stored, other: &Stored) -> bool {
-    let told = |it: &Stored| {
-        let PayloadHeader { epoch, span, gap, ref positions, .. } = it.header;
-        (epoch, span, gap, positions.first().map(|it| it.generation))
-    };
-    other.header.span.is_empty() && told(one) == told(other)
+    let gone = |it: &Stored| it.header.positions.first().map(|it| it.generation);
+    let is_unsized = |it: &Stored| it.header.gap.is_some() && it.header.span.is_empty();
+    is_unsized(one) && is_unsized(other) && gone(one) == gone(other)
 }
 
 /// Up to `to`, what stood behind a hole counts once that is filled.

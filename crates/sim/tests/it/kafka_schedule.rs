@@ -472,11 +472,12 @@ fn what_begins_with_a_section_that_a_later_life_sent_in_part_does_not_follow_on_
     }
 }
 
-/// The check took the second for a double.
+/// The check took the second for a double; with a line between them, too.
 #[test]
 fn a_gap_of_unknown_size_comes_again_with_its_topic_gone() {
-    let steps = [
-        NodeStep::World(1, Step::Append(vec![text(0)], 0)),
+    let line = NodeStep::World(1, Step::Append(vec![text(0)], 0));
+    let mut steps = vec![
+        line.clone(),
         ROUND,
         NodeStep::World(1, Step::Recreate),
         NodeStep::World(0, Step::Append(vec![text(0)], 0)),
@@ -488,6 +489,10 @@ fn a_gap_of_unknown_size_comes_again_with_its_topic_gone() {
         NodeStep::Kafka(KafkaStep::Delete),
     ];
     let kafka = KafkaSetting { encoding: Encoding::OtlpProto, is_shared: false };
+    for format in [Format::Plain, Format::Cri] {
+        check_without_open_files(format, kafka, &steps);
+    }
+    steps.push(line);
     for format in [Format::Plain, Format::Cri] {
         check_without_open_files(format, kafka, &steps);
     }
