@@ -185,12 +185,18 @@ impl Recovered<'_> {
                 by_shard.entry(shard).or_default().push(part);
             }
         }
+        // A frame is read whole, and its contexts may be described before it.
+        let is_read = |section| {
+            let mut owed = by_shard.values().flatten();
+            !by_shard.is_empty() && !is_mutant("contexts_of_what_is_owed_alone")
+                || owed.any(|it| it.section == section)
+        };
+        for (_, entry) in (0..).zip(&frame.entries).filter(|it| is_read(it.0)) {
+            let context = &entry.header.context;
+            self.entries.contexts.insert(context.id, Arc::clone(context));
+        }
         for (shard, mut parts) in by_shard {
             parts.sort_by_key(|it| it.section);
-            for part in &parts {
-                let context = &frame.entries[part.section as usize].header.context;
-                self.entries.contexts.insert(context.id, Arc::clone(context));
-            }
             let parts = Some(parts.into_boxed_slice());
             let entry = Entry::waiting(frame.id(), frame.block.bytes(), shard);
             self.entries.push(Entry { parts, place, ..entry });

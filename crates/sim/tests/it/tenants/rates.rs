@@ -1,5 +1,6 @@
 //! Rates: in any stretch of time a limit lets no more be read than its rate and its burst, and of bytes what one record
-//! has more that crosses them. This is exact: to the token, and whatever else is read.
+//! has more that crosses them. This is exact: to the token, and whatever else is read; but for the moment between taking
+//! tokens and reading for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,10 @@ use crate::node::{Node, Plan, Turn};
 
 /// Parts of a token: one nanosecond adds as many as there are tokens in a second.
 const PARTS: u128 = 1_000_000_000;
+
+/// Longest moment between taking tokens and the time that a read has, in nanoseconds: each change to a world takes one, and
+/// some may come in between.
+const READ_NS: u128 = 16;
 
 /// Whose limit, and whether of bytes or else of records.
 type Name = (Level, Arc<str>, bool);
@@ -85,7 +90,7 @@ impl RateGauge {
         }
         over.parts = over.parts.saturating_sub(passed) + u128::from(tokens) * PARTS;
         over.at_ns = now_ns;
-        let allowed = over.burst + u128::from(crossing) * PARTS;
+        let allowed = over.burst + u128::from(crossing) * PARTS + per_second * READ_NS;
         if over.parts > allowed {
             let (over, allowed) = (over.parts / PARTS, allowed / PARTS);
             return Err(format!("I6: {name:?}: {over} beyond the rate of {rates:?}, of {allowed}"));

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use pipeline::budgets::BudgetSpec;
-use pipeline::limits::{LimitPlan, TenantLimits};
+use pipeline::limits::{AtLimit, LimitPlan, TenantLimits};
 
 use super::contest::Stretch;
 use super::*;
 use crate::bed::CHUNK_BYTES;
-use crate::node::{BATCH, Limits, Stream};
+use crate::node::{BATCH, Limits, SpoolPlan, Stream};
 
 /// A node where nobody is limited, of tenants with these weights, which then contend.
 fn contending(weights: [u32; TENANTS.len()], contest: Vec<Stretch>) -> Setting {
@@ -118,6 +118,85 @@ fn what_is_declared_in_a_batch_stands_beyond_what_was_granted() {
         TenantStep::Node(NodeStep::Wait(5_000_000_000)),
         TenantStep::Node(NodeStep::Tick(Stage::Reader, 1)),
         world(rotated, Step::AppendLate(vec![late], 0)),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
+
+/// A change to the file between the two was held against the limit: two millionths of a record.
+#[test]
+fn what_is_granted_before_a_change_and_read_after_it_is_within_the_limit() {
+    let mut setting = contending([100, 200, 10, 10, 10], Vec::new());
+    setting.plan.files.open_files_max = 3;
+    setting.stalls = Mode::Refuses;
+    setting.plan.limits.node =
+        Rates { bytes_per_second: None, records_per_second: Some(3114), burst_ns: 1_284_522 };
+    let rates =
+        Rates { bytes_per_second: Some(3000), records_per_second: None, burst_ns: 50_000_000 };
+    let limits = TenantLimits { weight: 10, rates, ..TenantLimits::default() };
+    setting.plan.limits.tenants.insert(Arc::from("misconfigured"), limits);
+    let text = |len| Text { len, is_stderr: false, is_partial: false };
+    let node = TenantStep::Node;
+    let steps = [
+        node(NodeStep::Tick(Stage::Discovery, 1)),
+        node(NodeStep::Wait(1_284_516)),
+        node(NodeStep::World(4, Step::Append([0, 0, 0, 0, 93, 115].map(text).to_vec(), 0))),
+        node(NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker])),
+        node(NodeStep::World(4, Step::Rotate)),
+        node(NodeStep::World(0, Step::Append(vec![text(0)], 0))),
+        node(NodeStep::World(4, Step::Reopen)),
+        TenantStep::Trickle { lines: 2, rounds: 13, apart_ns: 100_000 },
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
+
+/// It was declared unreadable: its frame has a section that the sink had, of a context that is described before it.
+#[test]
+fn what_is_owed_of_a_frame_is_read_though_the_sink_has_the_rest() {
+    let mut setting = contending([10; TENANTS.len()], Vec::new());
+    setting.plan.pool_bytes = 4096;
+    setting.plan.spool = Some(SpoolPlan {
+        bytes_max: 8000,
+        tenant_bytes_max: 4559,
+        drain_bytes_per_second: 1_000_000,
+    });
+    let flood = TenantLimits {
+        rates: Rates {
+            bytes_per_second: Some(32_139),
+            records_per_second: None,
+            burst_ns: 3_080_352,
+        },
+        at_limit: AtLimit::Spool,
+        max_lag_ns: Some(1_000_000_016),
+        weight: 10,
+        ..TenantLimits::default()
+    };
+    setting.plan.limits.tenants.insert(Arc::from("flood"), flood);
+    let chunk = BudgetSpec { reserved_bytes: CHUNK_BYTES, max_bytes: 2 * CHUNK_BYTES };
+    setting.plan.memory.insert(Arc::from("flood"), chunk);
+    let node = TenantStep::Node;
+    let round =
+        || node(NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]));
+    let second = || node(NodeStep::Wait(1_000_000_000));
+    let line = || {
+        let text = Text { len: 0, is_stderr: false, is_partial: false };
+        node(NodeStep::World(0, Step::Append(vec![text], 0)))
+    };
+    let steps = [
+        TenantStep::Flood(43),
+        round(),
+        second(),
+        round(),
+        TenantStep::Sink(0, Mode::Held),
+        second(),
+        round(),
+        node(NodeStep::World(0, Step::RefuseOpens(false))),
+        second(),
+        line(),
+        line(),
+        line(),
+        line(),
+        round(),
+        node(NodeStep::Kill(1)),
     ];
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
