@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flow::Payload;
+use flow::{Payload, PayloadHeader, is_mutant};
 
 use crate::limits::{Answer, AtLimit, Grant, Limits, Toll};
 
@@ -60,6 +60,12 @@ impl Dues {
             self.limits.settle(toll, grant, bytes, records);
         }
     }
+}
+
+/// Bytes of the source that a payload accounts for: what became a gap in the spool had been read, too.
+pub(super) fn accounted(payload: &Payload) -> u64 {
+    let counts = |it: &&PayloadHeader| it.gap.is_none() || !is_mutant("released_is_never_drained");
+    payload.headers.iter().filter(counts).map(|it| it.span.bytes()).sum()
 }
 
 /// Bytes of the source, and records, in a payload: gaps cost nothing.

@@ -239,6 +239,7 @@ impl Spooling {
         };
         let payload = self.parts.spool.next(tenant);
         let cost = payload.as_ref().map_or((0, 0), dues::cost);
+        let accounted = payload.as_ref().map_or(0, dues::accounted);
         let drained = match payload {
             Some(payload) => self.submit(tenant, payload, now_ns)?,
             None => Drained::Nothing,
@@ -248,7 +249,7 @@ impl Spooling {
             dues.settle(tenant, leave, if went { cost } else { (0, 0) });
         }
         if let Some(meter) = self.meter.as_ref().filter(|_| went) {
-            meter.tenant(tenant).drained(cost.0);
+            meter.tenant(tenant).drained(accounted);
         }
         Ok(drained)
     }
@@ -378,7 +379,7 @@ impl Shipper {
             lane.pending = Some(payload);
             return false;
         };
-        let cost = dues::cost(&payload);
+        let (cost, accounted) = (dues::cost(&payload), dues::accounted(&payload));
         self.submit(lane, payload, now_ns);
         let went = lane.pending.is_none() && self.broken.is_none();
         let Some(Spooling { dues: Some(dues), meter, .. }) = &mut self.spooling else {
@@ -386,7 +387,7 @@ impl Shipper {
         };
         dues.settle(&tenant, leave, if went { cost } else { (0, 0) });
         if let Some(meter) = meter.as_ref().filter(|_| went) {
-            meter.tenant(&tenant).drained(cost.0);
+            meter.tenant(&tenant).drained(accounted);
         }
         self.readers.iter().for_each(Doorbell::ring);
         went

@@ -200,3 +200,43 @@ fn what_is_owed_of_a_frame_is_read_though_the_sink_has_the_rest() {
     ];
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+/// What its spool had let go of counted as held there for ever, and nothing more was read.
+#[test]
+fn a_tenant_whose_spool_let_go_of_something_is_read_on() {
+    let lines = vec![(0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (1122, 52)];
+    let mut setting = contending([10, 10, 10, 10, 200], vec![Stretch { lines, rounds: 2 }]);
+    setting.format = Format::Cri;
+    setting.plan.spool = Some(SpoolPlan {
+        bytes_max: 8000,
+        tenant_bytes_max: 5927,
+        drain_bytes_per_second: 1_000_000,
+    });
+    let bytes = |bytes_per_second| Rates {
+        bytes_per_second: Some(bytes_per_second),
+        records_per_second: None,
+        burst_ns: 50_000_000,
+    };
+    let records =
+        Rates { bytes_per_second: None, records_per_second: Some(50), burst_ns: 50_000_000 };
+    let of = |weight, rates, at_limit| TenantLimits {
+        weight,
+        rates,
+        at_limit,
+        ..TenantLimits::default()
+    };
+    setting.plan.limits.tenants.insert(Arc::from("victim"), of(10, bytes(20_000), AtLimit::Delay));
+    setting.plan.limits.tenants.insert(Arc::from("flood"), of(10, records, AtLimit::Spool));
+    let limits = |rates| LogConfigLimits { rates, per_container: Rates::default() };
+    setting.plan.limits.log_configs.insert(log_config(1), limits(bytes(20_000)));
+    setting.plan.limits.log_configs.insert(log_config(5), limits(bytes(3000)));
+    let steps = [
+        TenantStep::Flood(1),
+        TenantStep::Node(NodeStep::World(2, Step::Rotate)),
+        TenantStep::Flood(33),
+        TenantStep::Trickle { lines: 1, rounds: 7, apart_ns: 100_000 },
+        TenantStep::Flood(20),
+        TenantStep::Flood(44),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}
