@@ -240,3 +240,43 @@ fn a_tenant_whose_spool_let_go_of_something_is_read_on() {
     ];
     run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
 }
+
+/// It was taken for one that only waits for its turn, as the report says the node's limit first.
+#[test]
+fn who_waits_for_the_node_and_for_memory_has_no_turn() {
+    let mut setting = contending([1000, 10, 10, 10, 100], Vec::new());
+    setting.format = Format::Cri;
+    setting.plan.spool = Some(SpoolPlan {
+        bytes_max: 8000,
+        tenant_bytes_max: 4000,
+        drain_bytes_per_second: 1_000_000,
+    });
+    setting.plan.limits.node =
+        Rates { bytes_per_second: Some(3464), records_per_second: None, burst_ns: 202_786_715 };
+    let node = TenantStep::Node;
+    let round =
+        || node(NodeStep::Round([Stage::Discovery, Stage::Reader, Stage::Shipper, Stage::Tracker]));
+    let line = |stream, len| {
+        let text = Text { len, is_stderr: false, is_partial: false };
+        node(NodeStep::World(stream, Step::Append(vec![text], 0)))
+    };
+    let steps = [
+        TenantStep::Trickle { lines: 2, rounds: 20, apart_ns: 30_104_896 },
+        TenantStep::Trickle { lines: 1, rounds: 4, apart_ns: 18_417_816 },
+        line(0, 42),
+        TenantStep::Trickle { lines: 3, rounds: 12, apart_ns: 29_475_516 },
+        node(NodeStep::Wait(1_000_000_000)),
+        line(0, 0),
+        line(0, 0),
+        line(1, 0),
+        line(0, 0),
+        line(0, 0),
+        line(0, 0),
+        line(0, 0),
+        TenantStep::Trickle { lines: 3, rounds: 14, apart_ns: 5_808_019 },
+        node(NodeStep::Wait(1_000_000_000)),
+        round(),
+        round(),
+    ];
+    run(&setting, &steps).unwrap_or_else(|why| panic!("{why}"));
+}

@@ -12,6 +12,7 @@ use pipeline::limits::Level;
 use pipeline::reader::WaitsFor;
 
 use super::{OWNERS, ROUND_NS, TENANTS};
+use crate::bed::CHUNK_BYTES;
 use crate::node::{Node, Plan, ReaderTick, Turn};
 
 /// What a byte costs, in nanoseconds; and a turn, whatever it brings.
@@ -243,6 +244,12 @@ fn standings(node: &Node, tick: &ReaderTick) -> Vec<Standing> {
     for source in &report.awake {
         let tenant = TENANTS.iter().position(|it| **it == *source.context.tenant);
         let standing = match source.waits_for {
+            // The node's limit is said first, whatever it waits for besides.
+            Some(WaitsFor::Limit { level: Level::Node, .. })
+                if lacks_memory(node, tick, &source.context.tenant) =>
+            {
+                Standing::Blocked
+            }
             Some(WaitsFor::Turn | WaitsFor::Limit { level: Level::Node, .. }) => Standing::Ready,
             Some(
                 WaitsFor::Memory { .. }
@@ -264,4 +271,14 @@ fn standings(node: &Node, tick: &ReaderTick) -> Vec<Standing> {
         }
     }
     standings
+}
+
+/// Whether the tenant is granted no memory for another chunk.
+fn lacks_memory(node: &Node, tick: &ReaderTick, tenant: &str) -> bool {
+    let used = |tenant: &str| tick.used.iter().find(|it| *it.0 == *tenant).map_or(0, |it| it.1);
+    let reserved = |tenant: &str| node.plan.memory_of(tenant).reserved_bytes;
+    let wanted = used(tenant) + CHUNK_BYTES;
+    let lent: usize = TENANTS.iter().map(|it| used(it).saturating_sub(reserved(it))).sum();
+    let of_pool = wanted.saturating_sub(reserved(tenant).max(used(tenant)));
+    wanted > node.plan.memory_of(tenant).max_bytes || lent + of_pool > node.plan.pool_bytes
 }
