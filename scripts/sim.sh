@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-export SIM_CASES=${SIM_CASES:-12000} SIM_SEED=${SIM_SEED:-1}
+export SIM_CASES=${SIM_CASES:-9000} SIM_SEED=${SIM_SEED:-1}
 if [ "$SIM_SEED" = random ]; then
     SIM_SEED=$(od -An -N6 -tu8 /dev/urandom | tr -d ' ')
 fi
