@@ -150,6 +150,24 @@ fn a_topic_whose_broker_has_just_come_back_is_read_once_it_has_its_leader() {
     }
 }
 
+/// Now and then no partition has a leader, and metadata says so or names none at all.
+#[test]
+fn a_topic_is_read_while_its_broker_is_fenced_again_and_again() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.create_topic("topic", 4, 1, &[]).unwrap();
+    let broker = cluster.broker(1);
+    broker.stop().unwrap();
+    broker.set("broker.session.timeout.ms", "500");
+    broker.set("broker.heartbeat.interval.ms", "1500");
+    broker.start().unwrap();
+    for _ in 0..20 {
+        let audit = kafka::audit(&cluster, "topic");
+        // Where metadata names no broker at all, the client asks nobody any more (docs/PROOF.md, "What is not proven").
+        let knows_none = audit.stderr.contains("BrokerTransportFailure");
+        assert!(audit.code == Some(0) || knows_none, "{}", audit.stderr);
+    }
+}
+
 #[test]
 fn tail_of_a_topic_shows_what_its_filters_take() {
     for encoding in ["otlp_proto", "json_lines"] {

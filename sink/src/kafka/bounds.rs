@@ -42,10 +42,11 @@ pub(super) fn of<C: ClientContext>(
     Ok(Ok(partitions))
 }
 
-/// Whether a partition's broker has lost it, or has not got it yet: it will have a leader in a moment.
+/// Whether a partition's broker has lost it, or has not got it yet: it will have a leader in a moment. The client does not
+/// know one that its last metadata named without a leader.
 pub(super) fn is_without_leader(error: &ClientError) -> bool {
     matches!(
         error.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::UnknownPartition)
     )
 }
