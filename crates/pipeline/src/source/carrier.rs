@@ -140,9 +140,6 @@ pub(super) fn end_of_copy(generation: &mut Generation, stat: Stat, now_ns: u64) 
         let bytes = seen.saturating_sub(generation.offset.max(stat.size));
         // The offset stays within the copy, which must be found again after a restart.
         generation.size = generation.offset;
-        if is_mutant("position_behind_the_end_of_its_copy") {
-            generation.skip_to(seen.max(generation.offset));
-        }
         generation.done_since_ns.get_or_insert(now_ns);
         // Others have their turn to inflate.
         if generation.holds_packed() {

@@ -1004,6 +1004,24 @@ fn a_file_that_is_begun_anew_with_as_many_nuls_as_were_read_is_gone_on_with() {
     check(Format::Plain, &steps);
 }
 
+/// What is there is no more than what was read, and says the same; that it became shorter tells of the cut.
+#[test]
+fn a_file_that_is_begun_anew_shorter_with_as_many_nuls_is_read_from_its_beginning() {
+    let steps = [
+        Step::ShortenReads(Some(1)),
+        Step::AppendBehind(1, vec![LINE]),
+        line(),
+        line(),
+        Step::Scan,
+        Step::Work(1),
+        Step::Wait(1_000_000_000),
+        Step::Work(1),
+        Step::Truncate,
+        Step::AppendBehind(1, vec![LINE]),
+    ];
+    check(Format::Plain, &steps);
+}
+
 /// The checkpoint tells of it, or the queue, or both of what lies between the parts.
 #[test]
 fn a_part_that_was_delivered_before_a_restart_goes_on_behind_it() {
