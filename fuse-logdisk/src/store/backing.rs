@@ -6,6 +6,8 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
 
@@ -107,23 +109,46 @@ impl Store {
     /// # Errors
     /// As `fallocate`.
     pub fn take_ahead(&self) -> Result<(usize, bool), Errno> {
-        let contents: Vec<_> = {
-            let inner = self.inner();
-            let held = inner.appended.iter().filter_map(|key| inner.contents.get(key));
-            held.filter_map(|it| Some((it.content.clone(), it.log.as_ref()?.path.clone())))
-                .collect()
-        };
+        let is_busy = self.has_begun.swap(false, Ordering::Relaxed);
+        let appended = self.appended();
+        let written = self.take_ahead_in(&appended);
+        self.give_back_closed(&appended);
+        Ok((appended.len(), written? || is_busy))
+    }
+
+    /// What somebody may be writing to past us, and where it is.
+    pub(super) fn appended(&self) -> Vec<(Arc<Content>, PathBuf)> {
+        let inner = self.inner();
+        let held = inner.appended.iter().filter_map(|key| inner.contents.get(key));
+        held.filter_map(|it| Some((it.content.clone(), it.log.as_ref()?.path.clone()))).collect()
+    }
+
+    /// Says whether anything was written.
+    pub(super) fn take_ahead_in(
+        &self,
+        appended: &[(Arc<Content>, PathBuf)],
+    ) -> Result<bool, Errno> {
         let largest_bytes = self.ahead_bytes_max()?;
-        let mut is_busy = self.has_begun.swap(false, Ordering::Relaxed);
-        for (content, path) in &contents {
+        let mut is_written = false;
+        for (content, path) in appended {
             match content.file(|| open(&self.in_logs(path))) {
-                Ok(file) => is_busy |= content.take_ahead(&file, largest_bytes, &self.meter)?,
+                Ok(file) => is_written |= content.take_ahead(&file, largest_bytes, &self.meter)?,
                 // It has another name in this moment.
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok((contents.len(), is_busy))
+        Ok(is_written)
+    }
+
+    /// Whoever had one of these open may have closed it since: what was taken ahead then nobody else gives back.
+    pub(super) fn give_back_closed(&self, appended: &[(Arc<Content>, PathBuf)]) {
+        let inner = self.inner();
+        let closed = appended.iter().filter(|it| !inner.appended.contains(&it.0.key));
+        for held in closed.filter_map(|it| inner.contents.get(&it.0.key)) {
+            self.settle(held);
+            held.content.close();
+        }
     }
 
     /// This thread calls [`Store::take_ahead`], and is woken when somebody may begin to write past us.

@@ -756,6 +756,31 @@ fn what_is_appended_past_us_survives_a_cut_and_a_restart() {
     assert_eq!(store.waiting().0, 2);
 }
 
+/// The last close came between two steps of a look, and nothing gave back what the second one took.
+#[test]
+fn memory_that_is_taken_ahead_while_a_file_is_closed_is_given_back() {
+    let folder = place();
+    let store = open_store(folder.path());
+    store.let_pass();
+    let id = create(&store, "app.log");
+    let held_bytes = || store.attr(id).expect("there").blocks * 512;
+    store.open(id).expect("opened");
+    store.backing(id, true, |_| Ok(7)).expect("made");
+    let appended = store.appended();
+    assert!(appended.len() == 1 && held_bytes() > 0);
+    store.close(id);
+    assert_eq!(held_bytes(), 0);
+    assert_eq!(store.take_ahead_in(&appended), Ok(false));
+    assert!(held_bytes() > 0);
+    store.give_back_closed(&appended);
+    assert_eq!(held_bytes(), 0);
+    // Who has it open again keeps it.
+    store.open(id).expect("opened");
+    store.backing(id, true, |_| unreachable!()).expect("known");
+    assert_eq!(store.take_ahead(), Ok((1, true)));
+    assert!(held_bytes() > 0);
+}
+
 /// What may happen to a file that somebody reads, in pages.
 #[derive(Debug, Clone)]
 enum Fate {

@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use flow::{Clock, SystemClock};
@@ -27,8 +27,20 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Connections of this process's tests, to be ended if one of them hangs.
-static CONNECTIONS: Mutex<Vec<(PathBuf, Connection)>> = Mutex::new(Vec::new());
+/// Connections of this process's tests, each with the thread whose test made it, to be ended if that hangs.
+static CONNECTIONS: Mutex<Vec<(ThreadId, PathBuf, Connection)>> = Mutex::new(Vec::new());
+
+/// Ends those that `is_meant`. A test that failed is told of by what it says, not by this.
+fn end_connections(is_meant: impl Fn(ThreadId, &Path) -> bool) {
+    let connections = CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let meant = connections.iter().filter(|(test, target, _)| is_meant(*test, target));
+    for (_, target, connection) in meant.filter(|it| it.2.is_there()) {
+        eprintln!("{}: ending its connection", target.display());
+        if let Err(error) = connection.abort() {
+            eprintln!("{}: {error}", target.display());
+        }
+    }
+}
 
 pub(crate) fn now_ms() -> u64 {
     SystemClock.monotonic_ns() / 1_000_000
@@ -36,6 +48,7 @@ pub(crate) fn now_ms() -> u64 {
 
 /// Runs a test that touches a mount; ends the mount if the test takes longer than that.
 pub(crate) fn limited(seconds: u64, test: impl FnOnce() + Send + 'static) {
+    assert!(seconds > DEADLINE.as_secs(), "what it waits for says more than that it hangs");
     let (sender, done) = sync_channel(1);
     let body = thread::spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(test));
@@ -43,11 +56,8 @@ pub(crate) fn limited(seconds: u64, test: impl FnOnce() + Send + 'static) {
         outcome
     });
     if done.recv_timeout(Duration::from_secs(seconds)).is_err() {
-        let connections = CONNECTIONS.lock().expect("as it must");
-        for (target, connection) in connections.iter().filter(|it| it.1.is_there()) {
-            eprintln!("{}: ending the connection of a test that hangs", target.display());
-            connection.abort().expect("root may");
-        }
+        let hanging = body.thread().id();
+        end_connections(|test, _| test == hanging);
         panic!("not within {seconds} s");
     }
     if let Err(panic) = body.join().expect("catches panics") {
@@ -111,7 +121,7 @@ impl Volume {
         );
         assert_eq!(self.supervisor.try_wait().expect("as it must"), None, "{}", self.log());
         let connection = Connection::of(&target).expect("it is mounted");
-        CONNECTIONS.lock().expect("as it must").push((target, connection));
+        CONNECTIONS.lock().expect("as it must").push((thread::current().id(), target, connection));
     }
 
     /// Mounts it again after its supervisor has ended.
@@ -268,10 +278,7 @@ impl Drop for Volume {
             }
         }
         if self.supervisor.try_wait().is_ok_and(|it| it.is_none()) {
-            let connections = CONNECTIONS.lock().expect("as it must");
-            for (_, connection) in connections.iter().filter(|it| it.0 == target) {
-                drop(connection.abort());
-            }
+            end_connections(|_, of| of == target);
         }
         drop(self.supervisor.kill());
         drop(self.supervisor.wait());

@@ -188,7 +188,7 @@ fn the_mount_ends_within_two_seconds_while_it_is_written_to() {
 
 #[test]
 fn a_second_logdisk_is_told_that_the_volume_is_in_use() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&[]);
         let other = volume.scratch().join("other");
         fs::create_dir(&other).expect("as it must");

@@ -20,7 +20,7 @@ fn fill(file: &mut File) -> (ErrorKind, u64) {
 
 #[test]
 fn a_write_without_room_waits_for_it_and_fails_in_the_end() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&["--mode", "strict", "--size", "4M", "--full-seconds", "2"]);
         let mut file = File::create(volume.target().join("app.log")).expect("as it must");
         let (error, took_ms) = fill(&mut file);
@@ -33,7 +33,7 @@ fn a_write_without_room_waits_for_it_and_fails_in_the_end() {
 
 #[test]
 fn a_write_without_room_fails_at_once_where_that_is_wanted() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&["--mode", "strict", "--size", "4M", "--full", "enospc"]);
         let mut file = File::create(volume.target().join("app.log")).expect("as it must");
         let (error, took_ms) = fill(&mut file);
@@ -44,7 +44,7 @@ fn a_write_without_room_fails_at_once_where_that_is_wanted() {
 
 #[test]
 fn names_that_run_out_are_an_error_and_what_was_being_made_is_gone() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&["--size", "256K"]);
         let path = |number: u32| volume.target().join(format!("{number}.log"));
         let refused = (0..1000).find_map(|it| File::create(path(it)).err());
@@ -61,7 +61,7 @@ fn names_that_run_out_are_an_error_and_what_was_being_made_is_gone() {
 
 #[test]
 fn the_page_cache_of_a_full_volume_says_so_when_it_is_synced() {
-    limited(90, || {
+    limited(120, || {
         let volume = Volume::mount(&["--size", "4M", "--full-seconds", "1"]);
         let mut file = File::create(volume.target().join("app.log")).expect("as it must");
         let mut written = 0;

@@ -21,7 +21,7 @@ fn text(path: &Path) -> String {
 
 #[test]
 fn appending_goes_on_while_the_daemon_is_stopped() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(FAST);
         let mut file = append(&volume.target().join("app.log"));
         // With the first write to a mount, the kernel asks for attributes that there are none of.
@@ -40,7 +40,7 @@ fn appending_goes_on_while_the_daemon_is_stopped() {
 
 #[test]
 fn a_file_that_is_appended_to_is_cut_for_applications_and_whole_for_the_agent() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(FAST);
         let path = volume.target().join("app.log");
         let mut file = append(&path);
@@ -81,7 +81,7 @@ fn a_file_that_is_appended_to_is_cut_for_applications_and_whole_for_the_agent() 
 
 #[test]
 fn memory_that_was_taken_ahead_is_given_back_with_the_last_close() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(FAST);
         let held = || volume.metric("logdisk_held_bytes ");
         let mut file = append(&volume.target().join("app.log"));
@@ -95,7 +95,7 @@ fn memory_that_was_taken_ahead_is_given_back_with_the_last_close() {
 
 #[test]
 fn a_full_volume_is_told_at_once() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&[FAST, &["--size", "4M"]].concat());
         let mut file = append(&volume.target().join("app.log"));
         let error = loop {
@@ -142,7 +142,7 @@ wait $disk
 
 #[test]
 fn without_the_right_to_let_writes_pass_the_page_cache_takes_them_and_that_is_said() {
-    limited(60, || {
+    limited(120, || {
         let folder = tempfile::TempDir::new().expect("a scratch folder");
         fs::create_dir(folder.path().join("mount")).expect("ours");
         let mut command = Command::new("unshare");

@@ -12,7 +12,7 @@ use crate::kit::{Volume, limited};
 
 #[test]
 fn what_no_log_needs_is_refused_with_the_right_error_and_counted() {
-    limited(60, || {
+    limited(120, || {
         let volume = Volume::mount(&[]);
         let (a, b) = (volume.target().join("a.log"), volume.target().join("b.log"));
         let file = File::create(&a).expect("as it must");
@@ -45,7 +45,7 @@ fn what_no_log_needs_is_refused_with_the_right_error_and_counted() {
 
 #[test]
 fn it_is_a_file_system_like_others() {
-    limited(60, || {
+    limited(120, || {
         for mode in MODES {
             let volume = Volume::mount(mode);
             let top = volume.target();
@@ -113,7 +113,7 @@ fn a_folder_of_very_many_files_is_listed_whole_and_removed_while_it_is_listed() 
 
 #[test]
 fn a_write_far_behind_the_end_is_stored_after_a_moment_and_takes_no_room() {
-    limited(60, || {
+    limited(120, || {
         for mode in MODES {
             let volume = Volume::mount(&[mode, &["--size", "16M"]].concat());
             let file = File::create(volume.target().join("app.log")).expect("as it must");
