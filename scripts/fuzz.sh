@@ -22,6 +22,8 @@ case $toolchain in
     nightly*) sanitizer=address ;;
     *) sanitizer=none ;;
 esac
+# C that is compiled for a dependency is linked by another one's build script, which knows of no sanitizer.
+export CFLAGS="${CFLAGS:-} -fno-sanitize=all" CXXFLAGS="${CXXFLAGS:-} -fno-sanitize=all"
 # Optimising each fuzzer as a whole would take longer than its run.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 export RUSTUP_TOOLCHAIN=$toolchain PATH=$tool/bin:$PATH RUST_BACKTRACE=0
